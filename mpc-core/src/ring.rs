@@ -1,0 +1,74 @@
+//! Integers mod 2^64 and 2^128. Wrapping is a property of these types; a plain `u64` is a count.
+
+use std::fmt;
+
+use crate::wire::Wire;
+
+/// An additive group a column can be shared in.
+pub trait Ring: Wire + Default + PartialEq {
+    /// Short name for plans and benchmarks.
+    const NAME: &'static str;
+    /// Addition in the group.
+    fn add(self, other: Self) -> Self;
+    /// Subtraction in the group.
+    fn sub(self, other: Self) -> Self;
+    /// An element from `Self::BYTES` uniform bytes, or None to reject them and draw again.
+    fn from_uniform(bytes: &[u8]) -> Option<Self>;
+}
+
+/// `acc[i] += values[i]`
+pub fn add_assign<R: Ring>(acc: &mut [R], values: &[R]) {
+    acc.iter_mut().zip(values).for_each(|(a, v)| *a = a.add(*v));
+}
+
+/// `acc[i] -= values[i]`
+pub fn sub_assign<R: Ring>(acc: &mut [R], values: &[R]) {
+    acc.iter_mut().zip(values).for_each(|(a, v)| *a = a.sub(*v));
+}
+
+macro_rules! ring {
+    ($name:ident, $unsigned:ty, $signed:ty, $text:literal, $doc:literal) => {
+        #[doc = $doc]
+        #[derive(Clone, Copy, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable, zeroize::Zeroize)]
+        #[repr(transparent)]
+        pub struct $name(pub $unsigned);
+
+        impl $name {
+            /// The element a signed integer stands for.
+            pub fn from_signed(value: $signed) -> Self {
+                Self(value as $unsigned)
+            }
+
+            /// Read as a signed integer, as every released sum is.
+            pub fn to_signed(self) -> $signed {
+                self.0 as $signed
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                // An element may be a share: its type prints, its value does not.
+                f.write_str($text)
+            }
+        }
+
+        impl Ring for $name {
+            const NAME: &'static str = $text;
+
+            fn add(self, other: Self) -> Self {
+                Self(self.0.wrapping_add(other.0))
+            }
+
+            fn sub(self, other: Self) -> Self {
+                Self(self.0.wrapping_sub(other.0))
+            }
+
+            fn from_uniform(bytes: &[u8]) -> Option<Self> {
+                bytes.try_into().ok().map(|b| Self(<$unsigned>::from_le_bytes(b)))
+            }
+        }
+    };
+}
+
+ring!(Z64, u64, i64, "Z64", "An integer mod 2^64.");
+ring!(Z128, u128, i128, "Z128", "An integer mod 2^128.");

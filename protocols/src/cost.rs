@@ -1,0 +1,52 @@
+//! What a protocol will send, known before it runs. Tests hold these formulas against what sessions count.
+
+use mpc_core::transport::Header;
+use mpc_core::wire::MAX_FRAME_BYTES;
+
+use crate::release::Audience;
+
+/// Messages of one site, added up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SiteCost {
+    /// Longest chain of dependent messages.
+    pub rounds: u32,
+    /// Bytes sent, frame headers included.
+    pub bytes: u64,
+}
+
+impl SiteCost {
+    /// One after the other.
+    pub fn then(self, next: SiteCost) -> SiteCost {
+        SiteCost { rounds: self.rounds + next.rounds, bytes: self.bytes + next.bytes }
+    }
+
+    /// Side by side.
+    pub fn beside(self, other: SiteCost) -> SiteCost {
+        SiteCost { rounds: self.rounds.max(other.rounds), bytes: self.bytes + other.bytes }
+    }
+}
+
+/// Bytes of one message: its body and a header for each started block.
+pub fn message(body_bytes: u64) -> u64 {
+    let frames = body_bytes.div_ceil(MAX_FRAME_BYTES as u64).max(1);
+    body_bytes + frames * Header::BYTES as u64
+}
+
+/// Opening a column of `elements` elements of `element_bytes` (see `additive/reveal.rs`).
+pub fn reveal(sites: u64, analyst: bool, audience: Audience, elements: u64, element_bytes: u64) -> SiteCost {
+    let others = sites - 1;
+    let analysts = u64::from(analyst);
+    let echoes = if others < 2 { 0 } else { others } + analysts;
+    let openings = analysts + if audience == Audience::Everyone { others } else { 0 };
+    let bytes = others * message(32)
+        + echoes * message(32 * sites)
+        + openings * (message(32) + message(elements * element_bytes));
+    SiteCost { rounds: if others < 2 { 2 } else { 3 }, bytes }
+}
+
+/// Agreeing a union of keys (see `key_union.rs`): the sealed sketch, the list back from the analyst, and the sites' echo.
+pub fn key_union(sites: u64, sketch_elements: u64) -> SiteCost {
+    let others = sites - 1;
+    let back = SiteCost { rounds: 2, bytes: others * message(32) };
+    reveal(sites, true, Audience::Analyst, sketch_elements, 8).then(back)
+}

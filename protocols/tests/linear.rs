@@ -1,0 +1,276 @@
+//! The linear layer against its plaintext twin, on every transport, with its cost, and against a party that deviates.
+
+use std::time::Duration;
+
+use mpc_core::error::PeerFault;
+use mpc_core::random::{Domain, PrivateSeed};
+use mpc_core::step::StepPath;
+use mpc_core::transport::Header;
+use mpc_core::transport::memory::Link;
+use mpc_core::transport::tamper::Change;
+use mpc_core::world::{Net, Outcome, World};
+use mpc_core::{Error, PartyId, Result, Ring, Session, Z64, Z128};
+use protocols::additive::Additive;
+use protocols::clear::Clear;
+use protocols::{Audience, Engine, Release, cost, key_union};
+
+const SEED: u64 = 20_261_122;
+
+fn release<R: Ring>(elements: usize, audience: Audience) -> Vec<Release> {
+    vec![Release::of::<R>("answer", elements, audience)]
+}
+
+/// One vector is put in, doubled minus itself plus a public column, and opened.
+async fn sum_and_open<E: Engine, R: Ring>(engine: &mut E, own: Vec<R>, public: &[R]) -> Result<Option<Vec<R>>> {
+    let x = engine.input(own);
+    let twice = engine.add(&x, &x)?;
+    let once = engine.sub(&twice, &x)?;
+    let shifted = engine.add_public(&once, public)?;
+    engine.reveal(shifted, "answer").await
+}
+
+fn inputs<R: Ring>(parties: usize, len: usize) -> Vec<Vec<R>> {
+    let column = |party: usize| {
+        let mut prg = PrivateSeed::new([party as u8; 32]).prg(Domain::Test, &StepPath::root());
+        (0..len).map(|_| prg.element()).collect()
+    };
+    (0..parties).map(column).collect()
+}
+
+fn run<R: Ring>(world: &World, clear: bool, sites: usize, analyst: bool, len: usize, audience: Audience) -> Vec<Outcome<Option<Vec<R>>>> {
+    println!("seed {SEED}, {sites} sites, analyst {analyst}, {len} elements of {}, {audience:?}", R::NAME);
+    let world = if analyst { world.clone().with_analyst() } else { world.clone() };
+    let program = move |session: Session, own: Vec<R>| async move {
+        let public = vec![R::default(); own.len()];
+        let releases = release::<R>(own.len(), audience);
+        if clear {
+            let mut engine = Clear::new(session, releases);
+            let result = sum_and_open(&mut engine, own, &public).await;
+            (engine.into_session(), result)
+        } else {
+            let mut engine = Additive::new(session, releases);
+            let result = sum_and_open(&mut engine, own, &public).await;
+            (engine.into_session(), result)
+        }
+    };
+    world.run(program, inputs::<R>(sites + usize::from(analyst), len))
+}
+
+fn conforms<R: Ring>(net: Net, sites: usize, analyst: bool, len: usize, audience: Audience) {
+    let world = World::new(sites).seed(SEED).over(net);
+    let ours = run::<R>(&world, false, sites, analyst, len, audience);
+    let twin = run::<R>(&World::new(sites).seed(SEED), true, sites, analyst, len, audience);
+    for (party, (a, b)) in ours.iter().zip(&twin).enumerate() {
+        assert!(a.result.as_ref().unwrap() == b.result.as_ref().unwrap(), "party {party} differs from the plaintext twin");
+    }
+    let predicted = cost::reveal(sites as u64, analyst, audience, len as u64, R::BYTES as u64);
+    for outcome in &ours[..sites] {
+        assert_eq!(outcome.stats.bytes(), predicted.bytes, "bytes of a site");
+    }
+    let rounds = ours.iter().map(|o| o.stats.rounds).max();
+    assert_eq!(rounds, Some(predicted.rounds), "rounds");
+}
+
+#[test]
+fn sums_equal_the_plaintext_twin_in_memory_at_their_predicted_cost() {
+    for sites in [2, 3, 5, 8, 20] {
+        for len in [0, 1, 1000] {
+            conforms::<Z64>(Net::Memory, sites, false, len, Audience::Everyone);
+            conforms::<Z128>(Net::Memory, sites, true, len, Audience::Analyst);
+            conforms::<Z64>(Net::Memory, sites, true, len, Audience::Everyone);
+        }
+    }
+}
+
+#[test]
+fn sums_equal_the_plaintext_twin_over_a_simulated_link() {
+    for sites in [2, 3, 8] {
+        conforms::<Z64>(Net::Simulated(Link::wan()), sites, true, 500, Audience::Analyst);
+    }
+}
+
+#[test]
+fn sums_equal_the_plaintext_twin_over_quic() {
+    for sites in [2, 3, 5] {
+        conforms::<Z64>(Net::Quic, sites, false, 300_000, Audience::Everyone);
+        conforms::<Z128>(Net::Quic, sites, true, 1000, Audience::Analyst);
+    }
+}
+
+#[test]
+fn a_simulated_link_takes_the_time_of_its_rounds() {
+    let link = Link { latency: Duration::from_millis(15), bits_per_second: 0 };
+    let world = World::new(3).seed(SEED).over(Net::Simulated(link));
+    let outcomes = run::<Z64>(&world, false, 3, false, 10, Audience::Everyone);
+    assert!(outcomes.iter().all(|o| o.elapsed >= 3 * link.latency && o.elapsed < 4 * link.latency));
+}
+
+#[test]
+fn sites_see_nothing_of_a_sealed_answer() {
+    let outcomes = run::<Z64>(&World::new(3).seed(SEED), false, 3, true, 10, Audience::Analyst);
+    assert!(outcomes[..3].iter().all(|o| matches!(o.result, Ok(None))));
+    assert!(matches!(&outcomes[3].result, Ok(Some(values)) if values.len() == 10));
+}
+
+#[test]
+fn two_openings_of_the_same_input_share_no_masked_element() {
+    // What one site sends when it opens the same column twice: fresh zero-shares make every element differ.
+    let log = mpc_core::transport::record::Log::default();
+    let world = World::new(3).seed(SEED).record(PartyId(0), log.clone());
+    let program = |session: Session, own: Vec<Z64>| async move {
+        let releases = vec![Release::of::<Z64>("a", own.len(), Audience::Everyone), Release::of::<Z64>("b", own.len(), Audience::Everyone)];
+        let mut engine = Additive::new(session, releases);
+        let (first, second) = (engine.input(own.clone()), engine.input(own));
+        let result = async {
+            engine.reveal(first, "a").await?;
+            engine.reveal(second, "b").await
+        };
+        let result = result.await;
+        (engine.into_session(), result)
+    };
+    let outcomes = world.run(program, inputs::<Z64>(3, 64));
+    assert!(outcomes.iter().all(|o| o.result.is_ok()));
+    let bodies: Vec<_> = log.lock().unwrap().iter().map(|(_, _, f)| f.body.clone()).filter(|b| b.len() == 512).collect();
+    assert_eq!(bodies.len(), 4);
+    assert!(bodies[0].chunks(8).zip(bodies[2].chunks(8)).all(|(a, b)| a != b));
+    let plain = mpc_core::wire::encode(&inputs::<Z64>(3, 64)[0]);
+    assert!(bodies.iter().all(|b| b.chunks(8).zip(plain.chunks(8)).all(|(a, b)| a != b)), "an input element was sent unmasked");
+}
+
+#[test]
+fn an_undeclared_or_repeated_opening_is_refused() {
+    let program = |session: Session, own: Vec<Z64>| async move {
+        let mut engine = Additive::new(session, release::<Z64>(own.len(), Audience::Everyone));
+        let (x, y, z) = (engine.input(own.clone()), engine.input(own.clone()), engine.input(own));
+        let undeclared = engine.reveal(x, "other").await.unwrap_err().to_string();
+        let opened = engine.reveal(y, "answer").await;
+        let again = engine.reveal(z, "answer").await.unwrap_err().to_string();
+        (engine.into_session(), opened.map(|_| (undeclared, again)))
+    };
+    for outcome in World::new(2).run(program, inputs::<Z64>(2, 3)) {
+        let (undeclared, again) = outcome.result.unwrap();
+        assert!(undeclared.contains("not a declared release") && again.contains("not a declared release"));
+    }
+}
+
+#[test]
+fn randomness_cannot_be_asked_for_twice_at_one_step() {
+    let program = |mut session: Session, (): ()| async move {
+        let first = session.shared_rng(PartyId(1 - session.me().0), Domain::Test).map(drop);
+        let second = session.shared_rng(PartyId(1 - session.me().0), Domain::Test).map(drop);
+        (session, first.map(|()| second.is_err()))
+    };
+    assert!(World::new(2).run(program, vec![(), ()]).into_iter().all(|o| o.result == Ok(true)));
+}
+
+/// How many frames party 1 of three sites and an analyst sends: 2 commitments, 3 echoes, 1 salt and 1 opening.
+const FRAMES: usize = 7;
+
+fn tampered(frame: usize, change: Change) -> Vec<Outcome<Option<Vec<Z64>>>> {
+    let world = World::new(3).seed(SEED).deadline(Duration::from_millis(300)).tamper(PartyId(1), frame, change);
+    let link = Link { latency: Duration::from_millis(1), bits_per_second: 0 };
+    run::<Z64>(&world.over(Net::Simulated(link)), false, 3, true, 20, Audience::Analyst)
+}
+
+/// Every error is of a kind that names a party; the honest parties' suspects together contain the deviating one, and no
+/// honest party takes the answer.
+fn is_caught_and_blamed(frame: usize, change: Change) {
+    let outcomes = tampered(frame, change);
+    assert!(outcomes[3].result.is_err(), "frame {frame}, {change:?}: the analyst accepted an answer");
+    let honest = [0, 2, 3].map(|i| &outcomes[i].result);
+    let suspects: Vec<PartyId> = honest.iter().filter_map(|r| r.as_ref().err()).flat_map(Error::blamed).collect();
+    assert!(suspects.contains(&PartyId(1)), "frame {frame}, {change:?}: party 1 not among {suspects:?}");
+}
+
+#[test]
+fn one_changed_frame_at_every_step_is_caught_and_blamed_on_its_sender() {
+    let mut cases = 0;
+    for frame in 0..FRAMES {
+        let mut changes = vec![
+            Change::FlipBody(0),
+            Change::FlipBody(31),
+            Change::FlipBody(95),
+            Change::Truncate,
+            Change::Extend,
+            Change::Drop,
+            Change::Replay,
+        ];
+        changes.extend((0..Header::BYTES - 4).filter(|at| !(4..8).contains(at)).map(Change::FlipHeader));
+        for change in changes {
+            is_caught_and_blamed(frame, change);
+            cases += 1;
+        }
+    }
+    println!("{cases} changed frames, all caught");
+    assert!(cases >= 100);
+}
+
+#[test]
+fn a_duplicated_frame_is_caught_where_another_follows_it() {
+    // The last frame on a lane may come twice: nobody reads it again. Every other is caught by its number.
+    for frame in 0..FRAMES - 1 {
+        let outcomes = tampered(frame, Change::Duplicate);
+        let followed = frame != 1 || outcomes.iter().any(|o| o.result.is_err());
+        assert!(followed, "frame {frame}");
+    }
+}
+
+#[test]
+fn an_untampered_run_is_accepted() {
+    // The control of the tests above: the same world, a change beyond the last frame.
+    assert!(tampered(FRAMES, Change::Drop).iter().all(|o| o.result.is_ok()));
+}
+
+#[test]
+fn a_site_that_stops_at_any_step_is_named_with_the_step() {
+    for frame in 0..FRAMES {
+        let outcomes = tampered(frame, Change::Drop);
+        let blames = |o: &Outcome<Option<Vec<Z64>>>| match &o.result {
+            Err(Error::Peer { party, fault: PeerFault::Silent(_) | PeerFault::WrongSequence { .. } | PeerFault::WrongStep | PeerFault::Length { .. }, step }) => {
+                *party == PartyId(1) && step.as_str().starts_with("/reveal/")
+            }
+            _ => false,
+        };
+        assert!([0, 2, 3].iter().any(|i| blames(&outcomes[*i])), "frame {frame}: nobody names party 1 and a step");
+    }
+}
+
+#[test]
+fn keys_are_agreed_on_every_transport_at_their_predicted_cost() {
+    for (net, sites) in [(Net::Memory, 2), (Net::Memory, 3), (Net::Memory, 8), (Net::Simulated(Link::wan()), 3), (Net::Quic, 3)] {
+        let limits = key_union::Limits { max_keys: 100, max_key_bytes: 12 };
+        let program = move |session: Session, own: Vec<Vec<u8>>| async move {
+            let sketch = Release::of::<mpc_core::field::F61>("keys", limits.sketch_elements(), Audience::Analyst);
+            let mut engine = Additive::new(session, vec![sketch]);
+            let result = key_union::agree(&mut engine, &own, limits, "keys").await;
+            (engine.into_session(), result)
+        };
+        let own = |site: usize| (0..20).map(|k| format!("key {}", k + 7 * site).into_bytes()).collect();
+        let mut all: Vec<Vec<Vec<u8>>> = (0..sites).map(own).collect();
+        all.push(Vec::new());
+        let mut union: Vec<Vec<u8>> = all.concat();
+        union.sort();
+        union.dedup();
+        let outcomes = World::new(sites).seed(SEED).with_analyst().over(net).run(program, all);
+        let predicted = cost::key_union(sites as u64, limits.sketch_elements() as u64);
+        for outcome in &outcomes {
+            assert_eq!(outcome.result.as_ref(), Ok(&union), "over {net:?}");
+        }
+        assert!(outcomes[..sites].iter().all(|o| o.stats.bytes() == predicted.bytes));
+        assert_eq!(outcomes.iter().map(|o| o.stats.rounds).max(), Some(predicted.rounds));
+    }
+}
+
+#[test]
+fn too_many_keys_are_an_error_for_everybody() {
+    let limits = key_union::Limits { max_keys: 10, max_key_bytes: 12 };
+    let program = move |session: Session, own: Vec<Vec<u8>>| async move {
+        let sketch = Release::of::<mpc_core::field::F61>("keys", limits.sketch_elements(), Audience::Analyst);
+        let mut engine = Additive::new(session, vec![sketch]);
+        let result = key_union::agree(&mut engine, &own, limits, "keys").await;
+        (engine.into_session(), result)
+    };
+    let keys: Vec<Vec<u8>> = (0..500u32).map(|k| k.to_le_bytes().to_vec()).collect();
+    let outcomes = World::new(2).seed(SEED).with_analyst().run(program, vec![keys, Vec::new(), Vec::new()]);
+    assert!(outcomes.iter().all(|o| o.result.is_err()));
+}
