@@ -6,7 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
-use quinn::{Connection, ConnectionError, Endpoint, EndpointConfig, ReadExactError, RecvStream, TokioRuntime, VarInt};
+use quinn::{ApplicationClose, Connection, ConnectionError, Endpoint, EndpointConfig, ReadExactError, RecvStream, TokioRuntime, VarInt};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -89,8 +89,7 @@ async fn accept_lanes(inbox: Arc<Inbox>, from: PartyId, connection: Connection) 
     };
     match end {
         ConnectionError::ApplicationClosed(close) if close.error_code == VarInt::from_u32(ABORT) => {
-            let notice = control::decode(&close.reason).unwrap_or_else(|_| AbortNotice::new(Some(from), "no reason given"));
-            inbox.fail_session(LinkError::Aborted { by: from, notice });
+            inbox.fail_session(LinkError::Aborted { by: from, notice: read_notice(&close) });
         }
         ConnectionError::ApplicationClosed(_) | ConnectionError::LocallyClosed => {
             // It left in good order: what it sent before is handed out first.
@@ -169,8 +168,7 @@ impl Transport for QuicTransport {
     }
 
     fn abort(&self, notice: &AbortNotice) {
-        let reason = control::encode(notice).unwrap_or_default();
-        self.peers.values().for_each(|peer| peer.connection.close(VarInt::from_u32(ABORT), &reason));
+        self.peers.values().for_each(|peer| abort(&peer.connection, notice));
     }
 
     fn finish(&self) -> BoxFuture<'_, Result<(), LinkError>> {
@@ -186,6 +184,23 @@ impl Transport for QuicTransport {
             Ok(())
         })
     }
+}
+
+/// Closes one connection with the reason why the session is over.
+pub fn abort(connection: &Connection, notice: &AbortNotice) {
+    connection.close(VarInt::from_u32(ABORT), &control::encode(notice).unwrap_or_default());
+}
+
+/// The reason the other end gave when it stopped the session, if it did.
+pub fn abort_notice(connection: &Connection) -> Option<AbortNotice> {
+    match connection.close_reason()? {
+        ConnectionError::ApplicationClosed(close) if close.error_code == VarInt::from_u32(ABORT) => Some(read_notice(&close)),
+        _ => None,
+    }
+}
+
+fn read_notice(close: &ApplicationClose) -> AbortNotice {
+    control::decode(&close.reason).unwrap_or_else(|_| AbortNotice::new(None, "no reason given"))
 }
 
 /// The pin of the key the other end proved to own.

@@ -14,12 +14,15 @@ use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::AlwaysResolvesServerRawPublicKeys;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use crate::identity::{Identity, Pin};
 
 /// Protocol name in the handshake; another version is another name, so there is no downgrade.
 pub const ALPN: &[u8] = b"consilium/1";
+
+/// In the error of a handshake whose other end owns none of the pinned keys.
+pub const NOT_PINNED: &str = "key is not pinned";
 
 /// The keys a party accepts.
 pub type Pins = BTreeSet<Pin>;
@@ -36,7 +39,7 @@ impl PinVerifier {
         if self.pins.contains(&Pin::of(spki)) {
             Ok(())
         } else {
-            Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+            Err(Error::General(NOT_PINNED.into()))
         }
     }
 

@@ -1,0 +1,185 @@
+//! The analyst's side of a run: proposes a question, waits until every site is ready, receives the sealed shares.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
+use mpc_core::handshake::ControlStream;
+use mpc_core::identity::{Identity, Pin};
+use mpc_core::random::os_bytes;
+use mpc_core::{Parties, PartyId};
+use protocols::additive::Additive;
+use query_planner::{Audience, Catalog, Compiled, Options, decode};
+use quinn::Endpoint;
+use tokio::time::timeout;
+
+use crate::agree::{Greeting, JobId, PROTOCOL_VERSION, Propose, Reply, Report, Start, session_id};
+use crate::blame;
+use crate::connect::{self, Link, Place};
+use crate::execute::{self, Totals};
+use crate::fault::NodeError;
+use crate::finish::finish;
+use crate::network::Network;
+use crate::output::{Answer, Cost};
+
+/// How long a site may take to answer a connection.
+const DIAL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long sites may take for their local work.
+const READY_PATIENCE: Duration = Duration::from_secs(600);
+/// The analyst waits longer than the sites, so that a site's own word about whom it waited for arrives first.
+const EXTRA_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Somebody who may ask in a network.
+pub struct Analyst {
+    /// Its key.
+    pub identity: Identity,
+    /// The network.
+    pub network: Network,
+    /// The network's catalogue.
+    pub catalog: Catalog,
+    /// Where it dials from.
+    pub endpoint: Endpoint,
+    /// How long a step of the protocol waits for a message.
+    pub deadline: Duration,
+    /// Tell on standard error how the run goes.
+    pub progress: bool,
+}
+
+/// A question and how it is to be answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The SQL text.
+    pub sql: &'a str,
+    /// What `now()` means, and who receives the answer.
+    pub options: Options,
+}
+
+impl Analyst {
+    /// Plans without running.
+    pub fn plan(&self, question: Question<'_>) -> Result<Compiled, NodeError> {
+        Ok(query_planner::plan(question.sql, &self.catalog, &question.options)?)
+    }
+
+    /// Runs one query.
+    ///
+    /// # Errors
+    /// The planner's refusals, a site's refusal with the site's name, and whatever stopped the session.
+    pub async fn ask(&self, question: Question<'_>) -> Result<Answer, NodeError> {
+        let began = Instant::now();
+        let compiled = self.plan(question)?;
+        let propose = Propose {
+            sql: question.sql.to_owned(),
+            now_ms: question.options.now_ms,
+            audience: question.options.audience,
+            network: self.network.digest(),
+            plan: compiled.joint.digest(),
+            step_timeout_ms: self.deadline.as_millis() as u64,
+        };
+        let job = random()?[..16].try_into().expect("a slice of 16 is 16 long");
+        let (links, nonces) = self.gather(job, &propose).await?;
+        let (totals, mut cost) = self.compute(job, &propose, links, nonces, &compiled).await?;
+        let revealed = compiled.joint.sums.iter().zip(&compiled.revealed).zip(&totals);
+        let revealed = revealed.map(|((sum, schema), t)| decode::decode(sum, schema.clone(), &t.groups, &t.totals));
+        let revealed = revealed.collect::<Result<Vec<_>, _>>()?;
+        let table = finish(&compiled, revealed).await?;
+        cost.wall_ms = began.elapsed().as_millis() as u64;
+        let disclosures = compiled.joint.disclosures;
+        Ok(Answer { table, suppressed: Vec::new(), disclosures, cost })
+    }
+
+    fn say(&self, text: &str) {
+        if self.progress {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Proposes to every site and waits until all are ready.
+    async fn gather(&self, job: JobId, propose: &Propose) -> Result<(HashMap<PartyId, Link>, Vec<[u8; 32]>), NodeError> {
+        let sites = 0..self.network.site.len();
+        let replies = try_join_all(sites.map(|site| self.propose(site, job, propose))).await?;
+        let mut nonces = vec![random()?];
+        let mut links = HashMap::new();
+        for (site, (link, nonce)) in replies.into_iter().enumerate() {
+            nonces.push(nonce);
+            links.insert(PartyId(site as u8), link);
+        }
+        Ok((links, nonces))
+    }
+
+    async fn propose(&self, site: usize, job: JobId, propose: &Propose) -> Result<(Link, [u8; 32]), NodeError> {
+        let name = &self.network.site[site].name;
+        let lost = |e: &dyn std::fmt::Display| NodeError::new("SITE_LOST", format!("{name}, before the session began: {e}"));
+        let connection = connect::dial(&self.endpoint, &self.identity, &self.network, site, DIAL_PATIENCE).await?;
+        let asked = async {
+            let mut control = ControlStream::open(&connection).await?;
+            control.send(&Greeting::Question { version: PROTOCOL_VERSION, job }).await?;
+            control.send(propose).await?;
+            let reply: Reply = control.recv().await?;
+            Ok::<_, mpc_core::handshake::HandshakeError>((control, reply))
+        };
+        let asked = timeout(READY_PATIENCE, asked).await.map_err(|_| lost(&"silent"))?;
+        match asked.map_err(|e| lost(&e))? {
+            (control, Reply::Ready { nonce, local_ms }) => {
+                self.say(&format!("{name}: ready, {local_ms} ms of local work"));
+                Ok((Link { connection, control }, nonce))
+            }
+            (_, Reply::Refuse { code, message, hint }) => Err(NodeError::remote(&name.0, &code, &message, hint.as_deref())),
+        }
+    }
+
+    async fn compute(
+        &self,
+        job: JobId,
+        propose: &Propose,
+        mut links: HashMap<PartyId, Link>,
+        nonces: Vec<[u8; 32]>,
+        compiled: &Compiled,
+    ) -> Result<(Vec<Totals>, Cost), NodeError> {
+        let sites = self.network.site.len();
+        let pins = self.network.site.iter().flat_map(|s| s.pins.iter().copied());
+        let mut keys: Vec<Pin> = pins.chain([self.identity.pin()]).collect();
+        let id = session_id(&mut keys, &job, propose, &nonces);
+        let parties = Parties::sites_only(sites).map(Parties::with_analyst);
+        let parties = parties.ok_or_else(|| NodeError::new("BAD_NUMBER_OF_SITES", "too many sites"))?;
+        let start = Start { nonces };
+        for (party, link) in &mut links {
+            let name = blame::name(*party, &self.network);
+            let lost = |e| NodeError::new("SITE_LOST", format!("{name}, when the session began: {e}"));
+            link.control.send(&start).await.map_err(lost)?;
+        }
+        self.say("all sites are ready; computing");
+        let place = Place { me: PartyId(sites as u8), parties, id, deadline: self.deadline + EXTRA_PATIENCE };
+        let (session, controls) = connect::session(place, links, |transport| transport).await?;
+        let mut engine = Additive::new(session, execute::declared(&compiled.joint));
+        let result = execute::run(&mut engine, &compiled.joint, None).await;
+        let session = engine.into_session();
+        let totals = match result {
+            Ok(totals) => totals.ok_or_else(|| NodeError::new("INTERNAL", "the plan reveals nothing to the analyst"))?,
+            Err(error) => {
+                session.abort(&error);
+                return Err(blame::explain(&error, &self.network));
+            }
+        };
+        let stats = session.stats();
+        let mut cost = Cost { rounds: u64::from(stats.rounds), bytes: stats.bytes(), wall_ms: 0, parties: sites };
+        for mut control in controls.into_values() {
+            // The answer is here; a report that does not come leaves only the cost incomplete.
+            if let Ok(Ok(report)) = timeout(self.deadline, control.recv::<Report>()).await {
+                cost.bytes += report.bytes;
+                cost.rounds = cost.rounds.max(u64::from(report.rounds));
+            }
+        }
+        session.finish().await.map_err(|error| blame::explain(&error, &self.network))?;
+        Ok((totals, cost))
+    }
+}
+
+/// Options of a query asked now.
+pub fn options_now(audience: Audience) -> Options {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Options { now_ms: now.map_or(0, |d| d.as_millis() as i64), audience }
+}
+
+fn random() -> Result<[u8; 32], NodeError> {
+    os_bytes().map_err(|_| NodeError::new("NO_RANDOMNESS", "the operating system gave no randomness"))
+}

@@ -1,0 +1,127 @@
+//! The measured programs, and runs with all parties in one process.
+
+use std::time::{Duration, Instant};
+
+use mpc_core::error::LocalFault;
+use mpc_core::world::{Net, World};
+use mpc_core::{Error, PartyId, Result, Ring, Session, Z64, Z128};
+use protocols::additive::Additive;
+use protocols::{Audience, Engine, Release};
+
+use super::{Bench, Measurement, Protocol};
+use crate::fault::NodeError;
+
+/// What one party found in one session.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Found {
+    /// Of each run.
+    pub seconds: Vec<f64>,
+    /// Sent in one run.
+    pub bytes: u64,
+    /// Of one run.
+    pub rounds: u32,
+}
+
+/// Runs the protocol `bench.runs` times in one session, on inputs whose sums are known, and checks the sums.
+pub async fn program(session: Session, bench: Bench) -> (Session, Result<Found>) {
+    match bench.protocol {
+        Protocol::Sum => sums(session, bench, |x| Z64::from_signed(x as i64)).await,
+        Protocol::Sum128 => sums(session, bench, |x| Z128::from_signed(i128::from(x))).await,
+    }
+}
+
+async fn sums<R: Ring>(session: Session, bench: Bench, element: fn(u32) -> R) -> (Session, Result<Found>) {
+    let release = |run: usize| Release::of::<R>(run.to_string(), bench.elements, Audience::Everyone);
+    let me = session.me();
+    let mut engine = Additive::new(session, (0..bench.runs).map(release).collect());
+    let mut found = Found { seconds: Vec::new(), bytes: 0, rounds: 0 };
+    let mut result = Ok(());
+    for run in 0..bench.runs {
+        let own: Vec<R> = (0..bench.elements as u32).map(|i| element(input(me, i))).collect();
+        let before = engine.session().stats();
+        let began = Instant::now();
+        let column = engine.input(own);
+        let opened = engine.reveal(column, &run.to_string()).await;
+        found.seconds.push(began.elapsed().as_secs_f64());
+        let after = engine.session().stats();
+        found.bytes = after.bytes() - before.bytes();
+        found.rounds = after.rounds - before.rounds;
+        result = opened.and_then(|sum| check(engine.session(), &sum.unwrap_or_default(), bench, element));
+        if result.is_err() {
+            break;
+        }
+    }
+    (engine.into_session(), result.map(|()| found))
+}
+
+/// Party p's i-th input; below 2^27, so that twenty of them add up within 32 bits.
+fn input(party: PartyId, i: u32) -> u32 {
+    (i.wrapping_mul(2_654_435_761).wrapping_add(u32::from(party.0)) >> 5) & 0x07ff_ffff
+}
+
+fn check<R: Ring>(session: &Session, sum: &[R], bench: Bench, element: fn(u32) -> R) -> Result<()> {
+    let expected = |i: u32| element((0..bench.parties).map(|p| input(PartyId(p as u8), i)).sum());
+    let right = sum.len() == bench.elements && sum.iter().zip(0..).all(|(x, i)| *x == expected(i));
+    if right { Ok(()) } else { Err(session.local(LocalFault::Other("the opened sums are wrong".into()))) }
+}
+
+/// All parties in this process. On a simulated link the clock stands still while parties compute, so the reported time is
+/// the network's plus all parties' compute time on this machine: more than parties on machines of their own would need.
+pub fn in_process(bench: Bench, net: Net) -> std::result::Result<Measurement, NodeError> {
+    let mut walls = Vec::new();
+    let mut computes = Vec::new();
+    let mut last = None;
+    for _ in 0..bench.runs {
+        let one = Bench { runs: 1, ..bench };
+        let world = World::new(bench.parties).seed(1).over(net);
+        let began = Instant::now();
+        let outcomes = world.run(program, vec![one; bench.parties]);
+        let compute = began.elapsed();
+        let network = outcomes.iter().map(|o| o.elapsed).max().unwrap_or(Duration::ZERO);
+        let simulated = matches!(net, Net::Simulated(_));
+        walls.push(if simulated { network + compute } else { compute }.as_secs_f64());
+        computes.push(compute.as_secs_f64());
+        let found: Result<Vec<Found>> = outcomes.into_iter().map(|o| o.result).collect();
+        last = Some(found.map_err(|e: Error| NodeError::new("SESSION_FAILED", e.to_string()))?);
+    }
+    let found = last.unwrap_or_default();
+    let simulated = matches!(net, Net::Simulated(_));
+    Ok(summary(bench, walls, &found, peak_rss_mb(), simulated.then(|| median(computes) * 1e3)))
+}
+
+/// One line of results.
+pub fn summary(
+    bench: Bench,
+    walls: Vec<f64>,
+    found: &[Found],
+    peak_rss_mb: f64,
+    compute_ms: Option<f64>,
+) -> Measurement {
+    let wall_ms = (median(walls) * 1e6).round() / 1e3;
+    Measurement {
+        protocol: bench.protocol.name().into(),
+        parties: bench.parties,
+        elements: bench.elements,
+        network: bench.network.to_string(),
+        wall_ms,
+        online_ms: wall_ms,
+        bytes_per_party: found.iter().map(|f| f.bytes).max().unwrap_or(0),
+        rounds: found.iter().map(|f| f.rounds).max().unwrap_or(0),
+        peak_rss_mb,
+        compute_ms,
+    }
+}
+
+/// The median; of an even number of values the upper one.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// The largest resident memory of this process so far.
+pub fn peak_rss_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|l| l.trim().split(' ').next()).and_then(|n| n.parse::<f64>().ok());
+    kib.map_or(0.0, |kib| kib / 1024.0)
+}

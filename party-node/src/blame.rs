@@ -1,0 +1,37 @@
+//! A failed session in the words of the network: parties by their sites' names, a stable code for each kind of failure.
+
+use mpc_core::error::PeerFault;
+use mpc_core::{Error, PartyId};
+
+use crate::fault::{NodeError, printable};
+use crate::network::Network;
+
+/// Says what stopped a session.
+pub fn explain(error: &Error, network: &Network) -> NodeError {
+    let code = match error {
+        Error::Peer { fault: PeerFault::Silent(_), .. } => "SITE_SILENT",
+        Error::Peer { .. } => "PROTOCOL_VIOLATION",
+        Error::Link { .. } => "SITE_LOST",
+        Error::Stopped { .. } => "SESSION_STOPPED",
+        Error::Local { .. } => "SESSION_FAILED",
+    };
+    let blamed: Vec<String> = error.blamed().into_iter().map(|p| name(p, network)).collect();
+    let message = named(&printable(&error.to_string()), network);
+    let error = NodeError::new(code, message);
+    match blamed.as_slice() {
+        [] => error,
+        [one] => error.hint(format!("ask {one}; nothing was released, and a new run draws new randomness")),
+        many => error.hint(format!("one of {} deviates; nothing was released", many.join(" and "))),
+    }
+}
+
+/// The name of a party.
+pub fn name(party: PartyId, network: &Network) -> String {
+    network.site.get(party.index()).map_or_else(|| "the analyst".into(), |site| site.name.0.clone())
+}
+
+/// Replaces party numbers by names, the highest first so that `party 1` is not found in `party 12`.
+fn named(text: &str, network: &Network) -> String {
+    let all = (0..=network.site.len()).rev();
+    all.fold(text.to_owned(), |text, i| text.replace(&format!("party {i}"), &name(PartyId(i as u8), network)))
+}

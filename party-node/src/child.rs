@@ -1,0 +1,86 @@
+//! A node process of a sandbox: key in memory, loopback only, ends with its parent.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use mpc_core::identity::Identity;
+use query_planner::catalog::SiteName;
+use quinn::Endpoint;
+
+use crate::children::{self, Hello, Line, Parent};
+use crate::connect;
+use crate::drill::Drill;
+use crate::fault::NodeError;
+use crate::network::Network;
+use crate::site::{Site, Startup};
+use crate::source::{BoundData, SiteData};
+
+/// Runs until the parent closes our standard input.
+///
+/// # Errors
+/// Failures before serving were told to the parent; they are returned too.
+pub async fn run(name: SiteName, data: &Path, deadline: Duration, drill: Option<Drill>) -> Result<(), NodeError> {
+    let mut parent = Parent::listen();
+    let (identity, data, endpoint) = match introduce(data) {
+        Ok((identity, data, endpoint, hello)) => {
+            children::tell(&Line::Ok(hello))?;
+            (identity, data, endpoint)
+        }
+        Err(error) => return children::tell(&Line::<Hello>::from(Err(error))),
+    };
+    let network = parent.network().await?;
+    let ready = listen(identity, network, name, data, endpoint, deadline, drill);
+    let site = match ready {
+        Ok(site) => site,
+        Err(error) => return children::tell(&Line::<()>::from(Err(error))),
+    };
+    children::tell(&Line::Ok(()))?;
+    tokio::select! {
+        () = site.serve() => (),
+        () = parent.gone() => (),
+    }
+    Ok(())
+}
+
+fn introduce(data: &Path) -> Result<(Identity, SiteData, Endpoint, Hello), NodeError> {
+    let data = SiteData::open(data)?;
+    let identity = Identity::generate().map_err(|e| NodeError::new("NO_RANDOMNESS", e.to_string()))?;
+    let (endpoint, address) = loopback()?;
+    let hello = Hello { pin: identity.pin(), address, schema: data.schema() };
+    Ok((identity, data, endpoint, hello))
+}
+
+/// A loopback endpoint on a free port; it starts to listen once the network is known.
+pub fn loopback() -> Result<(Endpoint, SocketAddr), NodeError> {
+    let endpoint = connect::endpoint(SocketAddr::from(([127, 0, 0, 1], 0)), None)?;
+    let address = endpoint.local_addr().map_err(|e| NodeError::new("CANNOT_BIND", e.to_string()))?;
+    Ok((endpoint, address))
+}
+
+fn listen(
+    identity: Identity,
+    network: Network,
+    name: SiteName,
+    data: SiteData,
+    endpoint: Endpoint,
+    deadline: Duration,
+    drill: Option<Drill>,
+) -> Result<std::sync::Arc<Site>, NodeError> {
+    let catalog = network.catalog()?;
+    raise_doubts(&data, &network)?;
+    let data: BoundData = data.bind(&catalog, &name)?;
+    connect::listen(&endpoint, &identity, &network)?;
+    Site::new(Startup { identity, network, name, data, endpoint, deadline, drill })
+}
+
+/// A column that is nearly of another type is an error unless the network declares its type.
+fn raise_doubts(data: &SiteData, network: &Network) -> Result<(), NodeError> {
+    let declared = |table: &str, column: &str| {
+        let tables = network.settings.tables.iter();
+        let mut columns = tables.filter(|(name, _)| name.eq_ignore_ascii_case(table)).flat_map(|(_, t)| &t.columns);
+        columns.any(|(name, c)| name.eq_ignore_ascii_case(column) && c.data_type.is_some())
+    };
+    let doubt = data.doubts().into_iter().find(|doubt| !declared(doubt.table, doubt.column));
+    doubt.map_or(Ok(()), |doubt| Err(doubt.fault))
+}

@@ -1,0 +1,216 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use query_planner::Audience;
+
+use crate::bench::{Network, Protocol};
+use crate::drill::Drill;
+use crate::output::Format;
+
+/// Joint questions over the records of hospitals that may not share them.
+#[derive(Debug, Parser)]
+#[command(name = "consilium", version, about, long_about = None)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// A guided tour: three hospitals as three processes answer questions over the bundled data
+    Demo {
+        /// How to print the answers
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Run queries over a folder of sites: one node process for each sub-folder, real QUIC over loopback
+    Sandbox {
+        #[command(flatten)]
+        folder: Folder,
+        #[command(flatten)]
+        queries: Queries,
+        /// Let a node die: SITE:propose|ready|start|connected|FRAME
+        #[arg(long, value_name = "SITE:WHEN")]
+        drill: Option<String>,
+    },
+    /// Print the plan of a query, its cost and what it reveals to whom; runs nothing
+    Explain {
+        /// Only what is revealed
+        #[arg(long)]
+        disclosure: bool,
+        /// The network file to plan against
+        #[arg(long, conflicts_with = "data")]
+        network: Option<PathBuf>,
+        /// Or a folder of sites, as for the sandbox
+        #[arg(long, required_unless_present = "network")]
+        data: Option<PathBuf>,
+        /// Override a setting of the folder's network file
+        #[arg(long = "set", value_name = "KEY=VALUE", requires = "data")]
+        set: Vec<String>,
+        #[command(flatten)]
+        text: Text,
+        /// Who would receive the answer
+        #[arg(long, value_enum, default_value_t)]
+        to: To,
+    },
+    /// Make a new identity and configuration for a site or an analyst
+    Init {
+        /// The folder to make it in
+        #[arg(long)]
+        dir: PathBuf,
+        /// The site's or analyst's name
+        #[arg(long)]
+        name: String,
+        /// The folder with the site's CSV or Parquet files
+        #[arg(long, required_unless_present = "analyst")]
+        data: Option<PathBuf>,
+        /// Where the node will listen, as others reach it
+        #[arg(long, required_unless_present = "analyst")]
+        listen: Option<SocketAddr>,
+        /// An analyst, who owns no data
+        #[arg(long, conflicts_with_all = ["data", "listen"])]
+        analyst: bool,
+    },
+    /// Put everybody's public files together to a network file
+    Enroll {
+        /// The network file to write
+        #[arg(long)]
+        out: PathBuf,
+        /// Policy and declarations
+        #[arg(long)]
+        settings: Option<PathBuf>,
+        /// The public files that `init` wrote
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Say what is wrong with a node: key, network file, data, port, peers
+    Check {
+        /// The configuration that `init` wrote
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Serve as a site
+    Node {
+        /// The configuration that `init` wrote
+        #[arg(long)]
+        config: PathBuf,
+        /// Die at a given moment: propose, ready, start, connected or the number of a frame
+        #[arg(long)]
+        drill: Option<Drill>,
+    },
+    /// Ask a running network
+    Query {
+        /// The analyst's configuration that `init` wrote
+        #[arg(long)]
+        config: PathBuf,
+        #[command(flatten)]
+        queries: Queries,
+    },
+    /// Measure a protocol
+    Bench {
+        /// Which
+        #[arg(value_enum)]
+        protocol: Protocol,
+        /// How many parties
+        #[arg(long, default_value_t = 3)]
+        parties: usize,
+        /// How many elements
+        #[arg(long, default_value_t = 1_000_000)]
+        elements: usize,
+        /// loopback, memory, or a simulated link such as rtt=30ms,rate=1gbit
+        #[arg(long, default_value = "loopback")]
+        network: Network,
+        /// Runs in one session; the median counts
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+        runs: u16,
+        /// How to print
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// A node process of a sandbox
+    #[command(hide = true)]
+    ChildNode {
+        #[arg(long)]
+        name: String,
+        #[arg(long)]
+        data: PathBuf,
+        #[arg(long)]
+        step_timeout_ms: u64,
+        #[arg(long)]
+        drill: Option<Drill>,
+    },
+    /// A party process of a benchmark
+    #[command(hide = true)]
+    ChildBench {
+        #[arg(value_enum)]
+        protocol: Protocol,
+        #[arg(long)]
+        party: u8,
+        #[arg(long)]
+        parties: usize,
+        #[arg(long)]
+        elements: usize,
+        #[arg(long)]
+        runs: usize,
+    },
+}
+
+/// A folder of sites.
+#[derive(Debug, Args)]
+pub struct Folder {
+    /// The folder; each sub-folder is a site, its CSV and Parquet files are tables
+    #[arg(long)]
+    pub data: PathBuf,
+    /// Override a setting: min_sites=2, step_timeout_ms=2000, tables.person.max_rows=5000
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// The text of queries.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Text {
+    /// A query; may be given several times, the queries run in order
+    #[arg(short = 'e', long = "execute", value_name = "SQL")]
+    pub execute: Vec<String>,
+    /// A file with one query
+    #[arg(long)]
+    pub file: Option<PathBuf>,
+}
+
+/// Queries and how to answer them.
+#[derive(Debug, Args)]
+pub struct Queries {
+    #[command(flatten)]
+    pub text: Text,
+    /// How to print the answers
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Who receives the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub to: To,
+}
+
+/// Who receives an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum To {
+    /// Sealed: only the analyst
+    #[default]
+    Analyst,
+    /// The analyst and every site
+    Everyone,
+}
+
+impl From<To> for Audience {
+    fn from(to: To) -> Audience {
+        match to {
+            To::Analyst => Audience::Analyst,
+            To::Everyone => Audience::Everyone,
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! A node's or analyst's own configuration and key, and the files that `init` and `enroll` make.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mpc_core::identity::Identity;
+use mpc_core::session::DEFAULT_DEADLINE;
+use query_planner::Settings;
+use query_planner::catalog::SiteName;
+use serde::{Deserialize, Serialize};
+
+use crate::fault::NodeError;
+use crate::network::{AnalystEntry, NETWORK_VERSION, Network, SiteEntry};
+use crate::source::SiteData;
+
+/// `node.toml` or `analyst.toml`. Paths are relative to the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The site's or analyst's name.
+    pub name: String,
+    /// The private key, readable by its owner only.
+    pub key: PathBuf,
+    /// The network file.
+    pub network: PathBuf,
+    /// The folder with the site's tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    /// Where the node listens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// How long a step waits for a message.
+    #[serde(default = "default_timeout_ms")]
+    pub step_timeout_ms: u64,
+}
+
+fn default_timeout_ms() -> u64 {
+    DEFAULT_DEADLINE.as_millis() as u64
+}
+
+impl Config {
+    /// Reads a configuration; its paths become absolute or relative to the working folder.
+    ///
+    /// # Errors
+    /// `BAD_CONFIG` with the place and the rule, `NO_SUCH_FILE`.
+    pub fn load(path: &Path) -> Result<Self, NodeError> {
+        let mut config: Config = toml::from_str(&read(path)?)
+            .map_err(|e| NodeError::new("BAD_CONFIG", format!("{}: {}", path.display(), e.to_string().trim_end())))?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        config.key = base.join(config.key);
+        config.network = base.join(config.network);
+        config.data = config.data.map(|data| base.join(data));
+        Ok(config)
+    }
+
+    /// The network file it names.
+    pub fn network(&self) -> Result<Network, NodeError> {
+        Network::from_toml(&read(&self.network)?)
+    }
+
+    /// The private key it names.
+    ///
+    /// # Errors
+    /// `KEY_FILE_OPEN` when others may read it, `BAD_KEY_FILE` when it is no key.
+    pub fn identity(&self) -> Result<Identity, NodeError> {
+        owner_only(&self.key)?;
+        let bytes = fs::read(&self.key).map_err(|e| missing(&self.key, &e))?;
+        Identity::from_pkcs8(bytes).map_err(|e| NodeError::new("BAD_KEY_FILE", format!("{}: {e}", self.key.display())))
+    }
+
+    /// How long a step waits for a message.
+    pub fn deadline(&self) -> Duration {
+        Duration::from_millis(self.step_timeout_ms)
+    }
+}
+
+/// What one public file holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Public {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    site: Option<SiteEntry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    analyst: Option<AnalystEntry>,
+}
+
+/// Makes a site's key, configuration and public file in `dir`. The key never leaves it.
+///
+/// # Errors
+/// `WOULD_OVERWRITE` when the key exists; whatever is wrong with the data.
+pub fn init_site(dir: &Path, name: &str, data: &Path, listen: SocketAddr) -> Result<PathBuf, NodeError> {
+    let schema = SiteData::open(data)?.schema();
+    let name = SiteName(name.to_owned());
+    if !name.is_valid() {
+        return Err(NodeError::new("BAD_CONFIG", "a site's name is 1 to 63 letters, digits, '_' or '-'"));
+    }
+    let data = fs::canonicalize(data).map_err(|e| missing(data, &e))?;
+    let identity = new_key(dir)?;
+    let config = Config {
+        name: name.0.clone(),
+        key: "private.key".into(),
+        network: "network.toml".into(),
+        data: Some(data),
+        listen: Some(listen),
+        step_timeout_ms: default_timeout_ms(),
+    };
+    write(&dir.join("node.toml"), &to_toml(&config)?)?;
+    let site = SiteEntry { name, address: listen, pins: vec![identity.pin()], schema };
+    public(dir, &config.name, &Public { site: Some(site), analyst: None })
+}
+
+/// Makes an analyst's key, configuration and public file in `dir`.
+pub fn init_analyst(dir: &Path, name: &str) -> Result<PathBuf, NodeError> {
+    let identity = new_key(dir)?;
+    let config = Config {
+        name: name.to_owned(),
+        key: "private.key".into(),
+        network: "network.toml".into(),
+        data: None,
+        listen: None,
+        step_timeout_ms: default_timeout_ms(),
+    };
+    write(&dir.join("analyst.toml"), &to_toml(&config)?)?;
+    let analyst = AnalystEntry { name: name.to_owned(), pins: vec![identity.pin()] };
+    public(dir, name, &Public { site: None, analyst: Some(analyst) })
+}
+
+/// Puts public files together to a network file. The order of the files is the order of the sites, so everybody must give
+/// the same: sites are sorted by name.
+pub fn enroll(files: &[PathBuf], settings: Option<&Path>) -> Result<Network, NodeError> {
+    let settings = settings.map(|path| Ok::<_, NodeError>(Settings::from_toml(&read(path)?)?)).transpose()?;
+    let mut network =
+        Network { version: NETWORK_VERSION, settings: settings.unwrap_or_default(), site: vec![], analyst: vec![] };
+    for file in files {
+        let public: Public = toml::from_str(&read(file)?).map_err(|e| {
+            NodeError::new("BAD_PUBLIC_FILE", format!("{}: {}", file.display(), e.to_string().trim_end()))
+        })?;
+        network.site.extend(public.site);
+        network.analyst.extend(public.analyst);
+    }
+    network.site.sort_by(|a, b| a.name.0.to_lowercase().cmp(&b.name.0.to_lowercase()));
+    network.analyst.sort_by(|a, b| a.name.cmp(&b.name));
+    let network = network.checked()?;
+    network.catalog()?;
+    Ok(network)
+}
+
+fn new_key(dir: &Path) -> Result<Identity, NodeError> {
+    fs::create_dir_all(dir).map_err(|e| missing(dir, &e))?;
+    let path = dir.join("private.key");
+    let identity = Identity::generate().map_err(|e| NodeError::new("NO_RANDOMNESS", e.to_string()))?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => NodeError::new("WOULD_OVERWRITE", format!("{} exists", path.display()))
+            .hint("a key is made once; choose another folder to make a new identity"),
+        _ => missing(&path, &e),
+    })?;
+    file.write_all(identity.pkcs8()).and_then(|()| file.sync_all()).map_err(|e| missing(&path, &e))?;
+    Ok(identity)
+}
+
+#[cfg(unix)]
+fn owner_only(path: &Path) -> Result<(), NodeError> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(path).map_err(|e| missing(path, &e))?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let message = format!("{} can be read by others (mode {:o})", path.display(), mode & 0o777);
+    Err(NodeError::new("KEY_FILE_OPEN", message).hint(format!("chmod 600 {}", path.display())))
+}
+
+#[cfg(not(unix))]
+fn owner_only(_path: &Path) -> Result<(), NodeError> {
+    Ok(())
+}
+
+fn public(dir: &Path, name: &str, public: &Public) -> Result<PathBuf, NodeError> {
+    let path = dir.join(format!("{name}.public.toml"));
+    write(&path, &to_toml(public)?)?;
+    Ok(path)
+}
+
+fn to_toml<T: Serialize>(value: &T) -> Result<String, NodeError> {
+    toml::to_string_pretty(value).map_err(|e| NodeError::new("BAD_CONFIG", e.to_string()))
+}
+
+/// Reads a text file.
+pub fn read(path: &Path) -> Result<String, NodeError> {
+    fs::read_to_string(path).map_err(|e| missing(path, &e))
+}
+
+/// Writes a text file.
+pub fn write(path: &Path, text: &str) -> Result<(), NodeError> {
+    fs::write(path, text).map_err(|e| missing(path, &e))
+}
+
+fn missing(path: &Path, error: &std::io::Error) -> NodeError {
+    let code = if error.kind() == std::io::ErrorKind::NotFound { "NO_SUCH_FILE" } else { "FILE_FAILED" };
+    NodeError::new(code, format!("{}: {error}", path.display()))
+}

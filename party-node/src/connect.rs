@@ -1,0 +1,187 @@
+//! Connections of one session: dial the sites before me, wait for those after me, agree a seed with each.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mpc_core::handshake::{ControlStream, HandshakeError, pair_seed};
+use mpc_core::identity::{Identity, Pin};
+use mpc_core::random::PrivateSeed;
+use mpc_core::session::{Seeds, SessionId, Setup};
+use mpc_core::transport::quic::{self, QuicTransport};
+use mpc_core::transport::{Transport, tls};
+use mpc_core::{Parties, PartyId, Session};
+use quinn::{Connection, Endpoint};
+use tokio::time::timeout;
+
+use crate::fault::{NodeError, printable};
+use crate::network::Network;
+
+/// How long a connection may be silent before it counts as lost. Kept alive at a quarter of this.
+pub const IDLE: Duration = Duration::from_secs(10);
+
+/// A connection with its control stream.
+pub struct Link {
+    /// The connection.
+    pub connection: Connection,
+    /// Its one control stream.
+    pub control: ControlStream,
+}
+
+/// Who a party is in a session, and how long it waits.
+#[derive(Clone, Copy)]
+pub struct Place {
+    /// Its number.
+    pub me: PartyId,
+    /// Everybody.
+    pub parties: Parties,
+    /// What they agreed on.
+    pub id: SessionId,
+    /// How long a step waits for a message.
+    pub deadline: Duration,
+}
+
+/// Dials a site and accepts only the keys pinned for it.
+///
+/// # Errors
+/// `SITE_UNREACHABLE` when nobody answers in time, `KEY_NOT_PINNED` when somebody else does.
+pub async fn dial(
+    endpoint: &Endpoint,
+    identity: &Identity,
+    network: &Network,
+    site: usize,
+    patience: Duration,
+) -> Result<Connection, NodeError> {
+    let entry = &network.site[site];
+    let mut last = unreachable(&entry.name.0, entry.address, "no key is pinned for it");
+    for pin in &entry.pins {
+        match dial_pin(endpoint, identity, *pin, entry.address, patience).await {
+            Ok(connection) => return Ok(connection),
+            Err(why) if why.contains(tls::NOT_PINNED) => {
+                let message = format!("the node at {} does not own the key pinned for site {}", entry.address, entry.name.0);
+                last = NodeError::new("KEY_NOT_PINNED", message)
+                    .hint("compare the pin in the network file with what `consilium check` prints at that site");
+            }
+            Err(why) => last = unreachable(&entry.name.0, entry.address, &why),
+        }
+    }
+    Err(last)
+}
+
+async fn dial_pin(
+    endpoint: &Endpoint,
+    identity: &Identity,
+    pin: Pin,
+    address: SocketAddr,
+    patience: Duration,
+) -> Result<Connection, String> {
+    let config = tls::client_config(identity, pin, IDLE, address).map_err(|e| e.to_string())?;
+    let connecting = endpoint.connect_with(config, address, "consilium").map_err(|e| e.to_string())?;
+    match timeout(patience, connecting).await {
+        Ok(connected) => connected.map_err(|e| e.to_string()),
+        Err(_) => Err(format!("no answer in {} s", patience.as_secs_f32())),
+    }
+}
+
+fn unreachable(name: &str, address: SocketAddr, why: &str) -> NodeError {
+    NodeError::new("SITE_UNREACHABLE", format!("site {name} at {address}: {why}"))
+        .hint("is its node running, and does the firewall let UDP through?")
+}
+
+/// A session over links to all other parties: agrees a seed with each, in party order, and takes the links over. Returns
+/// the control streams, for what is said beside the protocol.
+///
+/// # Errors
+/// `HANDSHAKE_FAILED` naming the party and what it disagrees on.
+pub async fn session(
+    place: Place,
+    mut links: HashMap<PartyId, Link>,
+    wrap: impl FnOnce(Arc<dyn Transport>) -> Arc<dyn Transport>,
+) -> Result<(Session, HashMap<PartyId, ControlStream>), NodeError> {
+    let mut pairs = HashMap::new();
+    for peer in place.parties.all().filter(|p| *p != place.me) {
+        let link = links.get_mut(&peer).ok_or_else(|| failed(peer, &HandshakeError::Disagrees("being here")))?;
+        let agreed = pair_seed(&link.connection, &mut link.control, place.id, place.me, peer);
+        let seed = timeout(place.deadline, agreed).await.unwrap_or(Err(HandshakeError::Link("silent".into())));
+        pairs.insert(peer, seed.map_err(|e| stopped(peer, link).unwrap_or_else(|| failed(peer, &e)))?);
+    }
+    let private = PrivateSeed::from_os().map_err(|_| failed(place.me, &HandshakeError::Random))?;
+    let (connections, controls): (HashMap<_, _>, HashMap<_, _>) =
+        links.into_iter().map(|(party, link)| ((party, link.connection), (party, link.control))).unzip();
+    let setup = Setup {
+        me: place.me,
+        parties: place.parties,
+        id: place.id,
+        seeds: Seeds { private, pairs },
+        transport: wrap(Arc::new(QuicTransport::new(connections))),
+        deadline: place.deadline,
+    };
+    Ok((Session::new(setup), controls))
+}
+
+/// What the other side said when it closed the connection, if it said something.
+fn stopped(by: PartyId, link: &Link) -> Option<NodeError> {
+    let notice = quic::abort_notice(&link.connection)?;
+    Some(NodeError::new("SESSION_STOPPED", format!("stopped by {by}: {}", printable(&notice.reason))))
+}
+
+fn failed(party: PartyId, why: &HandshakeError) -> NodeError {
+    NodeError::new("HANDSHAKE_FAILED", format!("{party}: {why}"))
+}
+
+/// An endpoint that dials only, or listens for the given keys too.
+///
+/// # Errors
+/// `PORT_IN_USE` or `CANNOT_BIND`.
+pub fn endpoint(address: SocketAddr, listen: Option<(&Identity, tls::Pins)>) -> Result<Endpoint, NodeError> {
+    let server = listen.map(|(identity, pins)| tls::server_config(identity, pins, IDLE)).transpose();
+    let server = server.map_err(|e| NodeError::new("CANNOT_BIND", e.to_string()))?;
+    quic::endpoint(address, server).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AddrInUse => NodeError::new("PORT_IN_USE", format!("{address} is in use by another program"))
+            .hint("stop it, or choose another port with --listen"),
+        _ => NodeError::new("CANNOT_BIND", format!("{address}: {e}")),
+    })
+}
+
+/// Links of one party to all others where everybody runs the same code and nobody asks: dials those before it, accepts
+/// those after it.
+///
+/// # Errors
+/// As [`dial`], and `HANDSHAKE_FAILED`.
+pub async fn mesh(
+    endpoint: &Endpoint,
+    identity: &Identity,
+    network: &Network,
+    me: PartyId,
+    patience: Duration,
+) -> Result<HashMap<PartyId, Link>, NodeError> {
+    let mut links = HashMap::new();
+    let later = network.site.len() - 1 - me.index();
+    for site in 0..me.index() {
+        let connection = dial(endpoint, identity, network, site, patience).await?;
+        let control = ControlStream::open(&connection).await.map_err(|e| failed(PartyId(site as u8), &e))?;
+        links.insert(PartyId(site as u8), Link { connection, control });
+    }
+    let mut arrived = Vec::new();
+    while arrived.len() < later {
+        let incoming = timeout(patience, endpoint.accept()).await.ok().flatten();
+        let incoming = incoming.ok_or_else(|| NodeError::new("SITE_SILENT", "not all parties connected in time"))?;
+        arrived.push(incoming.await.map_err(|e| NodeError::new("HANDSHAKE_FAILED", e.to_string()))?);
+    }
+    for connection in arrived {
+        let from = quic::peer_pin(&connection).and_then(|pin| network.site_of(pin));
+        let from = from.ok_or_else(|| NodeError::new("HANDSHAKE_FAILED", "a party that is no site"))?;
+        // The stream appears with the first message on it, which is the dialler's half of the seed exchange.
+        let control = ControlStream::accept(&connection).await.map_err(|e| failed(PartyId(from as u8), &e))?;
+        links.insert(PartyId(from as u8), Link { connection, control });
+    }
+    Ok(links)
+}
+
+/// Makes an endpoint listen for the keys of a network.
+pub fn listen(endpoint: &Endpoint, identity: &Identity, network: &Network) -> Result<(), NodeError> {
+    let config = tls::server_config(identity, network.all_pins().collect(), IDLE);
+    endpoint.set_server_config(Some(config.map_err(|e| NodeError::new("CANNOT_BIND", e.to_string()))?));
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! Planned failures, so that an operator (and our tests) can see what the others do when a node dies at a given moment.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mpc_core::PartyId;
+use mpc_core::transport::{AbortNotice, BoxFuture, Frame, LaneId, LinkError, Transport};
+
+use crate::fault::NodeError;
+
+/// Exit status of a node that died in a drill: that of a process killed by signal 9.
+pub const EXIT_STATUS: i32 = 137;
+
+/// When the process ends without a word: at a named moment, or before its n-th frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Drill {
+    /// `propose`, `ready`, `start` or `connected`.
+    Moment(String),
+    /// Before this frame (0-based) is sent.
+    Frame(usize),
+}
+
+impl FromStr for Drill {
+    type Err = NodeError;
+
+    fn from_str(text: &str) -> Result<Self, NodeError> {
+        match (text, text.parse()) {
+            (_, Ok(frame)) => Ok(Drill::Frame(frame)),
+            ("propose" | "ready" | "start" | "connected", Err(_)) => Ok(Drill::Moment(text.into())),
+            _ => Err(NodeError::new("BAD_DRILL", "a drill is propose, ready, start, connected or the number of a frame")),
+        }
+    }
+}
+
+impl Drill {
+    /// Ends the process if this is the planned moment.
+    pub fn at(drill: Option<&Drill>, moment: &str) {
+        if matches!(drill, Some(Drill::Moment(planned)) if planned == moment) {
+            std::process::exit(EXIT_STATUS);
+        }
+    }
+
+    /// Wraps a transport when a frame is planned.
+    pub fn wrap(drill: Option<&Drill>, inner: Arc<dyn Transport>) -> Arc<dyn Transport> {
+        match drill {
+            Some(Drill::Frame(at)) => Arc::new(Dying { inner, left: AtomicUsize::new(*at) }),
+            _ => inner,
+        }
+    }
+}
+
+struct Dying {
+    inner: Arc<dyn Transport>,
+    left: AtomicUsize,
+}
+
+impl Transport for Dying {
+    fn send(&self, to: PartyId, lane: LaneId, frame: Frame) -> Result<(), LinkError> {
+        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        if left.is_err() {
+            std::process::exit(EXIT_STATUS);
+        }
+        self.inner.send(to, lane, frame)
+    }
+
+    fn recv(&self, from: PartyId, lane: LaneId) -> BoxFuture<'_, Result<Frame, LinkError>> {
+        self.inner.recv(from, lane)
+    }
+
+    fn abort(&self, notice: &AbortNotice) {
+        self.inner.abort(notice);
+    }
+
+    fn finish(&self) -> BoxFuture<'_, Result<(), LinkError>> {
+        self.inner.finish()
+    }
+}

@@ -1,0 +1,51 @@
+//! The analyst's side of a query: plain SQL over rows that were revealed.
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::DataType;
+use datafusion::error::{DataFusionError, Result as PlanResult};
+use datafusion::logical_expr::TableScan;
+use futures::TryStreamExt;
+use query_planner::Compiled;
+use query_planner::bind::RevealedTable;
+
+use crate::exec::{self, Rows, external, in_our_words};
+use crate::fault::NodeError;
+
+/// The answer's rows, in the order the query asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// Names as the query shows them, and types.
+    pub columns: Vec<(String, DataType)>,
+    /// The rows, one column for each of `columns`.
+    pub rows: RecordBatch,
+}
+
+/// Runs the last part of a query over the revealed rows, one batch for each of `compiled.joint.sums`.
+///
+/// # Errors
+/// The codes of failed evaluation (`DIVISION_BY_ZERO`, `ARITHMETIC_OVERFLOW`, `CAST_FAILED`, `FINISH_FAILED`…), and
+/// `PLAN_INVALID` when the rows are not those the plan expects.
+pub async fn finish(compiled: &Compiled, revealed: Vec<RecordBatch>) -> Result<Table, NodeError> {
+    let failed = |e: DataFusionError| in_our_words(&e, "the analyst's part", "FINISH_FAILED");
+    let rows_of = |scan: &TableScan| revealed_rows(scan, &revealed);
+    let stream = exec::run(compiled.finish.clone(), rows_of).await.map_err(failed)?;
+    let schema = stream.schema();
+    let batches: Vec<RecordBatch> = stream.try_collect().await.map_err(failed)?;
+    let rows = concat_batches(&schema, &batches).map_err(|e| failed(e.into()))?;
+    // The query's own names: the optimizer keeps them, but the physical plan's schema has no qualifiers to strip.
+    let names = compiled.finish.schema().fields().iter().map(|field| field.name().clone());
+    let types = schema.fields().iter().map(|field| field.data_type().clone());
+    Ok(Table { columns: names.zip(types).collect(), rows })
+}
+
+/// The rows that a scan stands for.
+fn revealed_rows(scan: &TableScan, revealed: &[RecordBatch]) -> PlanResult<Rows> {
+    let invalid = |what: &str| external(NodeError::new("PLAN_INVALID", format!("the analyst's part has {what}")));
+    let table = scan.source.downcast_ref::<RevealedTable>();
+    let table = table.ok_or_else(|| invalid("a scan of something else than revealed rows"))?;
+    let rows = revealed.get(table.index).ok_or_else(|| invalid("a scan of rows that were not revealed"))?;
+    let batch = RecordBatch::try_new(table.schema.clone(), rows.columns().to_vec());
+    let batch = batch.map_err(|_| invalid("revealed rows with other columns than planned"))?;
+    Ok(Rows { schema: table.schema.clone(), batches: vec![batch] })
+}

@@ -1,0 +1,28 @@
+//! A site's node and the analyst's command line.
+//!
+//! A run, from the analyst's side: `analyst` plans the question and proposes it; every `site` derives the same plan,
+//! checks the digests, runs its `local` stage and says it is ready; `connect` makes a session of their connections;
+//! `execute` runs the joint plan; `finish` does the analyst's plain SQL on what was revealed; `output` prints it.
+
+pub mod agree;
+pub mod analyst;
+pub mod bench;
+pub mod blame;
+pub mod check;
+pub mod child;
+pub mod children;
+pub mod cli;
+pub mod config;
+pub mod connect;
+pub mod demo;
+pub mod drill;
+mod exec;
+pub mod execute;
+pub mod fault;
+pub mod finish;
+pub mod local;
+pub mod network;
+pub mod output;
+pub mod sandbox;
+pub mod site;
+pub mod source;

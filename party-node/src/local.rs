@@ -1,0 +1,144 @@
+//! A site's own part of a secure sum: its rows to one integer for each group and slot.
+//!
+//! DataFusion evaluates the fragment's expressions; grouping and adding are ours, because every partial must be exact:
+//! integers and decimals in checked 128 bits, doubles without any rounding before the one to the slot's scale.
+
+mod exact;
+mod groups;
+mod numbers;
+#[cfg(test)]
+mod tests;
+mod totals;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use arrow::array::RecordBatch;
+use datafusion::error::{DataFusionError, Result as PlanResult};
+use datafusion::logical_expr::TableScan;
+use futures::StreamExt;
+use query_planner::bind::SiteTable;
+use query_planner::catalog::SiteName;
+use query_planner::plan::{Groups, LocalStage, Ring, SecureSum};
+
+use crate::exec::{self, Rows, external, in_our_words};
+use crate::fault::NodeError;
+use crate::source::BoundData;
+use groups::GroupTable;
+use totals::Totals;
+
+/// One site's contribution to a secure sum. Private: it never prints and never leaves the site unshared.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Partials {
+    /// The groups this site has rows of, as [`query_planner::keys::encode`] writes them: sorted and distinct. Without
+    /// GROUP BY, the one empty key.
+    pub keys: Vec<Vec<u8>>,
+    /// `slots[slot][group]`, each within the slot's declared bits.
+    pub slots: Vec<Vec<i128>>,
+}
+
+/// Runs the local stage of one site.
+///
+/// # Errors
+/// `SUM_OVERFLOW` when a partial exceeds its bound, `NOT_FINITE`, `VALUE_OUTSIDE_DOMAIN`, `TOO_MANY_GROUPS`,
+/// `KEY_TOO_LONG`, the codes of failed evaluation (`DIVISION_BY_ZERO`, `ARITHMETIC_OVERFLOW`, `CAST_FAILED`,
+/// `LOCAL_FAILED`…), and `PLAN_INVALID` for a plan that contradicts itself. They name the site and the expression.
+pub async fn partials(
+    stage: &LocalStage,
+    sum: &SecureSum,
+    site: &SiteName,
+    data: &BoundData,
+    sites: usize,
+) -> Result<Partials, NodeError> {
+    check_rings(sum, sites)?;
+    let mut groups = GroupTable::new(sum, site);
+    let Some((_, fragment)) = stage.fragments.iter().find(|(name, _)| name.same(site)) else {
+        return finish(groups, Totals::new(sum, site));
+    };
+    let mut totals = Totals::new(sum, site);
+    let failed = |e: &DataFusionError| in_our_words(e, &format!("site {site}, its local stage"), "LOCAL_FAILED");
+    let rows_of = |scan: &TableScan| site_rows(scan, site, data);
+    let mut batches = exec::run(fragment.clone(), rows_of).await.map_err(|e| failed(&e))?;
+    while let Some(batch) = batches.next().await {
+        add(&batch.map_err(|e| failed(&e))?, &mut groups, &mut totals)?;
+    }
+    finish(groups, totals)
+}
+
+/// [`partials`] on a runtime of its own in the calling thread, which must not drive a runtime itself: DataFusion's work
+/// would hold up the network's. Call it from `spawn_blocking` or a thread.
+///
+/// # Errors
+/// As [`partials`], and `LOCAL_FAILED` when the system refuses a runtime.
+pub fn partials_blocking(
+    stage: &LocalStage,
+    sum: &SecureSum,
+    site: &SiteName,
+    data: &BoundData,
+    sites: usize,
+) -> Result<Partials, NodeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime =
+        runtime.map_err(|e| NodeError::new("LOCAL_FAILED", format!("site {site}: no runtime: {}", e.kind())))?;
+    runtime.block_on(partials(stage, sum, site, data, sites))
+}
+
+impl fmt::Debug for Partials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Partials({} slots of {} groups)", self.slots.len(), self.keys.len())
+    }
+}
+
+fn add(batch: &RecordBatch, groups: &mut GroupTable<'_>, totals: &mut Totals<'_>) -> Result<(), NodeError> {
+    let rows = groups.assign(batch)?;
+    totals.add(batch, &rows, groups.len())
+}
+
+/// Sorts the groups by their keys, and the slots with them.
+fn finish(groups: GroupTable<'_>, totals: Totals<'_>) -> Result<Partials, NodeError> {
+    let slots = totals.finish(groups.len())?;
+    let order: BTreeMap<Vec<u8>, usize> = groups.into_keys();
+    let sorted = |totals: Vec<i128>| order.values().map(|group| totals[*group]).collect();
+    let slots = slots.into_iter().map(sorted).collect();
+    Ok(Partials { keys: order.into_keys().collect(), slots })
+}
+
+/// The rows of this site's own table, in the columns that the scan knows.
+fn site_rows(scan: &TableScan, site: &SiteName, data: &BoundData) -> PlanResult<Rows> {
+    let table = scan.source.downcast_ref::<SiteTable>();
+    let table = table.ok_or_else(|| invalid("a scan of something else than a site's table"))?;
+    if !table.site.same(site) {
+        return Err(invalid("a scan of another site's table"));
+    }
+    let bound = data.table(&table.table).ok_or_else(|| invalid("a scan of a table that this site does not hold"))?;
+    let columns = table.schema.fields().iter().map(|field| bound.schema().index_of(field.name()));
+    let columns =
+        columns.collect::<Result<Vec<_>, _>>().map_err(|_| invalid("a column that the table does not have"))?;
+    let batches = bound.batches().iter().map(|batch| batch.project(&columns)).collect::<Result<_, _>>()?;
+    Ok(Rows { schema: std::sync::Arc::new(bound.schema().project(&columns)?), batches })
+}
+
+fn invalid(what: &str) -> DataFusionError {
+    external(plan_invalid(what))
+}
+
+fn plan_invalid(what: &str) -> NodeError {
+    NodeError::new("PLAN_INVALID", format!("the plan has {what}"))
+}
+
+/// Each slot's ring must hold the sum of all sites' partials with its sign.
+fn check_rings(sum: &SecureSum, sites: usize) -> Result<(), NodeError> {
+    let site_bits = sites.max(1).next_power_of_two().trailing_zeros();
+    for slot in &sum.slots {
+        let ring_bits = if slot.ring == Ring::Z64 { 64 } else { 128 };
+        if slot.partial_bits.saturating_add(site_bits + 1) > ring_bits {
+            return Err(plan_invalid("a slot whose sum over all sites may not fit its ring"));
+        }
+    }
+    Ok(())
+}
+
+/// Is there exactly one group, also without rows?
+fn is_whole(sum: &SecureSum) -> bool {
+    sum.groups == Groups::Whole
+}

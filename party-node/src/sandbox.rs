@@ -1,0 +1,135 @@
+//! A network on one machine: one node process for each sub-folder, real QUIC and mutual TLS over loopback.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mpc_core::identity::Identity;
+use mpc_core::session::DEFAULT_DEADLINE;
+use query_planner::Settings;
+use query_planner::catalog::SiteName;
+use query_planner::merge;
+use query_planner::Catalog;
+
+use crate::analyst::Analyst;
+use crate::children::{Children, Hello};
+use crate::config;
+use crate::connect;
+use crate::fault::{NodeError, printable};
+use crate::network::{AnalystEntry, NETWORK_VERSION, Network, SiteEntry};
+use crate::source::SiteData;
+
+/// What a sandbox is made of.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    /// Names and folders, in party order.
+    pub sites: Vec<(SiteName, PathBuf)>,
+    /// From `network.toml` and `--set`.
+    pub settings: Settings,
+    /// How long a step waits for a message.
+    pub deadline: Duration,
+    /// A planned failure: the site and when.
+    pub drill: Option<(SiteName, String)>,
+}
+
+/// A sandbox whose nodes are up.
+pub struct Running {
+    /// Ready to ask.
+    pub analyst: Analyst,
+    _children: Children,
+}
+
+impl Sandbox {
+    /// Reads a folder: its sub-folders are sites, its `network.toml` the settings.
+    ///
+    /// # Errors
+    /// `NO_SUCH_FOLDER`, `NO_SITES`, `BAD_SITE_NAME`, `BAD_NUMBER_OF_SITES` and whatever is wrong with the settings.
+    pub fn open(dir: &Path, assignments: &[String]) -> Result<Self, NodeError> {
+        let mut sites = Vec::new();
+        let no_folder = |e| NodeError::new("NO_SUCH_FOLDER", format!("{}: {e}", dir.display()));
+        for entry in fs::read_dir(dir).map_err(no_folder)? {
+            let entry = entry.map_err(no_folder)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !name.starts_with('.') && entry.path().is_dir() {
+                sites.push((SiteName(name), entry.path()));
+            }
+        }
+        sites.sort();
+        if let Some((bad, _)) = sites.iter().find(|(name, _)| !name.is_valid()) {
+            let message = format!("folder {} cannot name a site", printable(&bad.0));
+            return Err(NodeError::new("BAD_SITE_NAME", message).hint("use letters, digits, '_' and '-', at most 63"));
+        }
+        if sites.is_empty() {
+            return Err(NodeError::new("NO_SITES", format!("{} has no sub-folders", dir.display()))
+                .hint("give each site a folder with its CSV or Parquet files"));
+        }
+        let file = dir.join("network.toml");
+        let mut settings = if file.exists() { Settings::from_toml(&config::read(&file)?)? } else { Settings::default() };
+        let mut deadline = DEFAULT_DEADLINE;
+        for assignment in assignments {
+            match assignment.strip_prefix("step_timeout_ms=") {
+                Some(text) => deadline = milliseconds(text)?,
+                None => settings.set(assignment)?,
+            }
+        }
+        Ok(Self { sites, settings, deadline, drill: None })
+    }
+
+    /// The catalogue, for planning without running.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the sites' data.
+    pub fn catalog(&self) -> Result<Catalog, NodeError> {
+        let schema = |(name, path): &(SiteName, PathBuf)| Ok((name.clone(), SiteData::open(path)?.schema()));
+        let schemas = self.sites.iter().map(schema).collect::<Result<Vec<_>, NodeError>>()?;
+        Ok(merge::merge(&schemas, &self.settings)?)
+    }
+
+    /// Starts the nodes and an analyst.
+    ///
+    /// # Errors
+    /// What a node reports about its data, with the site's name; `SCHEMA_DIFFERS` and the like.
+    pub async fn start(&self, progress: bool) -> Result<Running, NodeError> {
+        let mut children = Children::start(self.sites.iter().map(|(name, path)| self.command(name, path)).collect())?;
+        let hellos: Vec<Hello> = children.lines().await?;
+        let identity = Identity::generate().map_err(|e| NodeError::new("NO_RANDOMNESS", e.to_string()))?;
+        let network = self.network(hellos, &identity).checked()?;
+        let catalog = network.catalog()?;
+        children.introduce(&network).await?;
+        let _: Vec<()> = children.lines().await?;
+        let endpoint = connect::endpoint(SocketAddr::from(([127, 0, 0, 1], 0)), None)?;
+        let analyst = Analyst { identity, network, catalog, endpoint, deadline: self.deadline, progress };
+        Ok(Running { analyst, _children: children })
+    }
+
+    fn command(&self, name: &SiteName, path: &Path) -> (String, Vec<String>) {
+        let mut arguments = vec!["child-node".into(), "--name".into(), name.0.clone(), "--data".into()];
+        arguments.push(path.to_string_lossy().into_owned());
+        arguments.extend(["--step-timeout-ms".into(), self.deadline.as_millis().to_string()]);
+        if let Some((_, when)) = self.drill.as_ref().filter(|(site, _)| site.same(name)) {
+            arguments.extend(["--drill".into(), when.clone()]);
+        }
+        (name.0.clone(), arguments)
+    }
+
+    fn network(&self, hellos: Vec<Hello>, analyst: &Identity) -> Network {
+        let site = self.sites.iter().zip(hellos).map(|((name, _), hello)| SiteEntry {
+            name: name.clone(),
+            address: hello.address,
+            pins: vec![hello.pin],
+            schema: hello.schema,
+        });
+        Network {
+            version: NETWORK_VERSION,
+            settings: self.settings.clone(),
+            site: site.collect(),
+            analyst: vec![AnalystEntry { name: "sandbox".into(), pins: vec![analyst.pin()] }],
+        }
+    }
+}
+
+fn milliseconds(text: &str) -> Result<Duration, NodeError> {
+    let parsed = text.trim().parse().ok().filter(|ms| (10..=3_600_000).contains(ms)).map(Duration::from_millis);
+    parsed.ok_or_else(|| NodeError::new("BAD_SETTINGS", "step_timeout_ms is 10 to 3600000 milliseconds"))
+}

@@ -1,0 +1,368 @@
+//! A site's node: listens, derives the plan itself, does its local work, computes with the others.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use mpc_core::handshake::ControlStream;
+use mpc_core::identity::{Identity, Pin};
+use mpc_core::random::os_bytes;
+use mpc_core::transport::{AbortNotice, quic};
+use mpc_core::{Parties, PartyId};
+use protocols::additive::Additive;
+use query_planner::catalog::SiteName;
+use query_planner::{Catalog, Compiled, Options};
+use quinn::{Connection, Endpoint};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::agree::{Greeting, JobId, PROTOCOL_VERSION, Propose, Reply, Report, Start, session_id};
+use crate::blame;
+use crate::connect::{self, Link, Place};
+use crate::drill::Drill;
+use crate::execute;
+use crate::fault::{NodeError, printable};
+use crate::local::{Partials, partials_blocking};
+use crate::network::Network;
+use crate::source::BoundData;
+
+/// How long a new connection may take to say what it wants.
+const GREETING_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a site that is ready waits for the others to become ready.
+const START_PATIENCE: Duration = Duration::from_secs(600);
+/// Connections of other sites that may wait for a run we have not heard of yet.
+const MAX_EARLY_JOINS: usize = 64;
+/// Runs at a time.
+const MAX_JOBS: usize = 4;
+
+/// A running node.
+pub struct Site {
+    identity: Identity,
+    network: Network,
+    catalog: Arc<Catalog>,
+    me: PartyId,
+    data: Arc<BoundData>,
+    endpoint: Endpoint,
+    deadline: Duration,
+    drill: Option<Drill>,
+    joins: Joins,
+    jobs: tokio::sync::Semaphore,
+}
+
+/// What a node is started with.
+pub struct Startup {
+    /// Its key.
+    pub identity: Identity,
+    /// The network it belongs to.
+    pub network: Network,
+    /// Its name there.
+    pub name: SiteName,
+    /// Its tables, typed.
+    pub data: BoundData,
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// Longest a step waits for a message.
+    pub deadline: Duration,
+    /// A planned failure, for drills.
+    pub drill: Option<Drill>,
+}
+
+impl Site {
+    /// Puts a node together.
+    ///
+    /// # Errors
+    /// `NOT_IN_NETWORK` when the network file has no such site or another key for it.
+    pub fn new(start: Startup) -> Result<Arc<Self>, NodeError> {
+        let Startup { identity, network, name, data, endpoint, deadline, drill } = start;
+        let me = place_of(&network, &name, identity.pin())?;
+        let catalog = Arc::new(network.catalog()?);
+        Ok(Arc::new(Self {
+            identity,
+            network,
+            catalog,
+            me,
+            data: Arc::new(data),
+            endpoint,
+            deadline,
+            drill,
+            joins: Joins::default(),
+            jobs: tokio::sync::Semaphore::new(MAX_JOBS),
+        }))
+    }
+
+    /// Accepts connections until the endpoint closes.
+    pub async fn serve(self: Arc<Self>) {
+        while let Some(incoming) = self.endpoint.accept().await {
+            let site = self.clone();
+            tokio::spawn(async move {
+                // Whoever owns no pinned key does not get this far; a failed handshake is the other side's to report.
+                if let Ok(connection) = incoming.await
+                    && let Err(error) = site.greet(connection).await
+                {
+                    site.log(&error.to_string());
+                }
+            });
+        }
+    }
+
+    fn log(&self, text: &str) {
+        eprintln!("[{}] {}", self.name(), text.replace('\n', " "));
+    }
+
+    fn name(&self) -> &SiteName {
+        &self.network.site[self.me.index()].name
+    }
+
+    async fn greet(&self, connection: Connection) -> Result<(), NodeError> {
+        let pin = quic::peer_pin(&connection).ok_or_else(|| violation("a connection without a key"))?;
+        let greeting = async {
+            let mut control = ControlStream::accept(&connection).await?;
+            let greeting = control.recv().await?;
+            Ok::<_, mpc_core::handshake::HandshakeError>((control, greeting))
+        };
+        let (mut control, greeting) = match timeout(GREETING_PATIENCE, greeting).await {
+            Ok(Ok(greeted)) => greeted,
+            Ok(Err(error)) => return Err(violation(&error.to_string())),
+            Err(_) => return Err(violation("a connection that did not say what it wants")),
+        };
+        match greeting {
+            Greeting::Question { version, job } => {
+                if let Err(refusal) = self.admit(version, pin) {
+                    refuse(&mut control, &refusal).await;
+                    control.close().await;
+                    return Err(refusal);
+                }
+                self.job(job, Link { connection, control }).await
+            }
+            Greeting::Join { version, job } => {
+                let from = self.network.site_of(pin).filter(|_| version == PROTOCOL_VERSION);
+                let from = from.ok_or_else(|| violation("a join by a party that is no site of this version"))?;
+                self.joins.arrive((job, PartyId(from as u8)), Link { connection, control });
+                Ok(())
+            }
+        }
+    }
+
+    fn admit(&self, version: u16, pin: Pin) -> Result<(), NodeError> {
+        if version != PROTOCOL_VERSION {
+            let message = format!("the analyst speaks version {version} of the protocol, this site {PROTOCOL_VERSION}");
+            return Err(NodeError::new("VERSION_MISMATCH", message));
+        }
+        if !self.network.is_analyst(pin) {
+            return Err(NodeError::new("NOT_AN_ANALYST", "this key may not ask questions in this network"));
+        }
+        Ok(())
+    }
+
+    async fn job(&self, job: JobId, mut link: Link) -> Result<(), NodeError> {
+        let Ok(_permit) = self.jobs.try_acquire() else {
+            let busy = NodeError::new("SITE_BUSY", format!("{MAX_JOBS} runs are going on")).hint("try again later");
+            refuse(&mut link.control, &busy).await;
+            link.control.close().await;
+            return Err(busy);
+        };
+        let propose: Propose = link.control.recv().await.map_err(|e| violation(&e.to_string()))?;
+        Drill::at(self.drill.as_ref(), "propose");
+        let began = Instant::now();
+        let (compiled, partials) = match self.prepare(&propose).await {
+            Ok(ready) => ready,
+            Err(refusal) => {
+                refuse(&mut link.control, &refusal).await;
+                link.control.close().await;
+                return Err(refusal);
+            }
+        };
+        let nonce = os_bytes().map_err(|_| NodeError::new("NO_RANDOMNESS", "the operating system gave no randomness"))?;
+        let ready = Reply::Ready { nonce, local_ms: began.elapsed().as_millis() as u64 };
+        link.control.send(&ready).await.map_err(|e| violation(&e.to_string()))?;
+        Drill::at(self.drill.as_ref(), "ready");
+        let start: Start = match timeout(START_PATIENCE, link.control.recv()).await {
+            Ok(Ok(start)) => start,
+            // The analyst left: another site refused, or it gave up. Nothing was sent.
+            Ok(Err(_)) | Err(_) => return Ok(()),
+        };
+        Drill::at(self.drill.as_ref(), "start");
+        self.compute(job, link, &propose, &start, nonce, compiled, partials).await
+    }
+
+    /// Derives the plan from the question, compares digests, runs the local stage. Nothing is shared yet.
+    async fn prepare(&self, propose: &Propose) -> Result<(Compiled, Vec<Partials>), NodeError> {
+        if propose.network != self.network.digest() {
+            return Err(NodeError::new("NETWORK_DIFFERS", "the analyst's network file is not this site's")
+                .hint("compare the digests that `consilium check` prints, and exchange the newer file"));
+        }
+        let (propose, catalog, data) = (propose.clone(), self.catalog.clone(), self.data.clone());
+        let (name, sites) = (self.name().clone(), self.network.site.len());
+        let work = move || {
+            let options = Options { now_ms: propose.now_ms, audience: propose.audience };
+            let compiled = query_planner::plan(&propose.sql, &catalog, &options)?;
+            if compiled.joint.digest() != propose.plan {
+                return Err(NodeError::new("PLAN_DIFFERS", "this site derives another plan from the question")
+                    .hint("the versions of the programs differ"));
+            }
+            let stages = compiled.local.iter().zip(&compiled.joint.sums);
+            let partials = stages.map(|(stage, sum)| partials_blocking(stage, sum, &name, &data, sites));
+            let partials = partials.collect::<Result<Vec<_>, _>>()?;
+            Ok((compiled, partials))
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        done.unwrap_or_else(|_| Err(NodeError::new("INTERNAL", "the local work ended unexpectedly")))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "everything the agreement produced, used once")]
+    async fn compute(
+        &self,
+        job: JobId,
+        analyst: Link,
+        propose: &Propose,
+        start: &Start,
+        nonce: [u8; 32],
+        compiled: Compiled,
+        partials: Vec<Partials>,
+    ) -> Result<(), NodeError> {
+        let place = self.place(&analyst, job, propose, start, nonce)?;
+        let asker = analyst.connection.clone();
+        let links = match self.links(job, analyst, place).await {
+            Ok(links) => links,
+            Err(error) => {
+                quic::abort(&asker, &AbortNotice::new(None, &error.to_string()));
+                return Err(error);
+            }
+        };
+        Drill::at(self.drill.as_ref(), "connected");
+        let (session, mut controls) =
+            connect::session(place, links, |transport| Drill::wrap(self.drill.as_ref(), transport)).await?;
+        let mut engine = Additive::new(session, execute::declared(&compiled.joint));
+        let result = execute::run(&mut engine, &compiled.joint, Some(&partials)).await;
+        let session = engine.into_session();
+        let ended = match result {
+            Ok(opened) => {
+                let stats = session.stats();
+                let report = Report { bytes: stats.bytes(), rounds: stats.rounds };
+                if let Some(mut control) = place.parties.analyst().and_then(|a| controls.remove(&a))
+                    && control.send(&report).await.is_ok()
+                {
+                    let _ = timeout(self.deadline, control.close()).await;
+                }
+                if let Some(totals) = opened {
+                    self.log(&format!("received the answer: {} groups", totals.iter().map(|t| t.groups.len()).sum::<usize>()));
+                }
+                session.finish().await
+            }
+            Err(error) => {
+                session.abort(&error);
+                Err(error)
+            }
+        };
+        ended.map_err(|error| blame::explain(&error, &self.network))
+    }
+
+    fn place(
+        &self,
+        analyst: &Link,
+        job: JobId,
+        propose: &Propose,
+        start: &Start,
+        nonce: [u8; 32],
+    ) -> Result<Place, NodeError> {
+        let sites = self.network.site.len();
+        if start.nonces.len() != sites + 1 || start.nonces[self.me.index() + 1] != nonce {
+            return Err(violation("the analyst did not take this site's nonce into the session"));
+        }
+        let asker = quic::peer_pin(&analyst.connection).ok_or_else(|| violation("a connection without a key"))?;
+        let mut keys: Vec<Pin> = self.network.site.iter().flat_map(|s| s.pins.iter().copied()).chain([asker]).collect();
+        let id = session_id(&mut keys, &job, propose, &start.nonces);
+        let parties = Parties::sites_only(sites).map(Parties::with_analyst);
+        let parties = parties.ok_or_else(|| NodeError::new("BAD_NUMBER_OF_SITES", "too many sites"))?;
+        let deadline = self.deadline.min(Duration::from_millis(propose.step_timeout_ms));
+        Ok(Place { me: self.me, parties, id, deadline })
+    }
+
+    /// Dials the sites before this one and waits for those after it.
+    async fn links(&self, job: JobId, analyst: Link, place: Place) -> Result<HashMap<PartyId, Link>, NodeError> {
+        let mut links = HashMap::new();
+        for peer in place.parties.sites().filter(|p| *p < self.me) {
+            let connection = connect::dial(&self.endpoint, &self.identity, &self.network, peer.index(), place.deadline).await?;
+            let greeted = async {
+                let mut control = ControlStream::open(&connection).await?;
+                control.send(&Greeting::Join { version: PROTOCOL_VERSION, job }).await?;
+                Ok::<_, mpc_core::handshake::HandshakeError>(control)
+            };
+            let control = greeted.await.map_err(|e| violation(&e.to_string()))?;
+            links.insert(peer, Link { connection, control });
+        }
+        for peer in place.parties.sites().filter(|p| *p > self.me) {
+            let link = timeout(place.deadline, self.joins.wait((job, peer))).await.ok().flatten();
+            let silent = || {
+                let message = format!("{} did not connect within {} ms", self.network.site[peer.index()].name, place.deadline.as_millis());
+                NodeError::new("SITE_SILENT", message)
+            };
+            links.insert(peer, link.ok_or_else(silent)?);
+        }
+        links.extend(place.parties.analyst().map(|party| (party, analyst)));
+        Ok(links)
+    }
+}
+
+/// A site's number in a network that pins its key.
+pub fn place_of(network: &Network, name: &SiteName, pin: Pin) -> Result<PartyId, NodeError> {
+    let index = network.position(name).ok_or_else(|| {
+        NodeError::new("NOT_IN_NETWORK", format!("the network file has no site {}", printable(&name.0)))
+    })?;
+    if !network.site[index].pins.contains(&pin) {
+        let message = format!("the network file pins another key for site {name}");
+        return Err(NodeError::new("NOT_IN_NETWORK", message).hint("enroll this site's public file again"));
+    }
+    Ok(PartyId(index as u8))
+}
+
+async fn refuse(control: &mut ControlStream, why: &NodeError) {
+    let refusal = Reply::Refuse { code: why.code.to_string(), message: why.message.clone(), hint: why.hint.clone() };
+    // Whoever left before hearing the refusal does not need it.
+    let _ = control.send(&refusal).await;
+}
+
+fn violation(what: &str) -> NodeError {
+    NodeError::new("PROTOCOL_VIOLATION", what)
+}
+
+/// Connections of other sites, by run and party, matched with the runs that wait for them.
+#[derive(Default)]
+struct Joins(Mutex<HashMap<(JobId, PartyId), Half>>);
+
+enum Half {
+    Arrived(Link),
+    Awaited(oneshot::Sender<Link>),
+}
+
+impl Joins {
+    fn arrive(&self, key: (JobId, PartyId), link: Link) {
+        let mut halves = self.0.lock().expect("no code panics while it holds the joins");
+        halves.retain(|_, half| match half {
+            Half::Arrived(link) => link.connection.close_reason().is_none(),
+            Half::Awaited(waiting) => !waiting.is_closed(),
+        });
+        match halves.remove(&key) {
+            // Whoever stopped waiting drops the link, which closes it.
+            Some(Half::Awaited(waiting)) => drop(waiting.send(link)),
+            Some(Half::Arrived(_)) => (),
+            None if halves.len() < MAX_EARLY_JOINS => drop(halves.insert(key, Half::Arrived(link))),
+            None => (),
+        }
+    }
+
+    async fn wait(&self, key: (JobId, PartyId)) -> Option<Link> {
+        let waiting = {
+            let mut halves = self.0.lock().expect("no code panics while it holds the joins");
+            match halves.remove(&key) {
+                Some(Half::Arrived(link)) => return Some(link),
+                Some(Half::Awaited(_)) | None => {
+                    let (sender, receiver) = oneshot::channel();
+                    halves.insert(key, Half::Awaited(sender));
+                    receiver
+                }
+            }
+        };
+        waiting.await.ok()
+    }
+}

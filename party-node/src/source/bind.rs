@@ -1,0 +1,305 @@
+//! From the fields of the files to the columns that the catalogue declares, or an error that names the field.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, RecordBatch, RecordBatchOptions,
+    StringArray, new_null_array,
+};
+use arrow::buffer::NullBuffer;
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, SchemaRef, TimestampMicrosecondType,
+};
+use datafusion::scalar::ScalarValue;
+use query_planner::bind::{arrow_type, table_schema};
+use query_planner::catalog::{Catalog, Column, ColumnType, SiteName, Table};
+use query_planner::value::Value;
+
+use super::parse::{self, Rule};
+use super::{RawColumn, SiteData, SourceTable, Values};
+use crate::fault::{NodeError, printable};
+
+/// The tables of one site, typed and checked as the catalogue declares them.
+#[derive(Clone)]
+pub struct BoundData {
+    tables: BTreeMap<String, BoundTable>,
+}
+
+/// One table: columns in the catalogue's order, named in lower case.
+#[derive(Clone)]
+pub struct BoundTable {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+    rows: usize,
+}
+
+impl SiteData {
+    /// Types and checks every table that the catalogue gives this site. Files and columns it does not declare are left
+    /// out: no query can reach them.
+    ///
+    /// # Errors
+    /// A stable code with the file, line and column of the first field that does not fit its declared type, or the number
+    /// of rows outside a declared range or domain.
+    pub fn bind(mut self, catalog: &Catalog, site: &SiteName) -> Result<BoundData, NodeError> {
+        let held = |table: &&Table| table.sites.iter().any(|s| s.0.eq_ignore_ascii_case(&site.0));
+        let mut tables = BTreeMap::new();
+        for table in catalog.tables.iter().filter(held) {
+            let name = table.name.to_lowercase();
+            let source = self.tables.remove(&name).ok_or_else(|| {
+                let message = format!("site {} has no file for table {}", printable(&site.0), printable(&table.name));
+                NodeError::new("TABLE_MISSING", message)
+                    .hint(format!("put {name}.csv or {name}.parquet into its folder"))
+            })?;
+            tables.insert(name, source.bind(table)?);
+        }
+        Ok(BoundData { tables })
+    }
+}
+
+impl BoundData {
+    /// A table by its name, compared without case.
+    pub fn table(&self, name: &str) -> Option<&BoundTable> {
+        self.tables.get(&name.to_lowercase())
+    }
+
+    /// All tables with their names in lower case, sorted.
+    pub fn tables(&self) -> impl Iterator<Item = (&str, &BoundTable)> {
+        self.tables.iter().map(|(name, table)| (name.as_str(), table))
+    }
+}
+
+impl BoundTable {
+    /// The planner's schema of the table.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The rows, in batches of at most 8192.
+    pub fn batches(&self) -> &[RecordBatch] {
+        &self.batches
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+}
+
+// Rows are a hospital's: they do not print.
+impl std::fmt::Debug for BoundTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BoundTable({} rows)", self.rows)
+    }
+}
+
+impl std::fmt::Debug for BoundData {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(&self.tables).finish()
+    }
+}
+
+/// Rows of a batch: DataFusion's own default, so that operators neither split nor merge.
+const BATCH_ROWS: usize = 8192;
+
+impl SourceTable {
+    fn bind(mut self, table: &Table) -> Result<BoundTable, NodeError> {
+        if self.rows as u64 > table.max_rows {
+            let what = format!("has {} rows, more than the declared {}", self.rows, table.max_rows);
+            return Err(self.origin.fault("TOO_MANY_ROWS", &what));
+        }
+        let schema = table_schema(table);
+        let columns = table.columns.iter().map(|column| self.bind_column(column)).collect::<Result<Vec<_>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+            .map_err(|_| self.origin.fault("TYPE_MISMATCH", "cannot be laid out as declared"))?;
+        let slice = |start: usize| batch.slice(start, BATCH_ROWS.min(self.rows - start));
+        let batches = (0..self.rows).step_by(BATCH_ROWS).map(slice).collect();
+        Ok(BoundTable { schema, batches, rows: self.rows })
+    }
+
+    /// Takes a column out of the table, so that its text is freed as soon as it is typed.
+    fn bind_column(&mut self, declared: &Column) -> Result<ArrayRef, NodeError> {
+        let wanted = declared.name.to_lowercase();
+        let Some(i) = self.columns.iter().position(|column| column.name.to_lowercase() == wanted) else {
+            let what = format!("has no column {}", printable(&declared.name));
+            return Err(self.origin.fault("COLUMN_MISSING", &what));
+        };
+        let column = self.columns.swap_remove(i);
+        let typed = typed(&column.values, declared.data_type).map_err(|misfit| match misfit {
+            Misfit::Field(row, rule) => self.broken(&column, row, rule),
+            Misfit::Type(found) => self.mismatch(&column, &found, declared.data_type),
+        })?;
+        self.check_range(&column, declared, &typed)?;
+        self.check_domain(&column, declared, &typed)?;
+        Ok(typed)
+    }
+
+    fn mismatch(&self, column: &RawColumn, found: &DataType, declared: ColumnType) -> NodeError {
+        let declared = arrow_type(declared);
+        let what = format!("column {}: holds {found}, which is not the declared {declared}", printable(&column.name));
+        self.origin.fault("TYPE_MISMATCH", &what)
+    }
+
+    fn check_range(&self, column: &RawColumn, declared: &Column, values: &ArrayRef) -> Result<(), NodeError> {
+        let Some((low, high)) = declared.range else { return Ok(()) };
+        let (low, high) = (i128::from(low), i128::from(high));
+        let outside = rows_where(values, |v| !(low..=high).contains(&v));
+        self.refuse_rows(column, &outside, "VALUE_OUT_OF_RANGE", "outside the declared range")
+    }
+
+    fn check_domain(&self, column: &RawColumn, declared: &Column, values: &ArrayRef) -> Result<(), NodeError> {
+        let Some(domain) = &declared.domain else { return Ok(()) };
+        let outside = outside_domain(values, domain);
+        self.refuse_rows(column, &outside, "VALUE_OUTSIDE_DOMAIN", "outside the declared domain")
+    }
+
+    fn refuse_rows(&self, column: &RawColumn, rows: &[usize], code: &'static str, why: &str) -> Result<(), NodeError> {
+        let Some(first) = rows.first() else { return Ok(()) };
+        let (first, name) = (self.place.name(*first), printable(&column.name));
+        let what = format!("column {name}: {} of {} rows are {why}, the first at {first}", rows.len(), self.rows);
+        Err(self.origin.fault(code, &what))
+    }
+}
+
+/// Why a column cannot be typed.
+enum Misfit {
+    /// This row breaks this rule.
+    Field(usize, Rule),
+    /// The file's own type cannot become the declared one.
+    Type(DataType),
+}
+
+fn typed(values: &Values, to: ColumnType) -> Result<ArrayRef, Misfit> {
+    match values {
+        Values::Text(texts) => from_text(texts, to),
+        Values::Typed(array) => from_typed(array, to),
+    }
+}
+
+fn from_text(texts: &StringArray, to: ColumnType) -> Result<ArrayRef, Misfit> {
+    Ok(match to {
+        ColumnType::Int => Arc::new(parsed::<Int64Type>(texts, parse::int)?),
+        ColumnType::Real => Arc::new(parsed::<Float64Type>(texts, parse::real)?),
+        ColumnType::Decimal { precision, scale } => {
+            let unscaled = parsed::<Decimal128Type>(texts, |text| parse::decimal(text, precision, scale))?;
+            let decimals = unscaled.with_precision_and_scale(precision, scale);
+            Arc::new(decimals.map_err(|_| Misfit::Type(DataType::Decimal128(precision, scale)))?)
+        }
+        ColumnType::Date => Arc::new(parsed::<Date32Type>(texts, parse::date)?),
+        ColumnType::Timestamp => Arc::new(parsed::<TimestampMicrosecondType>(texts, parse::timestamp)?),
+        ColumnType::Bool => {
+            let field = |row| if texts.is_null(row) { Ok(None) } else { parse::bool(texts.value(row)).map(Some) };
+            let at = |row| field(row).map_err(|rule| Misfit::Field(row, rule));
+            Arc::new((0..texts.len()).map(at).collect::<Result<BooleanArray, _>>()?)
+        }
+        ColumnType::Text => Arc::new(texts.clone()),
+    })
+}
+
+/// Parses every field that is not NULL.
+fn parsed<T: ArrowPrimitiveType>(
+    texts: &StringArray,
+    parse: impl Fn(&str) -> Result<T::Native, Rule>,
+) -> Result<PrimitiveArray<T>, Misfit> {
+    let mut values = Vec::with_capacity(texts.len());
+    for row in 0..texts.len() {
+        let value = if texts.is_null(row) { Ok(T::default_value()) } else { parse(texts.value(row)) };
+        values.push(value.map_err(|rule| Misfit::Field(row, rule))?);
+    }
+    Ok(PrimitiveArray::new(values.into(), texts.nulls().cloned()))
+}
+
+/// Values of a typed file to the declared type, where that loses nothing.
+fn from_typed(array: &ArrayRef, to: ColumnType) -> Result<ArrayRef, Misfit> {
+    let target = arrow_type(to);
+    let rule = match (array.data_type(), to) {
+        (DataType::Null, _) => return Ok(new_null_array(&target, array.len())),
+        (DataType::Float64, ColumnType::Real) => return finite(array),
+        (DataType::Decimal128(_, scale), ColumnType::Decimal { scale: wanted, .. }) if *scale > wanted => {
+            Rule::DecimalScale
+        }
+        (DataType::Int64 | DataType::Decimal128(..), ColumnType::Decimal { .. }) => Rule::DecimalOverflow,
+        (DataType::Decimal128(_, 0), ColumnType::Int) => Rule::IntegerOverflow,
+        (DataType::Int64 | DataType::Decimal128(..), ColumnType::Real) => Rule::NotFinite,
+        (DataType::Date32, ColumnType::Timestamp) => Rule::InvalidTimestamp,
+        (same, _) if *same == target => return Ok(array.clone()),
+        (other, _) => return Err(Misfit::Type(other.clone())),
+    };
+    if let (Rule::DecimalScale, ColumnType::Decimal { scale, .. }) = (rule, to) {
+        fits_scale(array, scale)?;
+    }
+    checked_cast(array, &target, rule)
+}
+
+/// Casts, and refuses the first row that the new type cannot hold.
+pub(super) fn checked_cast_rows(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Option<usize>> {
+    let cast = cast_with_options(array, to, &CastOptions { safe: true, ..Default::default() }).map_err(|_| None)?;
+    let valid = |nulls: Option<&NullBuffer>, row| nulls.is_none_or(|nulls| nulls.is_valid(row));
+    if cast.null_count() == array.logical_null_count() {
+        return Ok(cast);
+    }
+    let before = array.logical_nulls();
+    let lost = (0..array.len()).find(|row| valid(before.as_ref(), *row) && !valid(cast.nulls(), *row));
+    lost.map_or(Ok(cast), |row| Err(Some(row)))
+}
+
+fn checked_cast(array: &ArrayRef, to: &DataType, rule: Rule) -> Result<ArrayRef, Misfit> {
+    checked_cast_rows(array, to).map_err(|row| match row {
+        Some(row) => Misfit::Field(row, rule),
+        None => Misfit::Type(array.data_type().clone()),
+    })
+}
+
+/// A cast to fewer digits after the point would round: refuse digits that are not zero.
+fn fits_scale(array: &ArrayRef, scale: i8) -> Result<(), Misfit> {
+    let DataType::Decimal128(_, from) = array.data_type() else { return Ok(()) };
+    let unit = 10i128.pow(u32::try_from(i16::from(*from) - i16::from(scale)).unwrap_or(0).min(38));
+    let lossy = rows_where(array, |unscaled| unscaled % unit != 0);
+    lossy.first().map_or(Ok(()), |row| Err(Misfit::Field(*row, Rule::DecimalScale)))
+}
+
+fn finite(array: &ArrayRef) -> Result<ArrayRef, Misfit> {
+    let reals = array.as_primitive::<Float64Type>();
+    let bad = (0..reals.len()).find(|row| reals.is_valid(*row) && !reals.value(*row).is_finite());
+    bad.map_or_else(|| Ok(array.clone()), |row| Err(Misfit::Field(row, Rule::NotFinite)))
+}
+
+/// Rows of an integer-like column whose value is not NULL and meets a condition; none for other types.
+fn rows_where(array: &ArrayRef, holds: impl Fn(i128) -> bool) -> Vec<usize> {
+    fn of<T: ArrowPrimitiveType<Native: Into<i128>>>(array: &ArrayRef, holds: impl Fn(i128) -> bool) -> Vec<usize> {
+        let array = array.as_primitive::<T>();
+        (0..array.len()).filter(|row| array.is_valid(*row) && holds(array.value(*row).into())).collect()
+    }
+    match array.data_type() {
+        DataType::Int64 => of::<Int64Type>(array, holds),
+        DataType::Decimal128(..) => of::<Decimal128Type>(array, holds),
+        DataType::Date32 => of::<Date32Type>(array, holds),
+        DataType::Timestamp(..) => of::<TimestampMicrosecondType>(array, holds),
+        _ => Vec::new(),
+    }
+}
+
+/// Rows that are not NULL and not in the domain.
+fn outside_domain(array: &ArrayRef, domain: &[Value]) -> Vec<usize> {
+    match array.data_type() {
+        DataType::Int64 => {
+            let codes: HashSet<i128> =
+                domain.iter().filter_map(|v| if let Value::Int(i) = v { Some((*i).into()) } else { None }).collect();
+            rows_where(array, |v| !codes.contains(&v))
+        }
+        DataType::Utf8 => {
+            let words: HashSet<&str> =
+                domain.iter().filter_map(|v| if let Value::Text(t) = v { Some(t.as_str()) } else { None }).collect();
+            let texts = array.as_string::<i32>();
+            (0..texts.len()).filter(|row| texts.is_valid(*row) && !words.contains(texts.value(*row))).collect()
+        }
+        _ => {
+            let members: HashSet<&Value> = domain.iter().collect();
+            let value = |row| ScalarValue::try_from_array(array, row).ok().as_ref().and_then(Value::from_scalar);
+            let inside = |row| value(row).is_some_and(|v| v == Value::Null || members.contains(&v));
+            (0..array.len()).filter(|row| !inside(*row)).collect()
+        }
+    }
+}

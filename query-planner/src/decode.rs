@@ -1,0 +1,264 @@
+//! From opened totals to revealed rows. Everything is computed on integers; doubles appear only in the last division.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, Field, SchemaRef, i256};
+use datafusion_common::ScalarValue;
+
+use crate::error::PlanError;
+use crate::plan::{Form, Groups, Output, Scale, SecureSum};
+use crate::value::Value;
+
+/// The groups of a sum with declared domains, the last key fastest; one empty tuple without keys; none when the groups
+/// are agreed at run time.
+pub fn groups(sum: &SecureSum) -> Vec<Vec<Value>> {
+    if matches!(sum.groups, Groups::Agreed { .. }) {
+        return Vec::new();
+    }
+    let mut tuples = vec![Vec::new()];
+    for key in &sum.keys {
+        let domain = key.domain.as_deref().unwrap_or_default();
+        tuples = tuples.iter().flat_map(|tuple| domain.iter().map(move |v| extended(tuple, v))).collect();
+    }
+    tuples
+}
+
+/// The revealed rows. `totals[slot][group]` is signed; groups without rows are dropped, except the one row of a sum
+/// without keys.
+///
+/// # Errors
+/// `BAD_TOTALS` when the shape is not the plan's or a count is negative; `SUM_TOO_LARGE` when a sum does not fit its SQL
+/// type.
+pub fn decode(
+    sum: &SecureSum,
+    schema: SchemaRef,
+    groups: &[Vec<Value>],
+    totals: &[Vec<i128>],
+) -> Result<RecordBatch, PlanError> {
+    check_shape(sum, &schema, groups, totals)?;
+    let kept: Vec<usize> = (0..groups.len()).filter(|g| sum.groups == Groups::Whole || totals[0][*g] != 0).collect();
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(sum.outputs.len());
+    for (output, field) in sum.outputs.iter().zip(schema.fields()) {
+        let scalars = kept.iter().map(|g| {
+            let row = Row { sum, totals, group: *g, field };
+            row.scalar(output, &groups[*g])
+        });
+        let scalars = scalars.collect::<Result<Vec<_>, _>>()?;
+        columns.push(array(scalars, field.data_type())?);
+    }
+    RecordBatch::try_new(schema, columns).map_err(|e| bad(&e.to_string()))
+}
+
+fn extended(tuple: &[Value], value: &Value) -> Vec<Value> {
+    let mut longer = tuple.to_vec();
+    longer.push(value.clone());
+    longer
+}
+
+fn check_shape(
+    sum: &SecureSum,
+    schema: &SchemaRef,
+    groups: &[Vec<Value>],
+    totals: &[Vec<i128>],
+) -> Result<(), PlanError> {
+    let keys = sum.keys.len();
+    if sum.outputs.len() != schema.fields().len() || totals.len() != sum.slots.len() || totals.is_empty() {
+        return Err(bad("as many outputs as columns and as many totals as slots are expected"));
+    }
+    if groups.iter().any(|g| g.len() != keys) || totals.iter().any(|t| t.len() != groups.len()) {
+        return Err(bad("one total per slot and group is expected"));
+    }
+    let slots = sum.slots.len();
+    let known = |output: &Output| match output {
+        Output::Key(i) => *i < keys,
+        Output::Count(slot) => *slot < slots,
+        Output::Sum { sum, count } | Output::Avg { sum, count } => sum.max(count) < &slots,
+        Output::Variance { sum, squares, count, .. } => sum.max(squares).max(count) < &slots,
+    };
+    if sum.outputs.iter().all(known) { Ok(()) } else { Err(bad("an output names a slot that is not there")) }
+}
+
+fn array(scalars: Vec<ScalarValue>, data_type: &DataType) -> Result<ArrayRef, PlanError> {
+    if scalars.is_empty() {
+        return Ok(arrow::array::new_empty_array(data_type));
+    }
+    ScalarValue::iter_to_array(scalars).map_err(|e| bad(&e.strip_backtrace()))
+}
+
+/// One cell's surroundings.
+struct Row<'a> {
+    sum: &'a SecureSum,
+    totals: &'a [Vec<i128>],
+    group: usize,
+    field: &'a Arc<Field>,
+}
+
+impl Row<'_> {
+    fn scalar(&self, output: &Output, keys: &[Value]) -> Result<ScalarValue, PlanError> {
+        match output {
+            Output::Key(i) => {
+                keys[*i].to_scalar(self.to()).ok_or_else(|| bad("a group key is not of its column's type"))
+            }
+            Output::Count(slot) => self.whole(self.count(*slot)?, 0),
+            Output::Sum { sum, count } => {
+                if self.count(*count)? == 0 {
+                    self.null()
+                } else {
+                    self.total(*sum)
+                }
+            }
+            Output::Avg { sum, count } => match self.count(*count)? {
+                0 => self.null(),
+                n => self.average(*sum, n),
+            },
+            Output::Variance { sum, squares, count, form, root } => self.variance(*sum, *squares, *count, *form, *root),
+        }
+    }
+
+    fn to(&self) -> &DataType {
+        self.field.data_type()
+    }
+
+    fn at(&self, slot: usize) -> i128 {
+        self.totals[slot][self.group]
+    }
+
+    fn count(&self, slot: usize) -> Result<i128, PlanError> {
+        match self.at(slot) {
+            n if n >= 0 => Ok(n),
+            _ => Err(bad("a count is negative")),
+        }
+    }
+
+    fn null(&self) -> Result<ScalarValue, PlanError> {
+        ScalarValue::try_from(self.to()).map_err(|e| bad(&e.strip_backtrace()))
+    }
+
+    fn total(&self, slot: usize) -> Result<ScalarValue, PlanError> {
+        match self.sum.slots[slot].scale {
+            Scale::Decimal(digits) => self.whole(self.at(slot), digits),
+            Scale::Binary(bits) => self.real(self.at(slot) as f64 / 2f64.powi(bits.into())),
+        }
+    }
+
+    /// An exact number of so many decimals in the column's type.
+    fn whole(&self, unscaled: i128, digits: u8) -> Result<ScalarValue, PlanError> {
+        let too_large = || {
+            let text = format!("a sum in column {} does not fit its type {}", self.field.name(), self.to());
+            PlanError::new("SUM_TOO_LARGE", text).hint("cast its argument to DOUBLE or to a wider DECIMAL")
+        };
+        match self.to() {
+            DataType::Int64 if digits == 0 => {
+                i64::try_from(unscaled).map(|i| ScalarValue::Int64(Some(i))).map_err(|_| too_large())
+            }
+            DataType::UInt64 if digits == 0 => {
+                u64::try_from(unscaled).map(|i| ScalarValue::UInt64(Some(i))).map_err(|_| too_large())
+            }
+            DataType::Float64 => self.real(unscaled as f64 / power_of_ten(digits)),
+            DataType::Decimal128(precision, scale) => {
+                let to = u8::try_from(*scale).map_err(|_| bad("a negative scale"))?;
+                let value = rescale(unscaled, digits, to).filter(|v| fits(*v, *precision)).ok_or_else(too_large)?;
+                Ok(ScalarValue::Decimal128(Some(value), *precision, *scale))
+            }
+            other => Err(bad(&format!("a sum cannot be of type {other}"))),
+        }
+    }
+
+    fn real(&self, x: f64) -> Result<ScalarValue, PlanError> {
+        match self.to() {
+            DataType::Float64 => Ok(ScalarValue::Float64(Some(x))),
+            other => Err(bad(&format!("a real number cannot be of type {other}"))),
+        }
+    }
+
+    fn average(&self, slot: usize, n: i128) -> Result<ScalarValue, PlanError> {
+        let total = self.at(slot);
+        match (self.to(), self.sum.slots[slot].scale) {
+            (DataType::Decimal128(precision, scale), Scale::Decimal(digits)) => {
+                let shift =
+                    u32::try_from(i32::from(*scale) - i32::from(digits)).map_err(|_| bad("an average loses digits"))?;
+                let value = divide_rounded(total, shift, n).filter(|v| fits(*v, *precision));
+                let value = value.ok_or_else(|| PlanError::new("SUM_TOO_LARGE", "an average does not fit its type"))?;
+                Ok(ScalarValue::Decimal128(Some(value), *precision, *scale))
+            }
+            (_, Scale::Decimal(digits)) => self.real(quotient(total, n) / power_of_ten(digits)),
+            (_, Scale::Binary(bits)) => self.real(quotient(total, n) / 2f64.powi(bits.into())),
+        }
+    }
+
+    /// (n·Σx² − (Σx)²) / (n·m) with m = n or n − 1; the difference is taken in 256 bits, where it cannot cancel.
+    fn variance(
+        &self,
+        sum: usize,
+        squares: usize,
+        count: usize,
+        form: Form,
+        root: bool,
+    ) -> Result<ScalarValue, PlanError> {
+        let n = self.count(count)?;
+        let m = if form == Form::Sample { n - 1 } else { n };
+        if m <= 0 {
+            return self.null();
+        }
+        let (total, squares, unit) = match self.sum.slots[sum].scale {
+            Scale::Decimal(digits) => (self.at(sum), i256::from_i128(self.at(squares)), power_of_ten(digits).powi(2)),
+            Scale::Binary(bits) => {
+                // Both are held with `bits` fractional bits; the square of the sum has twice as many.
+                let lifted = i256::from_i128(self.at(squares)).checked_mul(i256::from_i128(1i128 << bits));
+                (self.at(sum), lifted.ok_or_else(overflow)?, 2f64.powi(2 * i32::from(bits)))
+            }
+        };
+        let square = i256::from_i128(total).checked_mul(i256::from_i128(total)).ok_or_else(overflow)?;
+        let spread =
+            squares.checked_mul(i256::from_i128(n)).and_then(|s| s.checked_sub(square)).ok_or_else(overflow)?;
+        // Rounding of real numbers at the sites may leave a spread just below zero.
+        let spread = if spread.is_negative() { 0.0 } else { to_f64(spread) };
+        let variance = spread / (n as f64 * m as f64) / unit;
+        self.real(if root { variance.sqrt() } else { variance })
+    }
+}
+
+/// total / n with the whole part taken out first, so that a large total loses nothing.
+fn quotient(total: i128, n: i128) -> f64 {
+    (total / n) as f64 + (total % n) as f64 / n as f64
+}
+
+/// total · 10^shift / n, half away from zero.
+fn divide_rounded(total: i128, shift: u32, n: i128) -> Option<i128> {
+    let lifted = i256::from_i128(total).checked_mul(i256::from_i128(10i128.checked_pow(shift)?))?;
+    let n = i256::from_i128(n);
+    let (whole, rest) = (lifted.checked_div(n)?, lifted.checked_rem(n)?);
+    let twice = rest.checked_abs()?.checked_add(rest.checked_abs()?)?;
+    let up = if twice >= n { i256::from_i128(lifted.signum().to_i128()?) } else { i256::ZERO };
+    whole.checked_add(up)?.to_i128()
+}
+
+fn rescale(unscaled: i128, from: u8, to: u8) -> Option<i128> {
+    match to.checked_sub(from) {
+        Some(more) => unscaled.checked_mul(10i128.checked_pow(more.into())?),
+        None => None,
+    }
+}
+
+fn fits(value: i128, precision: u8) -> bool {
+    10i128.checked_pow(precision.into()).is_none_or(|limit| value.unsigned_abs() < limit.unsigned_abs())
+}
+
+fn power_of_ten(digits: u8) -> f64 {
+    10f64.powi(digits.into())
+}
+
+/// The nearest double of a number that is not negative.
+fn to_f64(x: i256) -> f64 {
+    let (low, high) = x.to_parts();
+    high as f64 * 2f64.powi(128) + low as f64
+}
+
+fn overflow() -> PlanError {
+    PlanError::new("SUM_TOO_LARGE", "a variance needs more than 256 bits")
+}
+
+fn bad(text: &str) -> PlanError {
+    PlanError::new("BAD_TOTALS", format!("opened totals do not match the plan: {text}"))
+}

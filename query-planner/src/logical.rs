@@ -1,0 +1,94 @@
+//! DataFusion's part of the work: types are made to agree, then a chosen list of rewrites brings subqueries and joins
+//! into the shapes the splitter knows. Rules that hide those shapes are left out.
+
+use std::sync::Arc;
+
+use arrow::temporal_conversions::timestamp_ms_to_datetime;
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_expr::{Expr, LogicalPlan};
+use datafusion_optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
+use datafusion_optimizer::eliminate_cross_join::EliminateCrossJoin;
+use datafusion_optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
+use datafusion_optimizer::optimize_projections::OptimizeProjections;
+use datafusion_optimizer::optimize_unions::OptimizeUnions;
+use datafusion_optimizer::push_down_filter::PushDownFilter;
+use datafusion_optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
+use datafusion_optimizer::rewrite_set_comparison::RewriteSetComparison;
+use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
+use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion_optimizer::{Analyzer, Optimizer, OptimizerContext, OptimizerRule};
+
+use crate::error::{PlanError, refuse};
+
+/// Coerces types, freezes `now()` and applies the rewrites.
+pub(crate) fn optimize(plan: LogicalPlan, now_ms: i64) -> Result<LogicalPlan, PlanError> {
+    check_depth(&plan)?;
+    let now = timestamp_ms_to_datetime(now_ms)
+        .ok_or_else(|| PlanError::new("BAD_OPTIONS", "now_ms is outside the calendar"))?
+        .and_utc();
+    let analyzed =
+        Analyzer::new().execute_and_check(plan, &ConfigOptions::default(), |_, _| {}).map_err(|e| refuse(&e))?;
+    let context = OptimizerContext::new().with_query_execution_start_time(now).with_max_passes(PASSES);
+    let optimized = Optimizer::with_rules(rules()).optimize(analyzed, &context, |_, _| {}).map_err(|e| refuse(&e))?;
+    check_depth(&optimized)?;
+    Ok(optimized)
+}
+
+fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    vec![
+        Arc::new(RewriteSetComparison::new()),
+        Arc::new(OptimizeUnions::new()),
+        Arc::new(SimplifyExpressions::new()),
+        Arc::new(ReplaceDistinctWithAggregate::new()),
+        Arc::new(DecorrelatePredicateSubquery::new()),
+        Arc::new(ScalarSubqueryToJoin::new()),
+        Arc::new(ExtractEquijoinPredicate::new()),
+        Arc::new(EliminateCrossJoin::new()),
+        Arc::new(PushDownFilter::new()),
+        Arc::new(OptimizeProjections::new()),
+    ]
+}
+
+/// Refuses plans so deep that a later recursion, here or in the executor, could exhaust its stack.
+fn check_depth(plan: &LogicalPlan) -> Result<(), PlanError> {
+    let depth = plan_depth(plan);
+    if depth > MAX_DEPTH {
+        return Err(PlanError::new("QUERY_TOO_DEEP", format!("the plan nests {depth} levels, at most {MAX_DEPTH}")));
+    }
+    Ok(())
+}
+
+/// Levels of nodes and, where deeper, of the expressions in them.
+fn plan_depth(plan: &LogicalPlan) -> usize {
+    let mut deepest = 0;
+    let mut expressions = 0;
+    // The closures never fail.
+    let _ = plan.apply_expressions(|e| {
+        expressions = expressions.max(expr_depth(e));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    let _ = plan.apply_subqueries(|p| {
+        deepest = deepest.max(plan_depth(p));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    for input in plan.inputs() {
+        deepest = deepest.max(plan_depth(input));
+    }
+    (deepest + 1).max(expressions)
+}
+
+fn expr_depth(expr: &Expr) -> usize {
+    let mut deepest = 0;
+    let _ = expr.apply_children(|e| {
+        deepest = deepest.max(expr_depth(e));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    deepest + 1
+}
+
+/// DataFusion's own default: the rules settle in two passes on every plan of our tests.
+const PASSES: u8 = 3;
+
+/// Levels of plan nodes, and of one expression. A question of 64 nested brackets stays below it.
+const MAX_DEPTH: usize = 200;

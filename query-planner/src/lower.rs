@@ -1,0 +1,207 @@
+//! From a release point to a secure sum: keys and their groups, slots and their rings, what each site runs, and the
+//! revealed rows that take the aggregate's place.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion_common::{Column, TableReference};
+use datafusion_expr::logical_plan::{
+    Aggregate, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan, TableScanBuilder, Union,
+};
+use datafusion_expr::{Expr, lit};
+
+use crate::bind::{NetworkTable, RevealedTable, SiteTable, table_schema};
+use crate::catalog::{Catalog, SiteName};
+use crate::disclose;
+use crate::error::{PlanError, refuse};
+use crate::facts::Scope;
+use crate::groups;
+use crate::notes;
+use crate::plan::{Audience, Compiled, Disclosure, JointPlan, LocalStage, PLAN_VERSION, SecureSum};
+use crate::policy::check_local;
+use crate::slots::{Slots, window_name};
+use crate::split::{Sites, sites_of};
+
+/// Collects the secure sums of one query.
+#[derive(Debug)]
+pub(crate) struct Lowering<'a> {
+    pub catalog: &'a Catalog,
+    pub audience: Audience,
+    pub sums: Vec<SecureSum>,
+    pub stages: Vec<LocalStage>,
+    pub schemas: Vec<SchemaRef>,
+    pub disclosures: Vec<Disclosure>,
+    pub notes: Vec<String>,
+}
+
+impl<'a> Lowering<'a> {
+    pub fn new(catalog: &'a Catalog, audience: Audience) -> Self {
+        let (sums, stages, schemas) = (Vec::new(), Vec::new(), Vec::new());
+        Lowering { catalog, audience, sums, stages, schemas, disclosures: Vec::new(), notes: Vec::new() }
+    }
+
+    /// Lowers one aggregate over distributed rows; returns the plan that stands for its revealed rows, with exactly
+    /// the aggregate's schema. Equal aggregates share one sum.
+    pub fn secure_sum(&mut self, aggregate: &Aggregate, inside: bool) -> Result<LogicalPlan, PlanError> {
+        let sites = sites_of(&aggregate.input);
+        let relation = check_local(&aggregate.input, self.catalog)?;
+        let scope = Scope::over(aggregate.input.schema(), &relation);
+        let keys = groups::keys(aggregate, &scope, self.catalog, inside && sites.len() > 1)?;
+        let mut slots = Slots::new(&keys, &scope, relation.rows, self.catalog, sites.len() == 1);
+        let outputs = slots.outputs(aggregate)?;
+        let groups = groups::groups(&keys, self.catalog)?;
+        let generic = fragment(aggregate, &slots)?;
+        let sum = SecureSum {
+            contributors: sites.iter().map(|i| self.catalog.sites[*i].clone()).collect(),
+            local_work: generic.display_indent().to_string(),
+            row_bound: relation.rows,
+            columns: slots.texts.clone(),
+            keys: keys.into_iter().map(|k| k.key).collect(),
+            groups,
+            slots: slots.slots.clone(),
+            outputs,
+        };
+        let index = match self.sums.iter().position(|known| *known == sum) {
+            Some(index) => index,
+            None => self.add(sum, &generic, &sites, revealed_schema(aggregate))?,
+        };
+        revealed_rows(index, self.schemas[index].clone(), aggregate)
+    }
+
+    /// The whole result, once the plan over revealed rows is known.
+    pub fn compiled(mut self, query: String, finish: LogicalPlan, now_ms: i64) -> Compiled {
+        self.notes.extend(notes::hidden_groups(&finish));
+        let joint = JointPlan {
+            version: PLAN_VERSION,
+            planner: format!("query-planner {}, datafusion {}", env!("CARGO_PKG_VERSION"), DATAFUSION_VERSION),
+            query,
+            now_ms,
+            catalog: hex(&self.catalog.digest()),
+            sites: self.catalog.sites.clone(),
+            audience: self.audience,
+            sums: self.sums,
+            finish: finish.display_indent().to_string(),
+            disclosures: self.disclosures,
+            notes: self.notes,
+        };
+        Compiled { joint, local: self.stages, finish, revealed: self.schemas }
+    }
+
+    fn add(
+        &mut self,
+        sum: SecureSum,
+        generic: &LogicalPlan,
+        sites: &Sites,
+        schema: SchemaRef,
+    ) -> Result<usize, PlanError> {
+        self.stages.push(stage(generic, sites, self.catalog)?);
+        self.schemas.push(schema);
+        self.disclosures.extend(disclose::disclosures(&sum, generic, self.audience, self.catalog));
+        disclose::notes(&sum, generic, self.catalog, &mut self.notes);
+        self.sums.push(sum);
+        Ok(self.sums.len() - 1)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// What a contributor runs, before its own tables are put in: keys, then arguments, over the aggregate's input.
+fn fragment(aggregate: &Aggregate, slots: &Slots<'_>) -> Result<LogicalPlan, PlanError> {
+    let mut input = LogicalPlanBuilder::from(aggregate.input.clone());
+    // One node for each window: DataFusion's physical planner wants one partitioning in a node.
+    for (i, window) in slots.windows.iter().enumerate() {
+        input = input.window([window.clone().alias(window_name(i))]).map_err(|e| refuse(&e))?;
+    }
+    let mut columns: Vec<Expr> = slots.columns.iter().map(|(name, expr)| expr.clone().alias(name)).collect();
+    if columns.is_empty() {
+        // COUNT(*) needs no column, but a plan without any cannot say how many rows it has.
+        columns.push(lit(1i64).alias("row"));
+    }
+    input.project(columns).and_then(LogicalPlanBuilder::build).map_err(|e| refuse(&e))
+}
+
+fn stage(generic: &LogicalPlan, sites: &Sites, catalog: &Catalog) -> Result<LocalStage, PlanError> {
+    let mut fragments = BTreeMap::new();
+    for site in sites {
+        fragments.insert(catalog.sites[*site].clone(), localise(generic, *site, &catalog.sites[*site])?);
+    }
+    Ok(LocalStage { fragments })
+}
+
+/// One site's version of a plan: its own tables for the network's, and of a union only the branches it has rows for.
+fn localise(plan: &LogicalPlan, site: usize, name: &SiteName) -> Result<LogicalPlan, PlanError> {
+    use datafusion_common::tree_node::{Transformed, TreeNode};
+    let external = |e: PlanError| datafusion_common::DataFusionError::External(Box::new(e));
+    match plan {
+        LogicalPlan::TableScan(scan) => own_scan(scan, name),
+        LogicalPlan::Union(union) => own_union(union, site, name),
+        other => other
+            .clone()
+            .map_subqueries(|p| localise(&p, site, name).map(Transformed::yes).map_err(external))
+            .and_then(|t| t.data.map_children(|p| localise(&p, site, name).map(Transformed::yes).map_err(external)))
+            .map(|t| t.data)
+            .map_err(|e| refuse(&e)),
+    }
+}
+
+fn own_scan(scan: &TableScan, site: &SiteName) -> Result<LogicalPlan, PlanError> {
+    let Some(network) = scan.source.downcast_ref::<NetworkTable>() else {
+        return Ok(LogicalPlan::TableScan(scan.clone()));
+    };
+    let table = network.table.name.clone();
+    let reference = TableReference::partial(site.0.clone(), table.clone());
+    let source = SiteTable { site: site.clone(), table, schema: table_schema(&network.table) };
+    let own = TableScanBuilder::new(reference, Arc::new(source)).with_projection(scan.projection.clone()).build();
+    own.and_then(|own| SubqueryAlias::try_new(Arc::new(LogicalPlan::TableScan(own)), scan.table_name.clone()))
+        .map(LogicalPlan::SubqueryAlias)
+        .map_err(|e| refuse(&e))
+}
+
+fn own_union(union: &Union, site: usize, name: &SiteName) -> Result<LogicalPlan, PlanError> {
+    let has_rows = |plan: &LogicalPlan| {
+        let sites = sites_of(plan);
+        sites.is_empty() || sites.contains(&site)
+    };
+    let mut branches = Vec::new();
+    for input in union.inputs.iter().filter(|input| has_rows(input)) {
+        branches.push(Arc::new(localise(input, site, name)?));
+    }
+    if branches.len() != 1 {
+        return Ok(LogicalPlan::Union(Union { inputs: branches, schema: union.schema.clone() }));
+    }
+    let only = branches.remove(0);
+    let columns = only.schema().columns().into_iter().zip(union.schema.iter());
+    let columns =
+        columns.map(|(from, (qualifier, field))| Expr::Column(from).alias_qualified(qualifier.cloned(), field.name()));
+    Projection::try_new(columns.collect(), only).map(LogicalPlan::Projection).map_err(|e| refuse(&e))
+}
+
+/// Columns `key_1`…, `value_1`… with the types of the aggregate's output.
+fn revealed_schema(aggregate: &Aggregate) -> SchemaRef {
+    let keys = aggregate.group_expr.len();
+    let fields = aggregate.schema.fields().iter().enumerate().map(|(i, field)| {
+        let name = if i < keys { format!("key_{}", i + 1) } else { format!("value_{}", i + 1 - keys) };
+        Field::new(name, field.data_type().clone(), field.is_nullable())
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn revealed_rows(index: usize, schema: SchemaRef, aggregate: &Aggregate) -> Result<LogicalPlan, PlanError> {
+    let name = TableReference::bare(format!("revealed_{index}"));
+    let source = Arc::new(RevealedTable { index, schema: schema.clone() });
+    let columns = schema.fields().iter().zip(aggregate.schema.iter()).map(|(from, (qualifier, to))| {
+        let column = Column::new(Some(name.clone()), from.name());
+        Expr::Column(column).alias_qualified(qualifier.cloned(), to.name())
+    });
+    let columns: Vec<Expr> = columns.collect();
+    LogicalPlanBuilder::scan(name, source, None)
+        .and_then(|scan| scan.project(columns))
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(|e| refuse(&e))
+}
+
+/// As pinned in the workspace: the wording of local work depends on it.
+const DATAFUSION_VERSION: &str = "55.2";

@@ -1,0 +1,268 @@
+//! The joint plan: our own versioned form of a query. Its canonical bytes are what every site derives for itself, compares
+//! and approves; the DataFusion plans beside it never travel.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::SchemaRef;
+use datafusion_expr::LogicalPlan;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::catalog::SiteName;
+use crate::error::PlanError;
+use crate::value::Value;
+
+/// Version of the canonical form.
+pub const PLAN_VERSION: u16 = 1;
+
+/// Everything the planner makes of one query.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    /// What is agreed, approved and digested.
+    pub joint: JointPlan,
+    /// The work of each site, one entry for each of `joint.sums`.
+    pub local: Vec<LocalStage>,
+    /// The analyst's plain SQL over revealed rows: scans named `revealed_0`, `revealed_1`… stand for `joint.sums`, with
+    /// the schema that [`crate::decode::decode`] returns.
+    pub finish: LogicalPlan,
+    /// The schema of the revealed rows, one for each of `joint.sums`.
+    pub revealed: Vec<SchemaRef>,
+}
+
+/// The rows a site contributes to one secure sum, before they are grouped: first the group keys in order, then the
+/// arguments named by [`Slot`]s.
+#[derive(Debug, Clone)]
+pub struct LocalStage {
+    /// One plan for each contributing site; its scans are of [`crate::bind::SiteTable`] sources.
+    pub fragments: BTreeMap<SiteName, LogicalPlan>,
+}
+
+/// The agreed plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JointPlan {
+    /// [`PLAN_VERSION`].
+    pub version: u16,
+    /// This crate's version and DataFusion's: the wording of local work depends on both.
+    pub planner: String,
+    /// The question as parsed and printed again, with `now` frozen.
+    pub query: String,
+    /// Milliseconds since 1970-01-01 that `now()` means.
+    pub now_ms: i64,
+    /// SHA-256 of the catalogue, hexadecimal.
+    pub catalog: String,
+    /// All computing sites, in party order.
+    pub sites: Vec<SiteName>,
+    /// Who receives the answer.
+    pub audience: Audience,
+    /// The secure sums, revealed together.
+    pub sums: Vec<SecureSum>,
+    /// The analyst's work on revealed rows, as text.
+    pub finish: String,
+    /// Everything that is revealed, and to whom.
+    pub disclosures: Vec<Disclosure>,
+    /// Things the analyst should know (integer division, null order, bounds checked at the site).
+    pub notes: Vec<String>,
+}
+
+/// Who receives an opened value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Audience {
+    /// Sealed: only the analyst.
+    Analyst,
+    /// The analyst and every site.
+    Everyone,
+}
+
+/// One grouped vector of sums over the contributing sites.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecureSum {
+    /// The sites whose rows count; the others contribute zeros.
+    pub contributors: Vec<SiteName>,
+    /// What every contributor runs on its own rows, as text.
+    pub local_work: String,
+    /// Public bound on the rows of one contributor.
+    pub row_bound: u64,
+    /// The local stage's columns in words: the keys, then what slots name.
+    pub columns: Vec<String>,
+    /// The group keys.
+    pub keys: Vec<Key>,
+    /// How the groups are known.
+    pub groups: Groups,
+    /// The sums of each group. Slot 0 always counts the rows of the group.
+    pub slots: Vec<Slot>,
+    /// The columns of the revealed rows: keys first, then aggregates.
+    pub outputs: Vec<Output>,
+}
+
+/// One group key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// The expression, as text.
+    pub expression: String,
+    /// Its public domain (with `Value::Null` if it can be NULL), or none when only its rows know it. A key with a domain
+    /// keeps it in an agreed tuple too: no site may offer another value.
+    pub domain: Option<Vec<Value>>,
+}
+
+/// How the groups of a sum are known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Groups {
+    /// No GROUP BY: one row, also over no rows.
+    Whole,
+    /// The product of the keys' domains, in order, the last key fastest.
+    Declared,
+    /// The union of the sites' keys, agreed without showing which site holds one.
+    Agreed {
+        /// Most distinct keys the exchange can carry.
+        max_groups: u32,
+        /// Most bytes of an encoded key tuple.
+        max_key_bytes: u32,
+    },
+}
+
+/// One number per group and site, summed in the open ring over all sites.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    /// What is summed.
+    pub what: Summand,
+    /// Column of the local stage that must be true for a row to count (FILTER).
+    pub filter: Option<usize>,
+    /// The ring of the sum.
+    pub ring: Ring,
+    /// How a value becomes an integer.
+    pub scale: Scale,
+    /// log2 of the bound on one site's partial sum; with `log2(sites)` and a sign bit it fits the ring.
+    pub partial_bits: u32,
+    /// True: follows from declared ranges. False: each site checks its own partial before it shares anything.
+    pub proven: bool,
+}
+
+/// What a slot adds up. Column numbers are positions in the local stage's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Summand {
+    /// 1 for each row.
+    Rows,
+    /// 1 for each row whose column is not NULL.
+    NotNull(usize),
+    /// The column; NULL adds nothing.
+    Value(usize),
+    /// The column's square; NULL adds nothing.
+    Square(usize),
+    /// The product of two columns; NULL in either adds nothing.
+    Product(usize, usize),
+    /// 1 for each row where neither column is NULL.
+    BothNotNull(usize, usize),
+}
+
+/// The ring of a secure sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ring {
+    /// Integers mod 2^64, read as signed.
+    Z64,
+    /// Integers mod 2^128, read as signed.
+    Z128,
+}
+
+/// How a column's values map to integers in a sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// Exact: the integer is the value times 10^digits.
+    Decimal(u8),
+    /// The site's partial sum is rounded once to this many fractional bits.
+    Binary(u8),
+}
+
+/// A column of the revealed rows, computed from a group's totals. Numbers are positions in `slots`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Output {
+    /// The i-th group key.
+    Key(usize),
+    /// A count.
+    Count(usize),
+    /// A sum; NULL when `count` is 0.
+    Sum {
+        /// Slot of the sum.
+        sum: usize,
+        /// Slot of the non-NULL count.
+        count: usize,
+    },
+    /// sum / count; NULL when `count` is 0.
+    Avg {
+        /// Slot of the sum.
+        sum: usize,
+        /// Slot of the non-NULL count.
+        count: usize,
+    },
+    /// Variance or standard deviation from n, Σx and Σx².
+    Variance {
+        /// Slot of the sum.
+        sum: usize,
+        /// Slot of the sum of squares.
+        squares: usize,
+        /// Slot of the non-NULL count.
+        count: usize,
+        /// n or n − 1.
+        form: Form,
+        /// Take the square root?
+        root: bool,
+    },
+}
+
+/// Which denominator a variance has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// n
+    Population,
+    /// n − 1
+    Sample,
+}
+
+/// A value that the plan reveals, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disclosure {
+    /// In words.
+    pub what: String,
+    /// `analyst`, `every site`, `every site and the analyst`.
+    pub to: String,
+}
+
+impl JointPlan {
+    /// The one encoding of this plan: JSON without blanks, fields in the order of the struct, no maps, no floats.
+    pub fn canonical_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("the plan's types hold no maps and no floats")
+    }
+
+    /// What sites compare and approve.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::new().chain_update(DIGEST_DOMAIN).chain_update(self.canonical_bytes()).finalize().into()
+    }
+
+    /// Reads canonical bytes.
+    ///
+    /// # Errors
+    /// `PLAN_VERSION` for another version; `BAD_PLAN` for anything that [`JointPlan::canonical_bytes`] would not write:
+    /// unknown fields, blanks, trailing bytes.
+    pub fn from_canonical(bytes: &[u8]) -> Result<JointPlan, PlanError> {
+        let bad = |why: &str| PlanError::new("BAD_PLAN", format!("the bytes are not a joint plan: {why}"));
+        let head: Head = serde_json::from_slice(bytes).map_err(|_| bad("not JSON with a version"))?;
+        if head.version != PLAN_VERSION {
+            let text = format!("the plan has version {}, this node knows {PLAN_VERSION}", head.version);
+            return Err(PlanError::new("PLAN_VERSION", text));
+        }
+        let plan: JointPlan = serde_json::from_slice(bytes).map_err(|_| bad("a field is missing or malformed"))?;
+        if plan.canonical_bytes() == bytes { Ok(plan) } else { Err(bad("not in canonical form")) }
+    }
+}
+
+#[derive(Deserialize)]
+struct Head {
+    version: u16,
+}
+
+const DIGEST_DOMAIN: &[u8] = b"consilium joint plan v1\0";

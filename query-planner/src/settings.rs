@@ -1,0 +1,285 @@
+//! The optional `network.toml`: the patient key, the joint policy, and what is declared about tables and columns.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use toml::{Table as TomlTable, Value as Toml};
+
+use crate::catalog::{ColumnType, MAX_ROWS, Policy};
+use crate::error::{PlanError, nearest};
+use crate::value::{Value, read_decimal};
+
+/// What the network file says. Everything has a default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The column that identifies a patient.
+    pub patient_key: String,
+    /// Smallest cell that may be released.
+    pub min_patients: u32,
+    /// Fewer sites than this cannot run a query.
+    pub min_sites: u32,
+    /// Most groups a query may have.
+    pub max_groups: u32,
+    /// Declarations by table name.
+    pub tables: BTreeMap<String, TableSettings>,
+}
+
+/// What is declared about one table.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TableSettings {
+    /// Public bound on the rows of one site.
+    pub max_rows: Option<u64>,
+    /// Declarations by column name.
+    pub columns: BTreeMap<String, ColumnSettings>,
+}
+
+/// What is declared about one column.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ColumnSettings {
+    /// Instead of the inferred type.
+    #[serde(rename = "type")]
+    pub data_type: Option<ColumnType>,
+    /// The public domain, without NULL; dates as "YYYY-MM-DD", decimals as integers or text.
+    pub domain: Option<Vec<Toml>>,
+    /// The closed range of an int or decimal column, in the column's own unit.
+    pub range: Option<[Toml; 2]>,
+    /// May the union of its values be agreed as group keys?
+    pub agree_keys: Option<bool>,
+    /// May it not be agreed nor compared with a constant?
+    pub quasi_identifier: Option<bool>,
+    /// May it be used at all?
+    pub allowed: Option<bool>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            patient_key: "person_id".into(),
+            min_patients: 1,
+            min_sites: 3,
+            max_groups: 4096,
+            tables: BTreeMap::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads a network file.
+    ///
+    /// # Errors
+    /// `BAD_SETTINGS` with line and column, or the unknown key and the one that was probably meant.
+    pub fn from_toml(text: &str) -> Result<Settings, PlanError> {
+        let table: TomlTable = toml::from_str(text).map_err(|e| bad(e.to_string().trim_end().to_owned()))?;
+        Settings::from_table(table)
+    }
+
+    /// Overrides one value: `min_sites=2`, `tables.person.max_rows=4096`, `tables.person.columns.sex.domain=["F","M"]`.
+    ///
+    /// # Errors
+    /// `BAD_SETTINGS` when the text is not `key=value`, the key is unknown or the value has the wrong type.
+    pub fn set(&mut self, assignment: &str) -> Result<(), PlanError> {
+        let (key, value) =
+            assignment.split_once('=').ok_or_else(|| bad(format!("'{assignment}' is not of the form key=value")))?;
+        let (key, value) = (key.trim(), value.trim());
+        let path: Vec<&str> = key.split('.').collect();
+        if path.iter().any(|part| part.is_empty()) {
+            return Err(bad(format!("'{key}' is not a key")));
+        }
+        let mut table = TomlTable::try_from(&*self).map_err(|e| bad(e.to_string()))?;
+        put(&mut table, &path, parse_value(value)).map_err(|()| bad(format!("'{key}' is not a key")))?;
+        *self = Settings::from_table(table)?;
+        Ok(())
+    }
+
+    /// The joint policy.
+    pub fn policy(&self) -> Policy {
+        Policy { min_sites: self.min_sites, min_patients: self.min_patients, max_groups: self.max_groups }
+    }
+
+    fn from_table(table: TomlTable) -> Result<Settings, PlanError> {
+        check_keys(&table)?;
+        let settings: Settings = table.try_into().map_err(|e| bad(e.to_string().trim_end().to_owned()))?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), PlanError> {
+        if self.patient_key.is_empty() {
+            return Err(bad("patient_key is empty"));
+        }
+        if self.min_sites < 2 {
+            return Err(bad("min_sites is at least 2: with one site there is nothing to hide"));
+        }
+        if self.min_patients < 1 {
+            return Err(bad("min_patients is at least 1"));
+        }
+        if !(1..=MAX_GROUPS).contains(&self.max_groups) {
+            return Err(bad(format!("max_groups is 1 to {MAX_GROUPS}")));
+        }
+        match self.tables.iter().find(|(_, t)| t.max_rows.is_some_and(|rows| !(1..=MAX_ROWS).contains(&rows))) {
+            Some((name, _)) => Err(bad(format!("tables.{name}.max_rows is 1 to {MAX_ROWS}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The declared domain as values of the column's type.
+pub(crate) fn read_domain(domain: &[Toml], column: ColumnType, place: &str) -> Result<Vec<Value>, PlanError> {
+    domain
+        .iter()
+        .map(|entry| {
+            read_value(entry, column)
+                .ok_or_else(|| bad(format!("{place}.domain: {entry} is not a value of type {column}")))
+        })
+        .collect()
+}
+
+/// The declared range, unscaled.
+pub(crate) fn read_range(range: &[Toml; 2], column: ColumnType, place: &str) -> Result<(i64, i64), PlanError> {
+    let unscaled = |entry: &Toml| match read_value(entry, column) {
+        Some(Value::Int(i)) => Some(i),
+        Some(Value::Decimal(x, _)) => i64::try_from(x).ok(),
+        _ => None,
+    };
+    match (unscaled(&range[0]), unscaled(&range[1])) {
+        (Some(lo), Some(hi)) if lo <= hi => Ok((lo, hi)),
+        (Some(_), Some(_)) => Err(bad(format!("{place}.range is empty"))),
+        _ => Err(bad(format!("{place}.range: two numbers of type {column} (int or decimal) within 64 bits"))),
+    }
+}
+
+pub(crate) fn read_value(entry: &Toml, column: ColumnType) -> Option<Value> {
+    Some(match (column, entry) {
+        (ColumnType::Int, Toml::Integer(i)) => Value::Int(*i),
+        (ColumnType::Real, Toml::Integer(i)) => Value::real(*i as f64)?,
+        (ColumnType::Real, Toml::Float(x)) => Value::real(*x)?,
+        (ColumnType::Bool, Toml::Boolean(b)) => Value::Bool(*b),
+        (ColumnType::Text, Toml::String(s)) => Value::Text(s.clone()),
+        (ColumnType::Decimal { scale, .. }, Toml::Integer(i)) => {
+            Value::Decimal(read_decimal(&i.to_string(), scale)?, scale)
+        }
+        (ColumnType::Decimal { scale, .. }, Toml::String(s)) => Value::Decimal(read_decimal(s, scale)?, scale),
+        (ColumnType::Date | ColumnType::Timestamp, Toml::String(s)) => read_time(s, column)?,
+        (ColumnType::Date | ColumnType::Timestamp, Toml::Datetime(t)) => read_time(&t.to_string(), column)?,
+        _ => return None,
+    })
+}
+
+fn read_time(text: &str, column: ColumnType) -> Option<Value> {
+    let to = crate::bind::arrow_type(column);
+    let scalar = datafusion_common::ScalarValue::Utf8(Some(text.to_owned())).cast_to(&to).ok()?;
+    Value::from_scalar(&scalar).filter(|v| *v != Value::Null)
+}
+
+/// Unknown keys are refused here, before serde, so that the message can name the nearest one.
+fn check_keys(table: &TomlTable) -> Result<(), PlanError> {
+    known(table, &["patient_key", "min_patients", "min_sites", "max_groups", "tables"], "")?;
+    for (name, entry) in members(table.get("tables")) {
+        let place = format!("tables.{name}.");
+        let Toml::Table(entry) = entry else { continue };
+        known(entry, &["max_rows", "columns"], &place)?;
+        for (column, entry) in members(entry.get("columns")) {
+            let Toml::Table(entry) = entry else { continue };
+            let keys = ["type", "domain", "range", "agree_keys", "quasi_identifier", "allowed"];
+            known(entry, &keys, &format!("{place}columns.{column}."))?;
+        }
+    }
+    Ok(())
+}
+
+fn known(table: &TomlTable, keys: &[&str], place: &str) -> Result<(), PlanError> {
+    let Some(key) = table.keys().find(|key| !keys.contains(&key.as_str())) else {
+        return Ok(());
+    };
+    let error = bad(format!("unknown key '{place}{key}'"));
+    Err(match nearest(key, keys.iter().copied()) {
+        Some(near) => error.hint(format!("did you mean '{place}{near}'?")),
+        None => error.hint(format!("known here: {}", keys.join(", "))),
+    })
+}
+
+fn members(entry: Option<&Toml>) -> impl Iterator<Item = (&String, &Toml)> {
+    entry.and_then(Toml::as_table).into_iter().flatten()
+}
+
+/// A value in TOML's spelling; anything else is a text, so that `patient_key=nhs_number` needs no quotes.
+fn parse_value(text: &str) -> Toml {
+    let parsed = toml::from_str::<TomlTable>(&format!("value = {text}"));
+    let value = parsed.ok().filter(|t| t.len() == 1).and_then(|mut t| t.remove("value"));
+    value.unwrap_or_else(|| Toml::String(text.to_owned()))
+}
+
+fn put(table: &mut TomlTable, path: &[&str], value: Toml) -> Result<(), ()> {
+    match path {
+        [] => Err(()),
+        [key] => {
+            table.insert((*key).to_owned(), value);
+            Ok(())
+        }
+        [key, rest @ ..] => {
+            let entry = table.entry((*key).to_owned()).or_insert_with(|| Toml::Table(TomlTable::new()));
+            put(entry.as_table_mut().ok_or(())?, rest, value)
+        }
+    }
+}
+
+fn bad(text: impl Into<String>) -> PlanError {
+    PlanError::new("BAD_SETTINGS", text)
+}
+
+/// Most groups a policy may allow: 2^20 sums of 16 bytes stay below one frame.
+const MAX_GROUPS: u32 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_means_the_defaults() {
+        assert_eq!(Settings::from_toml("").unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_one() {
+        let error = Settings::from_toml("min_patient = 11").unwrap_err();
+        assert_eq!(error.code, "BAD_SETTINGS");
+        assert_eq!(error.hint.as_deref(), Some("did you mean 'min_patients'?"));
+        let error = Settings::from_toml("[tables.person.columns.sex]\ndomian = [1]").unwrap_err();
+        assert_eq!(error.hint.as_deref(), Some("did you mean 'tables.person.columns.sex.domain'?"));
+    }
+
+    #[test]
+    fn set_overrides_one_value_and_keeps_the_rest() {
+        let mut settings = Settings::from_toml("min_patients = 11").unwrap();
+        settings.set("min_sites=2").unwrap();
+        settings.set("patient_key = nhs_number").unwrap();
+        settings.set("tables.person.columns.sex.domain=[\"F\", \"M\"]").unwrap();
+        assert_eq!((settings.min_patients, settings.min_sites), (11, 2));
+        assert_eq!(settings.patient_key, "nhs_number");
+        assert_eq!(settings.tables["person"].columns["sex"].domain.as_ref().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn set_refuses_what_is_not_a_setting_and_changes_nothing() {
+        let mut settings = Settings::default();
+        for text in ["min_sites", "min_sites=many", "min_sites=1", "colour=red", "min_sites.x=1", "=1", "a..b=1"] {
+            assert_eq!(settings.set(text).unwrap_err().code, "BAD_SETTINGS", "{text}");
+        }
+        assert_eq!(settings, Settings::default());
+    }
+
+    #[test]
+    fn domains_and_ranges_are_read_in_the_columns_type() {
+        let decimal = ColumnType::Decimal { precision: 10, scale: 2 };
+        let domain = read_domain(&[Toml::String("1.5".into()), Toml::Integer(2)], decimal, "c").unwrap();
+        assert_eq!(domain, [Value::Decimal(150, 2), Value::Decimal(200, 2)]);
+        let day = read_domain(&[Toml::String("1970-01-02".into())], ColumnType::Date, "c").unwrap();
+        assert_eq!(day, [Value::Date(1)]);
+        assert_eq!(read_range(&[Toml::Integer(0), Toml::Integer(3)], decimal, "c").unwrap(), (0, 300));
+        assert!(read_range(&[Toml::Integer(3), Toml::Integer(0)], ColumnType::Int, "c").is_err());
+        assert!(read_domain(&[Toml::String("x".into())], ColumnType::Int, "c").is_err());
+    }
+}

@@ -1,0 +1,1 @@
+SELECT CAST(FLOOR(EXTRACT(YEAR FROM condition_start_date) / 10) * 10 AS INTEGER) AS decade, COUNT(*) AS n FROM condition_occurrence WHERE condition_start_date >= DATE '1980-01-01' GROUP BY 1 ORDER BY 1

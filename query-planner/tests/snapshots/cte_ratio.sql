@@ -1,0 +1,1 @@
+WITH bleeds AS (SELECT COUNT(*) AS n FROM condition_occurrence WHERE condition_concept_id = 192671), everyone AS (SELECT COUNT(*) AS n FROM condition_occurrence) SELECT CAST(bleeds.n AS DOUBLE) / everyone.n AS share FROM bleeds CROSS JOIN everyone

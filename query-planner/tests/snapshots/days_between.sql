@@ -1,0 +1,1 @@
+SELECT AVG(condition_end_date - condition_start_date) AS days, SUM(condition_end_date - condition_start_date) AS total FROM condition_occurrence WHERE condition_start_date > current_date - INTERVAL '10 years'

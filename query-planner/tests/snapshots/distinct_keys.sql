@@ -1,0 +1,1 @@
+SELECT DISTINCT gender_concept_id FROM person

@@ -1,0 +1,1 @@
+SELECT COUNT(*) AS n FROM hospital_A.person p WHERE EXISTS (SELECT 1 FROM hospital_A.condition_occurrence c WHERE c.person_id = p.person_id AND c.condition_concept_id = 192671) AND p.person_id NOT IN (SELECT person_id FROM hospital_A.measurement WHERE person_id IS NOT NULL)

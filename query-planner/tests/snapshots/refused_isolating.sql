@@ -1,0 +1,1 @@
+SELECT COUNT(*) FROM condition_occurrence WHERE person_id IN (5, 7)

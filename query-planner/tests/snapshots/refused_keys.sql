@@ -1,0 +1,1 @@
+SELECT condition_source_value, COUNT(*) FROM condition_occurrence GROUP BY 1

@@ -1,0 +1,1 @@
+SELECT person_id FROM hospital_A.person

@@ -1,0 +1,1 @@
+SELECT p.gender_concept_id, COUNT(*) AS n FROM hospital_A.person p JOIN hospital_A.condition_occurrence c ON p.person_id = c.person_id WHERE c.condition_concept_id = 40481087 GROUP BY p.gender_concept_id ORDER BY 1

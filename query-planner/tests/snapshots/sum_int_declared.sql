@@ -1,0 +1,1 @@
+SELECT SUM(score) AS total, AVG(score) AS mean, STDDEV(score) AS sd FROM measurement
