@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::ring::Ring;
+use crate::ring::{Ring, column_kernels};
 
 /// 2^61 − 1, a Mersenne prime.
 const P: u64 = (1 << 61) - 1;
@@ -78,6 +78,8 @@ impl Ring for F61 {
         let bits = u64::from_le_bytes(bytes.try_into().ok()?) >> 3;
         Self::from_canonical(bits)
     }
+
+    column_kernels!();
 }
 
 #[cfg(test)]

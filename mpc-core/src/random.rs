@@ -9,7 +9,7 @@ use rand_core::{TryCryptoRng, TryRng};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::ring::Ring;
+use crate::ring::{Ring, Sign};
 use crate::step::StepPath;
 
 /// What a stream is for. Numbers are part of the protocol and never reused.
@@ -150,24 +150,20 @@ impl Prg {
 
     /// `acc[i] += stream[i]`, 64 KiB at a time.
     pub fn add_to<R: Ring>(&mut self, acc: &mut [R]) {
-        self.combine(acc, R::add);
+        self.mask(acc, Sign::Plus);
     }
 
     /// `acc[i] -= stream[i]`, 64 KiB at a time.
     pub fn sub_from<R: Ring>(&mut self, acc: &mut [R]) {
-        self.combine(acc, R::sub);
+        self.mask(acc, Sign::Minus);
     }
 
-    fn combine<R: Ring>(&mut self, acc: &mut [R], operation: fn(R, R) -> R) {
-        let per_tile = TILE_BLOCKS * BLOCK / R::BYTES;
-        for part in acc.chunks_mut(per_tile) {
+    fn mask<R: Ring>(&mut self, acc: &mut [R], sign: Sign) {
+        for part in acc.chunks_mut(TILE_BLOCKS * BLOCK / R::BYTES) {
             self.next_tile((part.len() * R::BYTES).div_ceil(BLOCK));
             let tile = std::mem::take(&mut self.tile);
-            for (a, bytes) in part.iter_mut().zip(tile.as_flattened_bytes().chunks_exact(R::BYTES)) {
-                // A rejected element (only F61 rejects, once in 2^61) is drawn again from the stream that follows.
-                let mask = R::from_uniform(bytes).unwrap_or_else(|| self.element());
-                *a = operation(*a, mask);
-            }
+            // A rejected element (only F61 rejects, once in 2^61) is drawn again from the stream that follows.
+            R::mask_column(part, tile.as_flattened_bytes(), sign, &mut || self.element());
             self.tile = tile;
         }
     }

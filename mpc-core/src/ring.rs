@@ -14,17 +14,50 @@ pub trait Ring: Wire + Default + PartialEq {
     fn sub(self, other: Self) -> Self;
     /// An element from `Self::BYTES` uniform bytes, or None to reject them and draw again.
     fn from_uniform(bytes: &[u8]) -> Option<Self>;
+
+    // Kernels over whole columns are methods of the type, so that they are compiled here, optimised in every profile.
+
+    /// `acc[i] += values[i]`
+    fn add_columns(acc: &mut [Self], values: &[Self]);
+
+    /// Overwrites a column that was secret.
+    fn wipe(column: &mut [Self]);
+
+    /// `acc[i] ±= mask[i]` with the elements that `bytes` encode; a rejected one is drawn from `again`.
+    fn mask_column(acc: &mut [Self], bytes: &[u8], sign: Sign, again: &mut dyn FnMut() -> Self);
 }
 
-/// `acc[i] += values[i]`
-pub fn add_assign<R: Ring>(acc: &mut [R], values: &[R]) {
-    acc.iter_mut().zip(values).for_each(|(a, v)| *a = a.add(*v));
+/// Whether a mask is added or taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// Added.
+    Plus,
+    /// Taken away.
+    Minus,
 }
 
-/// `acc[i] -= values[i]`
-pub fn sub_assign<R: Ring>(acc: &mut [R], values: &[R]) {
-    acc.iter_mut().zip(values).for_each(|(a, v)| *a = a.sub(*v));
+/// The column kernels of a ring, from its element operations.
+macro_rules! column_kernels {
+    () => {
+        fn add_columns(acc: &mut [Self], values: &[Self]) {
+            acc.iter_mut().zip(values).for_each(|(a, v)| *a = a.add(*v));
+        }
+
+        fn wipe(column: &mut [Self]) {
+            zeroize::Zeroize::zeroize(&mut column.iter_mut());
+        }
+
+        fn mask_column(acc: &mut [Self], bytes: &[u8], sign: $crate::ring::Sign, again: &mut dyn FnMut() -> Self) {
+            let masks = bytes.chunks_exact(<Self as $crate::wire::Wire>::BYTES);
+            let masks = masks.map(|bytes| Self::from_uniform(bytes).unwrap_or_else(|| again()));
+            match sign {
+                $crate::ring::Sign::Plus => acc.iter_mut().zip(masks).for_each(|(a, m)| *a = a.add(m)),
+                $crate::ring::Sign::Minus => acc.iter_mut().zip(masks).for_each(|(a, m)| *a = a.sub(m)),
+            }
+        }
+    };
 }
+pub(crate) use column_kernels;
 
 macro_rules! ring {
     ($name:ident, $unsigned:ty, $signed:ty, $text:literal, $doc:literal) => {
@@ -66,6 +99,8 @@ macro_rules! ring {
             fn from_uniform(bytes: &[u8]) -> Option<Self> {
                 bytes.try_into().ok().map(|b| Self(<$unsigned>::from_le_bytes(b)))
             }
+
+            column_kernels!();
         }
     };
 }

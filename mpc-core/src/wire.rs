@@ -22,8 +22,8 @@ pub trait Wire: bytemuck::Pod + Send + Sync + 'static {
     /// Swaps bytes where the machine is big-endian; on little-endian machines the memory is the encoding.
     fn to_from_le(self) -> Self;
 
-    /// Is this decoded element canonical?
-    fn is_canonical(&self) -> bool {
+    /// Are these decoded elements canonical?
+    fn are_canonical(_column: &[Self]) -> bool {
         true
     }
 }
@@ -42,11 +42,6 @@ pub fn as_le_bytes<T: Wire>(values: &[T]) -> Cow<'_, [u8]> {
     if cfg!(target_endian = "big") { encode(values).into() } else { bytemuck::cast_slice(values).into() }
 }
 
-/// A column's memory, to be wiped.
-pub fn as_bytes_mut<T: Wire>(values: &mut [T]) -> &mut [u8] {
-    bytemuck::cast_slice_mut(values)
-}
-
 /// Appends the elements of `bytes` to `out`; None if they are not whole canonical elements.
 pub fn decode_into<T: Wire>(bytes: &[u8], out: &mut Vec<T>) -> Option<()> {
     if !bytes.len().is_multiple_of(T::BYTES) {
@@ -59,7 +54,7 @@ pub fn decode_into<T: Wire>(bytes: &[u8], out: &mut Vec<T>) -> Option<()> {
     if cfg!(target_endian = "big") {
         new.iter_mut().for_each(|v| *v = v.to_from_le());
     }
-    new.iter().all(Wire::is_canonical).then_some(())
+    T::are_canonical(new).then_some(())
 }
 
 macro_rules! wire_integer {
@@ -87,8 +82,8 @@ impl Wire for F61 {
         bytemuck::cast(u64::from_le(bytemuck::cast(self)))
     }
 
-    fn is_canonical(&self) -> bool {
-        F61::from_canonical(bytemuck::cast(*self)).is_some()
+    fn are_canonical(column: &[Self]) -> bool {
+        column.iter().all(|x| F61::from_canonical(x.value()).is_some())
     }
 }
 

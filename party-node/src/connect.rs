@@ -15,6 +15,7 @@ use mpc_core::{Parties, PartyId, Session};
 use quinn::{Connection, Endpoint};
 use tokio::time::timeout;
 
+use crate::agree::{Greeting, JobId, PROTOCOL_VERSION};
 use crate::fault::{NodeError, printable};
 use crate::network::Network;
 
@@ -144,6 +145,16 @@ pub fn endpoint(address: SocketAddr, listen: Option<(&Identity, tls::Pins)>) -> 
     })
 }
 
+/// Opens the control stream of a connection to another site and says which run it is for.
+///
+/// # Errors
+/// The handshake's own.
+pub async fn join(connection: Connection, job: JobId) -> Result<Link, HandshakeError> {
+    let mut control = ControlStream::open(&connection).await?;
+    control.send(&Greeting::Join { version: PROTOCOL_VERSION, job }).await?;
+    Ok(Link { connection, control })
+}
+
 /// Links of one party to all others where everybody runs the same code and nobody asks: dials those before it, accepts
 /// those after it.
 ///
@@ -154,14 +165,15 @@ pub async fn mesh(
     identity: &Identity,
     network: &Network,
     me: PartyId,
+    job: JobId,
     patience: Duration,
 ) -> Result<HashMap<PartyId, Link>, NodeError> {
     let mut links = HashMap::new();
     let later = network.site.len() - 1 - me.index();
     for site in 0..me.index() {
         let connection = dial(endpoint, identity, network, site, patience).await?;
-        let control = ControlStream::open(&connection).await.map_err(|e| failed(PartyId(site as u8), &e))?;
-        links.insert(PartyId(site as u8), Link { connection, control });
+        let link = join(connection, job).await.map_err(|e| failed(PartyId(site as u8), &e))?;
+        links.insert(PartyId(site as u8), link);
     }
     let mut arrived = Vec::new();
     while arrived.len() < later {
@@ -172,8 +184,14 @@ pub async fn mesh(
     for connection in arrived {
         let from = quic::peer_pin(&connection).and_then(|pin| network.site_of(pin));
         let from = from.ok_or_else(|| NodeError::new("HANDSHAKE_FAILED", "a party that is no site"))?;
-        // The stream appears with the first message on it, which is the dialler's half of the seed exchange.
-        let control = ControlStream::accept(&connection).await.map_err(|e| failed(PartyId(from as u8), &e))?;
+        let greeted = async {
+            let mut control = ControlStream::accept(&connection).await?;
+            Ok::<_, HandshakeError>((control.recv::<Greeting>().await?, control))
+        };
+        let (greeting, control) = greeted.await.map_err(|e| failed(PartyId(from as u8), &e))?;
+        if greeting != (Greeting::Join { version: PROTOCOL_VERSION, job }) {
+            return Err(failed(PartyId(from as u8), &HandshakeError::Disagrees("the run")));
+        }
         links.insert(PartyId(from as u8), Link { connection, control });
     }
     Ok(links)

@@ -54,7 +54,7 @@ const QUESTIONS: &[(&str, &str)] = &[
     ),
     (
         "May I see a row? (No: only figures over many rows come out.)",
-        "SELECT person_id, year_of_birth FROM person LIMIT 5",
+        "SELECT person_id, year_of_birth FROM person",
     ),
     (
         "How many patients, each counted once? (Refused: this needs private matching, which is not built yet.)",

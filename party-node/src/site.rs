@@ -283,13 +283,8 @@ impl Site {
         let mut links = HashMap::new();
         for peer in place.parties.sites().filter(|p| *p < self.me) {
             let connection = connect::dial(&self.endpoint, &self.identity, &self.network, peer.index(), place.deadline).await?;
-            let greeted = async {
-                let mut control = ControlStream::open(&connection).await?;
-                control.send(&Greeting::Join { version: PROTOCOL_VERSION, job }).await?;
-                Ok::<_, mpc_core::handshake::HandshakeError>(control)
-            };
-            let control = greeted.await.map_err(|e| violation(&e.to_string()))?;
-            links.insert(peer, Link { connection, control });
+            let link = connect::join(connection, job).await.map_err(|e| violation(&e.to_string()))?;
+            links.insert(peer, link);
         }
         for peer in place.parties.sites().filter(|p| *p > self.me) {
             let link = timeout(place.deadline, self.joins.wait((job, peer))).await.ok().flatten();

@@ -80,7 +80,7 @@ impl Engine for Clear {
         let mut sum = vec![R::default(); release.elements];
         for site in s.parties().sites() {
             let part = if site == s.me() { column.0.clone() } else { s.recv(site, release.elements).await? };
-            mpc_core::ring::add_assign(&mut sum, &part);
+            R::add_columns(&mut sum, &part);
         }
         Ok(Some(sum))
     }

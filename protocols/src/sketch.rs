@@ -155,8 +155,7 @@ impl Shape {
 mod tests {
     use super::*;
     use mpc_core::random::{Domain, PrivateSeed};
-    use mpc_core::ring::add_assign;
-    use mpc_core::step::StepPath;
+        use mpc_core::step::StepPath;
     use proptest::prelude::*;
 
     fn weights(seed: u8) -> Prg {
@@ -166,7 +165,7 @@ mod tests {
     fn union_of(shape: &Shape, sites: &[Vec<Vec<u8>>]) -> Result<Vec<Vec<u8>>, Overfull> {
         let mut sum = vec![F61::default(); shape.elements()];
         for (i, keys) in sites.iter().enumerate() {
-            add_assign(&mut sum, &shape.build(keys, &mut weights(i as u8)));
+            F61::add_columns(&mut sum, &shape.build(keys, &mut weights(i as u8)));
         }
         shape.read(sum)
     }
@@ -200,7 +199,7 @@ mod tests {
         let key = vec![b"k".to_vec()];
         let one = shape.build(&key, &mut weights(1));
         let mut two = shape.build(&key, &mut weights(2));
-        add_assign(&mut two, &shape.build(&key, &mut weights(3)));
+        F61::add_columns(&mut two, &shape.build(&key, &mut weights(3)));
         assert!(one.iter().zip(&two).all(|(a, b)| *a == F61::default() || a != b));
     }
 }

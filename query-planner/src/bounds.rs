@@ -92,7 +92,7 @@ pub(crate) fn date_part(args: &[Expr]) -> Option<Interval> {
 }
 
 fn fact(expr: &Expr, scope: &Scope<'_>) -> Option<Interval> {
-    scope.fact(expr).interval
+    scope.interval(expr)
 }
 
 /// As [`fact`], but NULL adds no value to a choice.

@@ -13,12 +13,12 @@ use crate::value::Value;
 pub(crate) fn domain(expr: &Expr, scope: &Scope<'_>) -> Option<Vec<Value>> {
     let values = match expr {
         Expr::Literal(scalar, _) => Some(literal(scalar)?),
-        Expr::Cast(cast) => cast_domain(scope.fact(&cast.expr).domain, cast.field.data_type()),
+        Expr::Cast(cast) => cast_domain(scope.domain(&cast.expr), cast.field.data_type()),
         Expr::Case(case) => case_domain(case, scope),
         Expr::ScalarFunction(call) => match call.name() {
             "width_bucket" => width_buckets(&call.args).and_then(|(lo, hi)| integers(lo, hi)),
             "date_part" => crate::bounds::date_part(&call.args).and_then(|i| integers(i.lo, i.hi)),
-            "coalesce" => call.args.iter().map(|a| scope.fact(a).domain).reduce(union).flatten(),
+            "coalesce" => call.args.iter().map(|a| scope.domain(a)).reduce(union).flatten(),
             _ => None,
         },
         _ => None,
@@ -28,13 +28,16 @@ pub(crate) fn domain(expr: &Expr, scope: &Scope<'_>) -> Option<Vec<Value>> {
 
 /// The values of either, or none when one is unknown.
 pub(crate) fn union(a: Option<Vec<Value>>, b: Option<Vec<Value>>) -> Option<Vec<Value>> {
-    let (mut all, more) = (a?, b?);
-    for value in more {
-        if !all.contains(&value) {
-            all.push(value);
-        }
-    }
-    (all.len() <= MAX_DOMAIN).then_some(all)
+    let mut all = a?;
+    all.extend(b?);
+    bounded(all)
+}
+
+/// Sorted, without repetitions, and none when there are too many.
+fn bounded(mut values: Vec<Value>) -> Option<Vec<Value>> {
+    values.sort();
+    values.dedup();
+    (values.len() <= MAX_DOMAIN).then_some(values)
 }
 
 /// Takes in what a WHERE clause says about single columns: `c = 1`, `c IN (1, 2)`, `c < 5`, `c IS NOT NULL`.
@@ -65,7 +68,8 @@ pub(crate) fn narrow(facts: &mut [Fact], predicate: &Expr, scope: &Scope<'_>) {
 
 fn restrict(fact: &mut Fact, values: Vec<Value>) {
     let domain = match fact.domain.take() {
-        Some(domain) => domain.into_iter().filter(|v| values.contains(v)).collect(),
+        // `listed` gives its values in order.
+        Some(domain) => domain.into_iter().filter(|v| values.binary_search(v).is_ok()).collect(),
         None => values,
     };
     if let (Some(interval), Some(hull)) = (&mut fact.interval, Interval::of_values(&domain)) {
@@ -149,19 +153,15 @@ fn literal(scalar: &ScalarValue) -> Option<Vec<Value>> {
 
 fn case_domain(case: &Case, scope: &Scope<'_>) -> Option<Vec<Value>> {
     let results = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
-    results.map(|result| scope.fact(result).domain).reduce(union).flatten()
+    results.map(|result| scope.domain(result)).reduce(union).flatten()
 }
 
 fn cast_domain(domain: Option<Vec<Value>>, to: &arrow::datatypes::DataType) -> Option<Vec<Value>> {
-    let mut out = Vec::new();
-    for value in domain? {
+    let cast = |value: Value| {
         let scalar = value.to_scalar(&natural_type(&value)?)?;
-        let cast = Value::from_scalar(&scalar.cast_to(to).ok()?)?;
-        if !out.contains(&cast) {
-            out.push(cast);
-        }
-    }
-    Some(out)
+        Value::from_scalar(&scalar.cast_to(to).ok()?)
+    };
+    bounded(domain?.into_iter().map(cast).collect::<Option<_>>()?)
 }
 
 fn natural_type(value: &Value) -> Option<arrow::datatypes::DataType> {

@@ -256,6 +256,24 @@ impl Scope<'_> {
         }
     }
 
+    /// The domain alone. Domain and interval recurse apart: together, each level would double the work of the one above.
+    pub fn domain(&self, expr: &Expr) -> Option<Vec<Value>> {
+        match expr {
+            Expr::Alias(alias) => self.domain(&alias.expr),
+            Expr::Column(column) => self.column(column)?.domain.clone(),
+            other => domain::domain(other, self),
+        }
+    }
+
+    /// The interval alone.
+    pub fn interval(&self, expr: &Expr) -> Option<Interval> {
+        match expr {
+            Expr::Alias(alias) => self.interval(&alias.expr),
+            Expr::Column(column) => self.column(column)?.interval,
+            other => bounds::interval(other, self),
+        }
+    }
+
     pub fn column(&self, column: &Column) -> Option<&Fact> {
         self.parts.iter().find_map(|(schema, facts)| facts.get(schema.maybe_index_of_column(column)?))
     }

@@ -180,6 +180,12 @@ fn column(
 
 /// A declaration about a table or column that no site has is a slip of the pen, and would silently do nothing.
 fn check_names(tables: &[Table], settings: &Settings) -> Result<(), PlanError> {
+    let key = settings.patient_key.as_str();
+    let columns = || tables.iter().flat_map(|t| &t.columns).map(|c| c.name.as_str());
+    // Without its column nothing would protect the patients; the default key may be absent from data without patients.
+    if key != Settings::default().patient_key && !columns().any(|name| name.eq_ignore_ascii_case(key)) {
+        return Err(no_such("patient key", key, nearest(key, columns())));
+    }
     for (name, declared) in &settings.tables {
         let Some(table) = tables.iter().find(|t| t.name.eq_ignore_ascii_case(name)) else {
             return Err(no_such("table", name, nearest(name, tables.iter().map(|t| t.name.as_str()))));
@@ -277,6 +283,14 @@ mod tests {
             assert_eq!(error.code, "BAD_SETTINGS");
             assert!(error.hint.is_some());
         }
+    }
+
+    #[test]
+    fn a_misspelt_patient_key_is_refused() {
+        let sites = [site("A", "t", &[("nhs_number", INT)], 1), site("B", "t", &[("nhs_number", INT)], 1)];
+        let error = merge(&sites, &Settings::from_toml("patient_key = \"nhs_nmber\"").unwrap()).unwrap_err();
+        assert_eq!((error.code, error.hint.as_deref()), ("BAD_SETTINGS", Some("did you mean 'nhs_number'?")));
+        assert!(merge(&sites, &Settings::from_toml("patient_key = \"NHS_Number\"").unwrap()).is_ok());
     }
 
     #[test]

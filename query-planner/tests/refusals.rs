@@ -212,3 +212,29 @@ fn a_broken_catalogue_is_refused() {
     broken.tables[0].columns[0].range = Some((5, 1));
     assert_eq!(broken.validate().unwrap_err().code, "BAD_CATALOG");
 }
+
+#[test]
+fn the_deepest_texts_the_limits_allow_do_not_exhaust_the_stack() {
+    let nested = |levels: usize| {
+        let open = "SELECT * FROM (".repeat(levels);
+        format!("SELECT COUNT(*) FROM ({open}SELECT * FROM person{}) t", ") t".repeat(levels))
+    };
+    all("planned", &[&nested(20)]);
+    let brackets = format!("SELECT COUNT(*) FROM person WHERE {}year_of_birth = 1{}", "(".repeat(60), ")".repeat(60));
+    all("planned", &[&brackets]);
+    for sql in [
+        nested(60),
+        format!("SELECT COUNT(*) FROM person WHERE {} year_of_birth > 0", "NOT ".repeat(240)),
+        format!("SELECT SUM(year_of_birth{}) FROM person", " + year_of_birth".repeat(1000)),
+        format!("SELECT COUNT(*) FROM person WHERE year_of_birth > 0{}", " AND year_of_birth > 0".repeat(500)),
+        format!("SELECT COUNT(*) FROM person{}", " UNION ALL SELECT COUNT(*) FROM person".repeat(120)),
+        format!("SELECT {}1{} FROM person", "CASE WHEN TRUE THEN ".repeat(60), " END".repeat(60)),
+        format!("SELECT {}1{} FROM person", "abs(".repeat(64), ")".repeat(64)),
+    ] {
+        assert!(
+            matches!(code(&sql), "planned" | "QUERY_TOO_DEEP" | "ROWS_NOT_RELEASED" | "SQL_SYNTAX"),
+            "{}",
+            code(&sql)
+        );
+    }
+}

@@ -80,7 +80,7 @@ async fn measured(
     network: &Network,
     endpoint: &quinn::Endpoint,
 ) -> Result<(Found, f64), NodeError> {
-    let links = connect::mesh(endpoint, identity, network, me, DEADLINE).await?;
+    let links = connect::mesh(endpoint, identity, network, me, [0; 16], DEADLINE).await?;
     let parties = Parties::sites_only(bench.parties);
     let parties = parties.ok_or_else(|| NodeError::new("BAD_NUMBER_OF_SITES", "a benchmark has 2 to 20 parties"))?;
     // Fresh keys made this network: its digest names the session.

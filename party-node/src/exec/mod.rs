@@ -2,6 +2,7 @@
 
 mod checked;
 mod fault;
+mod sum;
 
 use std::sync::Arc;
 

@@ -271,6 +271,25 @@ fn overflow_is_found_in_filters_and_subqueries_too() {
 }
 
 #[test]
+fn a_sum_inside_a_fragment_does_not_wrap_either() {
+    let sums = |csv: &str| {
+        let f = ints(csv);
+        let grouped = f.scan().aggregate(vec![col("b")], vec![sql_sum(col("a")).alias("s")]).unwrap();
+        f.run(
+            grouped.build().unwrap(),
+            Groups::Whole,
+            vec![],
+            vec![exact(Summand::Value(1)), exact(Summand::NotNull(1))],
+        )
+    };
+    let fault = sums("a,b\n9223372036854775807,1\n9223372036854775807,1\n").unwrap_err();
+    assert_eq!(fault.code, "ARITHMETIC_OVERFLOW", "{fault}");
+    // The total of one group passes 64 bits on its way and comes back.
+    let fine = sums("a,b\n9223372036854775807,1\n9223372036854775807,1\n-9223372036854775807,1\n5,2\n,3\n").unwrap();
+    assert_eq!(fine.slots.concat(), [i128::from(i64::MAX) + 5, 2]);
+}
+
+#[test]
 fn failed_evaluation_has_a_code_and_no_value() {
     let f = Fixture::new("a,t\n0,4711x\n", &[("a", ColumnType::Int), ("t", ColumnType::Text)]);
     let check = |expr: Expr, code: &str| {

@@ -2,7 +2,6 @@
 
 use mpc_core::error::PeerFault;
 use mpc_core::random::Domain;
-use mpc_core::ring::add_assign;
 use mpc_core::step::StepPath;
 use mpc_core::wire::{self, Bytes32};
 use mpc_core::{PartyId, Result, Ring, Session};
@@ -128,7 +127,7 @@ impl<R: Ring> Unchecked<R> {
         let column = &mut self.column;
         s.recv_blocks(from, len, |block: &[R]| {
             hash.update(wire::as_le_bytes(block).as_ref());
-            add_assign(&mut column[at..at + block.len()], block);
+            R::add_columns(&mut column[at..at + block.len()], block);
             at += block.len();
         })
         .await?;

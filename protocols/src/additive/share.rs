@@ -3,7 +3,6 @@
 use std::fmt;
 
 use mpc_core::Ring;
-use zeroize::Zeroize;
 
 /// A share of an arithmetic column. It does not print, is not compared and is wiped when dropped; only `reveal` opens it.
 pub struct ArithShare<R: Ring> {
@@ -46,8 +45,7 @@ impl<R: Ring> fmt::Debug for ArithShare<R> {
 
 impl<R: Ring> Drop for ArithShare<R> {
     fn drop(&mut self) {
-        // Ring elements are plain memory; wiping their bytes wipes them.
-        mpc_core::wire::as_bytes_mut(&mut self.column).zeroize();
+        R::wipe(&mut self.column);
     }
 }
 

@@ -1,0 +1,1 @@
+SELECT COUNT(*) AS patients, SUM(d.days) AS drug_days FROM (SELECT person_id, SUM(condition_end_date - condition_start_date) AS days FROM hospital_A.condition_occurrence GROUP BY person_id) d JOIN (SELECT DISTINCT person_id FROM hospital_B.condition_occurrence WHERE condition_concept_id = 192671) c ON d.person_id = c.person_id
