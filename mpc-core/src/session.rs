@@ -206,14 +206,10 @@ impl Session {
     /// with the network and memory stays bounded. An empty column is one empty block.
     pub async fn recv_blocks<T: Wire>(&mut self, from: PartyId, len: usize, mut take: impl FnMut(&[T])) -> Result<()> {
         let mut left = len * T::BYTES;
-        let mut elements = Vec::new();
         loop {
             let block = left.min(MAX_FRAME_BYTES);
             let body = self.recv_block(from, block).await?;
-            elements.clear();
-            wire::decode_into(&body, &mut elements)
-                .ok_or_else(|| self.peer(from, PeerFault::NonCanonical(T::TYPE)))?;
-            take(&elements);
+            take(&wire::decode(&body).ok_or_else(|| self.peer(from, PeerFault::NonCanonical(T::TYPE)))?);
             left -= block;
             if left == 0 {
                 return Ok(());
@@ -312,7 +308,11 @@ impl Session {
 
     fn use_once(&self, domain: Domain, with: Option<PartyId>) -> Result<()> {
         let mut used = self.shared.used.lock().expect("no code panics while it holds the set");
-        if used.insert((self.path.clone(), domain, with)) { Ok(()) } else { Err(self.local(LocalFault::RandomnessReused)) }
+        if used.insert((self.path.clone(), domain, with)) {
+            Ok(())
+        } else {
+            Err(self.local(LocalFault::RandomnessReused))
+        }
     }
 
     /// Tells every party that the session is over because of `error`.

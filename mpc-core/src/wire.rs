@@ -42,19 +42,19 @@ pub fn as_le_bytes<T: Wire>(values: &[T]) -> Cow<'_, [u8]> {
     if cfg!(target_endian = "big") { encode(values).into() } else { bytemuck::cast_slice(values).into() }
 }
 
-/// Appends the elements of `bytes` to `out`; None if they are not whole canonical elements.
-pub fn decode_into<T: Wire>(bytes: &[u8], out: &mut Vec<T>) -> Option<()> {
+/// The elements of `bytes`, without a copy where memory already is little-endian and aligned; None if they are not whole
+/// canonical elements.
+pub fn decode<T: Wire>(bytes: &[u8]) -> Option<Cow<'_, [T]>> {
     if !bytes.len().is_multiple_of(T::BYTES) {
         return None;
     }
-    let start = out.len();
-    out.resize(start + bytes.len() / T::BYTES, T::zeroed());
-    let new = &mut out[start..];
-    bytemuck::cast_slice_mut::<T, u8>(new).copy_from_slice(bytes);
-    if cfg!(target_endian = "big") {
-        new.iter_mut().for_each(|v| *v = v.to_from_le());
-    }
-    T::are_canonical(new).then_some(())
+    let column = match bytemuck::try_cast_slice(bytes) {
+        Ok(column) if cfg!(target_endian = "little") => Cow::Borrowed(column),
+        _ => Cow::Owned(
+            bytes.chunks_exact(T::BYTES).map(|e| bytemuck::pod_read_unaligned::<T>(e).to_from_le()).collect(),
+        ),
+    };
+    T::are_canonical(&column).then_some(column)
 }
 
 macro_rules! wire_integer {
@@ -110,12 +110,18 @@ mod tests {
 
     #[test]
     fn half_an_element_is_refused() {
-        assert_eq!(decode_into::<Z64>(&[0; 12], &mut Vec::new()), None);
+        assert_eq!(decode::<Z64>(&[0; 12]), None);
     }
 
     #[test]
     fn an_element_at_the_modulus_is_refused() {
-        assert_eq!(decode_into::<F61>(&((1u64 << 61) - 1).to_le_bytes(), &mut Vec::new()), None);
-        assert_eq!(decode_into::<F61>(&((1u64 << 61) - 2).to_le_bytes(), &mut Vec::new()), Some(()));
+        assert_eq!(decode::<F61>(&((1u64 << 61) - 1).to_le_bytes()), None);
+        assert!(decode::<F61>(&((1u64 << 61) - 2).to_le_bytes()).is_some());
+    }
+
+    #[test]
+    fn an_unaligned_column_reads_the_same() {
+        let bytes = [[9].as_slice(), &encode(&[Z128(5), Z128(6)])].concat();
+        assert_eq!(decode::<Z128>(&bytes[1..]).as_deref(), Some([Z128(5), Z128(6)].as_slice()));
     }
 }

@@ -114,7 +114,13 @@ impl World {
         }
     }
 
-    fn run_in_one_runtime<I, T, F, Fut>(&self, paused: bool, link: Option<Link>, program: F, inputs: Vec<I>) -> Vec<Outcome<T>>
+    fn run_in_one_runtime<I, T, F, Fut>(
+        &self,
+        paused: bool,
+        link: Option<Link>,
+        program: F,
+        inputs: Vec<I>,
+    ) -> Vec<Outcome<T>>
     where
         F: Fn(Session, I) -> Fut,
         Fut: Future<Output = (Session, Result<T>)>,
@@ -124,7 +130,8 @@ impl World {
             let start = tokio::time::Instant::now();
             let transports = memory::network(self.parties, link);
             let runs = self.parties.all().zip(transports).zip(inputs).map(|((me, transport), input)| {
-                let session = self.session(me, SessionId(self.bytes("session", &[])), self.test_seeds(me), Arc::new(transport));
+                let session =
+                    self.session(me, SessionId(self.bytes("session", &[])), self.test_seeds(me), Arc::new(transport));
                 let run = program(session, input);
                 async move { conclude(run.await, start).await }
             });
@@ -169,8 +176,10 @@ impl World {
     async fn connect(&self, me: PartyId, identities: &[Arc<Identity>], mesh: &Mesh) -> (quinn::Endpoint, Session) {
         let pins = identities.iter().map(|i| i.pin()).collect();
         let idle = self.deadline;
-        let server = tls::server_config(&identities[me.index()], pins, idle).expect("a generated key makes a configuration");
-        let endpoint = quic::endpoint(SocketAddr::from(([127, 0, 0, 1], 0)), Some(server)).expect("loopback can be bound");
+        let server =
+            tls::server_config(&identities[me.index()], pins, idle).expect("a generated key makes a configuration");
+        let endpoint =
+            quic::endpoint(SocketAddr::from(([127, 0, 0, 1], 0)), Some(server)).expect("loopback can be bound");
         let addresses = mesh.publish(me, endpoint.local_addr().expect("a bound socket has an address"));
         let id = SessionId(self.bytes("session", &[]));
         let mut connections = HashMap::new();
@@ -179,7 +188,8 @@ impl World {
             let (connection, mut control) = if peer < me {
                 let (address, pin) = (addresses[peer.index()], identities[peer.index()].pin());
                 let config = tls::client_config(&identities[me.index()], pin, idle, address).expect("as above");
-                let connecting = endpoint.connect_with(config, address, "site").expect("a loopback address can be dialled");
+                let connecting =
+                    endpoint.connect_with(config, address, "site").expect("a loopback address can be dialled");
                 let connection = connecting.await.expect("the listener is up");
                 let control = ControlStream::open(&connection).await.expect("a new connection opens streams");
                 (connection, control)
@@ -244,7 +254,11 @@ struct Mesh {
 
 impl Mesh {
     fn new(count: usize) -> Self {
-        Self { addresses: std::sync::Mutex::new(vec![None; count]), complete: Default::default(), early: Default::default() }
+        Self {
+            addresses: std::sync::Mutex::new(vec![None; count]),
+            complete: Default::default(),
+            early: Default::default(),
+        }
     }
 
     fn publish(&self, me: PartyId, address: SocketAddr) -> Vec<SocketAddr> {

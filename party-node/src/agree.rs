@@ -92,7 +92,8 @@ const MODE: &[u8] = b"semi-honest, dishonest majority, additive";
 /// the analyst's.
 pub fn session_id(keys: &mut Vec<Pin>, job: &JobId, propose: &Propose, nonces: &[[u8; 32]]) -> SessionId {
     keys.sort_unstable();
-    let mut hash = Sha256::new().chain_update(b"consilium session v1\0").chain_update([MODE.len() as u8]).chain_update(MODE);
+    let mut hash =
+        Sha256::new().chain_update(b"consilium session v1\0").chain_update([MODE.len() as u8]).chain_update(MODE);
     hash.update(PROTOCOL_VERSION.to_le_bytes());
     hash.update(job);
     hash.update((keys.len() as u64).to_le_bytes());

@@ -9,7 +9,7 @@ use mpc_core::identity::{Identity, Pin};
 use mpc_core::random::os_bytes;
 use mpc_core::{Parties, PartyId};
 use protocols::additive::Additive;
-use query_planner::{Audience, Catalog, Compiled, Options, decode};
+use query_planner::{Audience, Catalog, Compiled, Options};
 use quinn::Endpoint;
 use tokio::time::timeout;
 
@@ -18,7 +18,7 @@ use crate::blame;
 use crate::connect::{self, Link, Place};
 use crate::execute::{self, Totals};
 use crate::fault::NodeError;
-use crate::finish::finish;
+use crate::finish;
 use crate::network::Network;
 use crate::output::{Answer, Cost};
 
@@ -78,10 +78,7 @@ impl Analyst {
         let job = random()?[..16].try_into().expect("a slice of 16 is 16 long");
         let (links, nonces) = self.gather(job, &propose).await?;
         let (totals, mut cost) = self.compute(job, &propose, links, nonces, &compiled).await?;
-        let revealed = compiled.joint.sums.iter().zip(&compiled.revealed).zip(&totals);
-        let revealed = revealed.map(|((sum, schema), t)| decode::decode(sum, schema.clone(), &t.groups, &t.totals));
-        let revealed = revealed.collect::<Result<Vec<_>, _>>()?;
-        let table = finish(&compiled, revealed).await?;
+        let table = finish::answer(&compiled, &totals).await?;
         cost.wall_ms = began.elapsed().as_millis() as u64;
         let disclosures = compiled.joint.disclosures;
         Ok(Answer { table, suppressed: Vec::new(), disclosures, cost })
@@ -94,7 +91,11 @@ impl Analyst {
     }
 
     /// Proposes to every site and waits until all are ready.
-    async fn gather(&self, job: JobId, propose: &Propose) -> Result<(HashMap<PartyId, Link>, Vec<[u8; 32]>), NodeError> {
+    async fn gather(
+        &self,
+        job: JobId,
+        propose: &Propose,
+    ) -> Result<(HashMap<PartyId, Link>, Vec<[u8; 32]>), NodeError> {
         let sites = 0..self.network.site.len();
         let replies = try_join_all(sites.map(|site| self.propose(site, job, propose))).await?;
         let mut nonces = vec![random()?];
@@ -108,7 +109,8 @@ impl Analyst {
 
     async fn propose(&self, site: usize, job: JobId, propose: &Propose) -> Result<(Link, [u8; 32]), NodeError> {
         let name = &self.network.site[site].name;
-        let lost = |e: &dyn std::fmt::Display| NodeError::new("SITE_LOST", format!("{name}, before the session began: {e}"));
+        let lost =
+            |e: &dyn std::fmt::Display| NodeError::new("SITE_LOST", format!("{name}, before the session began: {e}"));
         let connection = connect::dial(&self.endpoint, &self.identity, &self.network, site, DIAL_PATIENCE).await?;
         let asked = async {
             let mut control = ControlStream::open(&connection).await?;
@@ -123,7 +125,9 @@ impl Analyst {
                 self.say(&format!("{name}: ready, {local_ms} ms of local work"));
                 Ok((Link { connection, control }, nonce))
             }
-            (_, Reply::Refuse { code, message, hint }) => Err(NodeError::remote(&name.0, &code, &message, hint.as_deref())),
+            (_, Reply::Refuse { code, message, hint }) => {
+                Err(NodeError::remote(&name.0, &code, &message, hint.as_deref()))
+            }
         }
     }
 
@@ -154,7 +158,9 @@ impl Analyst {
         let result = execute::run(&mut engine, &compiled.joint, None).await;
         let session = engine.into_session();
         let totals = match result {
-            Ok(totals) => totals.ok_or_else(|| NodeError::new("INTERNAL", "the plan reveals nothing to the analyst"))?,
+            Ok(totals) => {
+                totals.ok_or_else(|| NodeError::new("INTERNAL", "the plan reveals nothing to the analyst"))?
+            }
             Err(error) => {
                 session.abort(&error);
                 return Err(blame::explain(&error, &self.network));

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use mpc_core::identity::Pin;
 use query_planner::merge::SiteSchema;
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
 use crate::fault::NodeError;
@@ -77,7 +77,8 @@ impl Children {
             command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
             let mut process = command.spawn().map_err(failed)?;
             let pipes = process.stdin.take().zip(process.stdout.take());
-            let (input, output) = pipes.ok_or_else(|| NodeError::new("CANNOT_START", "a party process without pipes"))?;
+            let (input, output) =
+                pipes.ok_or_else(|| NodeError::new("CANNOT_START", "a party process without pipes"))?;
             Ok(Running { name, input, output: BufReader::new(output).lines(), _process: process })
         };
         Ok(Self { running: commands.into_iter().map(start).collect::<Result<_, NodeError>>()? })

@@ -12,7 +12,7 @@ use crate::output::Format;
 
 /// Joint questions over the records of hospitals that may not share them.
 #[derive(Debug, Parser)]
-#[command(name = "consilium", version, about, long_about = None)]
+#[command(name = "consilium", version)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -30,8 +30,10 @@ pub enum Command {
     },
     /// Run queries over a folder of sites: one node process for each sub-folder, real QUIC over loopback
     Sandbox {
+        /// Where the sites are
         #[command(flatten)]
         folder: Folder,
+        /// What to ask, and how to answer
         #[command(flatten)]
         queries: Queries,
         /// Let a node die: SITE:propose|ready|start|connected|FRAME
@@ -52,6 +54,7 @@ pub enum Command {
         /// Override a setting of the folder's network file
         #[arg(long = "set", value_name = "KEY=VALUE", requires = "data")]
         set: Vec<String>,
+        /// The text
         #[command(flatten)]
         text: Text,
         /// Who would receive the answer
@@ -108,6 +111,7 @@ pub enum Command {
         /// The analyst's configuration that `init` wrote
         #[arg(long)]
         config: PathBuf,
+        /// What to ask, and how to answer
         #[command(flatten)]
         queries: Queries,
     },
@@ -135,26 +139,35 @@ pub enum Command {
     /// A node process of a sandbox
     #[command(hide = true)]
     ChildNode {
+        /// Its name
         #[arg(long)]
         name: String,
+        /// Its folder
         #[arg(long)]
         data: PathBuf,
+        /// How long a step waits
         #[arg(long)]
         step_timeout_ms: u64,
+        /// When to die
         #[arg(long)]
         drill: Option<Drill>,
     },
     /// A party process of a benchmark
     #[command(hide = true)]
     ChildBench {
+        /// Which protocol
         #[arg(value_enum)]
         protocol: Protocol,
+        /// Which party
         #[arg(long)]
         party: u8,
+        /// How many parties
         #[arg(long)]
         parties: usize,
+        /// How many elements
         #[arg(long)]
         elements: usize,
+        /// How many runs
         #[arg(long)]
         runs: usize,
     },
@@ -186,6 +199,7 @@ pub struct Text {
 /// Queries and how to answer them.
 #[derive(Debug, Args)]
 pub struct Queries {
+    /// The text
     #[command(flatten)]
     pub text: Text,
     /// How to print the answers

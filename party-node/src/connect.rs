@@ -60,7 +60,8 @@ pub async fn dial(
         match dial_pin(endpoint, identity, *pin, entry.address, patience).await {
             Ok(connection) => return Ok(connection),
             Err(why) if why.contains(tls::NOT_PINNED) => {
-                let message = format!("the node at {} does not own the key pinned for site {}", entry.address, entry.name.0);
+                let message =
+                    format!("the node at {} does not own the key pinned for site {}", entry.address, entry.name.0);
                 last = NodeError::new("KEY_NOT_PINNED", message)
                     .hint("compare the pin in the network file with what `consilium check` prints at that site");
             }
@@ -139,8 +140,10 @@ pub fn endpoint(address: SocketAddr, listen: Option<(&Identity, tls::Pins)>) -> 
     let server = listen.map(|(identity, pins)| tls::server_config(identity, pins, IDLE)).transpose();
     let server = server.map_err(|e| NodeError::new("CANNOT_BIND", e.to_string()))?;
     quic::endpoint(address, server).map_err(|e| match e.kind() {
-        std::io::ErrorKind::AddrInUse => NodeError::new("PORT_IN_USE", format!("{address} is in use by another program"))
-            .hint("stop it, or choose another port with --listen"),
+        std::io::ErrorKind::AddrInUse => {
+            NodeError::new("PORT_IN_USE", format!("{address} is in use by another program"))
+                .hint("stop it, or choose another port with --listen")
+        }
         _ => NodeError::new("CANNOT_BIND", format!("{address}: {e}")),
     })
 }

@@ -28,7 +28,10 @@ const SITES: &[(&str, Tables)] = bundled! {
 };
 
 const QUESTIONS: &[(&str, &str)] = &[
-    ("How many diagnoses do the three hospitals hold together?", "SELECT COUNT(*) AS diagnoses FROM condition_occurrence"),
+    (
+        "How many diagnoses do the three hospitals hold together?",
+        "SELECT COUNT(*) AS diagnoses FROM condition_occurrence",
+    ),
     (
         "How many records are there of women and of men?",
         "SELECT gender_concept_id, COUNT(*) AS records FROM person GROUP BY gender_concept_id ORDER BY gender_concept_id",
@@ -52,10 +55,7 @@ const QUESTIONS: &[(&str, &str)] = &[
         "SELECT 100.0 * SUM(CASE WHEN drug_concept_id IN (1112807, 19059056) THEN 1 ELSE 0 END) / COUNT(*) AS percent_aspirin \
          FROM drug_exposure",
     ),
-    (
-        "May I see a row? (No: only figures over many rows come out.)",
-        "SELECT person_id, year_of_birth FROM person",
-    ),
+    ("May I see a row? (No: only figures over many rows come out.)", "SELECT person_id, year_of_birth FROM person"),
     (
         "How many patients, each counted once? (Refused: this needs private matching, which is not built yet.)",
         "SELECT COUNT(DISTINCT person_id) AS patients FROM person",
@@ -70,7 +70,10 @@ pub async fn run(format: Format) -> Result<(), NodeError> {
     let folder = Unpacked::new()?;
     let began = Instant::now();
     let running = Sandbox::open(&folder.0, &[])?.start(false).await?;
-    println!("Three hospitals are up as three processes ({:.1} s). Nobody deals randomness, nobody sees", began.elapsed().as_secs_f64());
+    println!(
+        "Three hospitals are up as three processes ({:.1} s). Nobody deals randomness, nobody sees",
+        began.elapsed().as_secs_f64()
+    );
     println!("another's rows; the analyst alone receives the answers.");
     for (number, (title, sql)) in QUESTIONS.iter().enumerate() {
         println!("\n{}. {title}\n   {sql}\n", number + 1);

@@ -28,7 +28,9 @@ impl FromStr for Drill {
         match (text, text.parse()) {
             (_, Ok(frame)) => Ok(Drill::Frame(frame)),
             ("propose" | "ready" | "start" | "connected", Err(_)) => Ok(Drill::Moment(text.into())),
-            _ => Err(NodeError::new("BAD_DRILL", "a drill is propose, ready, start, connected or the number of a frame")),
+            _ => {
+                Err(NodeError::new("BAD_DRILL", "a drill is propose, ready, start, connected or the number of a frame"))
+            }
         }
     }
 }

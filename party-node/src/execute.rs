@@ -93,7 +93,12 @@ fn vector(plan: &JointPlan, groups: &[Vec<Vec<u8>>], own: Option<&[Partials]>, r
 type Opened = Option<(Vec<Z64>, Vec<Z128>)>;
 
 /// Opens both vectors, side by side when there are two.
-async fn open(engine: &mut Additive, audience: protocols::Audience, narrow: Vec<Z64>, wide: Vec<Z128>) -> Result<Opened> {
+async fn open(
+    engine: &mut Additive,
+    audience: protocols::Audience,
+    narrow: Vec<Z64>,
+    wide: Vec<Z128>,
+) -> Result<Opened> {
     engine.declare(Release::of::<Z64>("sums64", narrow.len(), audience));
     if wide.is_empty() {
         let column = engine.input(narrow);

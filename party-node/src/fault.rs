@@ -25,7 +25,9 @@ impl NodeError {
 
     /// What a site answered: its own code, with its name before its words. What is no code of ours is not repeated.
     pub fn remote(site: &str, code: &str, message: &str, hint: Option<&str>) -> Self {
-        let known = !code.is_empty() && code.len() < 64 && code.bytes().all(|b| b.is_ascii_uppercase() || b"_0123456789".contains(&b));
+        let known = !code.is_empty()
+            && code.len() < 64
+            && code.bytes().all(|b| b.is_ascii_uppercase() || b"_0123456789".contains(&b));
         let code = if known { Cow::Owned(code.to_owned()) } else { "SITE_REFUSED".into() };
         Self { code, message: format!("site {}: {}", printable(site), printable(message)), hint: hint.map(printable) }
     }

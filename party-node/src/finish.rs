@@ -1,4 +1,4 @@
-//! The analyst's side of a query: plain SQL over rows that were revealed.
+//! From revealed totals to the answer's rows: decode, then the last part of the query as plain SQL.
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -6,10 +6,11 @@ use arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::logical_expr::TableScan;
 use futures::TryStreamExt;
-use query_planner::Compiled;
 use query_planner::bind::RevealedTable;
+use query_planner::{Compiled, decode};
 
 use crate::exec::{self, Rows, external, in_our_words};
+use crate::execute::Totals;
 use crate::fault::NodeError;
 
 /// The answer's rows, in the order the query asks for.
@@ -19,6 +20,16 @@ pub struct Table {
     pub columns: Vec<(String, DataType)>,
     /// The rows, one column for each of `columns`.
     pub rows: RecordBatch,
+}
+
+/// The answer that the totals of `compiled.joint.sums` give, at whoever received them.
+///
+/// # Errors
+/// `SUM_TOO_LARGE` when a total does not fit its SQL type, and as [`finish`].
+pub async fn answer(compiled: &Compiled, totals: &[Totals]) -> Result<Table, NodeError> {
+    let sums = compiled.joint.sums.iter().zip(&compiled.revealed).zip(totals);
+    let revealed = sums.map(|((sum, schema), t)| decode::decode(sum, schema.clone(), &t.groups, &t.totals));
+    finish(compiled, revealed.collect::<Result<Vec<_>, _>>()?).await
 }
 
 /// Runs the last part of a query over the revealed rows, one batch for each of `compiled.joint.sums`.

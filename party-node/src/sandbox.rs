@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use mpc_core::identity::Identity;
 use mpc_core::session::DEFAULT_DEADLINE;
+use query_planner::Catalog;
 use query_planner::Settings;
 use query_planner::catalog::SiteName;
 use query_planner::merge;
-use query_planner::Catalog;
 
 use crate::analyst::Analyst;
 use crate::children::{Children, Hello};
@@ -65,7 +65,8 @@ impl Sandbox {
                 .hint("give each site a folder with its CSV or Parquet files"));
         }
         let file = dir.join("network.toml");
-        let mut settings = if file.exists() { Settings::from_toml(&config::read(&file)?)? } else { Settings::default() };
+        let mut settings =
+            if file.exists() { Settings::from_toml(&config::read(&file)?)? } else { Settings::default() };
         let mut deadline = DEFAULT_DEADLINE;
         for assignment in assignments {
             match assignment.strip_prefix("step_timeout_ms=") {

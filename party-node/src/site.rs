@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use mpc_core::handshake::ControlStream;
 use mpc_core::identity::{Identity, Pin};
 use mpc_core::random::os_bytes;
+use mpc_core::stats::Stats;
 use mpc_core::transport::{AbortNotice, quic};
 use mpc_core::{Parties, PartyId};
 use protocols::additive::Additive;
@@ -20,10 +21,12 @@ use crate::agree::{Greeting, JobId, PROTOCOL_VERSION, Propose, Reply, Report, St
 use crate::blame;
 use crate::connect::{self, Link, Place};
 use crate::drill::Drill;
-use crate::execute;
+use crate::execute::{self, Totals};
 use crate::fault::{NodeError, printable};
+use crate::finish;
 use crate::local::{Partials, partials_blocking};
 use crate::network::Network;
+use crate::output::{Answer, Cost, Format};
 use crate::source::BoundData;
 
 /// How long a new connection may take to say what it wants.
@@ -172,7 +175,8 @@ impl Site {
                 return Err(refusal);
             }
         };
-        let nonce = os_bytes().map_err(|_| NodeError::new("NO_RANDOMNESS", "the operating system gave no randomness"))?;
+        let nonce =
+            os_bytes().map_err(|_| NodeError::new("NO_RANDOMNESS", "the operating system gave no randomness"))?;
         let ready = Reply::Ready { nonce, local_ms: began.elapsed().as_millis() as u64 };
         link.control.send(&ready).await.map_err(|e| violation(&e.to_string()))?;
         Drill::at(self.drill.as_ref(), "ready");
@@ -244,10 +248,11 @@ impl Site {
                 {
                     let _ = timeout(self.deadline, control.close()).await;
                 }
-                if let Some(totals) = opened {
-                    self.log(&format!("received the answer: {} groups", totals.iter().map(|t| t.groups.len()).sum::<usize>()));
+                let left = session.finish().await;
+                if let Some(totals) = opened.filter(|_| left.is_ok()) {
+                    self.show(&compiled, &totals, &session.stats()).await?;
                 }
-                session.finish().await
+                left
             }
             Err(error) => {
                 session.abort(&error);
@@ -255,6 +260,17 @@ impl Site {
             }
         };
         ended.map_err(|error| blame::explain(&error, &self.network))
+    }
+
+    /// Prints an answer that was opened to everyone.
+    async fn show(&self, compiled: &Compiled, totals: &[Totals], stats: &Stats) -> Result<(), NodeError> {
+        let table = finish::answer(compiled, totals).await?;
+        let parties = self.network.site.len();
+        let cost = Cost { rounds: u64::from(stats.rounds), bytes: stats.bytes(), wall_ms: 0, parties };
+        let disclosures = compiled.joint.disclosures.clone();
+        let answer = Answer { table, suppressed: Vec::new(), disclosures, cost };
+        eprintln!("[{}] received an answer:\n{}", self.name(), answer.render(Format::Table));
+        Ok(())
     }
 
     fn place(
@@ -282,14 +298,19 @@ impl Site {
     async fn links(&self, job: JobId, analyst: Link, place: Place) -> Result<HashMap<PartyId, Link>, NodeError> {
         let mut links = HashMap::new();
         for peer in place.parties.sites().filter(|p| *p < self.me) {
-            let connection = connect::dial(&self.endpoint, &self.identity, &self.network, peer.index(), place.deadline).await?;
+            let connection =
+                connect::dial(&self.endpoint, &self.identity, &self.network, peer.index(), place.deadline).await?;
             let link = connect::join(connection, job).await.map_err(|e| violation(&e.to_string()))?;
             links.insert(peer, link);
         }
         for peer in place.parties.sites().filter(|p| *p > self.me) {
             let link = timeout(place.deadline, self.joins.wait((job, peer))).await.ok().flatten();
             let silent = || {
-                let message = format!("{} did not connect within {} ms", self.network.site[peer.index()].name, place.deadline.as_millis());
+                let message = format!(
+                    "{} did not connect within {} ms",
+                    self.network.site[peer.index()].name,
+                    place.deadline.as_millis()
+                );
                 NodeError::new("SITE_SILENT", message)
             };
             links.insert(peer, link.ok_or_else(silent)?);

@@ -67,7 +67,12 @@ pub async fn agree(engine: &mut Additive, own: &[Vec<u8>], limits: Limits, name:
 }
 
 fn sketch_seed(s: &Session, name: &str) -> [u8; 32] {
-    Sha256::new().chain_update(b"consilium sketch seed v1\0").chain_update(s.id().0).chain_update(name).finalize().into()
+    Sha256::new()
+        .chain_update(b"consilium sketch seed v1\0")
+        .chain_update(s.id().0)
+        .chain_update(name)
+        .finalize()
+        .into()
 }
 
 fn send_list(s: &mut Session, keys: &[Vec<u8>]) -> Result<()> {

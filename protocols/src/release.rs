@@ -49,7 +49,8 @@ impl Declared {
 
     /// Takes out the releases of a fork: those named `label` or `label/…`.
     pub fn split(&mut self, label: &str) -> Declared {
-        let ours = |r: &Release| r.name.strip_prefix(label).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let ours =
+            |r: &Release| r.name.strip_prefix(label).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let (fork, rest) = std::mem::take(&mut self.0).into_iter().partition(ours);
         self.0 = rest;
         Declared(fork)

@@ -155,7 +155,7 @@ impl Shape {
 mod tests {
     use super::*;
     use mpc_core::random::{Domain, PrivateSeed};
-        use mpc_core::step::StepPath;
+    use mpc_core::step::StepPath;
     use proptest::prelude::*;
 
     fn weights(seed: u8) -> Prg {

@@ -37,7 +37,14 @@ fn inputs<R: Ring>(parties: usize, len: usize) -> Vec<Vec<R>> {
     (0..parties).map(column).collect()
 }
 
-fn run<R: Ring>(world: &World, clear: bool, sites: usize, analyst: bool, len: usize, audience: Audience) -> Vec<Outcome<Option<Vec<R>>>> {
+fn run<R: Ring>(
+    world: &World,
+    clear: bool,
+    sites: usize,
+    analyst: bool,
+    len: usize,
+    audience: Audience,
+) -> Vec<Outcome<Option<Vec<R>>>> {
     println!("seed {SEED}, {sites} sites, analyst {analyst}, {len} elements of {}, {audience:?}", R::NAME);
     let world = if analyst { world.clone().with_analyst() } else { world.clone() };
     let program = move |session: Session, own: Vec<R>| async move {
@@ -61,7 +68,10 @@ fn conforms<R: Ring>(net: Net, sites: usize, analyst: bool, len: usize, audience
     let ours = run::<R>(&world, false, sites, analyst, len, audience);
     let twin = run::<R>(&World::new(sites).seed(SEED), true, sites, analyst, len, audience);
     for (party, (a, b)) in ours.iter().zip(&twin).enumerate() {
-        assert!(a.result.as_ref().unwrap() == b.result.as_ref().unwrap(), "party {party} differs from the plaintext twin");
+        assert!(
+            a.result.as_ref().unwrap() == b.result.as_ref().unwrap(),
+            "party {party} differs from the plaintext twin"
+        );
     }
     let predicted = cost::reveal(sites as u64, analyst, audience, len as u64, R::BYTES as u64);
     for outcome in &ours[..sites] {
@@ -118,7 +128,10 @@ fn two_openings_of_the_same_input_share_no_masked_element() {
     let log = mpc_core::transport::record::Log::default();
     let world = World::new(3).seed(SEED).record(PartyId(0), log.clone());
     let program = |session: Session, own: Vec<Z64>| async move {
-        let releases = vec![Release::of::<Z64>("a", own.len(), Audience::Everyone), Release::of::<Z64>("b", own.len(), Audience::Everyone)];
+        let releases = vec![
+            Release::of::<Z64>("a", own.len(), Audience::Everyone),
+            Release::of::<Z64>("b", own.len(), Audience::Everyone),
+        ];
         let mut engine = Additive::new(session, releases);
         let (first, second) = (engine.input(own.clone()), engine.input(own));
         let result = async {
@@ -130,11 +143,15 @@ fn two_openings_of_the_same_input_share_no_masked_element() {
     };
     let outcomes = world.run(program, inputs::<Z64>(3, 64));
     assert!(outcomes.iter().all(|o| o.result.is_ok()));
-    let bodies: Vec<_> = log.lock().unwrap().iter().map(|(_, _, f)| f.body.clone()).filter(|b| b.len() == 512).collect();
+    let bodies: Vec<_> =
+        log.lock().unwrap().iter().map(|(_, _, f)| f.body.clone()).filter(|b| b.len() == 512).collect();
     assert_eq!(bodies.len(), 4);
     assert!(bodies[0].chunks(8).zip(bodies[2].chunks(8)).all(|(a, b)| a != b));
     let plain = mpc_core::wire::encode(&inputs::<Z64>(3, 64)[0]);
-    assert!(bodies.iter().all(|b| b.chunks(8).zip(plain.chunks(8)).all(|(a, b)| a != b)), "an input element was sent unmasked");
+    assert!(
+        bodies.iter().all(|b| b.chunks(8).zip(plain.chunks(8)).all(|(a, b)| a != b)),
+        "an input element was sent unmasked"
+    );
 }
 
 #[test]
@@ -226,9 +243,12 @@ fn a_site_that_stops_at_any_step_is_named_with_the_step() {
     for frame in 0..FRAMES {
         let outcomes = tampered(frame, Change::Drop);
         let blames = |o: &Outcome<Option<Vec<Z64>>>| match &o.result {
-            Err(Error::Peer { party, fault: PeerFault::Silent(_) | PeerFault::WrongSequence { .. } | PeerFault::WrongStep | PeerFault::Length { .. }, step }) => {
-                *party == PartyId(1) && step.as_str().starts_with("/reveal/")
-            }
+            Err(Error::Peer {
+                party,
+                fault:
+                    PeerFault::Silent(_) | PeerFault::WrongSequence { .. } | PeerFault::WrongStep | PeerFault::Length { .. },
+                step,
+            }) => *party == PartyId(1) && step.as_str().starts_with("/reveal/"),
             _ => false,
         };
         assert!([0, 2, 3].iter().any(|i| blames(&outcomes[*i])), "frame {frame}: nobody names party 1 and a step");
@@ -237,7 +257,9 @@ fn a_site_that_stops_at_any_step_is_named_with_the_step() {
 
 #[test]
 fn keys_are_agreed_on_every_transport_at_their_predicted_cost() {
-    for (net, sites) in [(Net::Memory, 2), (Net::Memory, 3), (Net::Memory, 8), (Net::Simulated(Link::wan()), 3), (Net::Quic, 3)] {
+    for (net, sites) in
+        [(Net::Memory, 2), (Net::Memory, 3), (Net::Memory, 8), (Net::Simulated(Link::wan()), 3), (Net::Quic, 3)]
+    {
         let limits = key_union::Limits { max_keys: 100, max_key_bytes: 12 };
         let program = move |session: Session, own: Vec<Vec<u8>>| async move {
             let sketch = Release::of::<mpc_core::field::F61>("keys", limits.sketch_elements(), Audience::Analyst);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arrow::temporal_conversions::timestamp_ms_to_datetime;
+use datafusion_common::Column;
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::{Expr, LogicalPlan};
@@ -20,10 +21,12 @@ use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Analyzer, Optimizer, OptimizerContext, OptimizerRule};
 
 use crate::error::{PlanError, refuse};
+use crate::parse::MAX_CALLS;
 
 /// Coerces types, freezes `now()` and applies the rewrites.
 pub(crate) fn optimize(plan: LogicalPlan, now_ms: i64) -> Result<LogicalPlan, PlanError> {
     check_depth(&plan)?;
+    column_calls(&plan)?;
     let now = timestamp_ms_to_datetime(now_ms)
         .ok_or_else(|| PlanError::new("BAD_OPTIONS", "now_ms is outside the calendar"))?
         .and_utc();
@@ -85,6 +88,58 @@ fn expr_depth(expr: &Expr) -> usize {
         Ok(TreeNodeRecursion::Continue)
     });
     deepest + 1
+}
+
+/// Levels of function calls behind each output column, as if all projections were merged into one, which is what the
+/// optimizer tends to do: each level doubles its work.
+fn column_calls(plan: &LogicalPlan) -> Result<Vec<usize>, PlanError> {
+    let inputs = plan.inputs();
+    let known = inputs.iter().map(|input| column_calls(input)).collect::<Result<Vec<_>, _>>()?;
+    let below = |column: &Column| {
+        let found = inputs.iter().zip(&known).find_map(|(p, k)| k.get(p.schema().maybe_index_of_column(column)?));
+        found.copied().unwrap_or(0)
+    };
+    let (mut each, mut inner) = (Vec::new(), Ok(()));
+    // The closures never fail: a refusal is carried out in `inner`.
+    let _ = plan.apply_expressions(|e| {
+        each.push(expr_calls(e, &below));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    let _ = plan.apply_subqueries(|p| {
+        if inner.is_ok() {
+            inner = column_calls(p).map(|_| ());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    inner?;
+    if each.iter().any(|calls| *calls > MAX_CALLS) {
+        let text = format!("function calls nest deeper than {MAX_CALLS} levels once subqueries are written out");
+        return Err(PlanError::new("QUERY_TOO_DEEP", text));
+    }
+    let mut columns = match plan {
+        LogicalPlan::Projection(_) => each,
+        // Nothing is merged through an aggregate.
+        LogicalPlan::Aggregate(_) => Vec::new(),
+        LogicalPlan::Union(_) => {
+            known.into_iter().reduce(|a, b| a.iter().zip(&b).map(|(x, y)| *x.max(y)).collect()).unwrap_or_default()
+        }
+        _ => known.concat(),
+    };
+    columns.resize(plan.schema().fields().len(), 0);
+    Ok(columns)
+}
+
+fn expr_calls(expr: &Expr, below: &dyn Fn(&Column) -> usize) -> usize {
+    if let Expr::Column(column) = expr {
+        return below(column);
+    }
+    let mut deepest = 0;
+    // The closure never fails.
+    let _ = expr.apply_children(|child| {
+        deepest = deepest.max(expr_calls(child, below));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    deepest + usize::from(matches!(expr, Expr::ScalarFunction(_)))
 }
 
 /// DataFusion's own default: the rules settle in two passes on every plan of our tests.

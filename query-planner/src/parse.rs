@@ -68,23 +68,106 @@ fn position(sql: &str, at: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
-/// Bounds the shape of the tree before there is one: brackets nest, operators chain.
+/// Bounds the shape of the tree before there is one: brackets nest, calls nest, operators chain.
 fn check_tokens(tokens: &[TokenWithSpan]) -> Result<(), PlanError> {
-    let (mut depth, mut links) = (0usize, 0usize);
-    for token in tokens {
-        match &token.token {
-            Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
-            Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
+    let mut links = 0usize;
+    // For each open bracket: does it hold the arguments of a call, or a subquery inside an expression?
+    let mut open: Vec<bool> = Vec::new();
+    let mut before = None;
+    let mut rest = tokens.iter().map(|t| &t.token).filter(|t| !matches!(t, Token::Whitespace(_))).peekable();
+    while let Some(token) = rest.next() {
+        match token {
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                open.push(before.is_some_and(is_callee) || starts_subquery(before, rest.peek().copied()));
+            }
+            Token::RParen | Token::RBracket | Token::RBrace => _ = open.pop(),
             other => links += usize::from(is_link(other)),
         }
-        if depth > MAX_DEPTH {
+        if open.len() > MAX_DEPTH {
             return Err(too_deep(&format!("brackets nest deeper than {MAX_DEPTH} levels")));
         }
+        if open.iter().filter(|call| **call).count() > MAX_CALLS {
+            return Err(too_deep(&format!("calls and subqueries in expressions nest deeper than {MAX_CALLS} levels")));
+        }
+        before = Some(token);
     }
     if links > MAX_LINKS {
         return Err(too_deep(&format!("the query chains {links} operators, joins and unions, at most {MAX_LINKS}")));
     }
     Ok(())
+}
+
+/// Does a bracket between these tokens open a subquery that is a value? It doubles the work as a call does; a subquery
+/// that is a table does not.
+fn starts_subquery(before: Option<&Token>, after: Option<&Token>) -> bool {
+    use Keyword as K;
+    let keyword = |token: Option<&Token>| match token {
+        Some(Token::Word(word)) => word.keyword,
+        _ => K::NoKeyword,
+    };
+    let is_table = matches!(
+        keyword(before),
+        K::FROM
+            | K::JOIN
+            | K::LATERAL
+            | K::AS
+            | K::MATERIALIZED
+            | K::UNION
+            | K::ALL
+            | K::DISTINCT
+            | K::EXCEPT
+            | K::INTERSECT
+    );
+    before.is_some() && !is_table && matches!(keyword(after), K::SELECT | K::WITH | K::VALUES)
+}
+
+/// Is a bracket after this token the argument list of a call? The parser reads each argument twice (it might be named),
+/// and DataFusion derives types from arguments more than once, so each level of calls doubles the work of both.
+fn is_callee(token: &Token) -> bool {
+    use Keyword as K;
+    match token {
+        Token::Word(word) => !matches!(
+            word.keyword,
+            K::SELECT
+                | K::DISTINCT
+                | K::FROM
+                | K::JOIN
+                | K::LATERAL
+                | K::ON
+                | K::USING
+                | K::WHERE
+                | K::HAVING
+                | K::BY
+                | K::LIMIT
+                | K::OFFSET
+                | K::AS
+                | K::MATERIALIZED
+                | K::VALUES
+                | K::UNION
+                | K::EXCEPT
+                | K::INTERSECT
+                | K::ALL
+                | K::ANY
+                | K::SOME
+                | K::EXISTS
+                | K::IN
+                | K::NOT
+                | K::AND
+                | K::OR
+                | K::BETWEEN
+                | K::LIKE
+                | K::IS
+                | K::CASE
+                | K::WHEN
+                | K::THEN
+                | K::ELSE
+                | K::OVER
+                | K::FILTER
+                | K::GROUP
+        ),
+        Token::DoubleQuotedString(_) => true,
+        _ => false,
+    }
 }
 
 fn is_link(token: &Token) -> bool {
@@ -232,6 +315,8 @@ const MAX_BYTES: usize = 64 * 1024;
 const MAX_DEPTH: usize = 64;
 /// The parser spends up to four of its levels on one of ours (query, table, expression, call).
 const MAX_RECURSION: usize = 4 * MAX_DEPTH;
+/// Levels of function calls: ten take a few milliseconds, twenty would take seconds.
+pub(crate) const MAX_CALLS: usize = 10;
 /// Operators in the whole text: a chain of them is a tree as deep as the chain is long.
 const MAX_LINKS: usize = 1024;
 /// Tables read, with each WITH clause written out.

@@ -230,6 +230,14 @@ fn the_deepest_texts_the_limits_allow_do_not_exhaust_the_stack() {
         format!("SELECT COUNT(*) FROM person{}", " UNION ALL SELECT COUNT(*) FROM person".repeat(120)),
         format!("SELECT {}1{} FROM person", "CASE WHEN TRUE THEN ".repeat(60), " END".repeat(60)),
         format!("SELECT {}1{} FROM person", "abs(".repeat(64), ")".repeat(64)),
+        format!("SELECT COUNT(*) FROM person WHERE year_of_birth = {}1{}", "(SELECT ".repeat(40), ")".repeat(40)),
+        format!("SELECT COUNT(*) FROM person WHERE {}TRUE{}", "EXISTS (SELECT 1 WHERE ".repeat(40), ")".repeat(40)),
+        format!("SELECT SUM({}year_of_birth{}) FROM person", "abs(".repeat(30), ")".repeat(30)),
+        format!(
+            "SELECT SUM(y) FROM ({}SELECT year_of_birth AS y FROM person{}) t",
+            "SELECT abs(y) AS y FROM (".repeat(30),
+            ") t".repeat(30)
+        ),
     ] {
         assert!(
             matches!(code(&sql), "planned" | "QUERY_TOO_DEEP" | "ROWS_NOT_RELEASED" | "SQL_SYNTAX"),

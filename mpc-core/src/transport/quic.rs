@@ -6,7 +6,10 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
-use quinn::{ApplicationClose, Connection, ConnectionError, Endpoint, EndpointConfig, ReadExactError, RecvStream, TokioRuntime, VarInt};
+use quinn::{
+    ApplicationClose, Connection, ConnectionError, Endpoint, EndpointConfig, ReadExactError, RecvStream, TokioRuntime,
+    VarInt,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -175,7 +178,8 @@ impl Transport for QuicTransport {
         Box::pin(async {
             for peer in self.peers.values() {
                 peer.lanes.lock().expect("no code panics while it holds the lanes").clear();
-                let writers = std::mem::take(&mut *peer.writers.lock().expect("no code panics while it holds the writers"));
+                let writers =
+                    std::mem::take(&mut *peer.writers.lock().expect("no code panics while it holds the writers"));
                 for writer in writers {
                     let _ = writer.await;
                 }
@@ -194,7 +198,9 @@ pub fn abort(connection: &Connection, notice: &AbortNotice) {
 /// The reason the other end gave when it stopped the session, if it did.
 pub fn abort_notice(connection: &Connection) -> Option<AbortNotice> {
     match connection.close_reason()? {
-        ConnectionError::ApplicationClosed(close) if close.error_code == VarInt::from_u32(ABORT) => Some(read_notice(&close)),
+        ConnectionError::ApplicationClosed(close) if close.error_code == VarInt::from_u32(ABORT) => {
+            Some(read_notice(&close))
+        }
         _ => None,
     }
 }

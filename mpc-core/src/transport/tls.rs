@@ -36,11 +36,7 @@ struct PinVerifier {
 
 impl PinVerifier {
     fn check(&self, spki: &CertificateDer<'_>) -> Result<(), Error> {
-        if self.pins.contains(&Pin::of(spki)) {
-            Ok(())
-        } else {
-            Err(Error::General(NOT_PINNED.into()))
-        }
+        if self.pins.contains(&Pin::of(spki)) { Ok(()) } else { Err(Error::General(NOT_PINNED.into())) }
     }
 
     fn signature(

@@ -30,7 +30,8 @@ pub fn run(bench: Bench) -> Result<Measurement, NodeError> {
     runtime.block_on(async {
         let command = |i: usize| {
             let mut arguments = vec!["child-bench".to_owned(), bench.protocol.name().into()];
-            let numbers = [("--party", i), ("--parties", bench.parties), ("--elements", bench.elements), ("--runs", bench.runs)];
+            let numbers =
+                [("--party", i), ("--parties", bench.parties), ("--elements", bench.elements), ("--runs", bench.runs)];
             arguments.extend(numbers.iter().flat_map(|(flag, n)| [(*flag).to_owned(), n.to_string()]));
             (format!("party_{i}"), arguments)
         };

@@ -32,6 +32,11 @@ impl<R: Ring> ArithShare<R> {
         &mut self.column
     }
 
+    /// The column itself, after it was sent and is no longer a secret of this party.
+    pub(super) fn into_column(mut self) -> Vec<R> {
+        std::mem::take(&mut self.column)
+    }
+
     pub(super) fn zip_with(&self, other: &[R], operation: fn(R, R) -> R) -> Self {
         Self::new(self.column.iter().zip(other).map(|(a, b)| operation(*a, *b)).collect())
     }
