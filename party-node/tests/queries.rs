@@ -1,0 +1,94 @@
+//! Known answers on synthetic hospitals, and no trace of a record in anything the processes leave behind.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{Scratch, consilium, run, sandbox, shared};
+use serde_json::Value;
+
+#[test]
+fn sums_on_the_three_hospitals_equal_the_pooled_answers() {
+    let Some(data) = shared("data/omop_3hospitals") else { return };
+    let queries: Vec<Value> = serde_json::from_slice(&fs::read(data.join("queries.json")).unwrap()).unwrap();
+    let sums = |query: &&Value| ["sum", "site-local"].iter().any(|kind| query["kind"].as_str().unwrap().starts_with(kind));
+    let queries: Vec<&Value> = queries.iter().filter(sums).collect();
+    assert!(queries.len() >= 5, "only {} queries of this class", queries.len());
+    let mut arguments = vec!["--format", "json"];
+    queries.iter().for_each(|query| arguments.extend(["-e", query["sql"].as_str().unwrap()]));
+    let answers = sandbox(&data, &arguments).answers();
+    assert_eq!(answers.len(), queries.len());
+    for (query, answer) in queries.iter().zip(&answers) {
+        let names: Vec<&Value> = answer["columns"].as_array().unwrap().iter().map(|column| &column["name"]).collect();
+        assert_eq!(names, query["columns"].as_array().unwrap().iter().collect::<Vec<_>>(), "{}", query["id"]);
+        assert!(same(&answer["rows"], &query["rows"]), "{}: {} is not {}", query["id"], answer["rows"], query["rows"]);
+        assert_eq!(answer["suppressed"], Value::Array(vec![]), "{}", query["id"]);
+        println!("{}: ok", query["id"]);
+    }
+}
+
+/// Equal, real numbers to nine digits.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Number(x), Value::Number(y)) if x.is_f64() || y.is_f64() => {
+            let (x, y) = (x.as_f64().unwrap(), y.as_f64().unwrap());
+            (x - y).abs() <= 1e-9 * x.abs().max(y.abs())
+        }
+        _ => a == b,
+    }
+}
+
+/// Distinct enough to be found anywhere, and typed as a person's source value, a number and a text.
+const CANARIES: [&str; 3] = ["Quaxolotl-7731-Zz", "773177317731", "Zanzibaralda"];
+
+#[test]
+fn no_record_is_in_the_output_the_errors_or_the_files_of_a_run() {
+    let (folder, private) = (Scratch::new("canary"), Scratch::new("canary-tmp"));
+    for site in ["A", "B", "C"] {
+        let row = format!("1,{},{},{}\n", CANARIES[0], CANARIES[1], CANARIES[2]);
+        folder.write(&format!("{site}/person.csv"), format!("person_id,person_source_value,code,name\n{row}2,x,1,y\n"));
+    }
+    let before = listing(folder.path());
+    for sql in [
+        "SELECT COUNT(*) FROM person",
+        "SELECT COUNT(name) FROM person WHERE person_source_value LIKE 'Q%'",
+        "SELECT SUM(code) / NULLIF(COUNT(*), 99) > 0 FROM person WHERE name IS NOT NULL",
+        // Refused at the sites, with the canary in the cell that stops them.
+        "SELECT SUM(CAST(name AS INTEGER)) FROM person",
+        "SELECT SUM(1 / (code - 773177317730 - 1)) FROM person",
+        "SELECT SUM(code * code) FROM person",
+    ] {
+        let path = private.path().to_string_lossy();
+        let mut command = consilium(&["sandbox", "--data", &folder.path().to_string_lossy(), "-e", sql]);
+        let ended = run(command.env("TMPDIR", &*path).current_dir(private.path()));
+        for canary in CANARIES {
+            let asked = sql.matches(canary).count();
+            assert_eq!(ended.all().matches(canary).count(), asked, "{sql}: {}", ended.all());
+        }
+    }
+    assert_eq!(listing(folder.path()), before, "the data folder is as it was");
+    let written = listing(private.path());
+    for (path, bytes) in &written {
+        for canary in CANARIES {
+            assert!(!bytes.windows(canary.len()).any(|part| part == canary.as_bytes()), "{canary} is in {path}");
+        }
+    }
+    println!("{} files were written", written.len());
+}
+
+/// Every file below a folder with its bytes.
+fn listing(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(listing(&path));
+        } else {
+            all.push((path.to_string_lossy().into_owned(), fs::read(&path).unwrap()));
+        }
+    }
+    all.sort();
+    all
+}
