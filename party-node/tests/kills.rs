@@ -101,11 +101,22 @@ fn judge(who: &str, text: &str, dead: &str, began: bool, wrong: &mut Vec<String>
 
 /// The sites, or numbered parties, that a message holds responsible.
 fn blamed(text: &str) -> BTreeSet<&str> {
-    const AFTER: [&str; 7] =
-        [" at /", " did not connect", ": connection lost", ", before the session", ", when the session", ": silent", ": no answer"];
+    const AFTER: [&str; 7] = [
+        " at /",
+        " did not connect",
+        ": connection lost",
+        ", before the session",
+        ", when the session",
+        ": silent",
+        ": no answer",
+    ];
     let numbered = ["party 0", "party 1", "party 2", "party 3"];
     let names = SITES.iter().chain(&numbered).copied();
-    names.filter(|name| AFTER.iter().any(|after| text.contains(&format!("{name}{after}"))) || text.contains(&format!("ask {name}"))).collect()
+    names
+        .filter(|name| {
+            AFTER.iter().any(|after| text.contains(&format!("{name}{after}"))) || text.contains(&format!("ask {name}"))
+        })
+        .collect()
 }
 
 /// Rows of which `answer` is the answer.
@@ -129,12 +140,17 @@ fn kill_everywhere(sql: &str, answer: &str) -> usize {
     }
     for site in SITES {
         let of_site = || kills.iter().zip(&outcomes).filter(|(kill, _)| kill.site == site);
-        let died: Vec<usize> = of_site().filter(|(_, o)| !o.survived).filter_map(|(k, _)| k.when.parse().ok()).collect();
+        let died: Vec<usize> =
+            of_site().filter(|(_, o)| !o.survived).filter_map(|(k, _)| k.when.parse().ok()).collect();
         // A frame that is sent at all is sent again in the next run, so the deadly drills are the first ones.
         if died != (0..died.len()).collect::<Vec<_>>() || died.is_empty() || died.len() == FRAMES {
             report += &format!("{site}: died at the frames {died:?}\n");
         }
-        report.extend(of_site().filter(|(k, o)| o.survived && k.when.parse::<usize>().is_err()).map(|(k, _)| format!("{k}: nobody noticed\n")));
+        report.extend(
+            of_site()
+                .filter(|(k, o)| o.survived && k.when.parse::<usize>().is_err())
+                .map(|(k, _)| format!("{k}: nobody noticed\n")),
+        );
     }
     let died = outcomes.iter().filter(|outcome| !outcome.survived).count();
     assert!(report.is_empty(), "{sql}: of {died} kills\n{report}");
@@ -150,6 +166,7 @@ fn a_site_killed_at_any_moment_of_a_count_is_named_by_the_others() {
 
 #[test]
 fn a_site_killed_at_any_moment_of_a_query_with_agreed_keys_is_named_by_the_others() {
-    let died = kill_everywhere("SELECT sex, COUNT(*) AS n FROM visit GROUP BY sex ORDER BY sex", "sex,n\r\nF,6\r\nM,3\r\n");
+    let died =
+        kill_everywhere("SELECT sex, COUNT(*) AS n FROM visit GROUP BY sex ORDER BY sex", "sex,n\r\nF,6\r\nM,3\r\n");
     assert!(died >= 3 * 9, "{died} kills");
 }

@@ -28,10 +28,13 @@ impl Network {
         let network = Self { folder: Scratch::new(label), ports: free_ports(), nodes: Vec::new() };
         for (i, site) in SITES.iter().enumerate() {
             let rows = DOSES[i].iter().enumerate().map(|(person, dose)| format!("{person},{dose}\n"));
-            network.folder.write(&format!("{site}-data/drug.csv"), format!("person_id,dose\n{}", rows.collect::<String>()));
+            network
+                .folder
+                .write(&format!("{site}-data/drug.csv"), format!("person_id,dose\n{}", rows.collect::<String>()));
             network.succeed(&network.init(site, site));
         }
-        network.succeed(&["init", "--dir", &network.path("analyst"), "--name", "analyst", "--analyst"].map(String::from));
+        network
+            .succeed(&["init", "--dir", &network.path("analyst"), "--name", "analyst", "--analyst"].map(String::from));
         network.enroll();
         network
     }
@@ -43,7 +46,9 @@ impl Network {
     fn init(&self, dir: &str, site: &str) -> Vec<String> {
         let port = self.ports[SITES.iter().position(|s| *s == site).unwrap()];
         let (data, listen) = (self.path(&format!("{site}-data")), format!("127.0.0.1:{port}"));
-        ["init", "--dir", &self.path(dir), "--name", site, "--data", &data, "--listen", &listen].map(String::from).into()
+        ["init", "--dir", &self.path(dir), "--name", site, "--data", &data, "--listen", &listen]
+            .map(String::from)
+            .into()
     }
 
     fn public(&self, dir: &str, name: &str) -> String {
@@ -54,7 +59,8 @@ impl Network {
     fn enroll(&self) {
         let publics = SITES.iter().chain(&["analyst"]).map(|name| self.public(name, name));
         let out = self.path("network.toml");
-        let arguments: Vec<String> = ["enroll".into(), "--out".into(), out.clone()].into_iter().chain(publics).collect();
+        let arguments: Vec<String> =
+            ["enroll".into(), "--out".into(), out.clone()].into_iter().chain(publics).collect();
         let ended = self.succeed(&arguments);
         assert!(ended.stdout.contains("3 sites, digest "), "{}", ended.stdout);
         for name in SITES.iter().chain(&["analyst"]) {
@@ -86,7 +92,11 @@ impl Network {
         self.nodes = SITES.iter().map(|site| self.node(site)).collect();
         let began = Instant::now();
         while self.check("analyst").status != Some(0) {
-            assert!(began.elapsed() < Duration::from_secs(30), "the nodes do not answer: {}", self.check("analyst").stdout);
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "the nodes do not answer: {}",
+                self.check("analyst").stdout
+            );
         }
     }
 
@@ -164,13 +174,20 @@ fn a_site_with_a_new_key_is_not_trusted_until_it_is_enrolled_again() {
     let ours = fs::read_to_string(network.folder.at("charite/network.toml")).unwrap();
     let pin = |file: &str| {
         let text = fs::read_to_string(file).unwrap();
-        text.lines().skip_while(|line| !line.starts_with("pins")).find_map(|line| line.split('"').nth(1).map(str::to_owned)).unwrap()
+        text.lines()
+            .skip_while(|line| !line.starts_with("pins"))
+            .find_map(|line| line.split('"').nth(1).map(str::to_owned))
+            .unwrap()
     };
     let (old, new) = (pin(&network.public("charite", "charite")), pin(&network.public("charite-new", "charite")));
     assert_ne!(old, new);
     network.folder.write("charite/network.toml", ours.replace(&old, &new));
     network.restart("charite");
-    refused(&network.query("analyst"), "KEY_NOT_PINNED", &["charite", &network.ports[1].to_string(), "consilium check"]);
+    refused(
+        &network.query("analyst"),
+        "KEY_NOT_PINNED",
+        &["charite", &network.ports[1].to_string(), "consilium check"],
+    );
     let seen = network.check("huaxi").stdout;
     assert!(seen.contains("KEY_NOT_PINNED") && seen.contains("charite"), "{seen}");
     // With the new public file in everybody's network file the answer is back.
