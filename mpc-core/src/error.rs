@@ -52,12 +52,15 @@ pub enum Error {
 }
 
 impl Error {
-    /// The parties under suspicion. An echo mismatch names two: the one who reported and the one it reported about.
+    /// The parties under suspicion; one of them deviated or failed. Where reports contradict each other, all who could have
+    /// caused it are named; where another party stopped the session, that party and the one it blames.
     pub fn blamed(&self) -> Vec<PartyId> {
         match self {
-            Error::Peer { party, fault: PeerFault::Echo { about: Some(about) }, .. } => vec![*party, *about],
+            Error::Peer { party, fault: PeerFault::Echo { suspects }, .. } => {
+                std::iter::once(*party).chain(suspects.iter().copied().filter(|p| p != party)).collect()
+            }
             Error::Peer { party, .. } | Error::Link { party, .. } => vec![*party],
-            Error::Stopped { blamed, .. } => blamed.iter().copied().collect(),
+            Error::Stopped { by, blamed, .. } => blamed.iter().chain([by]).copied().collect(),
             Error::Local { .. } => Vec::new(),
         }
     }
@@ -67,7 +70,7 @@ impl Error {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeerFault {
     /// Nothing came before the deadline.
-    #[error("silent for {} ms", .0.as_millis())]
+    #[error("nothing came for {} ms", .0.as_millis())]
     Silent(Duration),
     /// A frame that is not of this protocol version.
     #[error("sent a malformed frame: {0}")]
@@ -104,10 +107,10 @@ pub enum PeerFault {
     #[error("opened something else than it had committed to")]
     Commitment,
     /// Two parties saw different broadcasts.
-    #[error("reports another broadcast{}", .about.map(|p| format!(" of {p}")).unwrap_or_default())]
+    #[error("reports a broadcast that another report contradicts")]
     Echo {
-        /// The party whose broadcast differs, when known.
-        about: Option<PartyId>,
+        /// Who else may have caused it: the broadcaster, and the other reporter if that is not us.
+        suspects: Vec<PartyId>,
     },
     /// A handshake fact (version, session, key) that differs from ours.
     #[error("disagrees on {0}")]

@@ -1,9 +1,14 @@
 //! What two connected parties say before frames flow: control messages on one stream, then the seed they share.
 
+use std::fmt::Display;
+use std::future::Future;
+use std::time::Duration;
+
 use quinn::{Connection, RecvStream, SendStream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::control::{self, ControlError, MAX_CONTROL_BYTES};
 use crate::group::EphemeralKey;
@@ -17,6 +22,9 @@ pub enum HandshakeError {
     /// The connection broke.
     #[error("connection lost: {0}")]
     Link(String),
+    /// Nothing came in time.
+    #[error("silent")]
+    Silent,
     /// A control message that is none.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -32,51 +40,67 @@ pub enum HandshakeError {
 pub struct ControlStream {
     send: SendStream,
     recv: RecvStream,
+    patience: Duration,
 }
 
 impl ControlStream {
-    /// The dialling side opens the stream.
-    pub async fn open(connection: &Connection) -> Result<Self, HandshakeError> {
-        let (send, recv) = connection.open_bi().await.map_err(link)?;
-        Ok(Self { send, recv })
+    /// The dialling side opens the stream. Nothing on it waits longer than `patience` but [`ControlStream::recv_within`].
+    pub async fn open(connection: &Connection, patience: Duration) -> Result<Self, HandshakeError> {
+        let (send, recv) = within(patience, connection.open_bi()).await?;
+        Ok(Self { send, recv, patience })
     }
 
     /// The listening side accepts it.
-    pub async fn accept(connection: &Connection) -> Result<Self, HandshakeError> {
-        let (send, recv) = connection.accept_bi().await.map_err(link)?;
-        Ok(Self { send, recv })
+    pub async fn accept(connection: &Connection, patience: Duration) -> Result<Self, HandshakeError> {
+        let (send, recv) = within(patience, connection.accept_bi()).await?;
+        Ok(Self { send, recv, patience })
     }
 
     /// Sends a message.
     pub async fn send<T: Serialize>(&mut self, message: &T) -> Result<(), HandshakeError> {
         let body = control::encode(message)?;
         let len = u32::try_from(body.len()).map_err(|_| ControlError::TooLong)?;
-        self.send.write_all(&len.to_le_bytes()).await.map_err(link)?;
-        self.send.write_all(&body).await.map_err(link)
+        let bytes = [&len.to_le_bytes(), body.as_slice()].concat();
+        within(self.patience, self.send.write_all(&bytes)).await
     }
 
     /// Receives a message; its length is checked before memory is taken.
     pub async fn recv<T: DeserializeOwned>(&mut self) -> Result<T, HandshakeError> {
+        self.recv_within(self.patience).await
+    }
+
+    /// Receives a message that may take as long as `patience`.
+    pub async fn recv_within<T: DeserializeOwned>(&mut self, patience: Duration) -> Result<T, HandshakeError> {
         let mut len = [0; 4];
-        self.recv.read_exact(&mut len).await.map_err(link)?;
+        within(patience, self.recv.read_exact(&mut len)).await?;
         let len = u32::from_le_bytes(len) as usize;
         if len > MAX_CONTROL_BYTES {
             return Err(ControlError::TooLong.into());
         }
         let mut body = vec![0; len];
-        self.recv.read_exact(&mut body).await.map_err(link)?;
+        within(self.patience, self.recv.read_exact(&mut body)).await?;
         Ok(control::decode(&body)?)
     }
 
     /// Ends our side and waits until the other has read it.
     pub async fn close(mut self) {
         if self.send.finish().is_ok() {
-            let _ = self.send.stopped().await;
+            let _ = tokio::time::timeout(self.patience, self.send.stopped()).await;
         }
     }
 }
 
-fn link(error: impl std::fmt::Display) -> HandshakeError {
+async fn within<T, E: Display>(
+    patience: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, HandshakeError> {
+    match tokio::time::timeout(patience, work).await {
+        Ok(done) => done.map_err(link),
+        Err(_) => Err(HandshakeError::Silent),
+    }
+}
+
+fn link(error: impl Display) -> HandshakeError {
     HandshakeError::Link(error.to_string())
 }
 
@@ -109,10 +133,10 @@ pub async fn pair_seed(
     if theirs.from != peer {
         return Err(HandshakeError::Disagrees("its place in the session"));
     }
-    let secret = key.agree(&theirs.point).ok_or(HandshakeError::Disagrees("the group"))?;
-    let mut exported = [0; 32];
+    let secret = Zeroizing::new(key.agree(&theirs.point).ok_or(HandshakeError::Disagrees("the group"))?);
+    let mut exported = Zeroizing::new([0; 32]);
     connection
-        .export_keying_material(&mut exported, b"EXPORTER-consilium-pair-seed", &session.0)
+        .export_keying_material(exported.as_mut_slice(), b"EXPORTER-consilium-pair-seed", &session.0)
         .map_err(|_| HandshakeError::Link("no keying material".into()))?;
     let (low, high) = if me < peer { (&mine, &theirs) } else { (&theirs, &mine) };
     let digest = Sha256::new()
@@ -121,8 +145,8 @@ pub async fn pair_seed(
         .chain_update([low.from.0, high.from.0])
         .chain_update(low.point)
         .chain_update(high.point)
-        .chain_update(secret)
-        .chain_update(exported)
+        .chain_update(secret.as_slice())
+        .chain_update(exported.as_slice())
         .finalize();
     Ok(PairSeed::new(digest.into()))
 }

@@ -142,6 +142,8 @@ impl Session {
     }
 
     fn next_child(&mut self, label: &'static str) -> StepPath {
+        // A label is part of a path that keys randomness: two steps must never spell the same path.
+        assert!(!label.is_empty() && !label.contains(['/', '#']), "a step's label has no '/' and no '#'");
         let count = self.occurrences.entry(self.path.child(label, 0)).or_insert(0);
         let child = self.path.child(label, *count);
         *count += 1;
@@ -257,19 +259,46 @@ impl Session {
     pub async fn broadcast_checked<T: Wire>(&mut self, data: &[T]) -> Result<Vec<Vec<T>>> {
         let others = self.other_sites();
         let all = self.exchange_with(&others, data).await?;
-        if others.len() > 1 {
-            let mut hash = Sha256::new().chain_update(b"consilium echo v1\0").chain_update(self.id().0);
-            all.iter().for_each(|column| hash.update(wire::encode(column)));
-            let mine: Bytes32 = hash.finalize().into();
-            let mut echo = self.step("echo");
-            echo.send_all(&others, &[mine])?;
-            for from in others {
-                if echo.recv::<Bytes32>(from, 1).await? != [mine] {
-                    return Err(echo.peer(from, PeerFault::Echo { about: None }));
-                }
+        let id = self.id().0;
+        let hash = |column: &Vec<T>| {
+            Sha256::new().chain_update(b"consilium echo v1\0").chain_update(id).chain_update(wire::encode(column))
+        };
+        let seen: Vec<Bytes32> = all.iter().map(|column| hash(column).finalize().into()).collect();
+        self.step("echo").echo(&others, &seen).await?;
+        Ok(all)
+    }
+
+    /// Sends what we saw of every site to every other site and compares what they saw. One round, none for two sites.
+    ///
+    /// # Errors
+    /// `Peer` with fault `Echo`, naming the site that reports something else and the one it reports about.
+    pub async fn echo(&mut self, others: &[PartyId], seen: &[Bytes32]) -> Result<()> {
+        if others.len() < 2 {
+            return Ok(());
+        }
+        self.send_all(others, seen)?;
+        for from in others {
+            let theirs = self.recv(*from, seen.len()).await?;
+            self.same_reports(*from, seen, &theirs, None)?;
+        }
+        Ok(())
+    }
+
+    /// Compares what `from` saw of every site with what we saw, or what `reference` saw.
+    pub fn same_reports(
+        &self,
+        from: PartyId,
+        seen: &[Bytes32],
+        theirs: &[Bytes32],
+        reference: Option<PartyId>,
+    ) -> Result<()> {
+        match self.parties().sites().find(|site| seen[site.index()] != theirs[site.index()]) {
+            None => Ok(()),
+            Some(about) => {
+                let suspects = reference.into_iter().chain([about]).filter(|p| *p != self.me()).collect();
+                Err(self.peer(from, PeerFault::Echo { suspects }))
             }
         }
-        Ok(all)
     }
 
     /// Sends a column to every other site and returns everybody's, own included, in party order. One round.
@@ -317,11 +346,7 @@ impl Session {
 
     /// Tells every party that the session is over because of `error`.
     pub fn abort(&self, error: &Error) {
-        let reason = match error {
-            Error::Stopped { reason, .. } => reason.clone(),
-            other => other.to_string(),
-        };
-        self.shared.setup.transport.abort(&AbortNotice::new(error.blamed().first().copied(), &reason));
+        self.shared.setup.transport.abort(&AbortNotice::new(error.blamed().first().copied(), &error.to_string()));
     }
 
     /// Waits until everything sent has been read, then closes the connections.
@@ -329,7 +354,11 @@ impl Session {
         let closing = self.shared.setup.transport.finish();
         match tokio::time::timeout(self.shared.setup.deadline, closing).await {
             Ok(done) => done.map_err(|fault| self.link_error(fault)),
-            Err(_) => Err(self.local(LocalFault::Other("the other parties did not take leave in time".into()))),
+            Err(_) => {
+                let fault = LocalFault::Other("the other parties did not take leave in time".into());
+                self.shared.setup.transport.abort(&AbortNotice::new(None, &fault.to_string()));
+                Err(self.local(fault))
+            }
         }
     }
 

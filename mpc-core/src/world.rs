@@ -191,10 +191,10 @@ impl World {
                 let connecting =
                     endpoint.connect_with(config, address, "site").expect("a loopback address can be dialled");
                 let connection = connecting.await.expect("the listener is up");
-                let control = ControlStream::open(&connection).await.expect("a new connection opens streams");
+                let control = ControlStream::open(&connection, idle).await.expect("a new connection opens streams");
                 (connection, control)
             } else {
-                mesh.accept(&endpoint, me, peer, identities).await
+                mesh.accept(&endpoint, me, peer, identities, idle).await
             };
             let seed = pair_seed(&connection, &mut control, id, me, peer).await.expect("both run this function");
             pairs.insert(peer, seed);
@@ -277,6 +277,7 @@ impl Mesh {
         me: PartyId,
         peer: PartyId,
         identities: &[Arc<Identity>],
+        patience: Duration,
     ) -> (quinn::Connection, ControlStream) {
         let connection = loop {
             if let Some(connection) = self.early.lock().expect("no thread panics here").remove(&(me, peer)) {
@@ -288,7 +289,7 @@ impl Mesh {
             let from = identities.iter().position(|i| i.pin() == pin).expect("only pinned keys connect");
             self.early.lock().expect("no thread panics here").insert((me, PartyId(from as u8)), connection);
         };
-        let control = ControlStream::accept(&connection).await.expect("the dialler opens a stream");
+        let control = ControlStream::accept(&connection, patience).await.expect("the dialler opens a stream");
         (connection, control)
     }
 }

@@ -55,8 +55,6 @@ pub enum Reply {
     Ready {
         /// Fresh, for the session id.
         nonce: [u8; 32],
-        /// How long the local work took.
-        local_ms: u64,
     },
     /// It will not or cannot.
     Refuse {
@@ -100,6 +98,7 @@ pub fn session_id(keys: &mut Vec<Pin>, job: &JobId, propose: &Propose, nonces: &
     keys.iter().for_each(|key| hash.update(key.0));
     hash.update(propose.network);
     hash.update(propose.plan);
+    hash.update(propose.step_timeout_ms.to_le_bytes());
     hash.update((nonces.len() as u64).to_le_bytes());
     nonces.iter().for_each(|nonce| hash.update(nonce));
     SessionId(hash.finalize().into())

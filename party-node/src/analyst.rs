@@ -11,7 +11,6 @@ use mpc_core::{Parties, PartyId};
 use protocols::additive::Additive;
 use query_planner::{Audience, Catalog, Compiled, Options};
 use quinn::Endpoint;
-use tokio::time::timeout;
 
 use crate::agree::{Greeting, JobId, PROTOCOL_VERSION, Propose, Reply, Report, Start, session_id};
 use crate::blame;
@@ -113,16 +112,15 @@ impl Analyst {
             |e: &dyn std::fmt::Display| NodeError::new("SITE_LOST", format!("{name}, before the session began: {e}"));
         let connection = connect::dial(&self.endpoint, &self.identity, &self.network, site, DIAL_PATIENCE).await?;
         let asked = async {
-            let mut control = ControlStream::open(&connection).await?;
+            let mut control = ControlStream::open(&connection, self.deadline).await?;
             control.send(&Greeting::Question { version: PROTOCOL_VERSION, job }).await?;
             control.send(propose).await?;
-            let reply: Reply = control.recv().await?;
+            let reply: Reply = control.recv_within(READY_PATIENCE).await?;
             Ok::<_, mpc_core::handshake::HandshakeError>((control, reply))
         };
-        let asked = timeout(READY_PATIENCE, asked).await.map_err(|_| lost(&"silent"))?;
-        match asked.map_err(|e| lost(&e))? {
-            (control, Reply::Ready { nonce, local_ms }) => {
-                self.say(&format!("{name}: ready, {local_ms} ms of local work"));
+        match asked.await.map_err(|e| lost(&e))? {
+            (control, Reply::Ready { nonce }) => {
+                self.say(&format!("{name}: ready"));
                 Ok((Link { connection, control }, nonce))
             }
             (_, Reply::Refuse { code, message, hint }) => {
@@ -170,12 +168,15 @@ impl Analyst {
         let mut cost = Cost { rounds: u64::from(stats.rounds), bytes: stats.bytes(), wall_ms: 0, parties: sites };
         for mut control in controls.into_values() {
             // The answer is here; a report that does not come leaves only the cost incomplete.
-            if let Ok(Ok(report)) = timeout(self.deadline, control.recv::<Report>()).await {
-                cost.bytes += report.bytes;
+            if let Ok(report) = control.recv::<Report>().await {
+                cost.bytes = cost.bytes.saturating_add(report.bytes);
                 cost.rounds = cost.rounds.max(u64::from(report.rounds));
             }
         }
-        session.finish().await.map_err(|error| blame::explain(&error, &self.network))?;
+        if let Err(error) = session.finish().await {
+            // The answer is complete and checked; that somebody does not take leave does not change it.
+            self.say(&blame::explain(&error, &self.network).to_string());
+        }
         Ok((totals, cost))
     }
 }

@@ -20,14 +20,18 @@ pub fn explain(error: &Error, network: &Network) -> NodeError {
     let error = NodeError::new(code, message);
     match blamed.as_slice() {
         [] => error,
-        [one] => error.hint(format!("ask {one}; nothing was released, and a new run draws new randomness")),
-        many => error.hint(format!("one of {} deviates; nothing was released", many.join(" and "))),
+        [one] => error.hint(format!("ask {one}; a new run draws new randomness and counts as a new release")),
+        many => error.hint(format!("the cause is at one of {}", many.join(", "))),
     }
 }
 
 /// The name of a party.
 pub fn name(party: PartyId, network: &Network) -> String {
-    network.site.get(party.index()).map_or_else(|| "the analyst".into(), |site| site.name.0.clone())
+    match network.site.get(party.index()) {
+        Some(site) => site.name.0.clone(),
+        None if party.index() == network.site.len() => "the analyst".into(),
+        None => "an unknown party".into(),
+    }
 }
 
 /// Replaces party numbers by names, the highest first so that `party 1` is not found in `party 12`.

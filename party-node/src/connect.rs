@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use mpc_core::handshake::{ControlStream, HandshakeError, pair_seed};
 use mpc_core::identity::{Identity, Pin};
-use mpc_core::random::PrivateSeed;
+use mpc_core::random::{PairSeed, PrivateSeed};
 use mpc_core::session::{Seeds, SessionId, Setup};
 use mpc_core::transport::quic::{self, QuicTransport};
-use mpc_core::transport::{Transport, tls};
+use mpc_core::transport::{AbortNotice, Transport, tls};
 use mpc_core::{Parties, PartyId, Session};
 use quinn::{Connection, Endpoint};
 use tokio::time::timeout;
@@ -65,7 +65,7 @@ pub async fn dial(
                 last = NodeError::new("KEY_NOT_PINNED", message)
                     .hint("compare the pin in the network file with what `consilium check` prints at that site");
             }
-            Err(why) => last = unreachable(&entry.name.0, entry.address, &why),
+            Err(why) => last = unreachable(&entry.name.0, entry.address, &printable(&why)),
         }
     }
     Err(last)
@@ -101,13 +101,13 @@ pub async fn session(
     mut links: HashMap<PartyId, Link>,
     wrap: impl FnOnce(Arc<dyn Transport>) -> Arc<dyn Transport>,
 ) -> Result<(Session, HashMap<PartyId, ControlStream>), NodeError> {
-    let mut pairs = HashMap::new();
-    for peer in place.parties.all().filter(|p| *p != place.me) {
-        let link = links.get_mut(&peer).ok_or_else(|| failed(peer, &HandshakeError::Disagrees("being here")))?;
-        let agreed = pair_seed(&link.connection, &mut link.control, place.id, place.me, peer);
-        let seed = timeout(place.deadline, agreed).await.unwrap_or(Err(HandshakeError::Link("silent".into())));
-        pairs.insert(peer, seed.map_err(|e| stopped(peer, link).unwrap_or_else(|| failed(peer, &e)))?);
-    }
+    let pairs = match agree_seeds(place, &mut links).await {
+        Ok(pairs) => pairs,
+        Err(error) => {
+            abort_all(&links, &error);
+            return Err(error);
+        }
+    };
     let private = PrivateSeed::from_os().map_err(|_| failed(place.me, &HandshakeError::Random))?;
     let (connections, controls): (HashMap<_, _>, HashMap<_, _>) =
         links.into_iter().map(|(party, link)| ((party, link.connection), (party, link.control))).unzip();
@@ -122,6 +122,25 @@ pub async fn session(
     Ok((Session::new(setup), controls))
 }
 
+async fn agree_seeds(
+    place: Place,
+    links: &mut HashMap<PartyId, Link>,
+) -> Result<HashMap<PartyId, PairSeed>, NodeError> {
+    let mut pairs = HashMap::new();
+    for peer in place.parties.all().filter(|p| *p != place.me) {
+        let link = links.get_mut(&peer).ok_or_else(|| failed(peer, &HandshakeError::Disagrees("being here")))?;
+        let seed = pair_seed(&link.connection, &mut link.control, place.id, place.me, peer).await;
+        pairs.insert(peer, seed.map_err(|e| stopped(peer, link).unwrap_or_else(|| failed(peer, &e)))?);
+    }
+    Ok(pairs)
+}
+
+/// Tells everybody who is connected why there will be no session.
+pub fn abort_all(links: &HashMap<PartyId, Link>, error: &NodeError) {
+    let notice = AbortNotice::new(None, &error.to_string());
+    links.values().for_each(|link| quic::abort(&link.connection, &notice));
+}
+
 /// What the other side said when it closed the connection, if it said something.
 fn stopped(by: PartyId, link: &Link) -> Option<NodeError> {
     let notice = quic::abort_notice(&link.connection)?;
@@ -129,7 +148,7 @@ fn stopped(by: PartyId, link: &Link) -> Option<NodeError> {
 }
 
 fn failed(party: PartyId, why: &HandshakeError) -> NodeError {
-    NodeError::new("HANDSHAKE_FAILED", format!("{party}: {why}"))
+    NodeError::new("HANDSHAKE_FAILED", printable(&format!("{party}: {why}")))
 }
 
 /// An endpoint that dials only, or listens for the given keys too.
@@ -152,8 +171,8 @@ pub fn endpoint(address: SocketAddr, listen: Option<(&Identity, tls::Pins)>) -> 
 ///
 /// # Errors
 /// The handshake's own.
-pub async fn join(connection: Connection, job: JobId) -> Result<Link, HandshakeError> {
-    let mut control = ControlStream::open(&connection).await?;
+pub async fn join(connection: Connection, job: JobId, patience: Duration) -> Result<Link, HandshakeError> {
+    let mut control = ControlStream::open(&connection, patience).await?;
     control.send(&Greeting::Join { version: PROTOCOL_VERSION, job }).await?;
     Ok(Link { connection, control })
 }
@@ -175,7 +194,7 @@ pub async fn mesh(
     let later = network.site.len() - 1 - me.index();
     for site in 0..me.index() {
         let connection = dial(endpoint, identity, network, site, patience).await?;
-        let link = join(connection, job).await.map_err(|e| failed(PartyId(site as u8), &e))?;
+        let link = join(connection, job, patience).await.map_err(|e| failed(PartyId(site as u8), &e))?;
         links.insert(PartyId(site as u8), link);
     }
     let mut arrived = Vec::new();
@@ -188,7 +207,7 @@ pub async fn mesh(
         let from = quic::peer_pin(&connection).and_then(|pin| network.site_of(pin));
         let from = from.ok_or_else(|| NodeError::new("HANDSHAKE_FAILED", "a party that is no site"))?;
         let greeted = async {
-            let mut control = ControlStream::accept(&connection).await?;
+            let mut control = ControlStream::accept(&connection, patience).await?;
             Ok::<_, HandshakeError>((control.recv::<Greeting>().await?, control))
         };
         let (greeting, control) = greeted.await.map_err(|e| failed(PartyId(from as u8), &e))?;

@@ -31,7 +31,9 @@ pub async fn run(engine: &mut Additive, plan: &JointPlan, own: Option<&[Partials
     let mut groups = Vec::with_capacity(plan.sums.len());
     for (index, sum) in plan.sums.iter().enumerate() {
         let own_keys = own.map_or(&[][..], |partials| &partials[index].keys);
-        groups.push(group_keys(engine, sum, index, own_keys).await?);
+        let keys = group_keys(engine, sum, index, own_keys).await?;
+        decode_keys(engine, sum, &keys)?;
+        groups.push(keys);
     }
     let narrow = vector(plan, &groups, own, Ring::Z64).into_iter().map(|x| Z64::from_signed(x as i64)).collect();
     let wide = vector(plan, &groups, own, Ring::Z128).into_iter().map(Z128::from_signed).collect();
@@ -52,7 +54,8 @@ pub fn declared(plan: &JointPlan) -> Vec<Release> {
 pub fn limits(sum: &SecureSum) -> Option<Limits> {
     match sum.groups {
         Groups::Agreed { max_groups, max_key_bytes } => {
-            Some(Limits { max_keys: max_groups as usize, max_key_bytes: max_key_bytes as usize })
+            let contributors = sum.contributors.len();
+            Some(Limits { max_keys: max_groups as usize, contributors, max_key_bytes: max_key_bytes as usize })
         }
         Groups::Whole | Groups::Declared => None,
     }
@@ -128,12 +131,18 @@ fn totals(
             Ring::Z128 => wide.by_ref().take(keys.len()).collect(),
         });
         let totals = slots.collect();
-        all.push(Totals { groups: decode_keys(engine, keys)?, totals });
+        all.push(Totals { groups: decode_keys(engine, sum, keys)?, totals });
     }
     Ok(all)
 }
 
-fn decode_keys(engine: &mut Additive, keys: &[Vec<u8>]) -> Result<Vec<Vec<Value>>> {
-    let decoded: std::result::Result<_, _> = keys.iter().map(|key| keys::decode(key)).collect();
-    decoded.map_err(|e| -> Error { engine.session().local(LocalFault::Other(format!("an agreed key: {}", e.message))) })
+/// The keys as values, which must be as many as the plan has keys.
+fn decode_keys(engine: &mut Additive, sum: &SecureSum, keys: &[Vec<u8>]) -> Result<Vec<Vec<Value>>> {
+    let bad = |what: &str| LocalFault::Other(format!("an agreed key is no key of the plan: {what}"));
+    let decode = |key: &Vec<u8>| {
+        let values = keys::decode(key).map_err(|e| bad(&e.message))?;
+        if values.len() == sum.keys.len() { Ok(values) } else { Err(bad("wrong number of parts")) }
+    };
+    let decoded: std::result::Result<_, LocalFault> = keys.iter().map(decode).collect();
+    decoded.map_err(|fault| -> Error { engine.session().local(fault) })
 }

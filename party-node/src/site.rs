@@ -8,7 +8,7 @@ use mpc_core::handshake::ControlStream;
 use mpc_core::identity::{Identity, Pin};
 use mpc_core::random::os_bytes;
 use mpc_core::stats::Stats;
-use mpc_core::transport::{AbortNotice, quic};
+use mpc_core::transport::quic;
 use mpc_core::{Parties, PartyId};
 use protocols::additive::Additive;
 use query_planner::catalog::SiteName;
@@ -33,10 +33,16 @@ use crate::source::BoundData;
 const GREETING_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a site that is ready waits for the others to become ready.
 const START_PATIENCE: Duration = Duration::from_secs(600);
-/// Connections of other sites that may wait for a run we have not heard of yet.
-const MAX_EARLY_JOINS: usize = 64;
+/// Connections of one other site that may wait for runs we have not heard of yet.
+const MAX_EARLY_JOINS: usize = 8;
+/// How long such a connection may wait.
+const EARLY_PATIENCE: Duration = Duration::from_secs(30);
+/// Connections whose handshake may be under way.
+const MAX_HANDSHAKES: usize = 64;
+/// A run may not ask for a shorter wait than this at a step.
+const MIN_STEP_TIMEOUT: Duration = Duration::from_millis(500);
 /// Runs at a time.
-const MAX_JOBS: usize = 4;
+const MAX_JOBS: usize = 16;
 
 /// A running node.
 pub struct Site {
@@ -95,11 +101,23 @@ impl Site {
 
     /// Accepts connections until the endpoint closes.
     pub async fn serve(self: Arc<Self>) {
+        let handshakes = Arc::new(tokio::sync::Semaphore::new(MAX_HANDSHAKES));
         while let Some(incoming) = self.endpoint.accept().await {
+            // An address that cannot be answered gets no memory of ours.
+            if !incoming.remote_address_validated() {
+                drop(incoming.retry());
+                continue;
+            }
+            let Ok(permit) = handshakes.clone().try_acquire_owned() else {
+                incoming.refuse();
+                continue;
+            };
             let site = self.clone();
             tokio::spawn(async move {
+                let connected = incoming.await;
+                drop(permit);
                 // Whoever owns no pinned key does not get this far; a failed handshake is the other side's to report.
-                if let Ok(connection) = incoming.await
+                if let Ok(connection) = connected
                     && let Err(error) = site.greet(connection).await
                 {
                     site.log(&error.to_string());
@@ -109,7 +127,7 @@ impl Site {
     }
 
     fn log(&self, text: &str) {
-        eprintln!("[{}] {}", self.name(), text.replace('\n', " "));
+        eprintln!("[{}] {}", self.name(), printable(&text.replace('\n', " ")));
     }
 
     fn name(&self) -> &SiteName {
@@ -119,15 +137,11 @@ impl Site {
     async fn greet(&self, connection: Connection) -> Result<(), NodeError> {
         let pin = quic::peer_pin(&connection).ok_or_else(|| violation("a connection without a key"))?;
         let greeting = async {
-            let mut control = ControlStream::accept(&connection).await?;
+            let mut control = ControlStream::accept(&connection, GREETING_PATIENCE).await?;
             let greeting = control.recv().await?;
             Ok::<_, mpc_core::handshake::HandshakeError>((control, greeting))
         };
-        let (mut control, greeting) = match timeout(GREETING_PATIENCE, greeting).await {
-            Ok(Ok(greeted)) => greeted,
-            Ok(Err(error)) => return Err(violation(&error.to_string())),
-            Err(_) => return Err(violation("a connection that did not say what it wants")),
-        };
+        let (mut control, greeting) = greeting.await.map_err(|e| violation(&e.to_string()))?;
         match greeting {
             Greeting::Question { version, job } => {
                 if let Err(refusal) = self.admit(version, pin) {
@@ -166,7 +180,6 @@ impl Site {
         };
         let propose: Propose = link.control.recv().await.map_err(|e| violation(&e.to_string()))?;
         Drill::at(self.drill.as_ref(), "propose");
-        let began = Instant::now();
         let (compiled, partials) = match self.prepare(&propose).await {
             Ok(ready) => ready,
             Err(refusal) => {
@@ -177,19 +190,16 @@ impl Site {
         };
         let nonce =
             os_bytes().map_err(|_| NodeError::new("NO_RANDOMNESS", "the operating system gave no randomness"))?;
-        let ready = Reply::Ready { nonce, local_ms: began.elapsed().as_millis() as u64 };
-        link.control.send(&ready).await.map_err(|e| violation(&e.to_string()))?;
+        link.control.send(&Reply::Ready { nonce }).await.map_err(|e| violation(&e.to_string()))?;
         Drill::at(self.drill.as_ref(), "ready");
-        let start: Start = match timeout(START_PATIENCE, link.control.recv()).await {
-            Ok(Ok(start)) => start,
-            // The analyst left: another site refused, or it gave up. Nothing was sent.
-            Ok(Err(_)) | Err(_) => return Ok(()),
-        };
+        // The analyst may leave: another site refused, or it gave up. Nothing was sent.
+        let Ok(start) = link.control.recv_within::<Start>(START_PATIENCE).await else { return Ok(()) };
         Drill::at(self.drill.as_ref(), "start");
         self.compute(job, link, &propose, &start, nonce, compiled, partials).await
     }
 
-    /// Derives the plan from the question, compares digests, runs the local stage. Nothing is shared yet.
+    /// Derives the plan from the question, compares digests, runs the local stage. No share exists yet; a failure of the local
+    /// stage is a fact about this site's rows, so the analyst hears that it failed and nothing else.
     async fn prepare(&self, propose: &Propose) -> Result<(Compiled, Vec<Partials>), NodeError> {
         if propose.network != self.network.digest() {
             return Err(NodeError::new("NETWORK_DIFFERS", "the analyst's network file is not this site's")
@@ -206,7 +216,7 @@ impl Site {
             }
             let stages = compiled.local.iter().zip(&compiled.joint.sums);
             let partials = stages.map(|(stage, sum)| partials_blocking(stage, sum, &name, &data, sites));
-            let partials = partials.collect::<Result<Vec<_>, _>>()?;
+            let partials = partials.collect::<Result<Vec<_>, _>>().map_err(|error| failed_at_home(&name, &error))?;
             Ok((compiled, partials))
         };
         let done = tokio::task::spawn_blocking(work).await;
@@ -225,14 +235,7 @@ impl Site {
         partials: Vec<Partials>,
     ) -> Result<(), NodeError> {
         let place = self.place(&analyst, job, propose, start, nonce)?;
-        let asker = analyst.connection.clone();
-        let links = match self.links(job, analyst, place).await {
-            Ok(links) => links,
-            Err(error) => {
-                quic::abort(&asker, &AbortNotice::new(None, &error.to_string()));
-                return Err(error);
-            }
-        };
+        let links = self.links(job, analyst, place).await?;
         Drill::at(self.drill.as_ref(), "connected");
         let (session, mut controls) =
             connect::session(place, links, |transport| Drill::wrap(self.drill.as_ref(), transport)).await?;
@@ -246,10 +249,10 @@ impl Site {
                 if let Some(mut control) = place.parties.analyst().and_then(|a| controls.remove(&a))
                     && control.send(&report).await.is_ok()
                 {
-                    let _ = timeout(self.deadline, control.close()).await;
+                    control.close().await;
                 }
                 let left = session.finish().await;
-                if let Some(totals) = opened.filter(|_| left.is_ok()) {
+                if let Some(totals) = opened {
                     self.show(&compiled, &totals, &session.stats()).await?;
                 }
                 left
@@ -290,17 +293,29 @@ impl Site {
         let id = session_id(&mut keys, &job, propose, &start.nonces);
         let parties = Parties::sites_only(sites).map(Parties::with_analyst);
         let parties = parties.ok_or_else(|| NodeError::new("BAD_NUMBER_OF_SITES", "too many sites"))?;
-        let deadline = self.deadline.min(Duration::from_millis(propose.step_timeout_ms));
+        let asked = Duration::from_millis(propose.step_timeout_ms).max(MIN_STEP_TIMEOUT);
+        let deadline = self.deadline.min(asked);
         Ok(Place { me: self.me, parties, id, deadline })
     }
 
     /// Dials the sites before this one and waits for those after it.
+    /// Whoever is connected already hears why if that fails.
     async fn links(&self, job: JobId, analyst: Link, place: Place) -> Result<HashMap<PartyId, Link>, NodeError> {
-        let mut links = HashMap::new();
+        let mut links: HashMap<_, _> = place.parties.analyst().map(|party| (party, analyst)).into_iter().collect();
+        match self.link_all(job, place, &mut links).await {
+            Ok(()) => Ok(links),
+            Err(error) => {
+                connect::abort_all(&links, &error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn link_all(&self, job: JobId, place: Place, links: &mut HashMap<PartyId, Link>) -> Result<(), NodeError> {
         for peer in place.parties.sites().filter(|p| *p < self.me) {
             let connection =
                 connect::dial(&self.endpoint, &self.identity, &self.network, peer.index(), place.deadline).await?;
-            let link = connect::join(connection, job).await.map_err(|e| violation(&e.to_string()))?;
+            let link = connect::join(connection, job, place.deadline).await.map_err(|e| violation(&e.to_string()))?;
             links.insert(peer, link);
         }
         for peer in place.parties.sites().filter(|p| *p > self.me) {
@@ -315,8 +330,7 @@ impl Site {
             };
             links.insert(peer, link.ok_or_else(silent)?);
         }
-        links.extend(place.parties.analyst().map(|party| (party, analyst)));
-        Ok(links)
+        Ok(())
     }
 }
 
@@ -330,6 +344,15 @@ pub fn place_of(network: &Network, name: &SiteName, pin: Pin) -> Result<PartyId,
         return Err(NodeError::new("NOT_IN_NETWORK", message).hint("enroll this site's public file again"));
     }
     Ok(PartyId(index as u8))
+}
+
+/// Keeps the reason in this site's own log and tells the others only that its work failed: a division by zero or a value out of
+/// bounds says something about a row, and a question can be built to make it say what the analyst wants to know.
+fn failed_at_home(site: &SiteName, error: &NodeError) -> NodeError {
+    eprintln!("[{site}] its own work failed: {}", printable(&error.to_string().replace('\n', " ")));
+    NodeError::new("LOCAL_FAILED", "its own work on its rows failed; the reason is in its log and stays there").hint(
+        "a question whose arithmetic can fail on a row (division, casts, large squares) should guard it with CASE",
+    )
 }
 
 async fn refuse(control: &mut ControlStream, why: &NodeError) {
@@ -347,7 +370,7 @@ fn violation(what: &str) -> NodeError {
 struct Joins(Mutex<HashMap<(JobId, PartyId), Half>>);
 
 enum Half {
-    Arrived(Link),
+    Arrived(Link, Instant),
     Awaited(oneshot::Sender<Link>),
 }
 
@@ -355,15 +378,20 @@ impl Joins {
     fn arrive(&self, key: (JobId, PartyId), link: Link) {
         let mut halves = self.0.lock().expect("no code panics while it holds the joins");
         halves.retain(|_, half| match half {
-            Half::Arrived(link) => link.connection.close_reason().is_none(),
+            Half::Arrived(link, since) => link.connection.close_reason().is_none() && since.elapsed() < EARLY_PATIENCE,
             Half::Awaited(waiting) => !waiting.is_closed(),
         });
         match halves.remove(&key) {
             // Whoever stopped waiting drops the link, which closes it.
             Some(Half::Awaited(waiting)) => drop(waiting.send(link)),
-            Some(Half::Arrived(_)) => (),
-            None if halves.len() < MAX_EARLY_JOINS => drop(halves.insert(key, Half::Arrived(link))),
-            None => (),
+            Some(Half::Arrived(..)) => (),
+            None => {
+                let waiting =
+                    halves.iter().filter(|((_, from), half)| *from == key.1 && matches!(half, Half::Arrived(..)));
+                if waiting.count() < MAX_EARLY_JOINS {
+                    halves.insert(key, Half::Arrived(link, Instant::now()));
+                }
+            }
         }
     }
 
@@ -371,7 +399,7 @@ impl Joins {
         let waiting = {
             let mut halves = self.0.lock().expect("no code panics while it holds the joins");
             match halves.remove(&key) {
-                Some(Half::Arrived(link)) => return Some(link),
+                Some(Half::Arrived(link, _)) => return Some(link),
                 Some(Half::Awaited(_)) | None => {
                     let (sender, receiver) = oneshot::channel();
                     halves.insert(key, Half::Awaited(sender));

@@ -20,8 +20,8 @@ fn compiled(sql: &str, audience: query_planner::Audience) -> Compiled {
 #[test]
 fn the_planner_sizes_the_sketch_as_the_protocol_does() {
     for (max_keys, max_key_bytes) in [(1, 1), (10, 9), (100, 64), (4096, 9), (4096, 75), (65_536, 200)] {
-        let limits = Limits { max_keys, max_key_bytes };
-        assert_eq!(sketch_elements(max_keys as u32, max_key_bytes as u32), limits.sketch_elements() as u64);
+        let limits = Limits { max_keys, contributors: 3, max_key_bytes };
+        assert_eq!(sketch_elements(3, max_keys as u32, max_key_bytes as u32), limits.sketch_elements() as u64);
     }
 }
 

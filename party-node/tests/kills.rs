@@ -84,23 +84,21 @@ fn faults(kill: &Kill, ended: &Run) -> Vec<String> {
 }
 
 fn judge(who: &str, text: &str, dead: &str, began: bool, wrong: &mut Vec<String>) {
-    let blamed = blamed(text);
-    let innocent: Vec<&str> = blamed.iter().copied().filter(|name| *name != dead).collect();
+    let innocent: Vec<&str> = blamed(text).into_iter().filter(|name| *name != dead).collect();
     if !innocent.is_empty() {
         wrong.push(format!("{who} blames {innocent:?}: {text}"));
+    } else if text.contains("party ") {
+        wrong.push(format!("{who} names a party by its number: {text}"));
     } else if !text.contains(dead) {
         wrong.push(format!("{who} does not name it: {text}"));
-    }
-    if text.contains("party ") {
-        wrong.push(format!("{who} names a party by its number: {text}"));
     }
     if began && !text.contains(" at /") {
         wrong.push(format!("{who} does not name the step: {text}"));
     }
 }
 
-/// The sites, or numbered parties, that a message holds responsible.
-fn blamed(text: &str) -> BTreeSet<&str> {
+/// The sites that a message holds responsible, and the analyst, by name or by number.
+fn blamed(text: &str) -> BTreeSet<&'static str> {
     const AFTER: [&str; 7] = [
         " at /",
         " did not connect",
@@ -110,13 +108,12 @@ fn blamed(text: &str) -> BTreeSet<&str> {
         ": silent",
         ": no answer",
     ];
-    let numbered = ["party 0", "party 1", "party 2", "party 3"];
-    let names = SITES.iter().chain(&numbered).copied();
-    names
-        .filter(|name| {
-            AFTER.iter().any(|after| text.contains(&format!("{name}{after}"))) || text.contains(&format!("ask {name}"))
-        })
-        .collect()
+    const PARTIES: [(&str, &str); 4] =
+        [("party 0", SITES[0]), ("party 1", SITES[1]), ("party 2", SITES[2]), ("party 3", "the analyst")];
+    let names =
+        PARTIES.into_iter().chain(SITES.iter().map(|site| (*site, *site))).chain([("the analyst", "the analyst")]);
+    let held = |name: &str| AFTER.iter().any(|after| text.contains(&format!("{name}{after}")));
+    names.filter(|(name, _)| held(name) || text.contains(&format!("ask {name}"))).map(|(_, who)| who).collect()
 }
 
 /// Rows of which `answer` is the answer.

@@ -217,7 +217,7 @@ fn a_key_that_is_not_enrolled_may_not_ask() {
     fs::copy(network.folder.at("network.toml"), network.folder.at("stranger/network.toml")).unwrap();
     let config = network.path("stranger/analyst.toml");
     let ended = run(&mut consilium(&["query", "--config", &config, "-e", "SELECT COUNT(*) FROM drug"]));
-    refused(&ended, "NOT_ENROLLED", &["not", "network file"]);
+    refused(&ended, "NOT_AN_ANALYST", &[]);
     // A site's own key is known to the others, yet no analyst's.
     let ended = network.query("huaxi");
     refused(&ended, "NOT_AN_ANALYST", &["may not ask"]);

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{Scratch, consilium, run, sandbox, shared};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 fn sums_on_the_three_hospitals_equal_the_pooled_answers() {
@@ -27,6 +27,71 @@ fn sums_on_the_three_hospitals_equal_the_pooled_answers() {
         assert_eq!(answer["suppressed"], Value::Array(vec![]), "{}", query["id"]);
         println!("{}: ok", query["id"]);
     }
+}
+
+/// Three sites with the same four rows, one key NULL.
+fn with_null_keys() -> Scratch {
+    let folder = Scratch::new("nulls");
+    for site in ["A", "B", "C"] {
+        folder.write(&format!("{site}/t.csv"), "person_id,k,n\n1,0,5\n2,1,6\n3,,7\n4,3,8\n");
+    }
+    folder
+}
+
+fn rows_of(folder: &Scratch, sql: &str) -> Value {
+    sandbox(folder.path(), &["--format", "json", "-e", sql]).answers().remove(0)["rows"].clone()
+}
+
+#[test]
+fn a_row_whose_condition_is_null_is_not_counted() {
+    let folder = with_null_keys();
+    // Each holds for every number and is NULL for NULL, so each counts the rows where k is not NULL: three at each site.
+    let conditions = [
+        "k IS NOT NULL",
+        "k NOT IN (1, 2) OR k NOT IN (0, 3)",
+        "NOT (k IN (1, 2) AND k IN (0, 3))",
+        "k <> 1 OR k <> 2",
+        "k > 1 OR NOT (k > 1)",
+        "k = k",
+        "k * 0 = 0",
+        "NOT (k > 5 AND k < 2)",
+        "k IN (0, 1) OR k NOT IN (0, 1)",
+    ];
+    let counted = |condition: &&str| rows_of(&folder, &format!("SELECT COUNT(*) FROM t WHERE {condition}"));
+    let wrong: Vec<&&str> = conditions.iter().filter(|condition| counted(condition) != json!([[9]])).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_same_key_may_be_grouped_by_twice() {
+    let expected = json!([[0, 0, 3], [1, 1, 3], [3, 3, 3], [null, null, 3]]);
+    let sql = "SELECT k AS a, k AS b, COUNT(*) FROM t GROUP BY 1, 2 ORDER BY 1";
+    assert_eq!(rows_of(&with_null_keys(), sql), expected);
+}
+
+#[test]
+fn the_same_aggregate_may_be_asked_for_twice() {
+    assert_eq!(rows_of(&with_null_keys(), "SELECT COUNT(*), COUNT(*) FROM t"), json!([[12, 12]]));
+}
+
+#[test]
+fn good_but_unusual_files_are_read() {
+    let folder = Scratch::new("good");
+    folder.write("A/t.csv", "person_id,n,x,note\n");
+    let quoted = "1,5,0.5,\"Mill, John \"\"Jack\"\"\"\r\n2,,,\"two\nlines\"\r\n";
+    folder.write("B/t.csv", format!("\u{feff}person_id,n,x,note\r\n{quoted}"));
+    folder.write("C/T.CSV", " Person_ID ,N,X,Note\n3,-7,1e3,\"\"\n\n4,,.25,x");
+    let answer = |sql: &str| rows_of(&folder, sql);
+    let sql = "SELECT COUNT(*), COUNT(n), SUM(n), COUNT(note), SUM(x) FROM t";
+    assert_eq!(answer(sql), json!([[4, 2, -2, 3, 1000.75]]));
+    let sql = "SELECT COUNT(*) FROM t WHERE note LIKE 'Mill, John \"J%' OR note = 'two\nlines'";
+    assert_eq!(answer(sql), json!([[2]]));
+    // Of nothing: a count is 0, everything else is NULL; and no group has no row.
+    let sql = "SELECT COUNT(*), SUM(n), AVG(n), STDDEV(x) FROM t WHERE n > 1000";
+    assert_eq!(answer(sql), json!([[0, null, null, null]]));
+    assert_eq!(answer("SELECT AVG(n), VAR_SAMP(n) FROM A.t"), json!([[null, null]]));
+    assert_eq!(answer("SELECT note, COUNT(*) FROM A.t GROUP BY note"), json!([]));
+    assert_eq!(answer("SELECT VAR_SAMP(n), VAR_POP(n) FROM B.t"), json!([[null, 0.0]]));
 }
 
 /// Equal, real numbers to nine digits.

@@ -14,8 +14,10 @@ use crate::sketch::Shape;
 /// The public limits of one key exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most distinct keys.
+    /// Most distinct keys of one site, and of the union.
     pub max_keys: usize,
+    /// How many sites have keys.
+    pub contributors: usize,
     /// Most bytes of one key.
     pub max_key_bytes: usize,
 }
@@ -23,7 +25,12 @@ pub struct Limits {
 impl Limits {
     /// Field elements of the sketch that is revealed to the analyst.
     pub fn sketch_elements(self) -> usize {
-        Shape::new(self.max_keys, self.max_key_bytes, [0; 32]).elements()
+        self.shape([0; 32]).elements()
+    }
+
+    /// Room for every contributor's keys, so that no honest input overfills the sketch and shows a part of itself.
+    fn shape(self, seed: [u8; 32]) -> Shape {
+        Shape::new(self.max_keys * self.contributors, self.max_key_bytes, seed)
     }
 }
 
@@ -39,7 +46,8 @@ impl Limits {
 /// other sites knows its own weights and so can tell whether the remaining site holds a key. It can tell the same from
 /// the answer: callers release the exact row count of each key to the same analyst, and a count minus the coalition's own
 /// rows is positive exactly when the site holds the key. Used where counts stay hidden, this protocol would leak; the
-/// planner never does.
+/// planner never does. A run that fails after the sketch was opened has released the keys without the counts: the same
+/// coalition then knows which of them the remaining site holds, and a retry shows nothing new.
 /// # Errors
 /// `Local` when the union has more than `max_keys` keys; `Peer(Echo)` when the analyst gave the sites different lists.
 pub async fn agree(engine: &mut Additive, own: &[Vec<u8>], limits: Limits, name: &str) -> Result<Vec<Vec<u8>>> {
@@ -47,7 +55,7 @@ pub async fn agree(engine: &mut Additive, own: &[Vec<u8>], limits: Limits, name:
     let Some(analyst) = analyst else {
         return Err(engine.session().local(LocalFault::Role("agreeing keys needs an analyst")));
     };
-    let shape = Shape::new(limits.max_keys, limits.max_key_bytes, sketch_seed(engine.session(), name));
+    let shape = limits.shape(sketch_seed(engine.session(), name));
     let sketch = if engine.session().is_site() {
         let mut weights = engine.session().step("sketch").private_rng(Domain::SketchWeight)?;
         shape.build(own, &mut weights)
@@ -59,6 +67,10 @@ pub async fn agree(engine: &mut Additive, own: &[Vec<u8>], limits: Limits, name:
         Some(sum) => {
             let s = engine.session();
             let keys = shape.read(sum).map_err(|e| s.local(LocalFault::Other(e.to_string())))?;
+            if keys.len() > limits.max_keys {
+                let message = format!("{} group keys: the plan allows {}", keys.len(), limits.max_keys);
+                return Err(s.local(LocalFault::Other(message)));
+            }
             send_list(s, &keys)?;
             Ok(keys)
         }
@@ -123,5 +135,5 @@ async fn compare(session: &mut Session, analyst: PartyId, keys: &[Vec<u8>]) -> R
     let mut s = session.step("compare");
     let all = s.exchange(&[mine]).await?;
     let differs = s.parties().sites().find(|site| all[site.index()] != [mine]);
-    differs.map_or(Ok(()), |site| Err(s.peer(site, PeerFault::Echo { about: Some(analyst) })))
+    differs.map_or(Ok(()), |site| Err(s.peer(site, PeerFault::Echo { suspects: vec![analyst] })))
 }

@@ -1,37 +1,42 @@
 //! A linear sketch of a set of keys that can be read from the sum of all sites' sketches.
 
+use std::collections::BTreeSet;
+
 use mpc_core::Ring;
 use mpc_core::field::F61;
 use mpc_core::random::Prg;
 use sha2::{Digest, Sha256};
 
-/// Subtables, and so cells each key falls into. With twice as many cells as keys the peeling threshold of five hashes
-/// (load 0.70) is far away; two keys share all five cells with probability below 2^-50 at 4096 keys a pair.
-const HASHES: usize = 5;
+/// Subtables, and so cells each key falls into. With twice as many cells as keys the peeling threshold of six hashes
+/// (load 0.64) is far away; what remains is two keys that share all six cells. With n keys that happens with probability
+/// n²/2 divided by the sixth power of the subtable's size: below 2^-41 for every n, because subtables have at least
+/// n/3 and at least 2048 cells.
+const HASHES: usize = 6;
 /// Cells for each key the sketch must be able to carry.
 const CELLS_PER_KEY: usize = 2;
-/// Smallest subtable, so that a sketch for few keys has room to peel.
-const MIN_SUBTABLE: usize = 64;
+/// Smallest subtable: see [`HASHES`].
+const MIN_SUBTABLE: usize = 2048;
 
 /// The public shape of a sketch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
+    max_keys: usize,
     max_key_bytes: usize,
     subtable: usize,
-    /// Bound to the session, so that nobody can prepare colliding keys.
+    /// Bound to the session: keys that collide in one run do not in the next.
     seed: [u8; 32],
 }
 
 /// Why a sum of sketches cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("more keys than the sketch can carry")]
+#[error("more keys than the plan allows, or a site that did not follow the protocol")]
 pub struct Overfull;
 
 impl Shape {
     /// A sketch that carries `max_keys` keys of at most `max_key_bytes` bytes, hashed under a public seed.
     pub fn new(max_keys: usize, max_key_bytes: usize, seed: [u8; 32]) -> Self {
         let subtable = (max_keys * CELLS_PER_KEY).div_ceil(HASHES).max(MIN_SUBTABLE);
-        Self { max_key_bytes, subtable, seed }
+        Self { max_keys, max_key_bytes, subtable, seed }
     }
 
     /// Field elements of the sketch.
@@ -63,22 +68,24 @@ impl Shape {
     /// The keys in a sum of sketches, sorted. Peels: a cell that holds one key shows it, and it is taken out elsewhere.
     ///
     /// # Errors
-    /// [`Overfull`] when cells remain that show no key.
+    /// [`Overfull`] when there are more than `max_keys` keys, when cells remain that show no key, and when a key comes up
+    /// twice (which takes a site that put it into some of its cells only, and would go on for ever).
     pub fn read(&self, mut cells: Vec<F61>) -> Result<Vec<Vec<u8>>, Overfull> {
-        let mut keys = Vec::new();
+        let mut keys = BTreeSet::new();
         let mut work: Vec<usize> = (0..HASHES * self.subtable).collect();
         while let Some(cell) = work.pop() {
             let Some((key, weight)) = self.single(&cells, cell) else { continue };
             let places = self.places(&key);
             self.add(&mut cells, &self.entry(&key), &places, F61::default().sub(weight));
             work.extend(places);
-            keys.push(key);
+            if !keys.insert(key) || keys.len() > self.max_keys {
+                return Err(Overfull);
+            }
         }
         if cells.iter().any(|c| *c != F61::default()) {
             return Err(Overfull);
         }
-        keys.sort_unstable();
-        Ok(keys)
+        Ok(keys.into_iter().collect())
     }
 
     /// The one key of a cell and its weight, if the cell holds exactly one. A mixture passes for one key with
@@ -189,7 +196,22 @@ mod tests {
         let shape = Shape::new(1000, 9, [1; 32]);
         let keys = |n: u32| (0..n).map(|i| i.to_le_bytes().to_vec()).collect::<Vec<_>>();
         assert_eq!(union_of(&shape, &[keys(1000), keys(500)]).map(|k| k.len()), Ok(1000));
-        assert_eq!(union_of(&shape, &[keys(4000)]), Err(Overfull));
+        assert_eq!(union_of(&shape, &[keys(1001)]), Err(Overfull));
+        assert_eq!(union_of(&shape, &[keys(20_000)]), Err(Overfull));
+    }
+
+    #[test]
+    fn a_key_in_one_of_its_cells_only_ends_the_reading() {
+        let shape = Shape::new(10, 9, [1; 32]);
+        let mut cells = shape.build(&[b"k".to_vec()], &mut weights(1));
+        let width = shape.cell_width();
+        let kept = shape.places(b"k")[2];
+        for (i, element) in cells.iter_mut().enumerate() {
+            if i / width != kept {
+                *element = F61::default();
+            }
+        }
+        assert_eq!(shape.read(cells), Err(Overfull));
     }
 
     #[test]

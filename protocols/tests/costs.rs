@@ -17,7 +17,7 @@ fn table() -> String {
             row("sum64 sealed", sites, elements, cost::reveal(sites, true, Audience::Analyst, elements, 8));
             row("sum128 sealed", sites, elements, cost::reveal(sites, true, Audience::Analyst, elements, 16));
         }
-        let limits = Limits { max_keys: 4096, max_key_bytes: 9 };
+        let limits = Limits { max_keys: 4096, contributors: sites as usize, max_key_bytes: 9 };
         row("key union, 4096 keys", sites, 4096, cost::key_union(sites, limits.sketch_elements() as u64));
     }
     out

@@ -23,7 +23,8 @@ pub fn cost(plan: &JointPlan) -> Cost {
     let mut analyst = 0;
     for sum in &plan.sums {
         if let Groups::Agreed { max_groups, max_key_bytes } = sum.groups {
-            total.bytes_per_site += opening(sites, Audience::Analyst, sketch_elements(max_groups, max_key_bytes), 8);
+            let sketch = sketch_elements(sum.contributors.len(), max_groups, max_key_bytes);
+            total.bytes_per_site += opening(sites, Audience::Analyst, sketch, 8);
             // The sites compare the lists they got.
             total.bytes_per_site += (sites - 1) * message(HASH_BYTES);
             total.rounds += opening_rounds(sites) + LIST_ROUNDS;
@@ -53,11 +54,11 @@ pub fn max_groups(sum: &SecureSum) -> u64 {
     }
 }
 
-/// Field elements of the sketch that carries this many keys: five subtables, two cells for each key, and in each cell a
-/// weight, a check value and the key with its length in pieces of seven bytes.
-pub fn sketch_elements(max_groups: u32, max_key_bytes: u32) -> u64 {
-    let subtable = (2 * u64::from(max_groups)).div_ceil(5).max(64);
-    5 * subtable * (2 + (u64::from(max_key_bytes) + 2).div_ceil(7))
+/// Field elements of the sketch that carries every contributor's keys: six subtables, two cells for each key, and in each
+/// cell a weight, a check value and the key with its length in pieces of seven bytes.
+pub fn sketch_elements(contributors: usize, max_groups: u32, max_key_bytes: u32) -> u64 {
+    let subtable = (2 * contributors as u64 * u64::from(max_groups)).div_ceil(6).max(2048);
+    6 * subtable * (2 + (u64::from(max_key_bytes) + 2).div_ceil(7))
 }
 
 fn vector(sum: &SecureSum, ring: Ring) -> u64 {

@@ -149,6 +149,8 @@ fn over(sum: &SecureSum, catalog: &Catalog) -> String {
 fn whose(sum: &SecureSum, catalog: &Catalog) -> String {
     match &sum.contributors[..] {
         [_] => over(sum, catalog),
+        // Whoever knows its own keys knows what the other of two sites alone has.
+        [one, other] => format!("at {one} or {other} (each of the two then knows which the other alone has)"),
         some if some.len() == catalog.sites.len() => "at any site (not which)".into(),
         some => format!("at {} (not which)", some.iter().map(|s| s.0.as_str()).collect::<Vec<_>>().join(" or ")),
     }

@@ -125,4 +125,4 @@ fn indented(out: &mut String, text: &str) -> fmt::Result {
 const SHOWN: usize = 20;
 
 const PROMISE: &str = "semi-honest, dishonest majority: sites that follow the protocol, even all but one of them together, \
-                       learn only the disclosures above";
+                       learn only the disclosures above, and whether a site's own work failed";

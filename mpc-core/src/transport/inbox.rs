@@ -11,6 +11,8 @@ use crate::party::PartyId;
 
 /// Frames a network reader may leave unread on one lane before it stops reading: with 1 MiB frames, 4 MiB.
 const ROOM: usize = 4;
+/// Lanes one peer may use in a session: with [`ROOM`], it can make us hold 64 MiB beside its connection's window.
+pub const MAX_LANES: usize = 16;
 
 /// The queues of one party.
 #[derive(Default)]
@@ -42,10 +44,27 @@ impl Inbox {
         lane.arrived.notify_one();
     }
 
-    /// Waits until the reader of a lane may bring more.
-    pub async fn room(&self, from: PartyId, lane: LaneId) {
+    /// Registers a lane that a network peer opened. False when it has more lanes than a session may.
+    pub fn open(&self, from: PartyId, lane: LaneId) -> bool {
+        let mut lanes = lock(&self.lanes);
+        let theirs = lanes.keys().filter(|(party, _)| *party == from).count();
+        let known = lanes.contains_key(&(from, lane));
+        if known || theirs < MAX_LANES {
+            lanes.entry((from, lane)).or_default();
+        }
+        known || theirs < MAX_LANES
+    }
+
+    /// Waits until the reader of a lane may bring more. False when nothing will be read any more.
+    pub async fn room(&self, from: PartyId, lane: LaneId) -> bool {
         let lane = self.lane(from, lane);
-        while lock(&lane.frames).len() >= ROOM {
+        loop {
+            if lock(&self.faults).session.is_some() {
+                return false;
+            }
+            if lock(&lane.frames).len() < ROOM {
+                return true;
+            }
             lane.drained.notified().await;
         }
     }
@@ -85,7 +104,10 @@ impl Inbox {
     }
 
     fn wake_all(&self) {
-        lock(&self.lanes).values().for_each(|lane| lane.arrived.notify_one());
+        for lane in lock(&self.lanes).values() {
+            lane.arrived.notify_one();
+            lane.drained.notify_one();
+        }
     }
 
     fn lane(&self, from: PartyId, lane: LaneId) -> Arc<Lane> {

@@ -111,8 +111,10 @@ async fn read_lane(inbox: Arc<Inbox>, from: PartyId, mut stream: RecvStream) {
         return;
     }
     let lane = LaneId(u64::from_le_bytes(lane));
-    loop {
-        inbox.room(from, lane).await;
+    if !inbox.open(from, lane) {
+        return inbox.fail_session(LinkError::Malformed { party: from, reason: "more lanes than a session may have" });
+    }
+    while inbox.room(from, lane).await {
         match read_frame(&mut stream).await {
             Ok(Some(frame)) => inbox.push(from, lane, None, frame),
             Ok(None) => return,

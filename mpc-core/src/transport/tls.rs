@@ -16,6 +16,7 @@ use rustls::server::AlwaysResolvesServerRawPublicKeys;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
+use super::inbox::MAX_LANES;
 use crate::identity::{Identity, Pin};
 
 /// Protocol name in the handshake; another version is another name, so there is no downgrade.
@@ -150,12 +151,10 @@ pub fn client_config(identity: &Identity, pin: Pin, idle: Duration, to: SocketAd
     Ok(config)
 }
 
-/// Unread bytes one stream may make us hold: a stream then carries 12 MiB per round trip.
+/// Unread bytes one stream may make the QUIC layer hold: a stream then carries 12 MiB per round trip.
 const STREAM_WINDOW_BYTES: u32 = 12 << 20;
-/// Unread bytes one connection may make us hold.
+/// Unread bytes one connection may make the QUIC layer hold; the inbox bounds what it was handed.
 const CONNECTION_WINDOW_BYTES: u32 = 24 << 20;
-/// Lanes one peer may have open at a time.
-const MAX_LANES: u32 = 64;
 /// Datagrams of this size fit loopback; quinn joins ten, and 10 × 6000 stays below the 65,507 bytes of one UDP send.
 const LOOPBACK_MTU: u16 = 6000;
 
@@ -163,7 +162,7 @@ fn transport_config(idle: Duration, to: Option<SocketAddr>) -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
-        .max_concurrent_uni_streams(VarInt::from_u32(MAX_LANES))
+        .max_concurrent_uni_streams(VarInt::from_u32(MAX_LANES as u32))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
         .send_window(u64::from(CONNECTION_WINDOW_BYTES))

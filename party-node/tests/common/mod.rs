@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod cases;
+
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};

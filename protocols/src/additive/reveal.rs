@@ -26,7 +26,7 @@ use crate::release::{Audience, Release};
 /// Agreement, J. Cryptology 2005, protocol 1. The whole list is echoed, not its hash, so that a mismatch names two
 /// suspects instead of none.
 /// # Errors
-/// `Peer(Echo)` names the reporting and the reported site; `Peer(Commitment)` a site that opened something else.
+/// `Peer(Echo)` names everybody who may have caused a contradiction; `Peer(Commitment)` a site that opened something else.
 pub(super) async fn open<R: Ring>(
     session: &mut Session,
     mut share: ArithShare<R>,
@@ -76,7 +76,7 @@ pub(super) async fn receive<R: Ring>(session: &mut Session, release: &Release) -
         let first: Vec<Bytes32> = s.recv(sites[0], sites.len()).await?;
         for from in &sites[1..] {
             let list = s.recv(*from, sites.len()).await?;
-            same_list(&s, *from, &first, &list)?;
+            s.same_reports(*from, &first, &list, Some(sites[0]))?;
         }
         first
     };
@@ -93,22 +93,7 @@ async fn echo(s: &mut Session, others: &[PartyId], analyst: Option<PartyId>, com
     if let Some(analyst) = analyst {
         s.send(analyst, commitments)?;
     }
-    if others.len() < 2 {
-        return Ok(());
-    }
-    s.send_all(others, commitments)?;
-    for from in others {
-        let list = s.recv(*from, commitments.len()).await?;
-        same_list(&s, *from, commitments, &list)?;
-    }
-    Ok(())
-}
-
-fn same_list(s: &Session, from: PartyId, mine: &[Bytes32], theirs: &[Bytes32]) -> Result<()> {
-    match s.parties().sites().find(|site| mine[site.index()] != theirs[site.index()]) {
-        None => Ok(()),
-        Some(about) => Err(s.peer(from, PeerFault::Echo { about: Some(about).filter(|p| *p != s.me()) })),
-    }
+    s.echo(others, commitments).await
 }
 
 /// Openings that no commitment has vouched for yet. The column leaves this file only after every check passed.
