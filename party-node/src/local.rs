@@ -20,6 +20,7 @@ use futures::StreamExt;
 use query_planner::bind::SiteTable;
 use query_planner::catalog::SiteName;
 use query_planner::plan::{Groups, LocalStage, Ring, SecureSum};
+use zeroize::Zeroize;
 
 use crate::exec::{self, Rows, external, in_our_words};
 use crate::fault::NodeError;
@@ -81,6 +82,12 @@ pub fn partials_blocking(
     let runtime =
         runtime.map_err(|e| NodeError::new("LOCAL_FAILED", format!("site {site}: no runtime: {}", e.kind())))?;
     runtime.block_on(partials(stage, sum, site, data, sites))
+}
+
+impl Drop for Partials {
+    fn drop(&mut self) {
+        self.slots.iter_mut().for_each(Zeroize::zeroize);
+    }
 }
 
 impl fmt::Debug for Partials {

@@ -22,6 +22,9 @@ use query_planner::catalog::SiteName;
 use query_planner::explain;
 
 fn main() -> ExitCode {
+    // Memory holds shares and rows: a crash must not leave it on the disk. Where the system has no such limit, it has no core
+    // files of this kind either.
+    let _ = rlimit::Resource::CORE.set(0, 0);
     let command = Cli::parse().command;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = match runtime {

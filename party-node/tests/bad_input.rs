@@ -290,4 +290,3 @@ fn a_bad_file_is_named_with_its_site_and_line() {
 fn a_bad_cell_is_named_with_its_line_and_column_and_not_repeated() {
     all_refused(&cell_cases());
 }
-

@@ -75,6 +75,17 @@ fn the_same_aggregate_may_be_asked_for_twice() {
 }
 
 #[test]
+fn the_average_of_decimals_keeps_nine_digits() {
+    let folder = Scratch::new("average");
+    folder.write("network.toml", "[tables.t.columns.cost]\ntype = \"decimal(10,2)\"\n");
+    for (site, cost) in ["0.01", "0.01", "0.02"].iter().enumerate() {
+        folder.write(&format!("site{site}/t.csv"), format!("person_id,cost\n1,{cost}\n"));
+    }
+    let average = rows_of(&folder, "SELECT AVG(cost) FROM t");
+    assert!(same(&average, &json!([[0.04 / 3.0]])), "{average}");
+}
+
+#[test]
 fn good_but_unusual_files_are_read() {
     let folder = Scratch::new("good");
     folder.write("A/t.csv", "person_id,n,x,note\n");

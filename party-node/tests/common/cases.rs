@@ -54,11 +54,11 @@ pub fn with_settings(folder: &Scratch, settings: &str) {
 }
 
 pub fn data(
-    pub name: &'static str,
-    pub make: fn(&Scratch),
-    pub code: &'static str,
-    pub words: &'static [&'static str],
-    pub secret: &'static str,
+    name: &'static str,
+    make: fn(&Scratch),
+    code: &'static str,
+    words: &'static [&'static str],
+    secret: &'static str,
 ) -> Case {
     Case { name, make, sql: COUNT, set: &[], code, words, secret }
 }
@@ -68,16 +68,21 @@ pub fn query(name: &'static str, sql: &'static str, code: &'static str, words: &
 }
 
 pub fn settings(
-    pub name: &'static str,
-    pub make: fn(&Scratch),
-    pub sql: &'static str,
-    pub code: &'static str,
-    pub words: &'static [&'static str],
+    name: &'static str,
+    make: fn(&Scratch),
+    sql: &'static str,
+    code: &'static str,
+    words: &'static [&'static str],
 ) -> Case {
     Case { name, make, sql, set: &[], code, words, secret: CANARY }
 }
 
-pub fn set(name: &'static str, set: &'static [&'static str], code: &'static str, words: &'static [&'static str]) -> Case {
+pub fn set(
+    name: &'static str,
+    set: &'static [&'static str],
+    code: &'static str,
+    words: &'static [&'static str],
+) -> Case {
     Case { name, make: good, sql: COUNT, set, code, words, secret: CANARY }
 }
 
@@ -116,4 +121,3 @@ pub fn all_refused(cases: &[Case]) {
     let wrong: Vec<String> = in_parallel(cases, 2, try_case).into_iter().flatten().collect();
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.concat());
 }
-

@@ -11,13 +11,18 @@ use query_planner::{Audience, JointPlan, Options, Settings, plan};
 
 const OPTIONS: Options = Options { now_ms: 1_795_305_600_000, audience: Audience::Analyst };
 
-const SETTINGS: &str = "[tables.person.columns.sex]\ndomain = ['F', 'M']\n[tables.measurement.columns.score]\nrange = [0, 100]\n";
+const SETTINGS: &str =
+    "[tables.person.columns.sex]\ndomain = ['F', 'M']\n[tables.measurement.columns.score]\nrange = [0, 100]\n";
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     let tables = vec![
         table("person", "person_id:int sex:text year_of_birth:int birth_date:date", 1400),
         table("condition", "person_id:int code:text start_date:date", 22_000),
-        table("measurement", "person_id:int value:real cost:decimal(10,2) score:int taken_at:timestamp abnormal:bool", 5000),
+        table(
+            "measurement",
+            "person_id:int value:real cost:decimal(10,2) score:int taken_at:timestamp abnormal:bool",
+            5000,
+        ),
     ];
     let site = |name: &str| (SiteName::from(name), SiteSchema { tables: tables.clone() });
     let settings = Settings::from_toml(SETTINGS).expect("the settings of this file are valid");
