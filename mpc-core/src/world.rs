@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ use crate::transport::memory::{self, Link};
 use crate::transport::quic::{self, QuicTransport};
 use crate::transport::tamper::{Change, Tamper};
 use crate::transport::{Transport, record, tls};
+
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// How the parties of a [`World`] are connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,10 +178,9 @@ impl World {
     async fn connect(&self, me: PartyId, identities: &[Arc<Identity>], mesh: &Mesh) -> (quinn::Endpoint, Session) {
         let pins = identities.iter().map(|i| i.pin()).collect();
         let idle = self.deadline;
-        let server =
-            tls::server_config(&identities[me.index()], pins, idle).expect("a generated key makes a configuration");
-        let endpoint =
-            quic::endpoint(SocketAddr::from(([127, 0, 0, 1], 0)), Some(server)).expect("loopback can be bound");
+        let server = tls::server_config(&identities[me.index()], pins, idle, LOOPBACK)
+            .expect("a generated key makes a configuration");
+        let endpoint = quic::endpoint(LOOPBACK, Some(server)).expect("loopback can be bound");
         let addresses = mesh.publish(me, endpoint.local_addr().expect("a bound socket has an address"));
         let id = SessionId(self.bytes("session", &[]));
         let mut connections = HashMap::new();

@@ -298,7 +298,7 @@ mod tls {
 
     /// A listener that accepts `pinned` and reports how each connection went.
     fn listener(server: &Identity, pinned: &Identity) -> (Endpoint, SocketAddr) {
-        let config = server_config(server, [pinned.pin()].into(), IDLE).unwrap();
+        let config = server_config(server, [pinned.pin()].into(), IDLE, loopback()).unwrap();
         let endpoint = endpoint(loopback(), Some(config)).unwrap();
         let address = endpoint.local_addr().unwrap();
         (endpoint, address)

@@ -156,7 +156,7 @@ fn failed(party: PartyId, why: &HandshakeError) -> NodeError {
 /// # Errors
 /// `PORT_IN_USE` or `CANNOT_BIND`.
 pub fn endpoint(address: SocketAddr, listen: Option<(&Identity, tls::Pins)>) -> Result<Endpoint, NodeError> {
-    let server = listen.map(|(identity, pins)| tls::server_config(identity, pins, IDLE)).transpose();
+    let server = listen.map(|(identity, pins)| tls::server_config(identity, pins, IDLE, address)).transpose();
     let server = server.map_err(|e| NodeError::new("CANNOT_BIND", e.to_string()))?;
     quic::endpoint(address, server).map_err(|e| match e.kind() {
         std::io::ErrorKind::AddrInUse => {
@@ -221,7 +221,8 @@ pub async fn mesh(
 
 /// Makes an endpoint listen for the keys of a network.
 pub fn listen(endpoint: &Endpoint, identity: &Identity, network: &Network) -> Result<(), NodeError> {
-    let config = tls::server_config(identity, network.all_pins().collect(), IDLE);
+    let address = endpoint.local_addr().map_err(|e| NodeError::new("CANNOT_BIND", e.to_string()))?;
+    let config = tls::server_config(identity, network.all_pins().collect(), IDLE, address);
     endpoint.set_server_config(Some(config.map_err(|e| NodeError::new("CANNOT_BIND", e.to_string()))?));
     Ok(())
 }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use super::inbox::Inbox;
-use super::{AbortNotice, BoxFuture, Frame, Header, LaneId, LinkError, Transport};
+use super::{AbortNotice, BoxFuture, Frame, Header, LaneId, LinkError, Transport, tls};
 use rustls::pki_types::CertificateDer;
 
 use crate::control;
@@ -37,7 +37,10 @@ pub fn endpoint(address: SocketAddr, server: Option<quinn::ServerConfig>) -> io:
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
     socket.bind(&address.into())?;
     let socket: UdpSocket = socket.into();
-    Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(TokioRuntime))
+    let mut config = EndpointConfig::default();
+    // Without this a peer would never send us datagrams above 1472 bytes, whatever the path carries.
+    config.max_udp_payload_size(tls::LOOPBACK_MTU).map_err(io::Error::other)?;
+    Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
 }
 
 /// One party's end of a mesh.

@@ -115,8 +115,8 @@ impl ClientCertVerifier for PinVerifier {
     raw_key_signatures!();
 }
 
-/// The listening side: any of `pins` may connect.
-pub fn server_config(identity: &Identity, pins: Pins, idle: Duration) -> Result<ServerConfig, Error> {
+/// The listening side, bound to `at`: any of `pins` may connect.
+pub fn server_config(identity: &Identity, pins: Pins, idle: Duration, at: SocketAddr) -> Result<ServerConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = Arc::new(PinVerifier { pins, provider: provider.clone() });
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
@@ -128,7 +128,7 @@ pub fn server_config(identity: &Identity, pins: Pins, idle: Duration) -> Result<
     tls.send_tls13_tickets = 0;
     let crypto = QuicServerConfig::try_from(tls).map_err(|e| Error::General(e.to_string()))?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
-    config.transport_config(Arc::new(transport_config(idle, None)));
+    config.transport_config(Arc::new(transport_config(idle, at)));
     config.migration(false).max_incoming(64);
     Ok(config)
 }
@@ -147,7 +147,7 @@ pub fn client_config(identity: &Identity, pin: Pin, idle: Duration, to: SocketAd
     tls.resumption = rustls::client::Resumption::disabled();
     let crypto = QuicClientConfig::try_from(tls).map_err(|e| Error::General(e.to_string()))?;
     let mut config = ClientConfig::new(Arc::new(crypto));
-    config.transport_config(Arc::new(transport_config(idle, Some(to))));
+    config.transport_config(Arc::new(transport_config(idle, to)));
     Ok(config)
 }
 
@@ -156,9 +156,9 @@ const STREAM_WINDOW_BYTES: u32 = 12 << 20;
 /// Unread bytes one connection may make the QUIC layer hold; the inbox bounds what it was handed.
 const CONNECTION_WINDOW_BYTES: u32 = 24 << 20;
 /// Datagrams of this size fit loopback; quinn joins ten, and 10 × 6000 stays below the 65,507 bytes of one UDP send.
-const LOOPBACK_MTU: u16 = 6000;
+pub(super) const LOOPBACK_MTU: u16 = 6000;
 
-fn transport_config(idle: Duration, to: Option<SocketAddr>) -> TransportConfig {
+fn transport_config(idle: Duration, address: SocketAddr) -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
@@ -172,7 +172,7 @@ fn transport_config(idle: Duration, to: Option<SocketAddr>) -> TransportConfig {
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(LOOPBACK_MTU);
     config.mtu_discovery_config(Some(discovery));
-    if to.is_some_and(|address| address.ip().is_loopback()) {
+    if address.ip().is_loopback() {
         config.initial_mtu(LOOPBACK_MTU);
     }
     config
