@@ -3,8 +3,7 @@
 
 mod common;
 
-use common::Scratch;
-use common::cases::{CANARY, COUNT, Case, all_refused, csv, data, good, with_bytes, with_row, with_settings};
+use common::cases::{CANARY, Case, all_refused, csv, data, good, with_bytes, with_row, with_settings};
 
 const AT_LINE_3: &[&str] = &["site B", "t.csv", "line 3"];
 const HEADER: &str = "person_id,n,day,dose,sex,note";
@@ -259,22 +258,28 @@ fn cell_cases() -> Vec<Case> {
             ..data(
                 "division by zero at a site",
                 |f| with_row(f, "2,7731,,1,F"),
-                "DIVISION_BY_ZERO",
-                &["site B", "NULLIF"],
+                "LOCAL_FAILED",
+                &["site B", "[B] its own work failed: DIVISION_BY_ZERO"],
                 CANARY,
             )
         },
         Case {
             sql: "SELECT SUM(CAST(note AS INTEGER)) FROM t",
-            ..data("cast that fails at a site", good, "CAST_FAILED", &["site", "TRY_CAST"], CANARY)
+            ..data(
+                "cast that fails at a site",
+                good,
+                "LOCAL_FAILED",
+                &["site ", "its own work failed: CAST_FAILED"],
+                CANARY,
+            )
         },
         Case {
             sql: "SELECT SUM(n * n * n * n * n) FROM t",
             ..data(
                 "product beyond 64 bits at a site",
                 |f| with_row(f, "2,77317731,,1,F"),
-                "ARITHMETIC_OVERFLOW",
-                &["site B", "DECIMAL"],
+                "LOCAL_FAILED",
+                &["site B", "[B] its own work failed: ARITHMETIC_OVERFLOW"],
                 "77317731",
             )
         },

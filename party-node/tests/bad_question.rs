@@ -168,8 +168,8 @@ fn policy_cases() -> Vec<Case> {
                 f.write("B/t.csv", csv(&["1,1,,1,F", "1,2,,1,F", "1,3,,1,F"]));
             },
             BY_N,
-            "TOO_MANY_GROUPS",
-            &["site B", "2"],
+            "LOCAL_FAILED",
+            &["site B", "[B] its own work failed: TOO_MANY_GROUPS", "2"],
         ),
     ]
 }

@@ -105,7 +105,7 @@ pub fn faults(name: &str, ended: &Run, code: &str, words: &[&str], secrets: &[&s
     check(ended.status == Some(1), &format!("exit status {:?} is not 1", ended.status));
     check(ended.error().starts_with(&format!("{code}: ")), &format!("the code is {:?}, not {code}", ended.code()));
     for word in words {
-        check(ended.error().contains(word), &format!("the error does not say {word:?}"));
+        check(ended.stderr.contains(word), &format!("the error does not say {word:?}"));
     }
     for secret in secrets {
         check(!ended.all().contains(secret), &format!("{secret:?} came out"));
