@@ -35,7 +35,7 @@ impl F61 {
     }
 
     /// Product in the field.
-    pub fn mul(self, other: Self) -> Self {
+    pub fn times(self, other: Self) -> Self {
         let wide = u128::from(self.0) * u128::from(other.0);
         let low = (wide as u64) & P;
         let high = (wide >> 61) as u64;
@@ -47,9 +47,9 @@ impl F61 {
         let (mut base, mut exponent, mut out) = (self, P - 2, Self::ONE);
         while exponent > 0 {
             if exponent & 1 == 1 {
-                out = out.mul(base);
+                out = out.times(base);
             }
-            base = base.mul(base);
+            base = base.times(base);
             exponent >>= 1;
         }
         out
@@ -95,10 +95,10 @@ mod tests {
         #[test]
         fn field_operations_agree_with_integers_mod_p(a in 0..P, b in 0..P) {
             let (x, y) = (F61(a), F61(b));
-            prop_assert_eq!(big(x.mul(y)), u128::from(a) * u128::from(b) % u128::from(P));
+            prop_assert_eq!(big(x.times(y)), u128::from(a) * u128::from(b) % u128::from(P));
             prop_assert_eq!(big(x.add(y)), (u128::from(a) + u128::from(b)) % u128::from(P));
             prop_assert_eq!(x.sub(y).add(y), x);
-            prop_assert!(a == 0 || x.mul(x.invert()) == F61::ONE);
+            prop_assert!(a == 0 || x.times(x.invert()) == F61::ONE);
         }
     }
 

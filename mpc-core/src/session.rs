@@ -20,6 +20,10 @@ use crate::wire::{self, Bytes32, MAX_FRAME_BYTES, MAX_MESSAGE_BYTES, Wire};
 /// How long a step waits for a message unless the session says otherwise.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 
+/// Each round waits this much longer than the one before it: when a party is lost, whoever waits for it directly gives up and
+/// tells the others before those who wait for the messenger give up on the messenger.
+const ROUND_MARGIN: Duration = Duration::from_millis(250);
+
 /// The hash of everything the parties agreed on, nonces included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct SessionId(pub [u8; 32]);
@@ -57,6 +61,7 @@ pub struct Session {
     lane: LaneId,
     sent: HashMap<PartyId, u32>,
     received: HashMap<PartyId, u32>,
+    extra: Duration,
     /// This fork's depth, then its ancestors'.
     depths: Vec<Arc<AtomicU32>>,
 }
@@ -77,6 +82,7 @@ impl Session {
             lane: LaneId::ROOT,
             sent: HashMap::new(),
             received: HashMap::new(),
+            extra: Duration::ZERO,
             depths: vec![Arc::default()],
         }
     }
@@ -118,9 +124,9 @@ impl Session {
 
     /// Enters a named step; it ends when the guard is dropped. The same label again in the same place gets a number.
     pub fn step(&mut self, label: &'static str) -> Step<'_> {
-        let parent = self.path.clone();
+        let (parent, extra) = (self.path.clone(), self.extra);
         self.path = self.next_child(label);
-        Step { session: self, parent }
+        Step { session: self, parent, extra }
     }
 
     /// Independent continuations, each with its own lanes, to be awaited together.
@@ -136,6 +142,7 @@ impl Session {
                 occurrences: HashMap::new(),
                 sent: HashMap::new(),
                 received: HashMap::new(),
+                extra: Duration::ZERO,
                 depths,
             }
         })
@@ -220,7 +227,7 @@ impl Session {
     }
 
     async fn recv_block(&mut self, from: PartyId, expected: usize) -> Result<Bytes> {
-        let deadline = self.shared.setup.deadline;
+        let deadline = self.shared.setup.deadline + self.extra + ROUND_MARGIN * self.depth();
         let frame = match tokio::time::timeout(deadline, self.shared.setup.transport.recv(from, self.lane)).await {
             Ok(Ok(frame)) => frame,
             Ok(Err(fault)) => return Err(self.link_error(fault)),
@@ -349,17 +356,15 @@ impl Session {
         self.shared.setup.transport.abort(&AbortNotice::new(error.blamed().first().copied(), &error.to_string()));
     }
 
-    /// Waits until everything sent has been read, then closes the connections.
+    /// Waits until everything sent has arrived, then closes the connections.
     pub async fn finish(&self) -> Result<()> {
-        let closing = self.shared.setup.transport.finish();
-        match tokio::time::timeout(self.shared.setup.deadline, closing).await {
-            Ok(done) => done.map_err(|fault| self.link_error(fault)),
-            Err(_) => {
-                let fault = LocalFault::Other("the other parties did not take leave in time".into());
-                self.shared.setup.transport.abort(&AbortNotice::new(None, &fault.to_string()));
-                Err(self.local(fault))
-            }
-        }
+        let setup = &self.shared.setup;
+        setup.transport.finish(setup.deadline).await.map_err(|fault| self.link_error(fault))
+    }
+
+    /// For a step whose messages come from a party that itself waits for others: waits longer until the step ends.
+    pub fn wait_longer(&mut self, extra: Duration) {
+        self.extra = extra;
     }
 
     /// An error that blames `party` at this step.
@@ -402,6 +407,7 @@ impl Session {
 pub struct Step<'a> {
     session: &'a mut Session,
     parent: StepPath,
+    extra: Duration,
 }
 
 impl Deref for Step<'_> {
@@ -421,5 +427,6 @@ impl DerefMut for Step<'_> {
 impl Drop for Step<'_> {
     fn drop(&mut self) {
         self.session.path = self.parent.clone();
+        self.session.extra = self.extra;
     }
 }

@@ -9,6 +9,7 @@ pub mod tls;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -165,8 +166,9 @@ pub trait Transport: Send + Sync {
     /// Tells every party that the session is over, and why.
     fn abort(&self, notice: &AbortNotice);
 
-    /// Waits until everything sent has been read, then lets the parties go.
-    fn finish(&self) -> BoxFuture<'_, Result<(), LinkError>>;
+    /// Waits until everything sent has arrived, but no longer than `patience`, then lets the parties go. An error names a party
+    /// that did not take everything.
+    fn finish(&self, patience: Duration) -> BoxFuture<'_, Result<(), LinkError>>;
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ const MODE: &[u8] = b"semi-honest, dishonest majority, additive";
 
 /// The id of a session: the hash of everything its parties agreed on. Keys are sorted, nonces are in party order behind
 /// the analyst's.
-pub fn session_id(keys: &mut Vec<Pin>, job: &JobId, propose: &Propose, nonces: &[[u8; 32]]) -> SessionId {
+pub fn session_id(keys: &mut [Pin], job: &JobId, propose: &Propose, nonces: &[[u8; 32]]) -> SessionId {
     keys.sort_unstable();
     let mut hash =
         Sha256::new().chain_update(b"consilium session v1\0").chain_update([MODE.len() as u8]).chain_update(MODE);

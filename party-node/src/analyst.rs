@@ -26,7 +26,9 @@ const DIAL_PATIENCE: Duration = Duration::from_secs(5);
 /// How long sites may take for their local work.
 const READY_PATIENCE: Duration = Duration::from_secs(600);
 /// The analyst waits longer than the sites, so that a site's own word about whom it waited for arrives first.
-const EXTRA_PATIENCE: Duration = Duration::from_secs(2);
+const EXTRA_PATIENCE: Duration = Duration::from_millis(500);
+/// Before the session begins a site may wait for several others, one after the other.
+const GATHER_STEPS: u32 = 4;
 
 /// Somebody who may ask in a network.
 pub struct Analyst {
@@ -110,9 +112,17 @@ impl Analyst {
         let name = &self.network.site[site].name;
         let lost =
             |e: &dyn std::fmt::Display| NodeError::new("SITE_LOST", format!("{name}, before the session began: {e}"));
-        let connection = connect::dial(&self.endpoint, &self.identity, &self.network, site, DIAL_PATIENCE).await?;
+        let connection = connect::dial(
+            &self.endpoint,
+            &self.identity,
+            &self.network,
+            site,
+            DIAL_PATIENCE,
+            connect::idle(self.deadline),
+        )
+        .await?;
         let asked = async {
-            let mut control = ControlStream::open(&connection, self.deadline).await?;
+            let mut control = ControlStream::open(&connection, GATHER_STEPS * self.deadline).await?;
             control.send(&Greeting::Question { version: PROTOCOL_VERSION, job }).await?;
             control.send(propose).await?;
             let reply: Reply = control.recv_within(READY_PATIENCE).await?;
@@ -151,7 +161,8 @@ impl Analyst {
         }
         self.say("all sites are ready; computing");
         let place = Place { me: PartyId(sites as u8), parties, id, deadline: self.deadline + EXTRA_PATIENCE };
-        let (session, controls) = connect::session(place, links, |transport| transport).await?;
+        let session = connect::session(place, links, |transport| transport).await;
+        let (session, controls) = session.map_err(|error| blame::with_names(error, &self.network))?;
         let mut engine = Additive::new(session, execute::declared(&compiled.joint));
         let result = execute::run(&mut engine, &compiled.joint, None).await;
         let session = engine.into_session();
@@ -161,6 +172,8 @@ impl Analyst {
             }
             Err(error) => {
                 session.abort(&error);
+                // The reason travels in the packet that closes each connection.
+                self.endpoint.wait_idle().await;
                 return Err(blame::explain(&error, &self.network));
             }
         };

@@ -25,6 +25,11 @@ pub fn explain(error: &Error, network: &Network) -> NodeError {
     }
 }
 
+/// The same error with the sites' names for party numbers.
+pub fn with_names(error: NodeError, network: &Network) -> NodeError {
+    NodeError { message: named(&error.message, network), ..error }
+}
+
 /// The name of a party.
 pub fn name(party: PartyId, network: &Network) -> String {
     match network.site.get(party.index()) {

@@ -46,15 +46,15 @@ fn site(report: &mut Report, config: &Config, identity: &Identity, network: &Net
         report.line("data fits the declared schema", data.bind(&catalog, &name));
     }
     if let Some(listen) = config.listen {
-        report.line(&format!("port {listen} is free"), connect::endpoint(listen, None).map(drop));
+        report.line(&format!("port {listen} is free"), connect::endpoint(listen).map(drop));
     }
 }
 
 async fn peers(report: &mut Report, config: &Config, identity: &Identity, network: &Network) {
-    let Some(endpoint) = report.line("outgoing UDP", connect::endpoint(([0, 0, 0, 0], 0).into(), None)) else { return };
+    let Some(endpoint) = report.line("outgoing UDP", connect::endpoint(([0, 0, 0, 0], 0).into())) else { return };
     for (index, site) in network.site.iter().enumerate() {
         if site.name.0 != config.name {
-            let reached = connect::dial(&endpoint, identity, network, index, PATIENCE).await;
+            let reached = connect::dial(&endpoint, identity, network, index, PATIENCE, PATIENCE).await;
             report.line(&format!("site {} answers with its pinned key", site.name), reached);
         }
     }

@@ -29,7 +29,8 @@ pub async fn run(name: SiteName, data: &Path, deadline: Duration, drill: Option<
         }
         Err(error) => return children::tell(&Line::<Hello>::from(Err(error))),
     };
-    let network = parent.network().await?;
+    // A parent that fails before it knows the network says why itself.
+    let Ok(network) = parent.network().await else { return Ok(()) };
     let ready = listen(identity, network, name, data, endpoint, deadline, drill);
     let site = match ready {
         Ok(site) => site,
@@ -47,13 +48,13 @@ fn introduce(data: &Path) -> Result<(Identity, SiteData, Endpoint, Hello), NodeE
     let data = SiteData::open(data)?;
     let identity = Identity::generate().map_err(|e| NodeError::new("NO_RANDOMNESS", e.to_string()))?;
     let (endpoint, address) = loopback()?;
-    let hello = Hello { pin: identity.pin(), address, schema: data.schema() };
+    let hello = Hello { pin: identity.pin(), address, schema: data.schema(), doubts: doubts(&data) };
     Ok((identity, data, endpoint, hello))
 }
 
 /// A loopback endpoint on a free port; it starts to listen once the network is known.
 pub fn loopback() -> Result<(Endpoint, SocketAddr), NodeError> {
-    let endpoint = connect::endpoint(SocketAddr::from(([127, 0, 0, 1], 0)), None)?;
+    let endpoint = connect::endpoint(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     let address = endpoint.local_addr().map_err(|e| NodeError::new("CANNOT_BIND", e.to_string()))?;
     Ok((endpoint, address))
 }
@@ -68,19 +69,15 @@ fn listen(
     drill: Option<Drill>,
 ) -> Result<std::sync::Arc<Site>, NodeError> {
     let catalog = network.catalog()?;
-    raise_doubts(&data, &network)?;
+    data.raise_doubts(&network.settings)?;
     let data: BoundData = data.bind(&catalog, &name)?;
-    connect::listen(&endpoint, &identity, &network)?;
+    connect::listen(&endpoint, &identity, &network, connect::idle(deadline))?;
     Site::new(Startup { identity, network, name, data, endpoint, deadline, drill })
 }
 
-/// A column that is nearly of another type is an error unless the network declares its type.
-fn raise_doubts(data: &SiteData, network: &Network) -> Result<(), NodeError> {
-    let declared = |table: &str, column: &str| {
-        let tables = network.settings.tables.iter();
-        let mut columns = tables.filter(|(name, _)| name.eq_ignore_ascii_case(table)).flat_map(|(_, t)| &t.columns);
-        columns.any(|(name, c)| name.eq_ignore_ascii_case(column) && c.data_type.is_some())
-    };
-    let doubt = data.doubts().into_iter().find(|doubt| !declared(doubt.table, doubt.column));
-    doubt.map_or(Ok(()), |doubt| Err(doubt.fault))
+/// Columns that are nearly of another type. The parent raises them before it compares the sites' schemas: a bad cell then is
+/// reported as such, and not as a schema that differs.
+fn doubts(data: &SiteData) -> Vec<(String, String, Line<()>)> {
+    let doubts = data.doubts().into_iter();
+    doubts.map(|d| (d.table.to_owned(), d.column.to_owned(), Line::from(Err(d.fault)))).collect()
 }

@@ -20,7 +20,7 @@ use crate::network::Network;
 const HELLO_PATIENCE: Duration = Duration::from_secs(300);
 
 /// A child's lines on standard output: JSON, one a line.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Line<T> {
     /// As asked.
     Ok(T),
@@ -53,6 +53,8 @@ pub struct Hello {
     pub address: std::net::SocketAddr,
     /// What its files look like (empty in benchmarks).
     pub schema: SiteSchema,
+    /// Columns that are nearly of another type, as table, column and the fault to raise unless the type is declared.
+    pub doubts: Vec<(String, String, Line<()>)>,
 }
 
 /// Running children, in party order. They end when this is dropped.

@@ -58,7 +58,7 @@ impl Config {
 
     /// The network file it names.
     pub fn network(&self) -> Result<Network, NodeError> {
-        Network::from_toml(&read(&self.network)?)
+        Network::from_toml(&read(&self.network)?).map_err(|error| in_file(&self.network, error))
     }
 
     /// The private key it names.
@@ -131,7 +131,7 @@ pub fn init_analyst(dir: &Path, name: &str) -> Result<PathBuf, NodeError> {
 /// Puts public files together to a network file. The order of the files is the order of the sites, so everybody must give
 /// the same: sites are sorted by name.
 pub fn enroll(files: &[PathBuf], settings: Option<&Path>) -> Result<Network, NodeError> {
-    let settings = settings.map(|path| Ok::<_, NodeError>(Settings::from_toml(&read(path)?)?)).transpose()?;
+    let settings = settings.map(self::settings).transpose()?;
     let mut network =
         Network { version: NETWORK_VERSION, settings: settings.unwrap_or_default(), site: vec![], analyst: vec![] };
     for file in files {
@@ -141,7 +141,7 @@ pub fn enroll(files: &[PathBuf], settings: Option<&Path>) -> Result<Network, Nod
         network.site.extend(public.site);
         network.analyst.extend(public.analyst);
     }
-    network.site.sort_by(|a, b| a.name.0.to_lowercase().cmp(&b.name.0.to_lowercase()));
+    network.site.sort_by_key(|site| site.name.0.to_lowercase());
     network.analyst.sort_by(|a, b| a.name.cmp(&b.name));
     let network = network.checked()?;
     network.catalog()?;
@@ -189,6 +189,15 @@ fn public(dir: &Path, name: &str, public: &Public) -> Result<PathBuf, NodeError>
 
 fn to_toml<T: Serialize>(value: &T) -> Result<String, NodeError> {
     toml::to_string_pretty(value).map_err(|e| NodeError::new("BAD_CONFIG", e.to_string()))
+}
+
+/// Reads a file of settings; errors name it.
+pub fn settings(path: &Path) -> Result<Settings, NodeError> {
+    Settings::from_toml(&read(path)?).map_err(|error| in_file(path, error.into()))
+}
+
+fn in_file(path: &Path, error: NodeError) -> NodeError {
+    NodeError { message: format!("{}: {}", path.display(), error.message), ..error }
 }
 
 /// Reads a text file.

@@ -19,8 +19,11 @@ use crate::agree::{Greeting, JobId, PROTOCOL_VERSION};
 use crate::fault::{NodeError, printable};
 use crate::network::Network;
 
-/// How long a connection may be silent before it counts as lost. Kept alive at a quarter of this.
-pub const IDLE: Duration = Duration::from_secs(10);
+/// How long a connection may be silent before it counts as lost, given how long a step may wait. Kept alive at a quarter of
+/// it.
+pub fn idle(deadline: Duration) -> Duration {
+    deadline.clamp(Duration::from_secs(1), Duration::from_secs(10))
+}
 
 /// A connection with its control stream.
 pub struct Link {
@@ -53,11 +56,12 @@ pub async fn dial(
     network: &Network,
     site: usize,
     patience: Duration,
+    idle: Duration,
 ) -> Result<Connection, NodeError> {
     let entry = &network.site[site];
     let mut last = unreachable(&entry.name.0, entry.address, "no key is pinned for it");
     for pin in &entry.pins {
-        match dial_pin(endpoint, identity, *pin, entry.address, patience).await {
+        match dial_pin(endpoint, identity, *pin, entry.address, patience, idle).await {
             Ok(connection) => return Ok(connection),
             Err(why) if why.contains(tls::NOT_PINNED) => {
                 let message =
@@ -77,8 +81,9 @@ async fn dial_pin(
     pin: Pin,
     address: SocketAddr,
     patience: Duration,
+    idle: Duration,
 ) -> Result<Connection, String> {
-    let config = tls::client_config(identity, pin, IDLE, address).map_err(|e| e.to_string())?;
+    let config = tls::client_config(identity, pin, idle, address).map_err(|e| e.to_string())?;
     let connecting = endpoint.connect_with(config, address, "consilium").map_err(|e| e.to_string())?;
     match timeout(patience, connecting).await {
         Ok(connected) => connected.map_err(|e| e.to_string()),
@@ -148,17 +153,16 @@ fn stopped(by: PartyId, link: &Link) -> Option<NodeError> {
 }
 
 fn failed(party: PartyId, why: &HandshakeError) -> NodeError {
-    NodeError::new("HANDSHAKE_FAILED", printable(&format!("{party}: {why}")))
+    let code = if *why == HandshakeError::Silent { "SITE_SILENT" } else { "HANDSHAKE_FAILED" };
+    NodeError::new(code, printable(&format!("{party} at /connect: {why}")))
 }
 
-/// An endpoint that dials only, or listens for the given keys too.
+/// An endpoint that dials only; [`listen`] makes it listen too.
 ///
 /// # Errors
 /// `PORT_IN_USE` or `CANNOT_BIND`.
-pub fn endpoint(address: SocketAddr, listen: Option<(&Identity, tls::Pins)>) -> Result<Endpoint, NodeError> {
-    let server = listen.map(|(identity, pins)| tls::server_config(identity, pins, IDLE, address)).transpose();
-    let server = server.map_err(|e| NodeError::new("CANNOT_BIND", e.to_string()))?;
-    quic::endpoint(address, server).map_err(|e| match e.kind() {
+pub fn endpoint(address: SocketAddr) -> Result<Endpoint, NodeError> {
+    quic::endpoint(address, None).map_err(|e| match e.kind() {
         std::io::ErrorKind::AddrInUse => {
             NodeError::new("PORT_IN_USE", format!("{address} is in use by another program"))
                 .hint("stop it, or choose another port with --listen")
@@ -193,7 +197,7 @@ pub async fn mesh(
     let mut links = HashMap::new();
     let later = network.site.len() - 1 - me.index();
     for site in 0..me.index() {
-        let connection = dial(endpoint, identity, network, site, patience).await?;
+        let connection = dial(endpoint, identity, network, site, patience, idle(patience)).await?;
         let link = join(connection, job, patience).await.map_err(|e| failed(PartyId(site as u8), &e))?;
         links.insert(PartyId(site as u8), link);
     }
@@ -220,9 +224,9 @@ pub async fn mesh(
 }
 
 /// Makes an endpoint listen for the keys of a network.
-pub fn listen(endpoint: &Endpoint, identity: &Identity, network: &Network) -> Result<(), NodeError> {
+pub fn listen(endpoint: &Endpoint, identity: &Identity, network: &Network, idle: Duration) -> Result<(), NodeError> {
     let address = endpoint.local_addr().map_err(|e| NodeError::new("CANNOT_BIND", e.to_string()))?;
-    let config = tls::server_config(identity, network.all_pins().collect(), IDLE, address);
+    let config = tls::server_config(identity, network.all_pins().collect(), idle, address);
     endpoint.set_server_config(Some(config.map_err(|e| NodeError::new("CANNOT_BIND", e.to_string()))?));
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use mpc_core::PartyId;
 use mpc_core::transport::{AbortNotice, BoxFuture, Frame, LaneId, LinkError, Transport};
@@ -74,7 +75,7 @@ impl Transport for Dying {
         self.inner.abort(notice);
     }
 
-    fn finish(&self) -> BoxFuture<'_, Result<(), LinkError>> {
-        self.inner.finish()
+    fn finish(&self, patience: Duration) -> BoxFuture<'_, Result<(), LinkError>> {
+        self.inner.finish(patience)
     }
 }

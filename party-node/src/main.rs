@@ -52,7 +52,7 @@ async fn run(command: Command) -> Result<(), NodeError> {
         Command::Demo { format } => demo::run(format).await,
         Command::Sandbox { folder, queries, drill } => {
             let mut sandbox = Sandbox::open(&folder.data, &folder.set)?;
-            sandbox.drill = drill.map(|text| parse_drill(&text)).transpose()?;
+            sandbox.drill = drill.map(|text| parse_drill(&text, &sandbox)).transpose()?;
             let running = sandbox.start(progress()).await?;
             ask_all(&running.analyst, &queries).await
         }
@@ -85,8 +85,12 @@ async fn run(command: Command) -> Result<(), NodeError> {
         Command::Query { config, queries } => {
             let config = Config::load(&config)?;
             let (identity, network) = (config.identity()?, config.network()?);
+            if !network.is_analyst(identity.pin()) {
+                let message = format!("the key of {} belongs to no analyst of the network file", config.name);
+                return Err(NodeError::new("NOT_AN_ANALYST", message).hint("enroll the analyst's public file"));
+            }
             let catalog = network.catalog()?;
-            let endpoint = connect::endpoint(([0, 0, 0, 0], 0).into(), None)?;
+            let endpoint = connect::endpoint(([0, 0, 0, 0], 0).into())?;
             let deadline = config.deadline();
             let analyst = Analyst { identity, network, catalog, endpoint, deadline, progress: progress() };
             ask_all(&analyst, &queries).await
@@ -108,9 +112,12 @@ async fn serve(config: &Config, drill: Option<party_node::drill::Drill>) -> Resu
     let (Some(data), Some(listen)) = (config.data.as_deref(), config.listen) else {
         return Err(NodeError::new("BAD_CONFIG", "a node needs `data` and `listen`"));
     };
-    let data = SiteData::open(data)?.bind(&network.catalog()?, &name)?;
-    let endpoint = connect::endpoint(listen, Some((&identity, network.all_pins().collect())))?;
+    let data = SiteData::open(data)?;
+    data.raise_doubts(&network.settings)?;
+    let data = data.bind(&network.catalog()?, &name)?;
+    let endpoint = connect::endpoint(listen)?;
     let deadline = config.deadline();
+    connect::listen(&endpoint, &identity, &network, connect::idle(deadline))?;
     let site = Site::new(Startup { identity, network, name, data, endpoint: endpoint.clone(), deadline, drill })?;
     eprintln!("[{}] serving at {listen}", config.name);
     tokio::select! {
@@ -137,11 +144,12 @@ fn texts(text: &Text) -> Result<Vec<String>, NodeError> {
     }
 }
 
-fn parse_drill(text: &str) -> Result<(SiteName, String), NodeError> {
-    let bad = || NodeError::new("BAD_DRILL", "a drill in the sandbox is SITE:WHEN");
+fn parse_drill(text: &str, sandbox: &Sandbox) -> Result<(SiteName, String), NodeError> {
+    let bad = || NodeError::new("BAD_DRILL", "a drill in the sandbox is SITE:WHEN, and SITE is one of its sites");
     let (site, when) = text.split_once(':').ok_or_else(bad)?;
     when.parse::<party_node::drill::Drill>()?;
-    Ok((SiteName(site.into()), when.into()))
+    let site = SiteName(site.into());
+    if sandbox.sites.iter().any(|(name, _)| name.same(&site)) { Ok((site, when.into())) } else { Err(bad()) }
 }
 
 fn print_measurement(found: &bench::Measurement, format: Format) -> Result<(), NodeError> {

@@ -77,7 +77,7 @@ impl Network {
             return Err(bad(&format!("version {} is not {NETWORK_VERSION}", self.version)));
         }
         if !(2..=usize::from(MAX_SITES)).contains(&self.site.len()) {
-            let message = format!("{} sites: a network has 2 to {MAX_SITES}", self.site.len());
+            let message = format!("the network has {} site(s), and may have 2 to {MAX_SITES}", self.site.len());
             return Err(NodeError::new("BAD_NUMBER_OF_SITES", message));
         }
         for (i, site) in self.site.iter().enumerate() {
@@ -105,7 +105,9 @@ impl Network {
             return Err(NodeError::new("DUPLICATE_KEY", message).hint("each site and analyst has a key of its own"));
         }
         if earlier.iter().any(|other| other.address == site.address) {
-            return Err(NodeError::new("DUPLICATE_ADDRESS", format!("two sites listen at {}", site.address)));
+            let other = earlier.iter().find(|other| other.address == site.address).map_or("another", |s| &s.name.0);
+            let message = format!("sites {other} and {} both listen at {}", site.name.0, site.address);
+            return Err(NodeError::new("DUPLICATE_ADDRESS", message));
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mpc_core::identity::Identity;
+use mpc_core::party::MAX_SITES;
 use mpc_core::session::DEFAULT_DEADLINE;
 use query_planner::Catalog;
 use query_planner::Settings;
@@ -13,7 +14,7 @@ use query_planner::catalog::SiteName;
 use query_planner::merge;
 
 use crate::analyst::Analyst;
-use crate::children::{Children, Hello};
+use crate::children::{Children, Hello, Line};
 use crate::config;
 use crate::connect;
 use crate::fault::{NodeError, printable};
@@ -60,13 +61,17 @@ impl Sandbox {
             let message = format!("folder {} cannot name a site", printable(&bad.0));
             return Err(NodeError::new("BAD_SITE_NAME", message).hint("use letters, digits, '_' and '-', at most 63"));
         }
+        if sites.len() == 1 || sites.len() > usize::from(MAX_SITES) {
+            let message =
+                format!("{} has {} sub-folders: a network has 2 to {MAX_SITES} sites", dir.display(), sites.len());
+            return Err(NodeError::new("BAD_NUMBER_OF_SITES", message));
+        }
         if sites.is_empty() {
             return Err(NodeError::new("NO_SITES", format!("{} has no sub-folders", dir.display()))
                 .hint("give each site a folder with its CSV or Parquet files"));
         }
         let file = dir.join("network.toml");
-        let mut settings =
-            if file.exists() { Settings::from_toml(&config::read(&file)?)? } else { Settings::default() };
+        let mut settings = if file.exists() { config::settings(&file)? } else { Settings::default() };
         let mut deadline = DEFAULT_DEADLINE;
         for assignment in assignments {
             match assignment.strip_prefix("step_timeout_ms=") {
@@ -82,7 +87,11 @@ impl Sandbox {
     /// # Errors
     /// Whatever is wrong with the sites' data.
     pub fn catalog(&self) -> Result<Catalog, NodeError> {
-        let schema = |(name, path): &(SiteName, PathBuf)| Ok((name.clone(), SiteData::open(path)?.schema()));
+        let schema = |(name, path): &(SiteName, PathBuf)| {
+            let data = SiteData::open(path)?;
+            data.raise_doubts(&self.settings)?;
+            Ok((name.clone(), data.schema()))
+        };
         let schemas = self.sites.iter().map(schema).collect::<Result<Vec<_>, NodeError>>()?;
         Ok(merge::merge(&schemas, &self.settings)?)
     }
@@ -94,14 +103,27 @@ impl Sandbox {
     pub async fn start(&self, progress: bool) -> Result<Running, NodeError> {
         let mut children = Children::start(self.sites.iter().map(|(name, path)| self.command(name, path)).collect())?;
         let hellos: Vec<Hello> = children.lines().await?;
+        self.raise_doubts(&hellos)?;
         let identity = Identity::generate().map_err(|e| NodeError::new("NO_RANDOMNESS", e.to_string()))?;
         let network = self.network(hellos, &identity).checked()?;
         let catalog = network.catalog()?;
         children.introduce(&network).await?;
         let _: Vec<()> = children.lines().await?;
-        let endpoint = connect::endpoint(SocketAddr::from(([127, 0, 0, 1], 0)), None)?;
+        let endpoint = connect::endpoint(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let analyst = Analyst { identity, network, catalog, endpoint, deadline: self.deadline, progress };
         Ok(Running { analyst, _children: children })
+    }
+
+    /// A column that is nearly of another type is an error unless its type is declared.
+    fn raise_doubts(&self, hellos: &[Hello]) -> Result<(), NodeError> {
+        for ((name, _), hello) in self.sites.iter().zip(hellos) {
+            let mut undeclared =
+                hello.doubts.iter().filter(|(table, column, _)| !self.settings.declares_type(table, column));
+            if let Some((_, _, Line::Failed { code, message, hint })) = undeclared.next() {
+                return Err(NodeError::remote(&name.0, code, message, hint.as_deref()));
+            }
+        }
+        Ok(())
     }
 
     fn command(&self, name: &SiteName, path: &Path) -> (String, Vec<String>) {

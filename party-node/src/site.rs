@@ -1,6 +1,7 @@
 //! A site's node: listens, derives the plan itself, does its local work, computes with the others.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -127,7 +128,7 @@ impl Site {
     }
 
     fn log(&self, text: &str) {
-        eprintln!("[{}] {}", self.name(), printable(&text.replace('\n', " ")));
+        log(self.name(), text);
     }
 
     fn name(&self) -> &SiteName {
@@ -238,7 +239,9 @@ impl Site {
         let links = self.links(job, analyst, place).await?;
         Drill::at(self.drill.as_ref(), "connected");
         let (session, mut controls) =
-            connect::session(place, links, |transport| Drill::wrap(self.drill.as_ref(), transport)).await?;
+            connect::session(place, links, |transport| Drill::wrap(self.drill.as_ref(), transport))
+                .await
+                .map_err(|error| blame::with_names(error, &self.network))?;
         let mut engine = Additive::new(session, execute::declared(&compiled.joint));
         let result = execute::run(&mut engine, &compiled.joint, Some(&partials)).await;
         let session = engine.into_session();
@@ -313,8 +316,15 @@ impl Site {
 
     async fn link_all(&self, job: JobId, place: Place, links: &mut HashMap<PartyId, Link>) -> Result<(), NodeError> {
         for peer in place.parties.sites().filter(|p| *p < self.me) {
-            let connection =
-                connect::dial(&self.endpoint, &self.identity, &self.network, peer.index(), place.deadline).await?;
+            let connection = connect::dial(
+                &self.endpoint,
+                &self.identity,
+                &self.network,
+                peer.index(),
+                place.deadline,
+                connect::idle(self.deadline),
+            )
+            .await?;
             let link = connect::join(connection, job, place.deadline).await.map_err(|e| violation(&e.to_string()))?;
             links.insert(peer, link);
         }
@@ -346,10 +356,17 @@ pub fn place_of(network: &Network, name: &SiteName, pin: Pin) -> Result<PartyId,
     Ok(PartyId(index as u8))
 }
 
+/// One line on standard error, written at once so that nodes that share it do not garble each other's.
+fn log(site: &SiteName, text: &str) {
+    let line = format!("[{site}] {}\n", printable(&text.replace('\n', " ")));
+    // Without a standard error nobody reads the log.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
 /// Keeps the reason in this site's own log and tells the others only that its work failed: a division by zero or a value out of
 /// bounds says something about a row, and a question can be built to make it say what the analyst wants to know.
 fn failed_at_home(site: &SiteName, error: &NodeError) -> NodeError {
-    eprintln!("[{site}] its own work failed: {}", printable(&error.to_string().replace('\n', " ")));
+    log(site, &format!("its own work failed: {error}"));
     NodeError::new("LOCAL_FAILED", "its own work on its rows failed; the reason is in its log and stays there").hint(
         "a question whose arithmetic can fail on a row (division, casts, large squares) should guard it with CASE",
     )

@@ -1,5 +1,7 @@
 //! Agreeing the group keys that occur at any site, without showing which site holds one.
 
+use std::time::Duration;
+
 use mpc_core::error::{LocalFault, PeerFault};
 use mpc_core::field::F61;
 use mpc_core::random::Domain;
@@ -78,6 +80,9 @@ pub async fn agree(engine: &mut Additive, own: &[Vec<u8>], limits: Limits, name:
     }
 }
 
+/// How much longer than one step a site waits for what the analyst makes of everybody's messages.
+const RELAY_MARGIN: Duration = Duration::from_secs(3);
+
 fn sketch_seed(s: &Session, name: &str) -> [u8; 32] {
     Sha256::new()
         .chain_update(b"consilium sketch seed v1\0")
@@ -98,6 +103,8 @@ fn send_list(s: &mut Session, keys: &[Vec<u8>]) -> Result<()> {
 
 async fn receive_list(session: &mut Session, analyst: PartyId, limits: Limits) -> Result<Vec<Vec<u8>>> {
     let mut s = session.step("list");
+    // The analyst may still wait for a site that is lost; it will say so.
+    s.wait_longer(RELAY_MARGIN);
     let count = s.recv::<u32>(analyst, 1).await?[0] as usize;
     if count > limits.max_keys {
         return Err(s.peer(analyst, PeerFault::Disagrees("the number of keys")));

@@ -98,7 +98,7 @@ impl Shape {
             return None;
         }
         let inverse = weight.invert();
-        let pieces: Vec<F61> = content[1..].iter().map(|c| c.mul(inverse)).collect();
+        let pieces: Vec<F61> = content[1..].iter().map(|c| c.times(inverse)).collect();
         let key = self.decode(&pieces[..self.pieces()])?;
         let check = *pieces.last().expect("a cell ends with its check value");
         (check == self.check(&key) && self.places(&key).contains(&cell)).then_some((key, weight))
@@ -107,7 +107,7 @@ impl Shape {
     fn add(&self, cells: &mut [F61], entry: &[F61], places: &[usize], weight: F61) {
         for place in places {
             let cell = &mut cells[place * entry.len()..][..entry.len()];
-            cell.iter_mut().zip(entry).for_each(|(c, e)| *c = c.add(e.mul(weight)));
+            cell.iter_mut().zip(entry).for_each(|(c, e)| *c = c.add(e.times(weight)));
         }
     }
 

@@ -5,6 +5,7 @@
 //! SQL ─parse→ Ast ─bind(catalog)→ LogicalPlan ─check(policy)→ CheckedPlan ─lower→ Compiled { JointPlan, local, finish } ─cost→ Cost
 //! ```
 
+mod aggregates;
 pub mod bind;
 mod bounds;
 pub mod catalog;
@@ -17,6 +18,7 @@ pub mod error;
 pub mod explain;
 mod facts;
 mod groups;
+mod in_lists;
 pub mod keys;
 mod logical;
 mod lower;

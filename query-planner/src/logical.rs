@@ -22,6 +22,7 @@ use datafusion_optimizer::{Analyzer, Optimizer, OptimizerContext, OptimizerRule}
 
 use crate::error::{PlanError, refuse};
 use crate::parse::MAX_CALLS;
+use crate::{aggregates, in_lists};
 
 /// Coerces types, freezes `now()` and applies the rewrites.
 pub(crate) fn optimize(plan: LogicalPlan, now_ms: i64) -> Result<LogicalPlan, PlanError> {
@@ -30,8 +31,10 @@ pub(crate) fn optimize(plan: LogicalPlan, now_ms: i64) -> Result<LogicalPlan, Pl
     let now = timestamp_ms_to_datetime(now_ms)
         .ok_or_else(|| PlanError::new("BAD_OPTIONS", "now_ms is outside the calendar"))?
         .and_utc();
+    let plan = aggregates::normalize(plan)?;
     let analyzed =
         Analyzer::new().execute_and_check(plan, &ConfigOptions::default(), |_, _| {}).map_err(|e| refuse(&e))?;
+    let analyzed = in_lists::guard(analyzed)?;
     let context = OptimizerContext::new().with_query_execution_start_time(now).with_max_passes(PASSES);
     let optimized = Optimizer::with_rules(rules()).optimize(analyzed, &context, |_, _| {}).map_err(|e| refuse(&e))?;
     check_depth(&optimized)?;

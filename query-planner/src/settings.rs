@@ -94,6 +94,13 @@ impl Settings {
         Ok(())
     }
 
+    /// Is the type of this column declared?
+    pub fn declares_type(&self, table: &str, column: &str) -> bool {
+        let tables = self.tables.iter().filter(|(name, _)| name.eq_ignore_ascii_case(table));
+        let mut columns = tables.flat_map(|(_, table)| &table.columns);
+        columns.any(|(name, settings)| name.eq_ignore_ascii_case(column) && settings.data_type.is_some())
+    }
+
     /// The joint policy.
     pub fn policy(&self) -> Policy {
         Policy { min_sites: self.min_sites, min_patients: self.min_patients, max_groups: self.max_groups }

@@ -49,7 +49,7 @@ impl Transport for Replay {
 
     fn abort(&self, _notice: &AbortNotice) {}
 
-    fn finish(&self) -> BoxFuture<'_, std::result::Result<(), LinkError>> {
+    fn finish(&self, _within: Duration) -> BoxFuture<'_, std::result::Result<(), LinkError>> {
         Box::pin(async { Ok(()) })
     }
 }

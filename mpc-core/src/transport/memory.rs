@@ -78,7 +78,7 @@ impl Transport for MemoryTransport {
         }
     }
 
-    fn finish(&self) -> BoxFuture<'_, Result<(), LinkError>> {
+    fn finish(&self, _patience: Duration) -> BoxFuture<'_, Result<(), LinkError>> {
         Box::pin(async { Ok(()) })
     }
 }

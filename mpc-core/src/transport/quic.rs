@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures::future::join_all;
 use quinn::{
     ApplicationClose, Connection, ConnectionError, Endpoint, EndpointConfig, ReadExactError, RecvStream, TokioRuntime,
     VarInt,
@@ -13,6 +15,7 @@ use quinn::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::inbox::Inbox;
 use super::{AbortNotice, BoxFuture, Frame, Header, LaneId, LinkError, Transport, tls};
@@ -81,6 +84,15 @@ impl Peer {
         let writer = tokio::spawn(write_lane(self.connection.clone(), lane, frames));
         self.writers.lock().expect("no code panics while it holds the writers").push(writer);
         sender
+    }
+
+    /// Ends our lanes and waits until the other side has them.
+    async fn take_leave(&self) {
+        self.lanes.lock().expect("no code panics while it holds the lanes").clear();
+        let writers = std::mem::take(&mut *self.writers.lock().expect("no code panics while it holds the writers"));
+        for writer in writers {
+            let _ = writer.await;
+        }
     }
 }
 
@@ -179,18 +191,16 @@ impl Transport for QuicTransport {
         self.peers.values().for_each(|peer| abort(&peer.connection, notice));
     }
 
-    fn finish(&self) -> BoxFuture<'_, Result<(), LinkError>> {
-        Box::pin(async {
-            for peer in self.peers.values() {
-                peer.lanes.lock().expect("no code panics while it holds the lanes").clear();
-                let writers =
-                    std::mem::take(&mut *peer.writers.lock().expect("no code panics while it holds the writers"));
-                for writer in writers {
-                    let _ = writer.await;
+    fn finish(&self, patience: Duration) -> BoxFuture<'_, Result<(), LinkError>> {
+        Box::pin(async move {
+            let leaves = join_all(self.peers.values().map(|peer| timeout(patience, peer.take_leave()))).await;
+            self.peers.values().for_each(|peer| peer.connection.close(VarInt::from_u32(DONE), b"done"));
+            match self.peers.keys().zip(leaves).find(|(_, left)| left.is_err()) {
+                None => Ok(()),
+                Some((party, _)) => {
+                    Err(LinkError::Lost { party: *party, detail: "did not take the last messages".into() })
                 }
             }
-            self.peers.values().for_each(|peer| peer.connection.close(VarInt::from_u32(DONE), b"done"));
-            Ok(())
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Records every frame a party sends, for golden frames and for tests that search the wire.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::{AbortNotice, BoxFuture, Frame, LaneId, LinkError, Transport};
 use crate::party::PartyId;
@@ -35,7 +36,7 @@ impl Transport for Recorder {
         self.inner.abort(notice);
     }
 
-    fn finish(&self) -> BoxFuture<'_, Result<(), LinkError>> {
-        self.inner.finish()
+    fn finish(&self, patience: Duration) -> BoxFuture<'_, Result<(), LinkError>> {
+        self.inner.finish(patience)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -90,7 +91,7 @@ impl Transport for Tamper {
         self.inner.abort(notice);
     }
 
-    fn finish(&self) -> BoxFuture<'_, Result<(), LinkError>> {
-        self.inner.finish()
+    fn finish(&self, patience: Duration) -> BoxFuture<'_, Result<(), LinkError>> {
+        self.inner.finish(patience)
     }
 }

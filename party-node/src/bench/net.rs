@@ -65,9 +65,14 @@ pub async fn party_process(bench: Bench, party: PartyId) -> Result<(), NodeError
     let mut parent = Parent::listen();
     let identity = Identity::generate().map_err(|e| NodeError::new("NO_RANDOMNESS", e.to_string()))?;
     let (endpoint, address) = loopback()?;
-    children::tell(&Line::Ok(Hello { pin: identity.pin(), address, schema: SiteSchema::default() }))?;
+    children::tell(&Line::Ok(Hello {
+        pin: identity.pin(),
+        address,
+        schema: SiteSchema::default(),
+        doubts: Vec::new(),
+    }))?;
     let network = parent.network().await?;
-    connect::listen(&endpoint, &identity, &network)?;
+    connect::listen(&endpoint, &identity, &network, connect::idle(DEADLINE))?;
     let measured = measured(bench, party, &identity, &network, &endpoint).await;
     children::tell(&Line::from(measured))?;
     endpoint.wait_idle().await;

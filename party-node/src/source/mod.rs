@@ -14,6 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{ArrayRef, StringArray};
+use query_planner::Settings;
 use query_planner::catalog::ColumnType;
 use query_planner::merge::{InferredType, SiteSchema, SiteTableSchema, row_bound};
 
@@ -113,6 +114,16 @@ impl SiteData {
     pub fn doubts<'a>(&'a self) -> Vec<Doubt<'a>> {
         let of_table = |table: &'a SourceTable| table.columns.iter().filter_map(|column| table.doubt(column));
         self.tables.values().flat_map(of_table).collect()
+    }
+
+    /// Raises the first doubt about a column whose type the network does not declare.
+    ///
+    /// # Errors
+    /// The doubt's fault.
+    pub fn raise_doubts(&self, settings: &Settings) -> Result<(), NodeError> {
+        let doubts = self.doubts();
+        let doubt = doubts.into_iter().find(|doubt| !settings.declares_type(doubt.table, doubt.column));
+        doubt.map_or(Ok(()), |doubt| Err(doubt.fault))
     }
 }
 
