@@ -38,8 +38,8 @@ pub async fn run(name: SiteName, data: &Path, deadline: Duration, drill: Option<
     };
     children::tell(&Line::Ok(()))?;
     tokio::select! {
-        () = site.serve() => (),
-        () = parent.gone() => (),
+        () = site.clone().serve() => (),
+        () = parent.gone() => site.drain(deadline).await,
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use futures::future::join_all;
 use mpc_core::identity::Pin;
 use query_planner::merge::SiteSchema;
 use serde::de::DeserializeOwned;
@@ -66,7 +67,7 @@ struct Running {
     name: String,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
-    _process: Child,
+    process: Child,
 }
 
 impl Children {
@@ -81,7 +82,7 @@ impl Children {
             let pipes = process.stdin.take().zip(process.stdout.take());
             let (input, output) =
                 pipes.ok_or_else(|| NodeError::new("CANNOT_START", "a party process without pipes"))?;
-            Ok(Running { name, input, output: BufReader::new(output).lines(), _process: process })
+            Ok(Running { name, input, output: BufReader::new(output).lines(), process })
         };
         Ok(Self { running: commands.into_iter().map(start).collect::<Result<_, NodeError>>()? })
     }
@@ -104,6 +105,16 @@ impl Children {
             }
         }
         Ok(all)
+    }
+
+    /// Closes every child's standard input, at which it ends, and waits.
+    pub async fn close(self, patience: Duration) {
+        let ending = self.running.into_iter().map(|child| {
+            drop(child.input);
+            let mut process = child.process;
+            async move { timeout(patience, process.wait()).await.is_ok() }
+        });
+        join_all(ending).await;
     }
 
     /// Tells every child the network.

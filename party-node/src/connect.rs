@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use mpc_core::handshake::{ControlStream, HandshakeError, pair_seed};
 use mpc_core::identity::{Identity, Pin};
 use mpc_core::random::{PairSeed, PrivateSeed};
@@ -127,17 +128,20 @@ pub async fn session(
     Ok((Session::new(setup), controls))
 }
 
+/// With everybody at once, so that whoever is silent is silent for reasons of its own.
 async fn agree_seeds(
     place: Place,
     links: &mut HashMap<PartyId, Link>,
 ) -> Result<HashMap<PartyId, PairSeed>, NodeError> {
-    let mut pairs = HashMap::new();
-    for peer in place.parties.all().filter(|p| *p != place.me) {
-        let link = links.get_mut(&peer).ok_or_else(|| failed(peer, &HandshakeError::Disagrees("being here")))?;
-        let seed = pair_seed(&link.connection, &mut link.control, place.id, place.me, peer).await;
-        pairs.insert(peer, seed.map_err(|e| stopped(peer, link).unwrap_or_else(|| failed(peer, &e)))?);
+    if let Some(peer) = place.parties.all().find(|p| *p != place.me && !links.contains_key(p)) {
+        return Err(failed(peer, &HandshakeError::Disagrees("being here")));
     }
-    Ok(pairs)
+    let exchanges = links.iter_mut().map(|(peer, link)| async {
+        let seed = pair_seed(&link.connection, &mut link.control, place.id, place.me, *peer).await;
+        let seed = seed.map_err(|e| stopped(*peer, link).unwrap_or_else(|| failed(*peer, &e)))?;
+        Ok::<_, NodeError>((*peer, seed))
+    });
+    Ok(try_join_all(exchanges).await?.into_iter().collect())
 }
 
 /// Tells everybody who is connected why there will be no session.

@@ -54,7 +54,9 @@ async fn run(command: Command) -> Result<(), NodeError> {
             let mut sandbox = Sandbox::open(&folder.data, &folder.set)?;
             sandbox.drill = drill.map(|text| parse_drill(&text, &sandbox)).transpose()?;
             let running = sandbox.start(progress()).await?;
-            ask_all(&running.analyst, &queries).await
+            let asked = ask_all(&running.analyst, &queries).await;
+            running.close().await;
+            asked
         }
         Command::Explain { disclosure, network, data, set, text, to } => {
             let catalog = match (network, data) {
@@ -86,7 +88,8 @@ async fn run(command: Command) -> Result<(), NodeError> {
             let config = Config::load(&config)?;
             let (identity, network) = (config.identity()?, config.network()?);
             if !network.is_analyst(identity.pin()) {
-                let message = format!("the key of {} belongs to no analyst of the network file", config.name);
+                let message =
+                    format!("the key of {} may not ask: it belongs to no analyst of the network file", config.name);
                 return Err(NodeError::new("NOT_AN_ANALYST", message).hint("enroll the analyst's public file"));
             }
             let catalog = network.catalog()?;

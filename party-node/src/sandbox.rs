@@ -9,6 +9,8 @@ use mpc_core::identity::Identity;
 use mpc_core::party::MAX_SITES;
 use mpc_core::session::DEFAULT_DEADLINE;
 use query_planner::Catalog;
+use tokio::time::timeout;
+
 use query_planner::Settings;
 use query_planner::catalog::SiteName;
 use query_planner::merge;
@@ -38,8 +40,20 @@ pub struct Sandbox {
 pub struct Running {
     /// Ready to ask.
     pub analyst: Analyst,
-    _children: Children,
+    children: Children,
 }
+
+impl Running {
+    /// Lets the nodes end in good order: each still says in its log what became of a run that failed.
+    pub async fn close(self) {
+        // The reason why a run failed travels in the packets that close its connections.
+        let _ = timeout(CLOSING, self.analyst.endpoint.wait_idle()).await;
+        self.children.close(self.analyst.deadline + CLOSING).await;
+    }
+}
+
+/// How long the last packets may take.
+const CLOSING: Duration = Duration::from_secs(2);
 
 impl Sandbox {
     /// Reads a folder: its sub-folders are sites, its `network.toml` the settings.
@@ -62,8 +76,8 @@ impl Sandbox {
             return Err(NodeError::new("BAD_SITE_NAME", message).hint("use letters, digits, '_' and '-', at most 63"));
         }
         if sites.len() == 1 || sites.len() > usize::from(MAX_SITES) {
-            let message =
-                format!("{} has {} sub-folders: a network has 2 to {MAX_SITES} sites", dir.display(), sites.len());
+            let count = if sites.len() == 1 { "1 site".into() } else { format!("{} sites", sites.len()) };
+            let message = format!("{} has {count}, and a network has 2 to {MAX_SITES}", dir.display());
             return Err(NodeError::new("BAD_NUMBER_OF_SITES", message));
         }
         if sites.is_empty() {
@@ -111,7 +125,7 @@ impl Sandbox {
         let _: Vec<()> = children.lines().await?;
         let endpoint = connect::endpoint(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let analyst = Analyst { identity, network, catalog, endpoint, deadline: self.deadline, progress };
-        Ok(Running { analyst, _children: children })
+        Ok(Running { analyst, children })
     }
 
     /// A column that is nearly of another type is an error unless its type is declared.

@@ -135,6 +135,17 @@ impl Site {
         &self.network.site[self.me.index()].name
     }
 
+    /// Waits for runs that are going on, but no longer than their steps may wait.
+    pub async fn drain(&self, patience: Duration) {
+        let _ = timeout(patience, self.jobs.acquire_many(MAX_JOBS as u32)).await;
+    }
+
+    /// Who is at the other end of a connection, for the log.
+    fn peer_name(&self, connection: &Connection) -> String {
+        let site = quic::peer_pin(connection).and_then(|pin| self.network.site_of(pin));
+        site.map_or_else(|| "an analyst".into(), |site| self.network.site[site].name.0.clone())
+    }
+
     async fn greet(&self, connection: Connection) -> Result<(), NodeError> {
         let pin = quic::peer_pin(&connection).ok_or_else(|| violation("a connection without a key"))?;
         let greeting = async {
@@ -142,7 +153,8 @@ impl Site {
             let greeting = control.recv().await?;
             Ok::<_, mpc_core::handshake::HandshakeError>((control, greeting))
         };
-        let (mut control, greeting) = greeting.await.map_err(|e| violation(&e.to_string()))?;
+        let named = |e| violation(&format!("{}, before it said what it wants: {e}", self.peer_name(&connection)));
+        let (mut control, greeting) = greeting.await.map_err(named)?;
         match greeting {
             Greeting::Question { version, job } => {
                 if let Err(refusal) = self.admit(version, pin) {

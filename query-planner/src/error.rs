@@ -96,7 +96,13 @@ fn plan_error(text: &str) -> PlanError {
     } else {
         "INVALID_QUERY"
     };
-    PlanError::new(code, sentence(text))
+    let refusal = PlanError::new(code, sentence(text));
+    // DataFusion writes its suggestion on a second line.
+    let near = text.split_once("Did you mean '").and_then(|(_, rest)| rest.split_once('\''));
+    match near.filter(|(name, _)| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')) {
+        Some((name, _)) if code == "UNKNOWN_FUNCTION" => refusal.hint(format!("did you mean '{name}'?")),
+        _ => refusal,
+    }
 }
 
 const TYPE_WORDS: [&str; 6] =

@@ -23,6 +23,7 @@ pub mod keys;
 mod logical;
 mod lower;
 pub mod merge;
+mod names;
 mod notes;
 mod parse;
 pub mod plan;
@@ -75,7 +76,8 @@ pub fn plan(sql: &str, catalog: &Catalog, options: &Options) -> Result<Compiled,
 }
 
 fn straight_line(sql: &str, catalog: &Catalog, options: &Options) -> Result<Compiled, PlanError> {
-    let question = parse::parse(sql)?;
+    let mut question = parse::parse(sql)?;
+    names::name_columns(&mut question.statement);
     policy::check_network(catalog)?;
     let bound = bind::bind(question.statement, catalog, &functions())?;
     let logical = logical::optimize(bound, options.now_ms)?;

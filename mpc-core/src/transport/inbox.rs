@@ -11,7 +11,7 @@ use crate::party::PartyId;
 
 /// Frames a network reader may leave unread on one lane before it stops reading: with 1 MiB frames, 4 MiB.
 const ROOM: usize = 4;
-/// Lanes one peer may use in a session: with [`ROOM`], it can make us hold 64 MiB beside its connection's window.
+/// Lanes one peer may use in a session: with four frames each, it can make us hold 64 MiB beside its connection's window.
 pub const MAX_LANES: usize = 16;
 
 /// The queues of one party.
