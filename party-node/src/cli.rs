@@ -75,8 +75,11 @@ pub enum Command {
         /// Where the node will listen, as others reach it
         #[arg(long, required_unless_present = "analyst")]
         listen: Option<SocketAddr>,
+        /// The network's policy and declarations, if some columns need a declared type
+        #[arg(long)]
+        settings: Option<PathBuf>,
         /// An analyst, who owns no data
-        #[arg(long, conflicts_with_all = ["data", "listen"])]
+        #[arg(long, conflicts_with_all = ["data", "listen", "settings"])]
         analyst: bool,
     },
     /// Put everybody's public files together to a network file

@@ -91,8 +91,16 @@ pub struct Public {
 ///
 /// # Errors
 /// `WOULD_OVERWRITE` when the key exists; whatever is wrong with the data.
-pub fn init_site(dir: &Path, name: &str, data: &Path, listen: SocketAddr) -> Result<PathBuf, NodeError> {
-    let schema = SiteData::open(data)?.schema();
+pub fn init_site(
+    dir: &Path,
+    name: &str,
+    data: &Path,
+    listen: SocketAddr,
+    settings: &Settings,
+) -> Result<PathBuf, NodeError> {
+    let source = SiteData::open(data)?;
+    source.raise_doubts(settings)?;
+    let schema = source.schema();
     let name = SiteName(name.to_owned());
     if !name.is_valid() {
         return Err(NodeError::new("BAD_CONFIG", "a site's name is 1 to 63 letters, digits, '_' or '-'"));

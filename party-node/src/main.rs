@@ -11,7 +11,7 @@ use party_node::analyst::{Analyst, Question, options_now};
 use party_node::bench::{self, Bench, Network};
 use party_node::cli::{Cli, Command, Queries, Text};
 use party_node::config::{self, Config};
-use party_node::fault::NodeError;
+use party_node::fault::{NodeError, printable};
 use party_node::network;
 use party_node::output::Format;
 use party_node::sandbox::Sandbox;
@@ -70,9 +70,10 @@ async fn run(command: Command) -> Result<(), NodeError> {
             }
             Ok(())
         }
-        Command::Init { dir, name, data, listen, analyst } => {
+        Command::Init { dir, name, data, listen, settings, analyst } => {
+            let settings = settings.map(|file| config::settings(&file)).transpose()?.unwrap_or_default();
             let public = match (analyst, data, listen) {
-                (false, Some(data), Some(listen)) => config::init_site(&dir, &name, &data, listen)?,
+                (false, Some(data), Some(listen)) => config::init_site(&dir, &name, &data, listen, &settings)?,
                 _ => config::init_analyst(&dir, &name)?,
             };
             print(&format!("made a key that stays in {}; give {} to the others\n", dir.display(), public.display()))
@@ -148,11 +149,13 @@ fn texts(text: &Text) -> Result<Vec<String>, NodeError> {
 }
 
 fn parse_drill(text: &str, sandbox: &Sandbox) -> Result<(SiteName, String), NodeError> {
-    let bad = || NodeError::new("BAD_DRILL", "a drill in the sandbox is SITE:WHEN, and SITE is one of its sites");
-    let (site, when) = text.split_once(':').ok_or_else(bad)?;
+    let no_drill = || NodeError::new("BAD_DRILL", "a drill in the sandbox is SITE:WHEN");
+    let (site, when) = text.split_once(':').ok_or_else(no_drill)?;
     when.parse::<party_node::drill::Drill>()?;
-    let site = SiteName(site.into());
-    if sandbox.sites.iter().any(|(name, _)| name.same(&site)) { Ok((site, when.into())) } else { Err(bad()) }
+    match sandbox.sites.iter().find(|(name, _)| name.same(&SiteName(site.into()))) {
+        Some((name, _)) => Ok((name.clone(), when.into())),
+        None => Err(NodeError::new("BAD_DRILL", format!("there is no site {}", printable(site)))),
+    }
 }
 
 fn print_measurement(found: &bench::Measurement, format: Format) -> Result<(), NodeError> {

@@ -40,6 +40,8 @@ const MAX_EARLY_JOINS: usize = 8;
 const EARLY_PATIENCE: Duration = Duration::from_secs(30);
 /// Connections whose handshake may be under way.
 const MAX_HANDSHAKES: usize = 64;
+/// How much longer than a step a site that is done waits to hear how the run ended.
+const OUTCOME_MARGIN: Duration = Duration::from_secs(3);
 /// A run may not ask for a shorter wait than this at a step.
 const MIN_STEP_TIMEOUT: Duration = Duration::from_millis(500);
 /// Runs at a time.
@@ -248,6 +250,7 @@ impl Site {
         partials: Vec<Partials>,
     ) -> Result<(), NodeError> {
         let place = self.place(&analyst, job, propose, start, nonce)?;
+        let asker = analyst.connection.clone();
         let links = self.links(job, analyst, place).await?;
         Drill::at(self.drill.as_ref(), "connected");
         let (session, mut controls) =
@@ -266,7 +269,9 @@ impl Site {
                 {
                     control.close().await;
                 }
+                let outcome = self.outcome(&asker, place.deadline).await;
                 let left = session.finish().await;
+                outcome?;
                 if let Some(totals) = opened {
                     self.show(&compiled, &totals, &session.stats()).await?;
                 }
@@ -278,6 +283,16 @@ impl Site {
             }
         };
         ended.map_err(|error| blame::explain(&error, &self.network))
+    }
+
+    /// Waits until the analyst closes the run, and says why if it closes it for a reason.
+    async fn outcome(&self, asker: &Connection, patience: Duration) -> Result<(), NodeError> {
+        // An analyst that neither closes nor speaks has what it needs from this site; the site leaves.
+        let _ = timeout(patience + OUTCOME_MARGIN, asker.closed()).await;
+        quic::abort_notice(asker).map_or(Ok(()), |notice| {
+            let stopped = NodeError::new("SESSION_STOPPED", format!("stopped by the analyst: {}", notice.reason));
+            Err(blame::with_names(stopped, &self.network))
+        })
     }
 
     /// Prints an answer that was opened to everyone.

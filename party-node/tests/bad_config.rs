@@ -332,7 +332,7 @@ fn calls() -> Vec<Call> {
             "NOT_AN_INTEGER",
             &["t.csv", "line 2", "column n"],
         ),
-        call("a check of all this", |f| pair(f), "check --config #/b/node.toml", "CHECK_FAILED", &[]),
+        call("a check of all this", pair, "check --config #/b/node.toml", "CHECK_FAILED", &[]),
         call(
             "a drill of no moment",
             good,

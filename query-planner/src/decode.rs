@@ -174,16 +174,13 @@ impl Row<'_> {
 
     fn average(&self, slot: usize, n: i128) -> Result<ScalarValue, PlanError> {
         let total = self.at(slot);
-        match (self.to(), self.sum.slots[slot].scale) {
-            (DataType::Decimal128(precision, scale), Scale::Decimal(digits)) => {
-                let shift =
-                    u32::try_from(i32::from(*scale) - i32::from(digits)).map_err(|_| bad("an average loses digits"))?;
-                let value = divide_rounded(total, shift, n).filter(|v| fits(*v, *precision));
-                let value = value.ok_or_else(|| PlanError::new("SUM_TOO_LARGE", "an average does not fit its type"))?;
-                Ok(ScalarValue::Decimal128(Some(value), *precision, *scale))
-            }
-            (_, Scale::Decimal(digits)) => self.real(quotient(total, n) / power_of_ten(digits)),
-            (_, Scale::Binary(bits)) => self.real(quotient(total, n) / 2f64.powi(bits.into())),
+        match self.sum.slots[slot].scale {
+            // One rounding where the denominator fits 128 bits, which it does for every column of up to 18 digits.
+            Scale::Decimal(digits) => match 10i128.checked_pow(digits.into()).and_then(|unit| unit.checked_mul(n)) {
+                Some(denominator) => self.real(quotient(total, denominator)),
+                None => self.real(quotient(total, n) / power_of_ten(digits)),
+            },
+            Scale::Binary(bits) => self.real(quotient(total, n) / 2f64.powi(bits.into())),
         }
     }
 
@@ -222,16 +219,6 @@ impl Row<'_> {
 /// total / n with the whole part taken out first, so that a large total loses nothing.
 fn quotient(total: i128, n: i128) -> f64 {
     (total / n) as f64 + (total % n) as f64 / n as f64
-}
-
-/// total · 10^shift / n, half away from zero.
-fn divide_rounded(total: i128, shift: u32, n: i128) -> Option<i128> {
-    let lifted = i256::from_i128(total).checked_mul(i256::from_i128(10i128.checked_pow(shift)?))?;
-    let n = i256::from_i128(n);
-    let (whole, rest) = (lifted.checked_div(n)?, lifted.checked_rem(n)?);
-    let twice = rest.checked_abs()?.checked_add(rest.checked_abs()?)?;
-    let up = if twice >= n { i256::from_i128(lifted.signum().to_i128()?) } else { i256::ZERO };
-    whole.checked_add(up)?.to_i128()
 }
 
 fn rescale(unscaled: i128, from: u8, to: u8) -> Option<i128> {

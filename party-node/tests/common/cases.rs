@@ -99,7 +99,7 @@ pub fn faults(name: &str, ended: &Run, code: &str, words: &[&str], secrets: &[&s
     let mut wrong = String::new();
     let mut check = |ok: bool, what: &str| {
         if !ok {
-            let _ = write!(wrong, "  {what}\n");
+            let _ = writeln!(wrong, "  {what}");
         }
     };
     check(ended.status == Some(1), &format!("exit status {:?} is not 1", ended.status));
