@@ -272,7 +272,7 @@ fn as_subquery(plan: LogicalPlan, old: LogicalPlan) -> LogicalPlan {
 fn across_sites(plan: &LogicalPlan) -> PlanError {
     match plan {
         LogicalPlan::Join(_) => not_yet("matching patients across sites")
-            .hint("join tables of one site (hospital_A.person JOIN hospital_A.…), or aggregate each side first"),
+            .hint("join tables of one site (SITE.table JOIN SITE.other), or aggregate each side first"),
         LogicalPlan::Union(_) => not_yet("a union of site rows with revealed rows"),
         _ => not_yet("using a revealed answer, or another site's rows, inside a site's own filter")
             .hint("ask the inner question first, then write its answer into the outer one"),
