@@ -35,8 +35,8 @@ pub async fn run(engine: &mut Additive, plan: &JointPlan, own: Option<&[Partials
         decode_keys(engine, sum, &keys)?;
         groups.push(keys);
     }
-    let narrow = vector(plan, &groups, own, Ring::Z64).into_iter().map(|x| Z64::from_signed(x as i64)).collect();
-    let wide = vector(plan, &groups, own, Ring::Z128).into_iter().map(Z128::from_signed).collect();
+    let narrow = vector(plan, &groups, own, Ring::Z64, |x| Z64::from_signed(x as i64));
+    let wide = vector(plan, &groups, own, Ring::Z128, Z128::from_signed);
     let opened = open(engine, audience(plan), narrow, wide).await?;
     opened.map(|(narrow, wide)| totals(engine, plan, &groups, narrow, wide)).transpose()
 }
@@ -79,15 +79,24 @@ async fn group_keys(engine: &mut Additive, sum: &SecureSum, index: usize, own: &
     }
 }
 
-/// The elements of one ring, sum by sum, slot by slot, group by group; zero where this party has no rows.
-fn vector(plan: &JointPlan, groups: &[Vec<Vec<u8>>], own: Option<&[Partials]>, ring: Ring) -> Vec<i128> {
-    let mut out = Vec::new();
+/// The elements of one ring, sum by sum, slot by slot, group by group; zero where this party has no rows. Sized before it is
+/// filled, because a vector that grows leaves copies of unmasked partials behind that nobody wipes.
+fn vector<R>(
+    plan: &JointPlan,
+    groups: &[Vec<Vec<u8>>],
+    own: Option<&[Partials]>,
+    ring: Ring,
+    element: fn(i128) -> R,
+) -> Vec<R> {
+    let slots = |sum: &SecureSum| sum.slots.iter().filter(|slot| slot.ring == ring).count();
+    let mut out = Vec::with_capacity(plan.sums.iter().zip(groups).map(|(sum, keys)| slots(sum) * keys.len()).sum());
     for (index, sum) in plan.sums.iter().enumerate() {
         let own = own.map(|partials| &partials[index]);
         let at: Vec<Option<usize>> =
             groups[index].iter().map(|key| own.and_then(|p| p.keys.binary_search(key).ok())).collect();
         for (slot, _) in sum.slots.iter().enumerate().filter(|(_, s)| s.ring == ring) {
-            out.extend(at.iter().map(|group| group.and_then(|g| own.map(|p| p.slots[slot][g])).unwrap_or(0)));
+            let partial = |group: &Option<usize>| group.and_then(|g| own.map(|p| p.slots[slot][g])).unwrap_or(0);
+            out.extend(at.iter().map(|group| element(partial(group))));
         }
     }
     out
