@@ -112,7 +112,8 @@ struct KeyShare {
 }
 
 /// Agrees the seed two parties share, from a fresh Ristretto exchange and the TLS exporter of their connection, both
-/// bound to the session id (which contains both long-term keys). One round, 69 bytes each way.
+/// bound to the session id (which contains both long-term keys). One round, 69 bytes each way. The other side's part may
+/// take as long as `patience`.
 ///
 /// # Errors
 /// `Disagrees` when the other side is in another session, has another number, or sends no valid point.
@@ -122,11 +123,12 @@ pub async fn pair_seed(
     session: SessionId,
     me: PartyId,
     peer: PartyId,
+    patience: Duration,
 ) -> Result<PairSeed, HandshakeError> {
     let key = EphemeralKey::from_uniform(uniform_64()?);
     let mine = KeyShare { session, from: me, point: key.public() };
     control.send(&mine).await?;
-    let theirs: KeyShare = control.recv().await?;
+    let theirs: KeyShare = control.recv_within(patience).await?;
     if theirs.session != session {
         return Err(HandshakeError::Disagrees("the session"));
     }

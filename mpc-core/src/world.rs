@@ -197,7 +197,7 @@ impl World {
             } else {
                 mesh.accept(&endpoint, me, peer, identities, idle).await
             };
-            let seed = pair_seed(&connection, &mut control, id, me, peer).await.expect("both run this function");
+            let seed = pair_seed(&connection, &mut control, id, me, peer, idle).await.expect("both run this function");
             pairs.insert(peer, seed);
             connections.insert(peer, connection);
         }

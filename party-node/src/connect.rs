@@ -20,6 +20,10 @@ use crate::agree::{Greeting, JobId, PROTOCOL_VERSION};
 use crate::fault::{NodeError, printable};
 use crate::network::Network;
 
+/// A site links to all others within its deadline, agrees seeds within one margin more, and waits in the session with two
+/// margins more: whoever waits for the lost site itself gives up, and says so, before those who wait for the messenger.
+const STAGE_MARGIN: Duration = Duration::from_millis(400);
+
 /// How long a connection may be silent before it counts as lost, given how long a step may wait. Kept alive at a quarter of
 /// it.
 pub fn idle(deadline: Duration) -> Duration {
@@ -123,7 +127,7 @@ pub async fn session(
         id: place.id,
         seeds: Seeds { private, pairs },
         transport: wrap(Arc::new(QuicTransport::new(connections))),
-        deadline: place.deadline,
+        deadline: place.deadline + 2 * STAGE_MARGIN,
     };
     Ok((Session::new(setup), controls))
 }
@@ -137,7 +141,8 @@ async fn agree_seeds(
         return Err(failed(peer, &HandshakeError::Disagrees("being here")));
     }
     let exchanges = links.iter_mut().map(|(peer, link)| async {
-        let seed = pair_seed(&link.connection, &mut link.control, place.id, place.me, *peer).await;
+        let patience = place.deadline + STAGE_MARGIN;
+        let seed = pair_seed(&link.connection, &mut link.control, place.id, place.me, *peer, patience).await;
         let seed = seed.map_err(|e| stopped(*peer, link).unwrap_or_else(|| failed(*peer, &e)))?;
         Ok::<_, NodeError>((*peer, seed))
     });

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mpc_core::handshake::ControlStream;
 use mpc_core::identity::{Identity, Pin};
@@ -16,7 +16,7 @@ use query_planner::catalog::SiteName;
 use query_planner::{Catalog, Compiled, Options};
 use quinn::{Connection, Endpoint};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::agree::{Greeting, JobId, PROTOCOL_VERSION, Propose, Reply, Report, Start, session_id};
 use crate::blame;
@@ -342,21 +342,16 @@ impl Site {
     }
 
     async fn link_all(&self, job: JobId, place: Place, links: &mut HashMap<PartyId, Link>) -> Result<(), NodeError> {
+        let by = Instant::now() + place.deadline;
         for peer in place.parties.sites().filter(|p| *p < self.me) {
-            let connection = connect::dial(
-                &self.endpoint,
-                &self.identity,
-                &self.network,
-                peer.index(),
-                place.deadline,
-                connect::idle(self.deadline),
-            )
-            .await?;
+            let left = by.saturating_duration_since(Instant::now());
+            let (idle, at) = (connect::idle(self.deadline), peer.index());
+            let connection = connect::dial(&self.endpoint, &self.identity, &self.network, at, left, idle).await?;
             let link = connect::join(connection, job, place.deadline).await.map_err(|e| violation(&e.to_string()))?;
             links.insert(peer, link);
         }
         for peer in place.parties.sites().filter(|p| *p > self.me) {
-            let link = timeout(place.deadline, self.joins.wait((job, peer))).await.ok().flatten();
+            let link = timeout_at(by, self.joins.wait((job, peer))).await.ok().flatten();
             let silent = || {
                 let message = format!(
                     "{} did not connect within {} ms",
