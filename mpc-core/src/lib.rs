@@ -4,6 +4,7 @@
 //! length of what it receives, keys randomness by step and counts what was sent; the [`transport::Transport`] below it
 //! moves bytes and knows nothing else.
 
+pub mod bits;
 pub mod control;
 pub mod error;
 pub mod field;
@@ -20,7 +21,8 @@ pub mod transport;
 pub mod wire;
 pub mod world;
 
+pub use bits::Bits;
 pub use error::{Error, PeerFault, Result};
 pub use party::{Parties, PartyId};
-pub use ring::{Ring, Z64, Z128};
+pub use ring::{PowerOfTwo, Ring, Z64, Z128};
 pub use session::Session;

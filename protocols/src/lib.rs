@@ -14,7 +14,9 @@ pub mod cost;
 pub mod engine;
 pub mod key_union;
 pub mod release;
+pub mod share;
 pub mod sketch;
 
-pub use engine::Engine;
+pub use engine::{Engine, Rows};
 pub use release::{Audience, Release};
+pub use share::{ArithShare, BitShare};

@@ -2,15 +2,13 @@
 
 mod masking;
 mod reveal;
-mod share;
 
 use mpc_core::error::LocalFault;
-use mpc_core::{Result, Ring, Session};
+use mpc_core::{Bits, PowerOfTwo, Result, Ring, Session, Z64};
 
-pub use share::ArithShare;
-
-use crate::engine::Engine;
+use crate::engine::{Engine, Rows};
 use crate::release::{Declared, Release};
+use crate::share::{ArithShare, BitShare};
 
 /// The additive engine of one party in one session.
 pub struct Additive {
@@ -33,36 +31,52 @@ impl Additive {
     pub fn into_session(self) -> Session {
         self.session
     }
-
-    fn same_length<R: Ring>(&self, a: &ArithShare<R>, right: usize) -> Result<()> {
-        let left = a.len();
-        if left == right { Ok(()) } else { Err(self.session.local(LocalFault::Lengths { left, right })) }
-    }
 }
 
 impl Engine for Additive {
-    type Arith<R: Ring> = ArithShare<R>;
-
     fn input<R: Ring>(&mut self, own: Vec<R>) -> ArithShare<R> {
         // A site's own column is its summand as it stands: it never leaves without the zero-share of `reveal`.
         ArithShare::new(own)
     }
 
-    fn add<R: Ring>(&mut self, a: &ArithShare<R>, b: &ArithShare<R>) -> Result<ArithShare<R>> {
-        self.same_length(a, b.len())?;
-        Ok(a.zip_with(b.column(), R::add))
+    fn input_bits(&mut self, own: Bits) -> BitShare {
+        BitShare::new(own)
     }
 
-    fn sub<R: Ring>(&mut self, a: &ArithShare<R>, b: &ArithShare<R>) -> Result<ArithShare<R>> {
-        self.same_length(a, b.len())?;
-        Ok(a.zip_with(b.column(), R::sub))
+    async fn mul<R: PowerOfTwo>(&mut self, _a: &ArithShare<R>, _b: &ArithShare<R>) -> Result<ArithShare<R>> {
+        Err(not_yet(&self.session))
     }
 
-    fn add_public<R: Ring>(&mut self, a: &ArithShare<R>, public: &[R]) -> Result<ArithShare<R>> {
-        self.same_length(a, public.len())?;
-        // One site adds it, so that it enters the sum once.
-        let first = self.session.me().index() == 0;
-        Ok(a.zip_with(public, if first { R::add } else { |own, _| own }))
+    async fn and(&mut self, _a: &BitShare, _b: &BitShare) -> Result<BitShare> {
+        Err(not_yet(&self.session))
+    }
+
+    async fn a2b(&mut self, _a: &ArithShare<Z64>, _bits: usize) -> Result<BitShare> {
+        Err(not_yet(&self.session))
+    }
+
+    async fn negative(&mut self, _a: &ArithShare<Z64>, _bits: usize) -> Result<BitShare> {
+        Err(not_yet(&self.session))
+    }
+
+    async fn is_zero(&mut self, _a: &ArithShare<Z64>, _bits: usize) -> Result<BitShare> {
+        Err(not_yet(&self.session))
+    }
+
+    async fn b2a<R: PowerOfTwo>(&mut self, _bits: &BitShare) -> Result<ArithShare<R>> {
+        Err(not_yet(&self.session))
+    }
+
+    async fn select<R: PowerOfTwo>(&mut self, _choice: &BitShare, _a: &ArithShare<R>) -> Result<ArithShare<R>> {
+        Err(not_yet(&self.session))
+    }
+
+    async fn shuffle(&mut self, _rows: Rows) -> Result<Rows> {
+        Err(not_yet(&self.session))
+    }
+
+    async fn place(&mut self, _rows: Rows, _places: ArithShare<Z64>) -> Result<Rows> {
+        Err(not_yet(&self.session))
     }
 
     fn declare(&mut self, release: Release) {
@@ -72,7 +86,7 @@ impl Engine for Additive {
     async fn reveal<R: Ring>(&mut self, column: ArithShare<R>, name: &str) -> Result<Option<Vec<R>>> {
         let release = self.declared.take::<R>(&self.session, name)?;
         if self.session.is_site() {
-            self.same_length(&column, release.elements)?;
+            self.same_length(column.len(), release.elements)?;
             reveal::open(&mut self.session, column, &release).await
         } else {
             reveal::receive(&mut self.session, &release).await.map(Some)
@@ -83,4 +97,16 @@ impl Engine for Additive {
         let mut declared = labels.map(|label| self.declared.split(label)).into_iter();
         self.session.fork(labels).map(|session| Self { session, declared: declared.next().unwrap_or_default() })
     }
+
+    fn is_first(&self) -> bool {
+        self.session.me().index() == 0
+    }
+
+    fn fault(&self, fault: LocalFault) -> mpc_core::Error {
+        self.session.local(fault)
+    }
+}
+
+fn not_yet(session: &Session) -> mpc_core::Error {
+    session.local(LocalFault::Other("not built in".into()))
 }

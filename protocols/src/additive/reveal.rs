@@ -8,8 +8,8 @@ use mpc_core::wire::{self, Bytes32};
 use mpc_core::{PartyId, Result, Ring, Session};
 
 use super::masking::add_zero_share;
-use super::share::ArithShare;
 use crate::release::{Audience, Release};
+use crate::share::ArithShare;
 
 /// A site's side of opening a column to its audience. Three rounds, two for two sites (who need no echo).
 ///
