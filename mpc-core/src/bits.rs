@@ -75,6 +75,11 @@ impl Bits {
         &mut self.words
     }
 
+    /// The planes, taken out.
+    pub fn into_words(self) -> Vec<u64> {
+        self.words
+    }
+
     /// One plane.
     pub fn plane(&self, plane: usize) -> &[u64] {
         let stride = self.stride();

@@ -24,6 +24,14 @@ pub enum Domain {
     CommitSalt = 3,
     /// Weights of the key-union sketch.
     SketchWeight = 4,
+    /// One's own summands of correlated randomness.
+    Triple = 5,
+    /// Base oblivious transfers.
+    BaseOt = 6,
+    /// Permutations and the masks of their networks.
+    Permutation = 7,
+    /// Silent OT.
+    Silent = 8,
     /// Tests.
     Test = 0xffff,
 }
@@ -134,6 +142,14 @@ impl Prg {
             self.spare.copy_from_slice(&self.tile[0]);
             out.copy_from_slice(&self.spare[..out.len()]);
             self.spare_len = BLOCK - out.len();
+        }
+    }
+
+    /// Fills `out` with the next words of the stream.
+    pub fn fill_words(&mut self, out: &mut [u64]) {
+        self.fill(bytemuck::cast_slice_mut(out));
+        if cfg!(target_endian = "big") {
+            out.iter_mut().for_each(|word| *word = word.swap_bytes());
         }
     }
 

@@ -4,6 +4,7 @@
 use mpc_core::error::LocalFault;
 use mpc_core::{Bits, PowerOfTwo, Result, Ring, Session, Z64};
 
+use crate::additive::low;
 use crate::engine::{Engine, Rows};
 use crate::release::{Audience, Declared, Release};
 use crate::share::{ArithShare, BitShare};
@@ -59,10 +60,6 @@ impl Clear {
         let column: Vec<u64> = self.tell(a).await?.iter().map(|x| u64::from(holds(x.0))).collect();
         Ok(self.put_bits(Bits::from_column(&column, 1)))
     }
-}
-
-fn low(value: u64, bits: usize) -> u64 {
-    if bits >= 64 { value } else { value & ((1 << bits) - 1) }
 }
 
 impl Engine for Clear {

@@ -10,9 +10,11 @@
 
 pub mod additive;
 pub mod clear;
+pub mod correlation;
 pub mod cost;
 pub mod engine;
 pub mod key_union;
+pub mod ot;
 pub mod release;
 pub mod share;
 pub mod sketch;
