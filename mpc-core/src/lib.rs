@@ -4,12 +4,15 @@
 //! length of what it receives, keys randomness by step and counts what was sent; the [`transport::Transport`] below it
 //! moves bytes and knows nothing else.
 
+pub mod block;
 pub mod control;
 pub mod error;
 pub mod field;
 pub mod group;
 pub mod handshake;
+pub mod hash;
 pub mod identity;
+pub mod leaves;
 pub mod party;
 pub mod random;
 pub mod ring;
@@ -20,6 +23,7 @@ pub mod transport;
 pub mod wire;
 pub mod world;
 
+pub use block::Block;
 pub use error::{Error, PeerFault, Result};
 pub use party::{Parties, PartyId};
 pub use ring::{Ring, Z64, Z128};

@@ -24,6 +24,8 @@ pub enum Domain {
     CommitSalt = 3,
     /// Weights of the key-union sketch.
     SketchWeight = 4,
+    /// Secrets of base OTs, the choices of their receiver included.
+    BaseOt = 5,
     /// Tests.
     Test = 0xffff,
 }
