@@ -20,7 +20,8 @@ const EDABIT_SITES: usize = 4;
 pub(super) async fn a2b(s: &mut Session, pool: &mut Pool, a: &ArithShare<Z64>, bits: usize) -> Result<BitShare> {
     let mut s = s.step("a2b");
     let mut own = Bits::from_column(a.low_words(), bits);
-    let sum = sum_planes(&mut s, pool, &adder::levels(&all_sites(&s)), &own, 0..bits).await?;
+    let levels = adder::levels(&all_sites(&s));
+    let sum = sum_planes(&mut s, pool, &levels, &own, 0..bits).await?;
     own.wipe();
     Ok(BitShare::new(sum))
 }

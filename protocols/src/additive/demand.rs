@@ -1,5 +1,9 @@
 //! What a program will take from the pool: it runs once, without data, on an engine that only counts.
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
 use mpc_core::error::LocalFault;
 use mpc_core::step::StepPath;
 use mpc_core::{Bits, Error, PartyId, PowerOfTwo, Result, Ring, Z64};
@@ -17,15 +21,30 @@ pub struct Tally {
     budget: Budget,
 }
 
-impl Tally {
-    /// For so many sites.
-    pub fn new(sites: usize) -> Self {
-        Self { sites: (0..sites as u8).map(PartyId).collect(), budget: Budget::default() }
+/// The budget of a program among so many sites.
+///
+/// # Errors
+/// The program's own, on columns of zeros.
+pub fn budget<T>(sites: usize, program: impl AsyncFnOnce(&mut Tally) -> Result<T>) -> Result<Budget> {
+    let mut tally = Tally::new(sites);
+    {
+        let run = pin!(program(&mut tally));
+        // No operation of this engine waits for anything, so a program is done when it was polled once.
+        match run.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => result.map(drop)?,
+            Poll::Pending => return Err(stuck()),
+        }
     }
+    Ok(tally.budget)
+}
 
-    /// What was counted.
-    pub fn into_budget(self) -> Budget {
-        self.budget
+fn stuck() -> Error {
+    Error::Local { step: StepPath::root(), fault: LocalFault::Other("a program waits for something else".into()) }
+}
+
+impl Tally {
+    fn new(sites: usize) -> Self {
+        Self { sites: (0..sites as u8).map(PartyId).collect(), budget: Budget::default() }
     }
 
     fn chain(&mut self, words: usize, bits: usize) {

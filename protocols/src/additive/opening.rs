@@ -1,6 +1,7 @@
 //! Opening masked intermediates: values that a fresh random mask hides, so that everybody may see them.
 
-use mpc_core::{PartyId, Result, Session, Wire};
+use mpc_core::wire::Wire;
+use mpc_core::{PartyId, Result, Session};
 
 use crate::correlation::Group;
 

@@ -14,4 +14,4 @@ mod ring_triples;
 mod selections;
 
 pub use budget::{Budget, Group};
-pub(crate) use pool::{BitTriples, DaBits, EdaBits, Pool, RingTriples, Selections};
+pub(crate) use pool::{BitTriples, Pool};

@@ -42,6 +42,8 @@ impl Pool {
             None => Ot::setup(&mut s).await?,
         };
         for (group, words) in &budget.bit_triples {
+            // Also those outside the group take the step, so that it has the same number at all sites.
+            let mut s = s.step("group");
             if group.contains(&s.me()) {
                 let into = self.bit_triples.entry(group.clone()).or_default();
                 bit_triples::fill(&mut s, &mut ot, group, *words, into).await?;

@@ -3,6 +3,8 @@
 use mpc_core::block::Block;
 use mpc_core::{Bits, PartyId, PowerOfTwo, Result, Session};
 
+use zeroize::Zeroize;
+
 use crate::ot::{OtReceiver, OtSender, Received};
 
 /// The side that holds numbers: for every plane j of the other side's bits and every element i, subtracts its part of
@@ -33,8 +35,8 @@ pub(super) async fn offer<R: PowerOfTwo>(
         let masks = (&zero[at..at + values.len()], &one[at..at + values.len()]);
         offer_plane(plane, masks, values, acc, &mut message);
     }
-    Block::wipe(&mut zero);
-    Block::wipe(&mut one);
+    zero.zeroize();
+    one.zeroize();
     session.send(to, &message)
 }
 
@@ -81,7 +83,7 @@ pub(super) async fn take<R: PowerOfTwo>(
         take_plane(plane, &masks[at..at + bits.rows()], bits.plane(plane), rest, acc);
         rest = &rest[element_bytes::<R>(plane) * bits.rows()..];
     }
-    Block::wipe(&mut masks);
+    masks.zeroize();
     Ok(())
 }
 
