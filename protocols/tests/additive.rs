@@ -45,7 +45,11 @@ fn every_operation_gives_the_plain_result() {
     for (sites, net) in [(2, Net::Memory), (3, Net::Memory), (5, Net::Memory), (8, Net::Memory), (3, Net::Quic)] {
         let n = 100;
         let columns: Vec<Vec<u64>> = (0..sites as u64)
-            .map(|p| (0..n).map(|i: u64| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15 ^ p << 32).rotate_left(p as u32)).collect())
+            .map(|p| {
+                (0..n)
+                    .map(|i: u64| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15 ^ p << 32).rotate_left(p as u32))
+                    .collect()
+            })
             .collect();
         let budget = demand::budget(sites, async |e| program(e, vec![0; n as usize]).await).unwrap();
         let run = move |session: Session, own: Vec<u64>| {

@@ -98,12 +98,8 @@ impl Place {
 fn places(s: &Session, levels: &[Vec<Merge>], stride: usize) -> Vec<Place> {
     let me = s.me();
     let mine = levels.iter().flatten().filter(|merge| merge.left.contains(&me) || merge.right.contains(&me));
-    mine.map(|merge| Place {
-        group: merge.group(),
-        in_left: merge.left.contains(&me),
-        carry: vec![0; stride],
-    })
-    .collect()
+    mine.map(|merge| Place { group: merge.group(), in_left: merge.left.contains(&me), carry: vec![0; stride] })
+        .collect()
 }
 
 /// Is this site in the right half of the last addition?

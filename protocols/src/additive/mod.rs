@@ -182,4 +182,3 @@ impl Engine for Additive {
         self.session.local(fault)
     }
 }
-

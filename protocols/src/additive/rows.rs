@@ -64,9 +64,8 @@ fn unpack(like: &Rows, packed: Vec<u64>) -> Rows {
     let (xor_words, add_words) = words_of(like);
     let (width, len) = (xor_words + add_words, like.len());
     let column = |word: usize| -> Vec<u64> { (0..len).map(|row| packed[row * width + word]).collect() };
-    let parts: Vec<Bits> = (0..xor_words)
-        .map(|word| Bits::from_column(&column(word), (like.bits.width() - word * 64).min(64)))
-        .collect();
+    let parts: Vec<Bits> =
+        (0..xor_words).map(|word| Bits::from_column(&column(word), (like.bits.width() - word * 64).min(64))).collect();
     let bits = match parts.as_slice() {
         [] => Bits::zeros(len, 0),
         parts => Bits::beside(&parts.iter().collect::<Vec<_>>()),

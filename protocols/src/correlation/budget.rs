@@ -30,6 +30,20 @@ impl Budget {
         *self == Self::default()
     }
 
+    /// What this budget holds beyond `part`, of which it is a continuation: the same shuffles first, then more.
+    pub fn without(mut self, part: &Budget) -> Self {
+        fn subtract<K: Ord>(from: &mut BTreeMap<K, usize>, part: &BTreeMap<K, usize>) {
+            from.iter_mut().for_each(|(kind, count)| *count -= part.get(kind).copied().unwrap_or(0).min(*count));
+        }
+        subtract(&mut self.bit_triples, &part.bit_triples);
+        subtract(&mut self.ring_triples, &part.ring_triples);
+        subtract(&mut self.dabits, &part.dabits);
+        subtract(&mut self.selections, &part.selections);
+        subtract(&mut self.edabits, &part.edabits);
+        self.shuffles.drain(..part.shuffles.len().min(self.shuffles.len()));
+        self
+    }
+
     pub(crate) fn add_bit_triples(&mut self, group: &[PartyId], words: usize) {
         *self.bit_triples.entry(group.to_vec()).or_default() += words;
     }

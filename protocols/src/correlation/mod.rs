@@ -7,9 +7,9 @@ mod bit_triples;
 mod budget;
 mod dabits;
 mod edabits;
+mod permutation;
 mod pool;
 mod products;
-mod permutation;
 mod ring_triples;
 mod selections;
 
