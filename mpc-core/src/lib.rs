@@ -4,7 +4,9 @@
 //! length of what it receives, keys randomness by step and counts what was sent; the [`transport::Transport`] below it
 //! moves bytes and knows nothing else.
 
+pub mod block;
 pub mod control;
+pub mod doubling;
 pub mod error;
 pub mod field;
 pub mod group;
@@ -20,6 +22,7 @@ pub mod transport;
 pub mod wire;
 pub mod world;
 
+pub use block::Block;
 pub use error::{Error, PeerFault, Result};
 pub use party::{Parties, PartyId};
 pub use ring::{Ring, Z64, Z128};

@@ -24,6 +24,14 @@ pub enum Domain {
     CommitSalt = 3,
     /// Weights of the key-union sketch.
     SketchWeight = 4,
+    /// Roots of the trees and the offset of a silent OT batch, at its sender.
+    SilentRoots = 40,
+    /// Noise positions of a silent OT batch, at its receiver.
+    SilentNoise = 41,
+    /// Keys of the tree generator and the seed of the code of a silent OT batch, known to both its parties.
+    SilentPublic = 42,
+    /// The matrix of a code, from its public seed.
+    CodeMatrix = 43,
     /// Tests.
     Test = 0xffff,
 }
@@ -35,6 +43,17 @@ pub struct PairSeed([u8; 32]);
 /// A seed that one party alone knows.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct PrivateSeed([u8; 32]);
+
+/// A seed that may be known to anybody: of a code or a hash, never of a mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicSeed(pub [u8; 32]);
+
+impl PublicSeed {
+    /// The stream of this seed at a step.
+    pub fn prg(&self, domain: Domain, step: &StepPath) -> Prg {
+        Prg::derive(b"public", &self.0, domain, step)
+    }
+}
 
 impl PairSeed {
     /// From 32 bytes both parties derived.
@@ -135,6 +154,12 @@ impl Prg {
             out.copy_from_slice(&self.spare[..out.len()]);
             self.spare_len = BLOCK - out.len();
         }
+    }
+
+    /// Fills `out` with the next words of the stream, little end first.
+    pub fn fill_words(&mut self, out: &mut [u32]) {
+        self.fill(bytemuck::cast_slice_mut(out));
+        out.iter_mut().for_each(|word| *word = u32::from_le(*word));
     }
 
     /// The next element, by rejection where the type needs it.

@@ -13,6 +13,8 @@ pub mod clear;
 pub mod cost;
 pub mod engine;
 pub mod key_union;
+pub mod ot;
+pub mod parameters;
 pub mod release;
 pub mod sketch;
 

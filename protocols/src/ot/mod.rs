@@ -1,0 +1,3 @@
+//! Oblivious transfer.
+
+pub mod silent;

@@ -1,0 +1,3 @@
+//! Silent random OT.
+
+pub mod expand_convolute;
