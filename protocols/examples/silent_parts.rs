@@ -8,7 +8,7 @@ use protocols::ot::silent::expand_convolute::ExpandConvolute;
 use protocols::parameters::Code;
 
 fn main() {
-    let n = 1 << 20;
+    let n = 1usize << std::env::args().nth(1).map_or(20, |a| a.parse().unwrap());
     for code in [Code::ExpandConvolute7, Code::ExpandConvolute21] {
         for _ in 0..4 {
             let mut noise = vec![Block(5); 2 * n];

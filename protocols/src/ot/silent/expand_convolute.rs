@@ -64,67 +64,96 @@ const STATE_MASK: u32 = (1 << CONVOLUTION_STATE) - 1;
 /// One wrapped recursive convolution in place. The stream gives a word for each position, then for the first 25 again; bit p
 /// of a word stands for the position 24 − p before.
 fn convolve(x: &mut [Block], stream: &mut Prg) {
-    let mut tables = SubsetSums([[Block::default(); 16]; 8]);
-    let mut words = Words::new(stream);
-    for group in 0..x.len() / 4 {
-        for lane in 0..4 {
-            let at = 4 * group + lane;
-            let always = if at >= REACH { x[at - REACH] } else { Block::default() };
-            let window = (words.next() & STATE_MASK) << lane;
-            let value = x[at] ^ always ^ tables.sum(group, window);
-            x[at] = value;
-            tables.extend(group, lane, value);
+    let mut words = [0; TILE];
+    let mut sums = SubsetSums([[Block::default(); 16]; 8]);
+    for start in (0..x.len()).step_by(TILE) {
+        let words = &mut words[..TILE.min(x.len() - start)];
+        stream.fill_words(words);
+        for (group, words) in words.chunks_exact(4).enumerate() {
+            let at = start + 4 * group;
+            let values = sums.next_group(at / 4, window_start(x, at), words);
+            x[at..at + 4].copy_from_slice(&values);
         }
     }
-    tables.0.zeroize();
-    wrap(x, &mut words);
+    sums.0.zeroize();
+    let words = &mut words[..REACH];
+    stream.fill_words(words);
+    wrap(x, words);
+}
+
+/// Four positions, each with the one 25 before it where there is one.
+#[inline(always)]
+fn window_start(x: &[Block], at: usize) -> [Block; 4] {
+    let always = |lane: usize| if at + lane < REACH { Block::default() } else { x[at + lane - REACH] };
+    std::array::from_fn(|lane| x[at + lane] ^ always(lane))
 }
 
 /// The first 25 positions take sums of the last ones, as if the positions were a ring.
-fn wrap(x: &mut [Block], words: &mut Words<'_>) {
+fn wrap(x: &mut [Block], words: &[u32]) {
     let n = x.len();
-    for position in 0..REACH {
-        let word = words.next();
+    for (position, word) in words.iter().enumerate() {
         let subset = (position + 1..REACH).filter(|back| word >> (CONVOLUTION_STATE - back) & 1 == 1);
         let sum = subset.fold(x[n + position - REACH], |sum, back| sum ^ x[n + position - back]);
         x[position] ^= sum;
     }
 }
 
-/// Subset sums of the last groups of four positions; those of the current group grow with it.
+/// Subset sums of the last eight groups of four positions.
 struct SubsetSums([[Block; 16]; 8]);
 
 impl SubsetSums {
-    /// `window` has a bit for each of the 28 positions from six groups back to the current group, the oldest lowest.
+    /// Convolves one group of four: `values` plus the subsets of earlier positions that `words` choose.
     #[inline(always)]
-    fn sum(&self, group: usize, window: u32) -> Block {
-        let part = |nibble: usize| self.0[(group + 2 + nibble) & 7][(window >> (4 * nibble)) as usize & 15];
-        // The newest part is ready last.
-        ((part(0) ^ part(1)) ^ (part(2) ^ part(3))) ^ (part(4) ^ part(5)) ^ part(6)
+    fn next_group(&mut self, group: usize, mut values: [Block; 4], words: &[u32]) -> [Block; 4] {
+        for lane in 0..4 {
+            values[lane] ^= self.earlier_groups(group, (words[lane] & STATE_MASK) << lane);
+        }
+        // Within the group each position waits for the one before: masks are quicker than tables here.
+        values[1] ^= chosen(values[0], words[1], 1);
+        values[2] ^= chosen(values[0], words[2], 2) ^ chosen(values[1], words[2], 1);
+        values[3] ^= chosen(values[0], words[3], 3) ^ chosen(values[1], words[3], 2) ^ chosen(values[2], words[3], 1);
+        let table = &mut self.0[group & 7];
+        for lane in 0..4 {
+            for subset in 0..1 << lane {
+                table[(1 << lane) + subset] = table[subset] ^ values[lane];
+            }
+        }
+        values
     }
 
+    /// `window` has a bit for each of the 24 positions of the six groups before, the oldest lowest.
     #[inline(always)]
-    fn extend(&mut self, group: usize, lane: usize, value: Block) {
-        let table = &mut self.0[group & 7];
-        for subset in 0..1 << lane {
-            table[(1 << lane) + subset] = table[subset] ^ value;
-        }
+    fn earlier_groups(&self, group: usize, window: u32) -> Block {
+        let part = |nibble: usize| self.0[(group + 2 + nibble) & 7][(window >> (4 * nibble)) as usize & 15];
+        ((part(0) ^ part(1)) ^ (part(2) ^ part(3))) ^ (part(4) ^ part(5))
     }
+}
+
+/// The value if the word chooses the position so far back, else zero.
+#[inline(always)]
+fn chosen(value: Block, word: u32, back: usize) -> Block {
+    Block(value.0 & 0u128.wrapping_sub(u128::from(word >> (CONVOLUTION_STATE - back) & 1)))
 }
 
 /// Adds the expander's columns of `from` to each output: one in each of `REGULAR` equal regions and `FREE` anywhere.
 fn expand<const REGULAR: usize, const FREE: usize>(outputs: &mut [Block], from: &[Block], stream: &mut Prg) {
     let region = from.len() / REGULAR;
-    let mut words = Words::new(stream);
-    for output in outputs {
-        let mut sum = *output;
-        for index in 0..REGULAR {
-            sum ^= from[index * region + below(words.next(), region)];
+    let weight = REGULAR + FREE;
+    let mut words = vec![0; TILE * weight];
+    for outputs in outputs.chunks_mut(TILE) {
+        let words = &mut words[..outputs.len() * weight];
+        stream.fill_words(words);
+        for (output, words) in outputs.iter_mut().zip(words.chunks_exact(weight)) {
+            let (regular, free) = words.split_at(REGULAR);
+            let mut sum = *output;
+            for (index, word) in regular.iter().enumerate() {
+                sum ^= from[index * region + below(*word, region)];
+            }
+            for word in free {
+                sum ^= from[below(*word, from.len())];
+            }
+            *output = sum;
         }
-        for _ in 0..FREE {
-            sum ^= from[below(words.next(), from.len())];
-        }
-        *output = sum;
     }
 }
 
@@ -135,31 +164,8 @@ fn below(word: u32, len: usize) -> usize {
     ((u64::from(word) * len as u64) >> 32) as usize
 }
 
-/// A stream read word by word.
-struct Words<'a> {
-    stream: &'a mut Prg,
-    buffer: Box<[u32]>,
-    at: usize,
-}
-
-/// 16 KiB: half of the first-level cache.
-const BUFFER_WORDS: usize = 4096;
-
-impl<'a> Words<'a> {
-    fn new(stream: &'a mut Prg) -> Self {
-        Self { stream, buffer: vec![0; BUFFER_WORDS].into(), at: BUFFER_WORDS }
-    }
-
-    #[inline(always)]
-    fn next(&mut self) -> u32 {
-        if self.at == BUFFER_WORDS {
-            self.stream.fill_words(&mut self.buffer);
-            self.at = 0;
-        }
-        self.at += 1;
-        self.buffer[self.at - 1]
-    }
-}
+/// Rows whose coefficients are drawn at a time: 2 KiB of them for a convolution, 14 KiB for an expander of weight 7.
+const TILE: usize = 512;
 
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,4 @@
 //! Silent random OT.
 
 pub mod expand_convolute;
+pub mod pprf;
