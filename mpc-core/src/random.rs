@@ -24,14 +24,18 @@ pub enum Domain {
     CommitSalt = 3,
     /// Weights of the key-union sketch.
     SketchWeight = 4,
-    /// Roots of the trees and the offset of a silent OT batch, at its sender.
-    SilentRoots = 40,
-    /// Noise positions of a silent OT batch, at its receiver.
-    SilentNoise = 41,
-    /// Keys of the tree generator and the seed of the code of a silent OT batch, known to both its parties.
-    SilentPublic = 42,
+    /// Secrets of base OTs, the choices of their receiver included.
+    BaseOt = 5,
+    /// Offsets of silent OT, at its sender.
+    SilentOffset = 40,
+    /// Roots of the trees of silent OT, at its sender.
+    SilentRoots = 41,
+    /// Noise positions of silent OT, at its receiver.
+    SilentNoise = 42,
+    /// Keys of the tree generator of silent OT, from a public seed.
+    TreeKeys = 43,
     /// The matrix of a code, from its public seed.
-    CodeMatrix = 43,
+    CodeMatrix = 44,
     /// Tests.
     Test = 0xffff,
 }

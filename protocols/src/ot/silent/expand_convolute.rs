@@ -50,6 +50,7 @@ impl ExpandConvolute {
         // The convolved half is the noise in another form.
         parity.iter_mut().zeroize();
         noise.truncate(n);
+        noise.shrink_to_fit();
     }
 
     fn stream(&self, pass: &'static str) -> Prg {

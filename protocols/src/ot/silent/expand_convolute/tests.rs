@@ -101,7 +101,8 @@ fn a_single_noisy_position_anywhere_in_the_parity_half_reaches_about_half_of_the
 #[test]
 fn another_seed_is_another_code() {
     let noise = random(2048, "noise");
-    let mut images = [1, 2].map(|seed| (ExpandConvolute::new(Code::ExpandConvolute7, PublicSeed([seed; 32])), noise.clone()));
+    let mut images =
+        [1, 2].map(|seed| (ExpandConvolute::new(Code::ExpandConvolute7, PublicSeed([seed; 32])), noise.clone()));
     images.iter_mut().for_each(|(code, noise)| code.compress(noise));
     assert!(images[0].1 != images[1].1);
 }
