@@ -145,13 +145,13 @@ impl Prg {
         out[..take].copy_from_slice(&self.spare[from..from + take]);
         self.spare_len -= take;
         out = &mut out[take..];
-        while out.len() >= BLOCK {
-            let blocks = (out.len() / BLOCK).min(TILE_BLOCKS);
-            let (head, rest) = out.split_at_mut(blocks * BLOCK);
-            self.next_tile(blocks);
-            head.copy_from_slice(self.tile.as_flattened_bytes());
-            out = rest;
+        let whole = out.len() / BLOCK * BLOCK;
+        let (head, rest) = out.split_at_mut(whole);
+        for part in head.chunks_mut(TILE_BLOCKS * BLOCK) {
+            let (blocks, _) = Array::slice_as_chunks_mut(part);
+            self.next_blocks(blocks);
         }
+        out = rest;
         if !out.is_empty() {
             self.next_tile(1);
             self.spare.copy_from_slice(&self.tile[0]);
@@ -198,12 +198,18 @@ impl Prg {
     }
 
     fn next_tile(&mut self, blocks: usize) {
-        self.tile.resize(blocks, Array::default());
-        for block in &mut self.tile {
+        let mut tile = std::mem::take(&mut self.tile);
+        tile.resize(blocks, Array::default());
+        self.next_blocks(&mut tile);
+        self.tile = tile;
+    }
+
+    fn next_blocks(&mut self, blocks: &mut [Array<u8, aes::cipher::consts::U16>]) {
+        for block in blocks.iter_mut() {
             *block = Array::from(self.counter.to_le_bytes());
             self.counter += 1;
         }
-        self.cipher.encrypt_blocks(&mut self.tile);
+        self.cipher.encrypt_blocks(blocks);
     }
 }
 
