@@ -12,9 +12,9 @@ const TILE: usize = 128;
 /// s ↦ (π₀(s) ⊕ s, π₁(s) ⊕ s), with π₀ and π₁ AES-128 under two public keys.
 ///
 /// # Source
-/// Boyle et al., CCS'19 (silent OT), §6: trees from fixed-key AES in this (Matyas–Meyer–Oseas) form; Guo, Katz, Wang, Yu,
-/// Efficient and Secure MPC from Fixed-Key Block Ciphers, S&P'20: in the ideal-cipher model a one-way use of n seeds
-/// under one key is broken by q evaluations with probability about n·q/2^128.
+/// The Matyas–Meyer–Oseas form of fixed-key AES, as Guo, Katz, Wang, Yu, Efficient and Secure Multiparty Computation from
+/// Fixed-Key Block Ciphers, S&P 2020, analyse it: q evaluations of an ideal permutation meet one of n seeds with probability
+/// about n·q/2^128.
 /// # Deviations
 /// The keys are drawn for each batch instead of fixed for all time, so that n counts the seeds of one batch only.
 pub struct Doubling {

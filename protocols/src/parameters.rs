@@ -33,18 +33,19 @@ pub const CONVOLUTION_STATE: usize = 24;
 /// One instance of dual LPN with regular noise: a code of length 2n and dimension n, and t noise blocks of one 1 each.
 ///
 /// # Source
-/// Protocol and regular noise: Boyle et al., CCS'19 (ePrint 2019/1159), §4 and §5. Code: Raghuraman, Rindal, Tanguy,
-/// Crypto'23 (ePrint 2023/882). Expander weight, state, rate 1/2, the systematic form, two wrapped convolutions and the
-/// pseudo distances 0.15 and 0.20 are those of the authors' own implementation, libOTe `ExConvConfigure` and
-/// `ExConvCode`, read on 2026-11-22.
+/// Protocol and regular noise: Boyle et al., CCS'19 (ePrint 2019/1159), Figure 3. Code: Raghuraman, Rindal, Tanguy, Crypto'23
+/// (ePrint 2023/882). The numbers are those of the authors' own implementation, libOTe (github.com/osu-crypto/libOTe), read on
+/// 2026-11-22: expander weight, state, rate 1/2 and the pseudo distances 0.15 and 0.20 from `TwoChooseOne/ConfigureCode.cpp`,
+/// `ExConvConfigure`; systematic form, two wrapped convolutions and half-regular expander from `Tools/ExConvCode/ExConvCode.h`. They
+/// are estimates, not proven distances, and were not derived again.
 /// # Estimates
 /// - Linear tests: a test of relative weight δ is biased by (1 − 2δ)^t, so t ≥ 128 / −log2(1 − 2δ): 249 for δ = 0.15 and
-///   174 for δ = 0.20 (the formula of libOTe `getRegNoiseWeight`). Since 2026 that function asks for 64 bits only, because δ is
-///   itself an estimate, but for no fewer than 128 noise positions; we keep 128 bits.
-/// - Generic decoding (pooled Gauss, which information-set decoding approaches for noise this sparse): n − t positions without
-///   noise are guessed, evenly over the blocks (each block's parity is known); (1 − (n − t)/2n)^−t ≥ 2^249.
-/// - Algebraic attacks on regular noise (Briaud–Øygarden, Eurocrypt'23): libOTe's calibration of 2026 asks for 128 positions,
-///   and 144 for lengths up to 2048; t = 256 and lengths of at least 2^15 are above both.
+///   174 for δ = 0.20 (`getRegNoiseWeight` at commit 08df6fba). Its newest version asks for 64 bits only, since δ is itself an
+///   estimate, but for no fewer than 128 noise positions; we keep 128 bits.
+/// - Generic decoding by pooled Gauss, which information-set decoding approaches for noise this sparse: n − t positions
+///   without noise are guessed, evenly over the blocks, whose parities are known; (1 − (n − t)/2n)^−t ≥ 2^249.
+/// - Algebraic attacks on regular noise (Briaud, Øygarden, Eurocrypt'23): the newest `getRegNoiseWeight` asks for 128
+///   positions, 144 for lengths up to 2048; t = 256 and lengths of at least 2^15 are above both.
 /// # Deviations
 /// t = 256 for both codes, so that all trees are full and of one depth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

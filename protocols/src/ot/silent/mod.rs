@@ -7,13 +7,13 @@
 //!
 //! A batch costs two rounds: 4·256·log2(2n/256) bytes from the receiver (the correction of the base OTs), then
 //! 32·256·log2(2n/256) + 4096 from the sender; for n = 2^20, 13,312 and 110,592 bytes, 0.95 bits for each OT. A call costs one round
-//! and a bit for each OT, from the receiver. A batch takes 48 bytes of memory for each OT while it is made and 16 after, at either side.
+//! and a bit for each OT, from the receiver. A batch takes 32 bytes of memory for each OT while it is made and 16 after, at either side.
 //!
 //! Constant time: memory access and control flow depend on sizes and public seeds only, not on noise, choices, Δ or rows.
 //!
 //! # Source
 //! Boyle, Couteau, Gilboa, Ishai, Kohl, Rindal, Scholl, Efficient Two-Round OT Extension and Silent Non-Interactive Secure
-//! Computation, CCS'19 (ePrint 2019/1159): §4, semi-honest, with regular noise. Parameters: [`crate::parameters::Lpn`].
+//! Computation, CCS'19 (ePrint 2019/1159), Figure 3, semi-honest, with regular noise. Parameters: [`crate::parameters::Lpn`].
 //! # Deviations
 //! Δ is odd, so that choice bits stay in the rows; this leaves 127 secret bits. All batches of one direction have the same Δ. Base
 //! OTs come from SoftSpokenOT. No check against a malicious sender or receiver.

@@ -11,8 +11,8 @@
 //! Levels are laid out so that child b of node i among m nodes is node i + b·m: bit ℓ of a leaf's index is its turn at level ℓ.
 //!
 //! # Source
-//! Boyle et al., CCS'19 (ePrint 2019/1159), §4 (puncturing with one OT for each level) and §6 (all trees together); lowest bit as
-//! choice bit: Yang et al., Ferret, CCS'20, §5 (an optimisation).
+//! Boyle et al., CCS'19 (ePrint 2019/1159), §4: puncturing with one OT for each level. Lowest bit as choice bit: an optimisation of
+//! Yang et al., Ferret, CCS'20.
 //! # Constant time
 //! Hidden positions are used in masks only: every node of a level is touched for every fix.
 
