@@ -7,6 +7,7 @@
 pub mod bits;
 pub mod block;
 pub mod control;
+pub mod doubling;
 pub mod error;
 pub mod field;
 pub mod group;

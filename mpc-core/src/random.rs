@@ -25,13 +25,19 @@ pub enum Domain {
     /// Weights of the key-union sketch.
     SketchWeight = 4,
     /// One's own summands of correlated randomness.
-    Triple = 5,
-    /// Base oblivious transfers.
-    BaseOt = 6,
-    /// Permutations and the masks of their networks.
-    Permutation = 7,
-    /// Silent OT.
-    Silent = 8,
+    Triple = 6,
+    /// Secrets of base OTs, the choices of their receiver included.
+    BaseOt = 5,
+    /// Offsets of silent OT, at its sender.
+    SilentOffset = 40,
+    /// Roots of the trees of silent OT, at its sender.
+    SilentRoots = 41,
+    /// Noise positions of silent OT, at its receiver.
+    SilentNoise = 42,
+    /// Keys of the tree generator of silent OT, from a public seed.
+    TreeKeys = 43,
+    /// The matrix of a code, from its public seed.
+    CodeMatrix = 44,
     /// Tests.
     Test = 0xffff,
 }
@@ -43,6 +49,17 @@ pub struct PairSeed([u8; 32]);
 /// A seed that one party alone knows.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct PrivateSeed([u8; 32]);
+
+/// A seed that may be known to anybody: of a code or a hash, never of a mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicSeed(pub [u8; 32]);
+
+impl PublicSeed {
+    /// The stream of this seed at a step.
+    pub fn prg(&self, domain: Domain, step: &StepPath) -> Prg {
+        Prg::derive(b"public", &self.0, domain, step)
+    }
+}
 
 impl PairSeed {
     /// From 32 bytes both parties derived.
@@ -130,13 +147,13 @@ impl Prg {
         out[..take].copy_from_slice(&self.spare[from..from + take]);
         self.spare_len -= take;
         out = &mut out[take..];
-        while out.len() >= BLOCK {
-            let blocks = (out.len() / BLOCK).min(TILE_BLOCKS);
-            let (head, rest) = out.split_at_mut(blocks * BLOCK);
-            self.next_tile(blocks);
-            head.copy_from_slice(self.tile.as_flattened_bytes());
-            out = rest;
+        let whole = out.len() / BLOCK * BLOCK;
+        let (head, rest) = out.split_at_mut(whole);
+        for part in head.chunks_mut(TILE_BLOCKS * BLOCK) {
+            let (blocks, _) = Array::slice_as_chunks_mut(part);
+            self.next_blocks(blocks);
         }
+        out = rest;
         if !out.is_empty() {
             self.next_tile(1);
             self.spare.copy_from_slice(&self.tile[0]);
@@ -151,6 +168,12 @@ impl Prg {
         if cfg!(target_endian = "big") {
             out.iter_mut().for_each(|word| *word = word.swap_bytes());
         }
+    }
+
+    /// Fills `out` with the next half words of the stream, little end first.
+    pub fn fill_u32s(&mut self, out: &mut [u32]) {
+        self.fill(bytemuck::cast_slice_mut(out));
+        out.iter_mut().for_each(|word| *word = u32::from_le(*word));
     }
 
     /// The next element, by rejection where the type needs it.
@@ -185,12 +208,18 @@ impl Prg {
     }
 
     fn next_tile(&mut self, blocks: usize) {
-        self.tile.resize(blocks, Array::default());
-        for block in &mut self.tile {
+        let mut tile = std::mem::take(&mut self.tile);
+        tile.resize(blocks, Array::default());
+        self.next_blocks(&mut tile);
+        self.tile = tile;
+    }
+
+    fn next_blocks(&mut self, blocks: &mut [Array<u8, aes::cipher::consts::U16>]) {
+        for block in blocks.iter_mut() {
             *block = Array::from(self.counter.to_le_bytes());
             self.counter += 1;
         }
-        self.cipher.encrypt_blocks(&mut self.tile);
+        self.cipher.encrypt_blocks(blocks);
     }
 }
 

@@ -3,6 +3,7 @@
 use mpc_core::transport::Header;
 use mpc_core::wire::MAX_FRAME_BYTES;
 
+use crate::parameters::Lpn;
 use crate::release::Audience;
 
 /// Messages of one site, added up.
@@ -59,4 +60,17 @@ pub fn ot_setup(sites: u64) -> SiteCost {
 /// A call of `ots` OTs, a multiple of 64, in both directions with every other site: 4 bytes for each OT in which a site chooses.
 pub fn ot_extension(sites: u64, ots: u64) -> SiteCost {
     SiteCost { rounds: 1, bytes: (sites - 1) * message(4 * ots) }
+}
+
+/// A silent batch in both directions with every other site: the corrections of its base OTs, then two blocks for each of them and one
+/// for each tree (see `ot/silent/mod.rs`).
+pub fn silent_batch(sites: u64, lpn: &Lpn) -> SiteCost {
+    let (ots, trees) = (lpn.base_ots() as u64, lpn.noise_blocks as u64);
+    SiteCost { rounds: 2, bytes: (sites - 1) * (message(4 * ots) + message(16 * (2 * ots + trees))) }
+}
+
+/// A call of `ots` prepared silent OTs, a multiple of 64, in both directions with every other site: a bit for each OT in which a
+/// site chooses.
+pub fn silent_call(sites: u64, ots: u64) -> SiteCost {
+    SiteCost { rounds: 1, bytes: (sites - 1) * message(ots / 8) }
 }

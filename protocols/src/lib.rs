@@ -7,6 +7,7 @@
 //! | union of keys | 2–20 sites and an analyst | the same, given that each key's count is released | Goodrich–Mitzenmacher 2011 (sketch) with random weights, argued in the file | a sealed sum, then 3 (2) | the sealed sum of 2·max_groups cells | `key_union.rs` |
 //! | base OT | 2–20 sites, in pairs | malicious, dishonest majority | Masny–Rindal CCS'19 (endemic) | 1 | 8,256 to each other site | `ot/base.rs` |
 //! | OT extension | 2–20 sites, in pairs | semi-honest, dishonest majority | Roy Crypto'22 (SoftSpokenOT, k = 4) | 1 to set up, then 1 | 3,104 to each other site, then 4 per OT from its receiver | `ot/soft_spoken.rs` |
+//! | silent OT | 2–20 sites, in pairs | semi-honest, dishonest majority, dual LPN with regular noise | Boyle et al. CCS'19, code of Raghuraman–Rindal–Tanguy Crypto'23 | 2 for a batch, then 1 | a batch of 2^20 for each other site: 13,312 as receiver and 110,592 as sender, then a bit per OT from its receiver | `ot/silent/` |
 //!
 //! Exact bytes are in [`cost`], and a test compares them with what sessions count.
 
@@ -17,6 +18,7 @@ pub mod cost;
 pub mod engine;
 pub mod key_union;
 pub mod ot;
+pub mod parameters;
 pub mod release;
 pub mod share;
 pub mod sketch;

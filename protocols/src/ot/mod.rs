@@ -4,6 +4,8 @@
 //! messages under the masks themselves, or use single bits of them.
 
 mod base;
+mod extension;
+pub mod silent;
 mod soft_spoken;
 mod tree;
 
@@ -22,7 +24,10 @@ use base::Context;
 use soft_spoken::GROUPS;
 use tree::Seeds;
 
-pub use soft_spoken::{CALL_WORDS, Offered, OtReceiver, OtSender, Received};
+use soft_spoken::{OtReceiver as SoftSpokenReceiver, OtSender as SoftSpokenSender};
+
+pub use extension::{Extension, OtReceiver, OtSender};
+pub use soft_spoken::{CALL_WORDS, Offered, Received};
 
 /// Both directions of OT of this party with every other site.
 pub struct Ot {
@@ -37,6 +42,14 @@ impl Ot {
     /// # Errors
     /// `Peer` with fault `NonCanonical` for a point that is none or the neutral one, and as [`Session::recv`] says.
     pub async fn setup(session: &mut Session) -> Result<Ot> {
+        Self::setup_with(session, Extension::SoftSpoken).await
+    }
+
+    /// The same with a choice of extension; every site makes the same one. No more rounds or bytes for any of them.
+    ///
+    /// # Errors
+    /// As [`Ot::setup`]; `Local` when a silent batch is not in the table of parameters.
+    pub async fn setup_with(session: &mut Session, extension: Extension) -> Result<Ot> {
         let mut session = session.step("ot");
         let mut prg = session.private_rng(Domain::BaseOt)?;
         let mut starts = Vec::new();
@@ -47,12 +60,39 @@ impl Ot {
         for start in starts {
             grown.push(start.grow(&mut session).await?);
         }
-        let mut directions = HashMap::new();
+        let mut based = Vec::new();
         for half in grown {
-            let with = half.with;
-            directions.insert(with, half.regrow(&mut session).await?);
+            based.push((half.with, half.regrow(&mut session).await?));
         }
-        Ok(Ot { directions })
+        Ok(Ot { directions: extension.wrap(&mut session, based)? })
+    }
+
+    /// Has at least `ots` OTs ready with every other site in both directions. Every site calls it at the same step with the same
+    /// number. Nothing to do for SoftSpoken; for silent OT two rounds and [`crate::cost::silent_batch`] bytes for each batch.
+    ///
+    /// # Errors
+    /// As [`Session::recv`] says.
+    pub async fn prepare(&mut self, session: &mut Session, ots: usize) -> Result<()> {
+        let mut session = session.step("prepare");
+        let (mut roots, mut noise) =
+            (session.private_rng(Domain::SilentRoots)?, session.private_rng(Domain::SilentNoise)?);
+        let others = session.other_sites();
+        loop {
+            let mut begun = Vec::new();
+            for with in &others {
+                begun.extend(self.receiver(*with).begin(&mut session, ots, &mut noise)?.map(|batch| (*with, batch)));
+            }
+            let mut answered = false;
+            for with in &others {
+                answered |= self.sender(*with).answer(&mut session, ots, &mut roots).await?;
+            }
+            if begun.is_empty() && !answered {
+                return Ok(());
+            }
+            for (with, batch) in begun {
+                self.receiver(with).finish(&mut session, batch).await?;
+            }
+        }
     }
 
     /// The direction in which this party has both masks and `with` chooses.
@@ -111,7 +151,7 @@ impl Start {
         let mut corrections = Vec::with_capacity(GROUPS * tree::CORRECTIONS);
         let seeds: Vec<Seeds> = pairs.chunks_exact(LEAF_BITS).map(|keys| tree::grow(keys, &mut corrections)).collect();
         session.send(with, &corrections)?;
-        let receiver = OtReceiver::new(with, &seeds, hash(session, with, me));
+        let receiver = SoftSpokenReceiver::new(with, &seeds, hash(session, with, me));
         Ok(Grown { with, delta: self.delta, chosen, receiver })
     }
 }
@@ -121,18 +161,18 @@ struct Grown {
     with: PartyId,
     delta: Block,
     chosen: zeroize::Zeroizing<Vec<Block>>,
-    receiver: OtReceiver,
+    receiver: SoftSpokenReceiver,
 }
 
 impl Grown {
     /// The other site's trees, all leaves but the ones at Δ.
-    async fn regrow(self, session: &mut Session) -> Result<(OtSender, OtReceiver)> {
+    async fn regrow(self, session: &mut Session) -> Result<(SoftSpokenSender, SoftSpokenReceiver)> {
         let corrections: Vec<Block> = session.recv(self.with, GROUPS * tree::CORRECTIONS).await?;
         let trees = self.chosen.chunks_exact(LEAF_BITS).zip(corrections.chunks_exact(tree::CORRECTIONS));
         let regrow =
             |(group, (keys, corrections))| tree::regrow(Block(self.delta.0 >> (LEAF_BITS * group)), keys, corrections);
         let seeds: Vec<Seeds> = trees.enumerate().map(regrow).collect();
-        let sender = OtSender::new(self.with, self.delta, &seeds, hash(session, session.me(), self.with));
+        let sender = SoftSpokenSender::new(self.with, self.delta, &seeds, hash(session, session.me(), self.with));
         Ok((sender, self.receiver))
     }
 }

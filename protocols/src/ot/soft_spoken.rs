@@ -199,6 +199,17 @@ impl Drop for Rows {
 pub struct Received(Rows);
 
 impl Received {
+    /// Rows of another extension; `first` is the tweak of the first, never used before with this hash.
+    pub(super) fn new(rows: Vec<Block>, first: u64, hash: Arc<CorrelationHash>) -> Self {
+        Self(Rows { rows, first, hash })
+    }
+
+    /// The lowest bit of each row itself, 64 per word, little end first.
+    pub(super) fn lowest_bits(&self) -> Vec<u64> {
+        let word = |rows: &[Block]| rows.iter().rev().fold(0, |word, row| word << 1 | row.0 as u64 & 1);
+        self.0.rows.chunks_exact(64).map(word).collect()
+    }
+
     /// How many OTs.
     pub fn len(&self) -> usize {
         self.0.rows.len()
@@ -233,6 +244,11 @@ pub struct Offered {
 }
 
 impl Offered {
+    /// Rows of another extension; `first` is the tweak of the first, never used before with this hash.
+    pub(super) fn new(rows: Vec<Block>, first: u64, hash: Arc<CorrelationHash>, delta: Block) -> Self {
+        Self { rows: Rows { rows, first, hash }, delta }
+    }
+
     /// How many OTs.
     pub fn len(&self) -> usize {
         self.rows.rows.len()
