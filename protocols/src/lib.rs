@@ -10,6 +10,7 @@
 
 pub mod additive;
 pub mod clear;
+pub mod correlation;
 pub mod cost;
 pub mod engine;
 pub mod key_union;

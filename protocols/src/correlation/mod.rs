@@ -1,0 +1,3 @@
+//! What the parties prepare before they know their inputs; each correlation is used once.
+
+pub mod waksman;
