@@ -5,12 +5,15 @@
 //! moves bytes and knows nothing else.
 
 pub mod bits;
+pub mod block;
 pub mod control;
 pub mod error;
 pub mod field;
 pub mod group;
 pub mod handshake;
+pub mod hash;
 pub mod identity;
+pub mod leaves;
 pub mod party;
 pub mod random;
 pub mod ring;
@@ -22,6 +25,7 @@ pub mod wire;
 pub mod world;
 
 pub use bits::Bits;
+pub use block::Block;
 pub use error::{Error, PeerFault, Result};
 pub use party::{Parties, PartyId};
 pub use ring::{PowerOfTwo, Ring, Z64, Z128};

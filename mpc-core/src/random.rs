@@ -24,6 +24,8 @@ pub enum Domain {
     CommitSalt = 3,
     /// Weights of the key-union sketch.
     SketchWeight = 4,
+    /// Secrets of base OTs, the choices of their receiver included.
+    BaseOt = 5,
     /// A random permutation of rows that one site knows.
     Permutation = 20,
     /// What a site masks rows with that another site permutes.

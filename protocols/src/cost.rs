@@ -50,3 +50,13 @@ pub fn key_union(sites: u64, sketch_elements: u64) -> SiteCost {
     let back = SiteCost { rounds: 2, bytes: others * message(32) };
     reveal(sites, true, Audience::Analyst, sketch_elements, 8).then(back)
 }
+
+/// Base OTs and seeds of both directions with every other site (see `ot/mod.rs`): 257 points, then 192 blocks.
+pub fn ot_setup(sites: u64) -> SiteCost {
+    SiteCost { rounds: 2, bytes: (sites - 1) * (message(257 * 32) + message(192 * 16)) }
+}
+
+/// A call of `ots` OTs, a multiple of 64, in both directions with every other site: 4 bytes for each OT in which a site chooses.
+pub fn ot_extension(sites: u64, ots: u64) -> SiteCost {
+    SiteCost { rounds: 1, bytes: (sites - 1) * message(4 * ots) }
+}
