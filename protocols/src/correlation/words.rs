@@ -84,8 +84,7 @@ impl Layout {
     }
 
     /// Rows of words as rows of lanes; bits beyond a word's width are dropped.
-    pub(super) fn pack(&self, words: Vec<u64>) -> Zeroizing<Vec<u64>> {
-        let words = Zeroizing::new(words);
+    pub(super) fn pack(&self, words: Zeroizing<Vec<u64>>) -> Zeroizing<Vec<u64>> {
         if self.is_identity() {
             // A 32-bit word alone in its lane has random upper bits, which `unpack` drops.
             return words;
@@ -101,14 +100,14 @@ impl Layout {
     }
 
     /// Rows of lanes as rows of words.
-    pub(super) fn unpack(&self, lanes: Zeroizing<Vec<u64>>) -> Vec<u64> {
-        let rows = lanes.len().checked_div(self.lanes()).unwrap_or(0);
-        let mut words = vec![0; rows * self.words()];
-        if rows > 0 {
-            for (words, lanes) in words.chunks_exact_mut(self.words()).zip(lanes.chunks_exact(self.lanes())) {
-                for (word, (lane, shift, mask)) in words.iter_mut().zip(&self.slots) {
-                    *word = lanes[*lane] >> shift & mask;
-                }
+    pub(super) fn unpack(&self, mut lanes: Zeroizing<Vec<u64>>) -> Vec<u64> {
+        if self.slots.iter().all(|(_, _, mask)| *mask == u64::MAX) {
+            return std::mem::take(&mut lanes);
+        }
+        let mut words = vec![0; lanes.len() / self.lanes() * self.words()];
+        for (words, lanes) in words.chunks_exact_mut(self.words()).zip(lanes.chunks_exact(self.lanes())) {
+            for (word, (lane, shift, mask)) in words.iter_mut().zip(&self.slots) {
+                *word = lanes[*lane] >> shift & mask;
             }
         }
         words
@@ -191,7 +190,7 @@ mod tests {
             let width =
                 |(i, v): (usize, &u64)| if words[i % words.len()].is_narrow() { u64::from(*v as u32) } else { *v };
             let expected: Vec<u64> = rows.iter().enumerate().map(width).collect();
-            assert_eq!(layout.unpack(layout.pack(rows)), expected);
+            assert_eq!(layout.unpack(layout.pack(Zeroizing::new(rows))), expected);
         }
     }
 }
