@@ -38,6 +38,10 @@ pub enum Domain {
     TreeKeys = 43,
     /// The matrix of a code, from its public seed.
     CodeMatrix = 44,
+    /// A random permutation of rows that one site knows.
+    Permutation = 20,
+    /// What a site masks rows with that another site permutes.
+    PermutationMask = 21,
     /// Tests.
     Test = 0xffff,
 }
@@ -187,6 +191,32 @@ impl Prg {
         }
     }
 
+    /// A uniform number below `bound`, by rejection.
+    ///
+    /// # Panics
+    /// When the bound is 0.
+    pub fn below(&mut self, bound: u32) -> u32 {
+        // 2^32 mod bound of the 2^32 draws are too many (Lemire, ACM TOMACS 2019, algorithm 5).
+        let surplus = bound.wrapping_neg() % bound;
+        loop {
+            let mut bytes = [0; 4];
+            self.fill(&mut bytes);
+            let product = u64::from(u32::from_le_bytes(bytes)) * u64::from(bound);
+            if product as u32 >= surplus {
+                return (product >> 32) as u32;
+            }
+        }
+    }
+
+    /// A uniform permutation of 0 to n − 1 (Fisher–Yates). Its memory accesses show it: for permutations that this party
+    /// may know.
+    pub fn permutation(&mut self, n: usize) -> Vec<u32> {
+        let n = u32::try_from(n).expect("at most 2^32 rows");
+        let mut map: Vec<u32> = (0..n).collect();
+        (1..n).rev().for_each(|last| map.swap(last as usize, self.below(last + 1) as usize));
+        map
+    }
+
     /// `acc[i] += stream[i]`, 64 KiB at a time.
     pub fn add_to<R: Ring>(&mut self, acc: &mut [R]) {
         self.mask(acc, Sign::Plus);
@@ -325,6 +355,18 @@ mod tests {
         let expected = f64::from(draws) / 256.0;
         let chi: f64 = counts.iter().map(|c| (f64::from(*c) - expected).powi(2) / expected).sum();
         assert!(chi < 380.0, "chi-square {chi} for {}", R::NAME);
+    }
+
+    #[test]
+    fn all_permutations_are_equally_likely() {
+        let mut prg = stream(5, Domain::Test, "permutation");
+        let mut counts = std::collections::HashMap::<Vec<u32>, u32>::new();
+        let draws = 24 << 12;
+        (0..draws).for_each(|_| *counts.entry(prg.permutation(4)).or_default() += 1);
+        let expected = f64::from(draws) / 24.0;
+        let chi: f64 = counts.values().map(|c| (f64::from(*c) - expected).powi(2) / expected).sum();
+        // 23 degrees of freedom: 70 is beyond 2^-20.
+        assert!(counts.len() == 24 && chi < 70.0, "chi-square {chi}");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use mpc_core::{PartyId, PowerOfTwo};
 
+use super::WordKind;
+
 /// A set of sites that compute together, in party order.
 pub type Group = Vec<PartyId>;
 
@@ -20,8 +22,8 @@ pub struct Budget {
     pub selections: BTreeMap<&'static str, usize>,
     /// Words of 64 random numbers of so many bits, shared as a number and as bits.
     pub edabits: BTreeMap<usize, usize>,
-    /// Shuffles in the order in which they are used: rows, and words of a row.
-    pub shuffles: Vec<(usize, usize, usize)>,
+    /// Shuffles in the order in which they are used: rows, and the words of a row.
+    pub shuffles: Vec<(usize, Vec<WordKind>)>,
 }
 
 impl Budget {

@@ -7,8 +7,7 @@ use mpc_core::error::LocalFault;
 use mpc_core::{Bits, PartyId, PowerOfTwo, Result, Session, Z64, Z128};
 use zeroize::Zeroize;
 
-use super::permutation::Shuffle;
-use super::{Budget, Group, bit_triples, dabits, edabits, ring_triples, selections};
+use super::{Budget, Group, Permutation, Shuffle, WordKind, bit_triples, dabits, edabits, ring_triples, selections};
 use crate::ot::Ot;
 
 /// One party's correlations.
@@ -19,7 +18,7 @@ pub(crate) struct Pool {
     /// An `OfRing<R>` for each ring, by its name.
     rings: BTreeMap<&'static str, Box<dyn Any + Send>>,
     edabits: BTreeMap<usize, EdaBits>,
-    shuffles: VecDeque<Shuffle>,
+    shuffles: VecDeque<(usize, Vec<WordKind>, Shuffle)>,
 }
 
 /// What there is for one ring.
@@ -51,8 +50,9 @@ impl Pool {
         }
         self.fill_ring::<Z64>(&mut s, &mut ot, budget).await?;
         self.fill_ring::<Z128>(&mut s, &mut ot, budget).await?;
-        for (rows, xor_words, add_words) in &budget.shuffles {
-            self.shuffles.push_back(Shuffle::random(&mut s, &mut ot, *rows, *xor_words, *add_words).await?);
+        for (rows, words) in &budget.shuffles {
+            let shuffle = Permutation::shuffle(&mut s, &mut ot, *rows, words).await?;
+            self.shuffles.push_back((*rows, words.clone(), shuffle));
         }
         self.ot = Some(ot);
         for (bits, words) in &budget.edabits {
@@ -106,9 +106,9 @@ impl Pool {
     }
 
     /// The next shuffle, which must be the one asked for.
-    pub fn shuffle(&mut self, s: &Session, rows: usize, xor_words: usize, add_words: usize) -> Result<Shuffle> {
-        let next = self.shuffles.pop_front().filter(|next| next.is_for(rows, xor_words, add_words));
-        next.ok_or_else(|| short(s))
+    pub fn shuffle(&mut self, s: &Session, rows: usize, words: &[WordKind]) -> Result<Shuffle> {
+        let next = self.shuffles.pop_front().filter(|(n, kinds, _)| (*n, kinds.as_slice()) == (rows, words));
+        next.map(|(.., shuffle)| shuffle).ok_or_else(|| short(s))
     }
 }
 

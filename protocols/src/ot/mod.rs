@@ -36,7 +36,7 @@ pub struct Ot {
 
 impl Ot {
     /// Base OTs with all other sites, all directions at once, and the seeds that extension needs. Every site calls it at the
-    /// same step. Two rounds; 11,296 bytes and two frame headers to each other site: 257 points, then 192 blocks. About 20 ms
+    /// same step; a party that is no site has no OTs. Two rounds; 11,296 bytes and two frame headers to each other site: 257 points, then 192 blocks. About 20 ms
     /// of computation for each other site.
     ///
     /// # Errors
@@ -50,6 +50,9 @@ impl Ot {
     /// # Errors
     /// As [`Ot::setup`]; `Local` when a silent batch is not in the table of parameters.
     pub async fn setup_with(session: &mut Session, extension: Extension) -> Result<Ot> {
+        if !session.is_site() {
+            return Ok(Ot { directions: HashMap::new() });
+        }
         let mut session = session.step("ot");
         let mut prg = session.private_rng(Domain::BaseOt)?;
         let mut starts = Vec::new();
