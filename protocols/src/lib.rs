@@ -13,6 +13,7 @@ pub mod clear;
 pub mod cost;
 pub mod engine;
 pub mod key_union;
+pub mod relational;
 pub mod release;
 pub mod share;
 pub mod sketch;

@@ -1,0 +1,9 @@
+//! Relational operators on shared columns, written once against [`crate::Engine`]: every engine has them. Control flow depends
+//! on public sizes only, and nothing is opened here but what an operator's own text says.
+//!
+//! | operator | source | file |
+//! |---|---|---|
+//! | stable sort | Bogdanov–Laur–Talviste NordSec'14 (radix on shares), Hamada et al. 2014, Asharov et al. CCS'22 | `sort.rs` |
+
+pub(crate) mod shape;
+pub mod sort;
