@@ -2,7 +2,7 @@
 
 mod conformance;
 
-use conformance::{primitives, sorting};
+use conformance::{primitives, quantiles, sorting, top};
 
 const SEEDS: [u64; 2] = [20_261_122, 7];
 
@@ -20,4 +20,10 @@ on_clear! {
     sort_sorts_stably => sorting::sort_sorts_stably;
     sort_keys_sorts_up_and_with_flipped_bits_down => sorting::sort_keys_sorts_up_and_with_flipped_bits_down;
     order_is_the_permutation_of_the_stable_sort => sorting::order_is_the_permutation_of_the_stable_sort;
+    top_k_takes_the_best => top::top_k_takes_the_best;
+    by_histogram_finds_the_cell => quantiles::by_histogram_finds_the_cell;
+    by_histogram_refines_many_cells => quantiles::by_histogram_refines_many_cells;
+    by_sort_finds_the_value => quantiles::by_sort_finds_the_value;
+    by_sort_grouped_finds_each_groups_value => quantiles::by_sort_grouped_finds_each_groups_value;
+    remainders_are_those_of_division => quantiles::remainders_are_those_of_division;
 }

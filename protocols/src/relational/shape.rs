@@ -85,6 +85,11 @@ pub async fn numbers<E: Engine>(e: &mut E, bits: &BitShare) -> Result<ArithShare
     Ok(sum)
 }
 
+/// The sum of all elements: one element. No message.
+pub fn total(column: &ArithShare<Z64>) -> ArithShare<Z64> {
+    if column.is_empty() { ArithShare::zeros(1) } else { column.block_sums(column.len()) }
+}
+
 /// The sum of consecutive parts of `len` elements, element by element. No message.
 pub fn fold<E: Engine>(e: &mut E, column: &ArithShare<Z64>, len: usize) -> Result<ArithShare<Z64>> {
     let mut sum = ArithShare::zeros(len);

@@ -4,7 +4,9 @@
 #![allow(dead_code, reason = "every test file uses its own part")]
 
 pub mod primitives;
+pub mod quantiles;
 pub mod sorting;
+pub mod top;
 
 use mpc_core::random::{Domain, Prg, PrivateSeed};
 use mpc_core::step::StepPath;
