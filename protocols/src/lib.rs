@@ -19,6 +19,7 @@ pub mod engine;
 pub mod key_union;
 pub mod ot;
 pub mod parameters;
+pub mod relational;
 pub mod release;
 pub mod share;
 pub mod sketch;
