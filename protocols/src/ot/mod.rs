@@ -10,6 +10,7 @@ mod soft_spoken;
 mod tree;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use mpc_core::block::Block;
 use mpc_core::error::PeerFault;
@@ -18,10 +19,10 @@ use mpc_core::leaves::LEAF_BITS;
 use mpc_core::random::{Domain, Prg};
 use mpc_core::wire::{Bytes32, Wire};
 use mpc_core::{PartyId, Result, Session};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use base::Context;
-use soft_spoken::GROUPS;
+use soft_spoken::{GROUPS, Pool};
 use tree::Seeds;
 
 use soft_spoken::{OtReceiver as SoftSpokenReceiver, OtSender as SoftSpokenSender};
@@ -36,8 +37,8 @@ pub struct Ot {
 
 impl Ot {
     /// Base OTs with all other sites, all directions at once, and the seeds that extension needs. Every site calls it at the
-    /// same step; a party that is no site has no OTs. Two rounds; 11,296 bytes and two frame headers to each other site: 257 points, then 192 blocks. About 20 ms
-    /// of computation for each other site.
+    /// same step. Two rounds; 11,296 bytes and two frame headers to each other site: 257 points, then 192 blocks. About 20 ms
+    /// of computation and half a MiB of memory for each other site.
     ///
     /// # Errors
     /// `Peer` with fault `NonCanonical` for a point that is none or the neutral one, and as [`Session::recv`] says.
@@ -59,13 +60,14 @@ impl Ot {
         for with in session.other_sites() {
             starts.push(Start::send(&mut session, with, &mut prg)?);
         }
+        let pool = Arc::new(Pool::default());
         let mut grown = Vec::new();
         for start in starts {
-            grown.push(start.grow(&mut session).await?);
+            grown.push(start.grow(&mut session, pool.clone()).await?);
         }
         let mut based = Vec::new();
         for half in grown {
-            based.push((half.with, half.regrow(&mut session).await?));
+            based.push((half.with, half.regrow(&mut session, pool.clone()).await?));
         }
         Ok(Ot { directions: extension.wrap(&mut session, based)? })
     }
@@ -125,7 +127,7 @@ impl Ot {
 /// OT may see only all seeds but one.
 struct Start {
     with: PartyId,
-    delta: Block,
+    delta: Zeroizing<Block>,
     sender: base::Sender,
     receiver: base::Receiver,
 }
@@ -135,7 +137,7 @@ impl Start {
     fn send(session: &mut Session, with: PartyId, prg: &mut Prg) -> Result<Self> {
         let delta = draw_delta(prg);
         // Base OT ℓ of a group gives the sum that the path to Δ is not in: its choice is the complement of Δ's bit.
-        let choices = delta ^ Block(u128::MAX);
+        let choices = *delta ^ Block(u128::MAX);
         let sender = base::Sender::new(prg);
         let receiver = base::Receiver::new(&Context::new(session, with, session.me()), choices, prg);
         let message = [&[sender.message()], receiver.message()].concat();
@@ -144,7 +146,7 @@ impl Start {
     }
 
     /// The base OTs' keys and, from those where we have both, our trees and their corrections.
-    async fn grow(self, session: &mut Session) -> Result<Grown> {
+    async fn grow(self, session: &mut Session, pool: Arc<Pool>) -> Result<Grown> {
         let (with, me) = (self.with, session.me());
         let theirs: Vec<Bytes32> = session.recv(with, 1 + base::REQUEST_POINTS).await?;
         let refused = |session: &Session| session.peer(with, PeerFault::NonCanonical("point"));
@@ -185,10 +187,10 @@ fn hash(session: &Session, sender: PartyId, receiver: PartyId) -> CorrelationHas
     CorrelationHash::new(session.id(), session.path(), sender, receiver)
 }
 
-fn draw_delta(prg: &mut Prg) -> Block {
+fn draw_delta(prg: &mut Prg) -> Zeroizing<Block> {
     let mut bytes = [0; Block::BYTES];
     prg.fill(&mut bytes);
     let delta = Block::from_le_bytes(bytes);
     bytes.zeroize();
-    delta
+    Zeroizing::new(delta)
 }
