@@ -3,8 +3,8 @@
 use mpc_core::transport::Header;
 use mpc_core::wire::MAX_FRAME_BYTES;
 
-use crate::parameters::Lpn;
 use crate::correlation::schedule;
+use crate::parameters::Lpn;
 use crate::release::Audience;
 
 /// Messages of one site, added up.

@@ -156,7 +156,7 @@ impl Start {
         let mut corrections = Vec::with_capacity(GROUPS * tree::CORRECTIONS);
         let seeds: Vec<Seeds> = pairs.chunks_exact(LEAF_BITS).map(|keys| tree::grow(keys, &mut corrections)).collect();
         session.send(with, &corrections)?;
-        let receiver = SoftSpokenReceiver::new(with, &seeds, hash(session, with, me));
+        let receiver = SoftSpokenReceiver::new(with, &seeds, hash(session, with, me), pool);
         Ok(Grown { with, delta: self.delta, chosen, receiver })
     }
 }
@@ -164,20 +164,21 @@ impl Start {
 /// With one other site, after our second message.
 struct Grown {
     with: PartyId,
-    delta: Block,
-    chosen: zeroize::Zeroizing<Vec<Block>>,
+    delta: Zeroizing<Block>,
+    chosen: Zeroizing<Vec<Block>>,
     receiver: SoftSpokenReceiver,
 }
 
 impl Grown {
     /// The other site's trees, all leaves but the ones at Δ.
-    async fn regrow(self, session: &mut Session) -> Result<(SoftSpokenSender, SoftSpokenReceiver)> {
+    async fn regrow(self, session: &mut Session, pool: Arc<Pool>) -> Result<(SoftSpokenSender, SoftSpokenReceiver)> {
         let corrections: Vec<Block> = session.recv(self.with, GROUPS * tree::CORRECTIONS).await?;
         let trees = self.chosen.chunks_exact(LEAF_BITS).zip(corrections.chunks_exact(tree::CORRECTIONS));
         let regrow =
             |(group, (keys, corrections))| tree::regrow(Block(self.delta.0 >> (LEAF_BITS * group)), keys, corrections);
         let seeds: Vec<Seeds> = trees.enumerate().map(regrow).collect();
-        let sender = SoftSpokenSender::new(self.with, self.delta, &seeds, hash(session, session.me(), self.with));
+        let sender =
+            SoftSpokenSender::new(self.with, *self.delta, &seeds, hash(session, session.me(), self.with), pool);
         Ok((sender, self.receiver))
     }
 }

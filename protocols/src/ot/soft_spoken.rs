@@ -221,7 +221,7 @@ pub struct Received(Rows);
 impl Received {
     /// Rows of another extension; `first` is the tweak of the first, never used before with this hash.
     pub(super) fn new(rows: Vec<Block>, first: u64, hash: Arc<CorrelationHash>) -> Self {
-        Self(Rows { rows, first, hash })
+        Self(Rows { rows, first, hash, pool: Arc::default() })
     }
 
     /// The lowest bit of each row itself, 64 per word, little end first.
@@ -267,7 +267,7 @@ pub struct Offered {
 impl Offered {
     /// Rows of another extension; `first` is the tweak of the first, never used before with this hash.
     pub(super) fn new(rows: Vec<Block>, first: u64, hash: Arc<CorrelationHash>, delta: Block) -> Self {
-        Self { rows: Rows { rows, first, hash }, delta }
+        Self { rows: Rows { rows, first, hash, pool: Arc::default() }, delta }
     }
 
     /// How many OTs.
