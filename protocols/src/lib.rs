@@ -7,6 +7,8 @@
 //! | union of keys | 2–20 sites and an analyst | the same, given that each key's count is released | Goodrich–Mitzenmacher 2011 (sketch) with random weights, argued in the file | a sealed sum, then 3 (2) | the sealed sum of 2·max_groups cells | `key_union.rs` |
 //! | base OT | 2–20 sites, in pairs | malicious, dishonest majority | Masny–Rindal CCS'19 (endemic) | 1 | 8,256 to each other site | `ot/base.rs` |
 //! | OT extension | 2–20 sites, in pairs | semi-honest, dishonest majority | Roy Crypto'22 (SoftSpokenOT, k = 4) | 1 to set up, then 1 | 3,104 to each other site, then 4 per OT from its receiver | `ot/soft_spoken.rs` |
+//! | a permutation one site knows, prepared | 2–20 sites | semi-honest, dishonest majority | Mohassel–Sadeghian Eurocrypt'13 §4, Chase et al. Asiacrypt'20 §3 | 2 for each window of 2^22 OTs | its owner 4·S to each other site, which sends back 8·L·S (S switches, L lanes of a row) | `correlation/permutation.rs` |
+//! | permute, shuffle | 2–20 sites | the same; a shuffle's order is nobody's | Chase et al. Asiacrypt'20 §4 | 1; N for a shuffle | 8·L per row to the owner; to each other site for a shuffle | `correlation/permutation.rs` |
 //!
 //! Exact bytes are in [`cost`], and a test compares them with what sessions count.
 

@@ -260,16 +260,17 @@ impl<'a> Mover<'a> {
         chosen: Vec<Vec<Received>>,
     ) -> Result<()> {
         let mut masks = MaskBuffer::for_calls(window, self.layout.lanes());
+        let mut sums = Zeroizing::new(Vec::with_capacity(masks.words.capacity()));
         for (call, chosen) in window.iter().zip(chosen) {
             let len = call.len() * self.layout.lanes();
-            let bits = Zeroizing::new(self.differences.bits[call.start / 64..call.end.div_ceil(64)].to_vec());
-            let mut sums = Zeroizing::new(vec![0; len]);
+            sums.clear();
+            sums.resize(len, 0);
             for ((site, expansion), chosen) in self.others.iter().zip(chosen) {
                 chosen.hash_into(&mut masks.blocks);
                 masks.expand(expansion, call);
                 drop(chosen);
                 let corrections: Vec<u64> = session.recv(*site, len).await?;
-                Differences::collect(self.layout, &bits, &masks.words, &corrections, &mut sums);
+                self.differences.collect(self.layout, call.start, &masks.words, &corrections, &mut sums);
             }
             self.differences.pass(self.layout, call.clone(), &sums);
         }
