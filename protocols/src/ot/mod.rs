@@ -8,6 +8,7 @@ mod soft_spoken;
 mod tree;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use mpc_core::block::Block;
 use mpc_core::error::PeerFault;
@@ -19,7 +20,7 @@ use mpc_core::{PartyId, Result, Session};
 use zeroize::Zeroize;
 
 use base::Context;
-use soft_spoken::GROUPS;
+use soft_spoken::{GROUPS, Pool};
 use tree::Seeds;
 
 pub use soft_spoken::{CALL_WORDS, Offered, OtReceiver, OtSender, Received};
@@ -46,14 +47,15 @@ impl Ot {
         for with in session.other_sites() {
             starts.push(Start::send(&mut session, with, &mut prg)?);
         }
+        let pool = Arc::new(Pool::default());
         let mut grown = Vec::new();
         for start in starts {
-            grown.push(start.grow(&mut session).await?);
+            grown.push(start.grow(&mut session, pool.clone()).await?);
         }
         let mut directions = HashMap::new();
         for half in grown {
             let with = half.with;
-            directions.insert(with, half.regrow(&mut session).await?);
+            directions.insert(with, half.regrow(&mut session, pool.clone()).await?);
         }
         Ok(Ot { directions })
     }
@@ -104,7 +106,7 @@ impl Start {
     }
 
     /// The base OTs' keys and, from those where we have both, our trees and their corrections.
-    async fn grow(self, session: &mut Session) -> Result<Grown> {
+    async fn grow(self, session: &mut Session, pool: Arc<Pool>) -> Result<Grown> {
         let (with, me) = (self.with, session.me());
         let theirs: Vec<Bytes32> = session.recv(with, 1 + base::REQUEST_POINTS).await?;
         let refused = |session: &Session| session.peer(with, PeerFault::NonCanonical("point"));
@@ -114,7 +116,7 @@ impl Start {
         let mut corrections = Vec::with_capacity(GROUPS * tree::CORRECTIONS);
         let seeds: Vec<Seeds> = pairs.chunks_exact(LEAF_BITS).map(|keys| tree::grow(keys, &mut corrections)).collect();
         session.send(with, &corrections)?;
-        let receiver = OtReceiver::new(with, &seeds, hash(session, with, me));
+        let receiver = OtReceiver::new(with, &seeds, hash(session, with, me), pool);
         Ok(Grown { with, delta: self.delta, chosen, receiver })
     }
 }
@@ -129,13 +131,13 @@ struct Grown {
 
 impl Grown {
     /// The other site's trees, all leaves but the ones at Δ.
-    async fn regrow(self, session: &mut Session) -> Result<(OtSender, OtReceiver)> {
+    async fn regrow(self, session: &mut Session, pool: Arc<Pool>) -> Result<(OtSender, OtReceiver)> {
         let corrections: Vec<Block> = session.recv(self.with, GROUPS * tree::CORRECTIONS).await?;
         let trees = self.chosen.chunks_exact(LEAF_BITS).zip(corrections.chunks_exact(tree::CORRECTIONS));
         let regrow =
             |(group, (keys, corrections))| tree::regrow(Block(self.delta.0 >> (LEAF_BITS * group)), keys, corrections);
         let seeds: Vec<Seeds> = trees.enumerate().map(regrow).collect();
-        let sender = OtSender::new(self.with, self.delta, &seeds, hash(session, session.me(), self.with));
+        let sender = OtSender::new(self.with, self.delta, &seeds, hash(session, session.me(), self.with), pool);
         Ok((sender, self.receiver))
     }
 }
