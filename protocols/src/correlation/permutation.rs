@@ -64,7 +64,8 @@ impl Permutation {
     /// there. `n` rows of these words.
     ///
     /// With S = [`switch_count`] (n) and L 8-byte lanes in a row, the owner sends 4·S bytes to each other site, which sends it
-    /// 8·L·S bytes. Two rounds for each window of 2^22 OTs that the owner chooses in: all for three sites and 10^5 rows.
+    /// 8·L·S bytes. Two rounds for each window of 2^22 OTs that the owner chooses in, which is one for 10^5 rows at three sites.
+    /// An owner holds at most 64 MiB of OTs at a time.
     ///
     /// # Errors
     /// `Local` when `map` is no permutation of n rows, or is where it should not be; as [`Session::recv`] says.
