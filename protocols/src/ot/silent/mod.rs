@@ -28,7 +28,7 @@ use mpc_core::hash::CorrelationHash;
 use mpc_core::random::{Domain, Prg, PublicSeed};
 use mpc_core::{Block, PartyId, Result, Session};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::soft_spoken::{Offered, OtReceiver as BaseReceiver, OtSender as BaseSender, Received};
 use crate::parameters::Lpn;
@@ -84,11 +84,9 @@ impl SilentSender {
         // Grown while the receiver's choices travel, compressed while the receiver grows its own.
         let grown = Grown::new(public.shape, &public.doubling, roots);
         let base = self.base.offer(session, public.shape.ots() / 64).await?;
-        let (mut zero, mut one) = (Vec::new(), Vec::new());
+        let (mut zero, mut one) = (Zeroizing::new(Vec::new()), Zeroizing::new(Vec::new()));
         base.hash_into(&mut zero, &mut one);
         session.send(self.direction.with, &grown.message(&zero, &one, self.delta))?;
-        zero.zeroize();
-        one.zeroize();
         let mut rows = grown.into_leaves();
         public.code.compress(&mut rows);
         self.pool.add(rows);
@@ -103,20 +101,14 @@ impl SilentSender {
     pub async fn offer(&mut self, session: &mut Session, words: usize) -> Result<Offered> {
         let (mut rows, first) = self.pool.take(64 * words).ok_or_else(|| used_up(session))?;
         if words > 0 {
-            let differences: Vec<u64> = match session.recv(self.direction.with, words).await {
-                Ok(differences) => differences,
-                Err(error) => {
-                    rows.zeroize();
-                    return Err(error);
-                }
-            };
+            let differences: Vec<u64> = session.recv(self.direction.with, words).await?;
             for (rows, word) in rows.chunks_exact_mut(64).zip(differences) {
                 for (bit, row) in rows.iter_mut().enumerate() {
                     row.0 ^= self.delta.0 & 0u128.wrapping_sub(u128::from(word >> bit & 1));
                 }
             }
         }
-        Ok(Offered::new(rows, first, self.pool.hash(), self.delta))
+        Ok(Offered::new(std::mem::take(&mut rows), first, self.pool.hash(), self.delta))
     }
 }
 
@@ -158,10 +150,9 @@ impl SilentReceiver {
     pub(super) async fn finish(&mut self, session: &mut Session, begun: Begun) -> Result<()> {
         let Begun { public, hidden, base } = begun;
         let message: Vec<Block> = session.recv(self.direction.with, public.shape.message_blocks()).await?;
-        let mut masks = Vec::new();
+        let mut masks = Zeroizing::new(Vec::new());
         base.hash_into(&mut masks);
         let mut rows = hidden.leaves(&public.doubling, &masks, &message);
-        masks.zeroize();
         public.code.compress(&mut rows);
         self.pool.add(rows);
         Ok(())
@@ -173,8 +164,8 @@ impl SilentReceiver {
     /// # Errors
     /// `Local` when fewer OTs are prepared; `Link` when the connection is gone.
     pub fn choose(&mut self, session: &mut Session, choices: &[u64]) -> Result<Received> {
-        let (rows, first) = self.pool.take(64 * choices.len()).ok_or_else(|| used_up(session))?;
-        let received = Received::new(rows, first, self.pool.hash());
+        let (mut rows, first) = self.pool.take(64 * choices.len()).ok_or_else(|| used_up(session))?;
+        let received = Received::new(std::mem::take(&mut rows), first, self.pool.hash());
         if !choices.is_empty() {
             let random = received.lowest_bits();
             let differences: Vec<u64> = choices.iter().zip(random).map(|(choice, random)| choice ^ random).collect();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mpc_core::Block;
 use mpc_core::hash::CorrelationHash;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Rows in the order both sides take them. Does not print; wiped when dropped and where taken.
 pub(super) struct Pool {
@@ -42,9 +42,9 @@ impl Pool {
     }
 
     /// The next `count` rows and the tweak of the first; None, and nothing is taken, when there are fewer.
-    pub(super) fn take(&mut self, count: usize) -> Option<(Vec<Block>, u64)> {
+    pub(super) fn take(&mut self, count: usize) -> Option<(Zeroizing<Vec<Block>>, u64)> {
         let rows = self.rows[self.taken..].get_mut(..count)?;
-        let taken = rows.to_vec();
+        let taken = Zeroizing::new(rows.to_vec());
         rows.iter_mut().zeroize();
         let first = self.next;
         self.taken += count;
