@@ -8,6 +8,7 @@ use zeroize::Zeroize;
 use crate::block::Block;
 use crate::party::PartyId;
 use crate::session::SessionId;
+use crate::simd::WideAes;
 use crate::step::StepPath;
 
 /// Blocks hashed at a time: two cipher batches, in the first-level cache.
@@ -24,7 +25,12 @@ const TILE: usize = 128;
 /// The public key is not one constant but derived from session, step and direction, so that no work against one session
 /// helps against another.
 pub struct CorrelationHash {
-    cipher: Aes128Enc,
+    cipher: Cipher,
+}
+
+enum Cipher {
+    Wide(WideAes),
+    Portable(Aes128Enc),
 }
 
 impl CorrelationHash {
@@ -36,46 +42,66 @@ impl CorrelationHash {
             .chain_update([from.0, to.0])
             .chain_update(step.as_str().as_bytes())
             .finalize();
-        let key = Array::try_from(&digest[..16]).expect("16 of 32 bytes");
-        Self { cipher: Aes128Enc::new(&key) }
+        let key = Block::from_le_bytes(digest[..16].try_into().expect("16 of 32 bytes"));
+        Self { cipher: WideAes::new(key).map_or_else(|| Cipher::portable(key), Cipher::Wide) }
     }
 
     /// `out[i] = H(rows[i] ⊕ offset, first + i)`. Both columns have the same length.
     pub fn hash(&self, rows: &[Block], offset: Block, first: u64, out: &mut [Block]) {
         assert_eq!(rows.len(), out.len(), "one hash for each row");
-        let mut tiles = Tiles::default();
-        for (tile, (rows, out)) in rows.chunks(TILE).zip(out.chunks_mut(TILE)).enumerate() {
-            self.hash_tile(rows, offset, first + (tile * TILE) as u64, &mut tiles);
-            for (out, (outer, inner)) in out.iter_mut().zip(tiles.outer.iter().zip(&tiles.inner)) {
-                *out = *outer ^ *inner;
-            }
+        match &self.cipher {
+            Cipher::Wide(cipher) => cipher.tmmo(rows, offset, first, out),
+            Cipher::Portable(cipher) => tmmo(cipher, rows, offset, first, out),
         }
     }
 
-    /// The lowest bit of each H(rows[i] ⊕ offset, first + i), 64 per word, little end first. `rows.len()` is 64·`out.len()`.
+    /// The lowest bit of each `H(rows[i] ⊕ offset, first + i)`, 64 per word, little end first. `rows.len()` is 64·`out.len()`.
     pub fn hash_bits(&self, rows: &[Block], offset: Block, first: u64, out: &mut [u64]) {
         assert_eq!(rows.len(), 64 * out.len(), "one bit for each row");
-        let mut tiles = Tiles::default();
-        for (tile, (rows, out)) in rows.chunks(TILE).zip(out.chunks_mut(TILE / 64)).enumerate() {
-            self.hash_tile(rows, offset, first + (tile * TILE) as u64, &mut tiles);
-            for (word, (outer, inner)) in out.iter_mut().zip(tiles.outer.chunks(64).zip(tiles.inner.chunks(64))) {
-                *word = lowest_bits(outer, inner);
-            }
+        match &self.cipher {
+            Cipher::Wide(cipher) => cipher.tmmo_bits(rows, offset, first, out),
+            Cipher::Portable(cipher) => tmmo_bits(cipher, rows, offset, first, out),
         }
     }
+}
 
-    /// Leaves π(x) and π(π(x) ⊕ i) in `tiles`, for the x and i of these rows.
-    fn hash_tile(&self, rows: &[Block], offset: Block, first: u64, tiles: &mut Tiles) {
-        let (inner, outer) = (&mut tiles.inner[..rows.len()], &mut tiles.outer[..rows.len()]);
-        for (x, row) in inner.iter_mut().zip(rows) {
-            *x = *row ^ offset;
-        }
-        encrypt(&self.cipher, inner);
-        for ((x, inner), i) in outer.iter_mut().zip(inner.iter()).zip(first..) {
-            *x = *inner ^ Block(u128::from(i));
-        }
-        encrypt(&self.cipher, outer);
+impl Cipher {
+    fn portable(key: Block) -> Self {
+        Cipher::Portable(Aes128Enc::new(&Array::from(key.to_le_bytes())))
     }
+}
+
+fn tmmo(cipher: &Aes128Enc, rows: &[Block], offset: Block, first: u64, out: &mut [Block]) {
+    let mut tiles = Tiles::default();
+    for (tile, (rows, out)) in rows.chunks(TILE).zip(out.chunks_mut(TILE)).enumerate() {
+        tmmo_tile(cipher, rows, offset, first + (tile * TILE) as u64, &mut tiles);
+        for (out, (outer, inner)) in out.iter_mut().zip(tiles.outer.iter().zip(&tiles.inner)) {
+            *out = *outer ^ *inner;
+        }
+    }
+}
+
+fn tmmo_bits(cipher: &Aes128Enc, rows: &[Block], offset: Block, first: u64, out: &mut [u64]) {
+    let mut tiles = Tiles::default();
+    for (tile, (rows, out)) in rows.chunks(TILE).zip(out.chunks_mut(TILE / 64)).enumerate() {
+        tmmo_tile(cipher, rows, offset, first + (tile * TILE) as u64, &mut tiles);
+        for (word, (outer, inner)) in out.iter_mut().zip(tiles.outer.chunks(64).zip(tiles.inner.chunks(64))) {
+            *word = lowest_bits(outer, inner);
+        }
+    }
+}
+
+/// Leaves π(x) and π(π(x) ⊕ i) in `tiles`, for the x and i of these rows.
+fn tmmo_tile(cipher: &Aes128Enc, rows: &[Block], offset: Block, first: u64, tiles: &mut Tiles) {
+    let (inner, outer) = (&mut tiles.inner[..rows.len()], &mut tiles.outer[..rows.len()]);
+    for (x, row) in inner.iter_mut().zip(rows) {
+        *x = *row ^ offset;
+    }
+    encrypt(cipher, inner);
+    for ((x, inner), i) in outer.iter_mut().zip(inner.iter()).zip(first..) {
+        *x = *inner ^ Block(u128::from(i));
+    }
+    encrypt(cipher, outer);
 }
 
 /// Values between and after the two calls of the cipher; wiped when dropped.
@@ -128,48 +154,74 @@ mod tests {
         rows
     }
 
-    fn hash(from: u8, to: u8) -> CorrelationHash {
-        CorrelationHash::new(SessionId([1; 32]), &StepPath::root(), PartyId(from), PartyId(to))
+    const KEY: Block = Block(0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100);
+
+    /// The hash with each kernel that this processor has.
+    fn kernels() -> Vec<CorrelationHash> {
+        let wide = WideAes::new(KEY).map(Cipher::Wide);
+        println!("seed {SEED}, wide kernel: {}", wide.is_some());
+        [Some(Cipher::portable(KEY)), wide].into_iter().flatten().map(|cipher| CorrelationHash { cipher }).collect()
     }
 
     /// The formula of the paper, one block at a time.
-    fn plain(h: &CorrelationHash, x: Block, i: u64) -> Block {
+    fn plain(x: Block, i: u64) -> Block {
+        let cipher = Aes128Enc::new(&Array::from(KEY.to_le_bytes()));
         let pi = |x: Block| {
             let mut block = Array::from(x.to_le_bytes());
-            h.cipher.encrypt_block(&mut block);
+            cipher.encrypt_block(&mut block);
             Block::from_le_bytes(block.into())
         };
         pi(pi(x) ^ Block(i.into())) ^ pi(x)
     }
 
     #[test]
-    fn batches_of_every_length_follow_the_formula() {
-        let (h, delta) = (hash(0, 1), Block(0x1234_5678 << 70));
-        for len in [0, 1, 63, 64, 127, 128, 129, 1000] {
+    fn every_kernel_follows_the_formula_at_every_length() {
+        let delta = Block(0x1234_5678 << 70);
+        for (h, len) in kernels().iter().flat_map(|h| [0, 1, 3, 31, 32, 33, 64, 127, 128, 129, 1000].map(|n| (h, n))) {
             let rows = rows(len);
             let mut out = vec![Block::ZERO; len];
-            h.hash(&rows, delta, 77, &mut out);
+            h.hash(&rows, delta, u64::from(u32::MAX) - 5, &mut out);
             for (i, (row, out)) in rows.iter().zip(&out).enumerate() {
-                assert!(*out == plain(&h, *row ^ delta, 77 + i as u64), "row {i} of {len}");
+                assert!(*out == plain(*row ^ delta, u64::from(u32::MAX) - 5 + i as u64), "row {i} of {len}");
             }
         }
     }
 
     #[test]
     fn bits_are_the_lowest_of_each_hash() {
-        let (h, rows) = (hash(0, 1), rows(64 * 5));
-        let (mut blocks, mut bits) = (vec![Block::ZERO; rows.len()], vec![0; 5]);
-        h.hash(&rows, Block(9), 3, &mut blocks);
-        h.hash_bits(&rows, Block(9), 3, &mut bits);
-        for (i, block) in blocks.iter().enumerate() {
-            assert_eq!(bits[i / 64] >> (i % 64) & 1, block.0 as u64 & 1);
+        for (h, words) in kernels().iter().flat_map(|h| [0, 1, 2, 5].map(|n| (h, n))) {
+            let rows = rows(64 * words);
+            let mut bits = vec![0; words];
+            h.hash_bits(&rows, Block(9), 3, &mut bits);
+            for (i, row) in rows.iter().enumerate() {
+                assert_eq!(bits[i / 64] >> (i % 64) & 1, plain(*row ^ Block(9), 3 + i as u64).0 as u64 & 1, "row {i}");
+            }
         }
     }
 
     #[test]
-    fn directions_and_tweaks_give_other_hashes() {
-        let x = rows(1)[0];
-        assert!(plain(&hash(0, 1), x, 0) != plain(&hash(1, 0), x, 0));
-        assert!(plain(&hash(0, 1), x, 0) != plain(&hash(0, 1), x, 1));
+    fn directions_steps_sessions_and_tweaks_give_other_hashes() {
+        let x = rows(1);
+        let hash = |session: u8, step: &StepPath, from: u8, to: u8, tweak: u64| {
+            let mut out = [Block::ZERO];
+            CorrelationHash::new(SessionId([session; 32]), step, PartyId(from), PartyId(to)).hash(
+                &x,
+                Block::ZERO,
+                tweak,
+                &mut out,
+            );
+            out[0].0
+        };
+        let (root, child) = (StepPath::root(), StepPath::root().child("a", 0));
+        let mut all = vec![
+            hash(1, &root, 0, 1, 0),
+            hash(2, &root, 0, 1, 0),
+            hash(1, &child, 0, 1, 0),
+            hash(1, &root, 1, 0, 0),
+            hash(1, &root, 0, 1, 1),
+        ];
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 5);
     }
 }

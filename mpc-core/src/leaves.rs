@@ -5,6 +5,7 @@ use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
 use zeroize::Zeroize;
 
 use crate::block::{Block, TILE_WORDS, Tile};
+use crate::simd::WideAes;
 
 /// Index bits of a leaf: groups have 2^4 leaves. Each OT costs 128/4 bits on the wire and 128/4 · 2^4 bits of stream.
 pub const LEAF_BITS: usize = 4;
@@ -17,29 +18,32 @@ pub const TILE_BLOCKS: usize = TILE_WORDS / 2;
 
 /// AES-128 in counter mode under each of 16 seeds.
 pub struct Leaves {
-    ciphers: [Aes128Enc; LEAVES],
+    ciphers: [Cipher; LEAVES],
+}
+
+enum Cipher {
+    Wide(WideAes),
+    Portable(Aes128Enc),
 }
 
 /// Where the streams of one group are written; wiped when dropped.
+#[repr(align(64))]
 pub struct Streams {
-    counters: [[u8; 16]; TILE_BLOCKS],
+    tiles: [[Block; TILE_BLOCKS]; LEAVES],
+    first: u64,
     blocks: usize,
-    tiles: [Tile; LEAVES],
 }
 
 impl Streams {
-    /// On the heap: 17 KiB.
+    /// On the heap: 16 KiB.
     pub fn new() -> Box<Self> {
-        Box::new(Self { counters: [[0; 16]; TILE_BLOCKS], blocks: 0, tiles: [[0; TILE_WORDS]; LEAVES] })
+        Box::new(Self { tiles: [[Block::ZERO; TILE_BLOCKS]; LEAVES], first: 0, blocks: 0 })
     }
 
     /// The next tile starts at this block of every stream and has so many blocks, at most [`TILE_BLOCKS`].
     pub fn seek(&mut self, first: u64, blocks: usize) {
         assert!(blocks <= TILE_BLOCKS, "a tile has {TILE_BLOCKS} blocks");
-        self.blocks = blocks;
-        for (counter, value) in self.counters.iter_mut().zip(u128::from(first)..) {
-            *counter = value.to_le_bytes();
-        }
+        (self.first, self.blocks) = (first, blocks);
     }
 }
 
@@ -52,21 +56,41 @@ impl Drop for Streams {
 impl Leaves {
     /// From the seed of each leaf.
     pub fn new(seeds: &[Block; LEAVES]) -> Self {
-        Self { ciphers: std::array::from_fn(|x| Aes128Enc::new(&Array::from(seeds[x].to_le_bytes()))) }
+        let cipher = |seed| WideAes::new(seed).map_or_else(|| Cipher::portable(seed), Cipher::Wide);
+        Self { ciphers: seeds.map(cipher) }
     }
 
     /// `sum` = Σ stream_x and `planes[j]` = Σ stream_x over the x with bit j set, in GF(2), for the tile that `streams`
     /// stands at. Time and memory access depend on the number of blocks only.
     pub fn fold(&self, streams: &mut Streams, sum: &mut Tile, planes: &mut [Tile; LEAF_BITS]) {
-        let counters = Array::cast_slice_from_core(&streams.counters[..streams.blocks]);
         for (cipher, tile) in self.ciphers.iter().zip(&mut streams.tiles) {
-            let bytes = bytemuck::cast_slice_mut::<u64, [u8; 16]>(&mut tile[..2 * streams.blocks]);
-            cipher.encrypt_blocks_b2b(counters, Array::cast_slice_from_core_mut(bytes)).expect("equal lengths");
+            cipher.stream(streams.first, &mut tile[..streams.blocks]);
         }
         if cfg!(target_endian = "big") {
-            streams.tiles.as_flattened_mut().iter_mut().for_each(|word| *word = word.swap_bytes());
+            // The low word of a block goes first, as it does in the memory of other machines.
+            streams.tiles.as_flattened_mut().iter_mut().for_each(|block| block.0 = block.0.rotate_left(64));
         }
-        fold_tiles(&streams.tiles, 2 * streams.blocks, sum, planes);
+        let tiles: &[Tile; LEAVES] = bytemuck::cast_ref(&streams.tiles);
+        fold_tiles(tiles, 2 * streams.blocks, sum, planes);
+    }
+}
+
+impl Cipher {
+    fn portable(seed: Block) -> Self {
+        Cipher::Portable(Aes128Enc::new(&Array::from(seed.to_le_bytes())))
+    }
+
+    /// `out[i]` is the encryption of `first + i`.
+    fn stream(&self, first: u64, out: &mut [Block]) {
+        match self {
+            Cipher::Wide(cipher) => cipher.stream(first, out),
+            Cipher::Portable(cipher) => {
+                out.iter_mut().zip(first..).for_each(|(block, i)| *block = Block(u128::from(i).to_le()));
+                let bytes = bytemuck::cast_slice_mut::<Block, [u8; 16]>(out);
+                cipher.encrypt_blocks(Array::cast_slice_from_core_mut(bytes));
+                out.iter_mut().for_each(|block| block.0 = u128::from_le(block.0));
+            }
+        }
     }
 }
 
@@ -95,8 +119,15 @@ mod tests {
     const SEED: u128 = 7;
 
     fn seeds() -> [Block; LEAVES] {
-        println!("seed {SEED}");
         std::array::from_fn(|x| Block(SEED << 64 | x as u128))
+    }
+
+    /// The leaves with each kernel that this processor has.
+    fn kernels() -> Vec<Leaves> {
+        let wide = WideAes::new(Block::ZERO).is_some();
+        println!("seed {SEED}, wide kernel: {wide}");
+        let portable = Leaves { ciphers: seeds().map(Cipher::portable) };
+        [Some(portable), wide.then(|| Leaves::new(&seeds()))].into_iter().flatten().collect()
     }
 
     fn stream(seed: Block, first: u64, blocks: usize) -> Vec<u64> {
@@ -111,10 +142,10 @@ mod tests {
     }
 
     #[test]
-    fn folds_are_the_sums_of_the_streams() {
-        let leaves = Leaves::new(&seeds());
+    fn folds_of_every_kernel_are_the_sums_of_the_streams() {
         let mut streams = Streams::new();
-        for (first, blocks) in [(0, TILE_BLOCKS), (64, 1), (1 << 40, 33)] {
+        let tiles = [(0, TILE_BLOCKS), (64, 1), (1 << 40, 33), (u64::from(u32::MAX), 17)];
+        for (leaves, (first, blocks)) in kernels().iter().flat_map(|leaves| tiles.map(|tile| (leaves, tile))) {
             let (mut sum, mut planes) = ([0; TILE_WORDS], [[0; TILE_WORDS]; LEAF_BITS]);
             streams.seek(first, blocks);
             leaves.fold(&mut streams, &mut sum, &mut planes);

@@ -49,7 +49,7 @@ async fn calls(session: &mut Session, words: &[usize]) -> Result<Vec<Seen>> {
         }
         for (with, (received, choices)) in others.iter().zip(received) {
             let offered = ot.sender(*with).offer(&mut session, *words).await?;
-            assert_eq!((received.len(), offered.len()), (64 * words, 64 * words));
+            assert_eq!(format!("{received:?} {offered:?}"), format!("Received(len {0}) Offered(len {0})", 64 * words));
             let (mut chosen, mut zero, mut one) = (Vec::new(), vec![Block(1); 3], Vec::new());
             received.hash_into(&mut chosen);
             offered.hash_into(&mut zero, &mut one);
@@ -109,6 +109,31 @@ fn the_chosen_mask_is_the_offered_one_and_the_other_differs_on_every_transport()
             assert_eq!(faulty(receiver, sender), Vec::<usize>::new(), "over {net:?}, {sites} sites");
         }
     }
+}
+
+#[test]
+fn calls_queued_before_any_is_answered_cost_one_round_and_agree() {
+    let program = |mut session: Session, (): ()| async move {
+        let result = async {
+            let mut ot = Ot::setup(&mut session).await?;
+            let mut session = session.step("calls");
+            let with = session.other_sites()[0];
+            let received: Result<Vec<_>> =
+                [300, 1, 2].into_iter().map(|n| ot.receiver(with).choose(&mut session, &vec![0; n])).collect();
+            let mut zero = Vec::new();
+            for words in [300, 1, 2] {
+                zero.push(ot.sender(with).offer(&mut session, words).await?.hash_bits().0);
+            }
+            Ok((received?.iter().map(|r| r.hash_bits()).collect::<Vec<_>>(), zero))
+        };
+        let result = result.await;
+        (session, result)
+    };
+    println!("seed {SEED}");
+    let outcomes = World::new(2).seed(SEED).run(program, vec![(), ()]);
+    let [a, b] = [0, 1].map(|party: usize| outcomes[party].result.as_ref().unwrap());
+    assert!(a.0 == b.1 && b.0 == a.1);
+    assert_eq!(outcomes.iter().map(|o| o.stats.rounds).max(), Some(3));
 }
 
 #[test]

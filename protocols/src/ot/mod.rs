@@ -10,6 +10,7 @@ mod soft_spoken;
 mod tree;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use mpc_core::block::Block;
 use mpc_core::error::PeerFault;
@@ -21,7 +22,7 @@ use mpc_core::{PartyId, Result, Session};
 use zeroize::Zeroize;
 
 use base::Context;
-use soft_spoken::GROUPS;
+use soft_spoken::{GROUPS, Pool};
 use tree::Seeds;
 
 use soft_spoken::{OtReceiver as SoftSpokenReceiver, OtSender as SoftSpokenSender};
@@ -56,13 +57,14 @@ impl Ot {
         for with in session.other_sites() {
             starts.push(Start::send(&mut session, with, &mut prg)?);
         }
+        let pool = Arc::new(Pool::default());
         let mut grown = Vec::new();
         for start in starts {
-            grown.push(start.grow(&mut session).await?);
+            grown.push(start.grow(&mut session, pool.clone()).await?);
         }
         let mut based = Vec::new();
         for half in grown {
-            based.push((half.with, half.regrow(&mut session).await?));
+            based.push((half.with, half.regrow(&mut session, pool.clone()).await?));
         }
         Ok(Ot { directions: extension.wrap(&mut session, based)? })
     }
@@ -141,7 +143,7 @@ impl Start {
     }
 
     /// The base OTs' keys and, from those where we have both, our trees and their corrections.
-    async fn grow(self, session: &mut Session) -> Result<Grown> {
+    async fn grow(self, session: &mut Session, pool: Arc<Pool>) -> Result<Grown> {
         let (with, me) = (self.with, session.me());
         let theirs: Vec<Bytes32> = session.recv(with, 1 + base::REQUEST_POINTS).await?;
         let refused = |session: &Session| session.peer(with, PeerFault::NonCanonical("point"));
@@ -151,7 +153,7 @@ impl Start {
         let mut corrections = Vec::with_capacity(GROUPS * tree::CORRECTIONS);
         let seeds: Vec<Seeds> = pairs.chunks_exact(LEAF_BITS).map(|keys| tree::grow(keys, &mut corrections)).collect();
         session.send(with, &corrections)?;
-        let receiver = SoftSpokenReceiver::new(with, &seeds, hash(session, with, me));
+        let receiver = SoftSpokenReceiver::new(with, &seeds, hash(session, with, me), pool);
         Ok(Grown { with, delta: self.delta, chosen, receiver })
     }
 }
@@ -166,13 +168,13 @@ struct Grown {
 
 impl Grown {
     /// The other site's trees, all leaves but the ones at Δ.
-    async fn regrow(self, session: &mut Session) -> Result<(SoftSpokenSender, SoftSpokenReceiver)> {
+    async fn regrow(self, session: &mut Session, pool: Arc<Pool>) -> Result<(SoftSpokenSender, SoftSpokenReceiver)> {
         let corrections: Vec<Block> = session.recv(self.with, GROUPS * tree::CORRECTIONS).await?;
         let trees = self.chosen.chunks_exact(LEAF_BITS).zip(corrections.chunks_exact(tree::CORRECTIONS));
         let regrow =
             |(group, (keys, corrections))| tree::regrow(Block(self.delta.0 >> (LEAF_BITS * group)), keys, corrections);
         let seeds: Vec<Seeds> = trees.enumerate().map(regrow).collect();
-        let sender = SoftSpokenSender::new(self.with, self.delta, &seeds, hash(session, session.me(), self.with));
+        let sender = SoftSpokenSender::new(self.with, self.delta, &seeds, hash(session, session.me(), self.with), pool);
         Ok((sender, self.receiver))
     }
 }

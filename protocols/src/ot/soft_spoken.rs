@@ -20,9 +20,9 @@
 //! No consistency check: a malicious receiver can learn bits of Δ. Streams are AES-128 in counter mode.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use mpc_core::block::{Block, TILE_WORDS, Tile, transpose_128};
+use mpc_core::block::{Block, Planes, TILE_WORDS, Tile, transpose_128};
 use mpc_core::hash::CorrelationHash;
 use mpc_core::leaves::{LEAF_BITS, Leaves, Streams};
 use mpc_core::{PartyId, Result, Session};
@@ -58,17 +58,17 @@ pub struct OtSender {
 struct Extension {
     groups: Vec<Leaves>,
     hash: Arc<CorrelationHash>,
+    pool: Arc<Pool>,
     /// Blocks of every stream that were used.
     used: u64,
     streams: Box<Streams>,
-    planes: Box<[Tile; 128]>,
+    planes: Box<Planes>,
 }
 
 impl Extension {
-    fn new(seeds: &[Seeds], hash: CorrelationHash) -> Self {
-        let planes = vec![[0; TILE_WORDS]; 128].try_into().unwrap_or_else(|_| unreachable!("128 planes were made"));
+    fn new(seeds: &[Seeds], hash: CorrelationHash, pool: Arc<Pool>) -> Self {
         let groups = seeds.iter().map(|seeds| Leaves::new(seeds)).collect();
-        Self { groups, hash: Arc::new(hash), used: 0, streams: Streams::new(), planes }
+        Self { groups, hash: Arc::new(hash), pool, used: 0, streams: Streams::new(), planes: Box::default() }
     }
 
     /// Folds the streams of each group into its planes, lets `correct` see the group's number, sum and planes, and turns the
@@ -78,7 +78,7 @@ impl Extension {
         self.streams.seek(self.used, blocks);
         self.used += blocks as u64;
         let mut sum = [0; TILE_WORDS];
-        let (planes, _) = self.planes.as_chunks_mut::<LEAF_BITS>();
+        let (planes, _) = self.planes.0.as_chunks_mut::<LEAF_BITS>();
         for (group, (leaves, planes)) in self.groups.iter().zip(planes).enumerate() {
             leaves.fold(&mut self.streams, &mut sum, planes);
             correct(group, &sum, planes);
@@ -88,19 +88,19 @@ impl Extension {
     }
 
     fn rows(&self, words: usize) -> Rows {
-        Rows { rows: vec![Block::ZERO; 64 * words], first: BLOCK_OTS * self.used, hash: self.hash.clone() }
-    }
-}
-
-impl Drop for Extension {
-    fn drop(&mut self) {
-        self.planes.as_flattened_mut().zeroize();
+        let (hash, pool) = (self.hash.clone(), self.pool.clone());
+        Rows { rows: pool.take(64 * words), first: BLOCK_OTS * self.used, hash, pool }
     }
 }
 
 impl OtReceiver {
-    pub(super) fn new(with: PartyId, seeds: &[Seeds], hash: CorrelationHash) -> Self {
-        Self { with, extension: Extension::new(seeds, hash) }
+    pub(super) fn new(with: PartyId, seeds: &[Seeds], hash: CorrelationHash, pool: Arc<Pool>) -> Self {
+        Self { with, extension: Extension::new(seeds, hash, pool) }
+    }
+
+    /// Where wiped columns are kept.
+    pub(super) fn pool(&self) -> Arc<Pool> {
+        self.extension.pool.clone()
     }
 
     /// Chooses in 64·`choices.len()` OTs: bit i of `choices` (64 per word, little end first) for OT i. Queues the correction,
@@ -125,8 +125,13 @@ impl OtReceiver {
 }
 
 impl OtSender {
-    pub(super) fn new(with: PartyId, delta: Block, seeds: &[Seeds], hash: CorrelationHash) -> Self {
-        Self { with, delta, extension: Extension::new(seeds, hash) }
+    pub(super) fn new(with: PartyId, delta: Block, seeds: &[Seeds], hash: CorrelationHash, pool: Arc<Pool>) -> Self {
+        Self { with, delta, extension: Extension::new(seeds, hash, pool) }
+    }
+
+    /// Where wiped columns are kept.
+    pub(super) fn pool(&self) -> Arc<Pool> {
+        self.extension.pool.clone()
     }
 
     /// Waits for the correction for 64·`words` OTs. One round, no bytes of our own.
@@ -167,14 +172,53 @@ impl Drop for OtSender {
     }
 }
 
+/// Wiped row columns of earlier calls: taking fresh memory from the system costs more than filling it.
+#[derive(Default)]
+pub(super) struct Pool(Mutex<Vec<Vec<Block>>>);
+
+impl Pool {
+    /// Columns that are kept: one for each direction. Larger ones than those of a [`CALL_WORDS`] call are not.
+    const COLUMNS: usize = 2;
+
+    fn take(&self, len: usize) -> Vec<Block> {
+        let mut column = self.0.lock().expect("no code panics while it holds the pool").pop().unwrap_or_default();
+        column.resize(len, Block::ZERO);
+        column
+    }
+
+    fn put_back(&self, mut column: Vec<Block>) {
+        column.as_mut_slice().zeroize();
+        let mut columns = self.0.lock().expect("no code panics while it holds the pool");
+        if columns.len() < Self::COLUMNS && column.capacity() <= 64 * CALL_WORDS {
+            columns.push(column);
+        }
+    }
+}
+
 /// Rows of the bit matrix and the tweak of the first. Does not print; wiped when dropped.
-struct Rows {
+pub(super) struct Rows {
     rows: Vec<Block>,
     first: u64,
     hash: Arc<CorrelationHash>,
+    pool: Arc<Pool>,
 }
 
 impl Rows {
+    /// A copy of another extension's rows; `first` is the tweak of the first, never used before with this hash.
+    pub(super) fn copy(rows: &[Block], first: u64, hash: Arc<CorrelationHash>, pool: Arc<Pool>) -> Self {
+        let mut column = pool.take(rows.len());
+        column.copy_from_slice(rows);
+        Self { rows: column, first, hash, pool }
+    }
+
+    pub(super) fn column(&self) -> &[Block] {
+        &self.rows
+    }
+
+    pub(super) fn column_mut(&mut self) -> &mut [Block] {
+        &mut self.rows
+    }
+
     fn hash_into(&self, offset: Block, out: &mut Vec<Block>) {
         // Growing would leave a copy of what was in the column, so it is emptied first.
         out.clear();
@@ -191,7 +235,7 @@ impl Rows {
 
 impl Drop for Rows {
     fn drop(&mut self) {
-        self.rows.zeroize();
+        self.pool.put_back(std::mem::take(&mut self.rows));
     }
 }
 
@@ -199,15 +243,9 @@ impl Drop for Rows {
 pub struct Received(Rows);
 
 impl Received {
-    /// Rows of another extension; `first` is the tweak of the first, never used before with this hash.
-    pub(super) fn new(rows: Vec<Block>, first: u64, hash: Arc<CorrelationHash>) -> Self {
-        Self(Rows { rows, first, hash })
-    }
-
-    /// The lowest bit of each row itself, 64 per word, little end first.
-    pub(super) fn lowest_bits(&self) -> Vec<u64> {
-        let word = |rows: &[Block]| rows.iter().rev().fold(0, |word, row| word << 1 | row.0 as u64 & 1);
-        self.0.rows.chunks_exact(64).map(word).collect()
+    /// The rows of a receiver of any extension.
+    pub(super) fn new(rows: Rows) -> Self {
+        Self(rows)
     }
 
     /// How many OTs.
@@ -244,9 +282,9 @@ pub struct Offered {
 }
 
 impl Offered {
-    /// Rows of another extension; `first` is the tweak of the first, never used before with this hash.
-    pub(super) fn new(rows: Vec<Block>, first: u64, hash: Arc<CorrelationHash>, delta: Block) -> Self {
-        Self { rows: Rows { rows, first, hash }, delta }
+    /// The rows of a sender of any extension.
+    pub(super) fn new(rows: Rows, delta: Block) -> Self {
+        Self { rows, delta }
     }
 
     /// How many OTs.
