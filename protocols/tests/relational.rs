@@ -2,7 +2,7 @@
 
 mod conformance;
 
-use conformance::{primitives, quantiles, sorting, top};
+use conformance::{primitives, quantiles, sorting, suppression, top};
 
 const SEEDS: [u64; 2] = [20_261_122, 7];
 
@@ -26,4 +26,9 @@ on_clear! {
     by_sort_finds_the_value => quantiles::by_sort_finds_the_value;
     by_sort_grouped_finds_each_groups_value => quantiles::by_sort_grouped_finds_each_groups_value;
     remainders_are_those_of_division => quantiles::remainders_are_those_of_division;
+    nothing_small_follows_from_what_is_shown => suppression::nothing_small_follows_from_what_is_shown;
+    primary_suppression_alone_is_caught => suppression::primary_suppression_alone_is_caught;
+    tables_of_large_counts_are_shown_whole => suppression::tables_of_large_counts_are_shown_whole;
+    impossible_rules_are_refused => suppression::impossible_rules_are_refused;
+    mask_hides_values => suppression::mask_hides_values;
 }

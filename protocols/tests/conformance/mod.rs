@@ -3,9 +3,11 @@
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+pub mod intervals;
 pub mod primitives;
 pub mod quantiles;
 pub mod sorting;
+pub mod suppression;
 pub mod top;
 
 use mpc_core::random::{Domain, Prg, PrivateSeed};
