@@ -29,35 +29,20 @@ pub(super) async fn offer<R: PowerOfTwo>(
     let offered = sender.offer(session, planes * stride).await?;
     let (mut zero, mut one) = (Vec::new(), Vec::new());
     offered.hash_into(&mut zero, &mut one);
-    let mut message = Vec::with_capacity(message_len::<R>(planes, values.len()) + 16);
+    let len = message_len::<R>(planes, values.len());
+    let mut message = vec![0; len + 16];
+    let mut from = 0;
     for plane in 0..planes {
         let at = plane * stride * 64;
         let masks = (&zero[at..at + values.len()], &one[at..at + values.len()]);
-        offer_plane(plane, masks, values, acc, &mut message);
+        let bytes = element_bytes::<R>(plane);
+        R::offer_plane(plane, masks, values, acc, bytes, &mut message[from..]);
+        from += bytes * values.len();
     }
+    message.truncate(len);
     zero.zeroize();
     one.zeroize();
     session.send(to, &message)
-}
-
-fn offer_plane<R: PowerOfTwo>(
-    plane: usize,
-    (zero, one): (&[Block], &[Block]),
-    values: &[R],
-    acc: &mut [R],
-    message: &mut Vec<u8>,
-) {
-    let (bytes, power) = (element_bytes::<R>(plane), R::power(plane));
-    let start = message.len();
-    message.resize(start + bytes * values.len() + 16, 0);
-    for (i, ((zero, one), value)) in zero.iter().zip(one).zip(values).enumerate() {
-        let (zero, one) = (R::from_low(zero.0), R::from_low(one.0));
-        acc[i] = acc[i].sub(zero.mul(power));
-        // Sixteen bytes are written, of which the next element overwrites what is too much.
-        let at = start + i * bytes;
-        message[at..at + 16].copy_from_slice(&zero.sub(one).add(*value).to_low().to_le_bytes());
-    }
-    message.truncate(start + bytes * values.len());
 }
 
 /// The side that holds bits: queues its choices.
@@ -80,21 +65,12 @@ pub(super) async fn take<R: PowerOfTwo>(
     let mut rest = message.as_slice();
     for plane in 0..bits.width() {
         let at = plane * bits.stride() * 64;
-        take_plane(plane, &masks[at..at + bits.rows()], bits.plane(plane), rest, acc);
-        rest = &rest[element_bytes::<R>(plane) * bits.rows()..];
+        let bytes = element_bytes::<R>(plane);
+        R::take_plane(plane, &masks[at..at + bits.rows()], bits.plane(plane), bytes, rest, acc);
+        rest = &rest[bytes * bits.rows()..];
     }
     masks.zeroize();
     Ok(())
-}
-
-fn take_plane<R: PowerOfTwo>(plane: usize, masks: &[Block], choices: &[u64], message: &[u8], acc: &mut [R]) {
-    let (bytes, power) = (element_bytes::<R>(plane), R::power(plane));
-    for (i, (mask, acc)) in masks.iter().zip(acc).enumerate() {
-        let correction = u128::from_le_bytes(message[i * bytes..i * bytes + 16].try_into().expect("sixteen bytes"));
-        let chosen = 0u128.wrapping_sub(u128::from(choices[i / 64] >> (i % 64) & 1));
-        let part = R::from_low(mask.0).add(R::from_low(correction & chosen));
-        *acc = acc.add(part.mul(power));
-    }
 }
 
 fn element_bytes<R: PowerOfTwo>(plane: usize) -> usize {
