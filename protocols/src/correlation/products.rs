@@ -7,6 +7,21 @@ use zeroize::Zeroize;
 
 use crate::ot::{OtReceiver, OtSender, Received};
 
+/// Columns that are used again from call to call: large ones are dear to allocate.
+#[derive(Default)]
+pub(super) struct Buffers {
+    zero: Vec<Block>,
+    one: Vec<Block>,
+    message: Vec<u8>,
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        self.zero.zeroize();
+        self.one.zeroize();
+    }
+}
+
 /// The side that holds numbers: for every plane j of the other side's bits and every element i, subtracts its part of
 /// bit·value·2^j from `acc[i]`… so that afterwards both sides' accumulators grew by bit·value·2^j together.
 ///
@@ -24,13 +39,15 @@ pub(super) async fn offer<R: PowerOfTwo>(
     planes: usize,
     values: &[R],
     acc: &mut [R],
+    buffers: &mut Buffers,
 ) -> Result<()> {
     let stride = values.len().div_ceil(64);
     let offered = sender.offer(session, planes * stride).await?;
-    let (mut zero, mut one) = (Vec::new(), Vec::new());
-    offered.hash_into(&mut zero, &mut one);
+    let Buffers { zero, one, message } = buffers;
+    offered.hash_into(zero, one);
     let len = message_len::<R>(planes, values.len());
-    let mut message = vec![0; len + 16];
+    message.clear();
+    message.resize(len + 16, 0);
     let mut from = 0;
     for plane in 0..planes {
         let at = plane * stride * 64;
@@ -39,10 +56,7 @@ pub(super) async fn offer<R: PowerOfTwo>(
         R::offer_plane(plane, masks, values, acc, bytes, &mut message[from..]);
         from += bytes * values.len();
     }
-    message.truncate(len);
-    zero.zeroize();
-    one.zeroize();
-    session.send(to, &message)
+    session.send(to, &message[..len])
 }
 
 /// The side that holds bits: queues its choices.
@@ -57,10 +71,13 @@ pub(super) async fn take<R: PowerOfTwo>(
     received: Received,
     bits: &Bits,
     acc: &mut [R],
+    buffers: &mut Buffers,
 ) -> Result<()> {
-    let mut masks = Vec::new();
-    received.hash_into(&mut masks);
-    let mut message: Vec<u8> = session.recv(from, message_len::<R>(bits.width(), bits.rows())).await?;
+    let Buffers { zero: masks, message, .. } = buffers;
+    received.hash_into(masks);
+    message.clear();
+    let take = |block: &[u8]| message.extend_from_slice(block);
+    session.recv_blocks(from, message_len::<R>(bits.width(), bits.rows()), take).await?;
     message.resize(message.len() + 16, 0);
     let mut rest = message.as_slice();
     for plane in 0..bits.width() {
@@ -69,7 +86,6 @@ pub(super) async fn take<R: PowerOfTwo>(
         R::take_plane(plane, &masks[at..at + bits.rows()], bits.plane(plane), bytes, rest, acc);
         rest = &rest[bytes * bits.rows()..];
     }
-    masks.zeroize();
     Ok(())
 }
 
