@@ -19,7 +19,7 @@ use mpc_core::leaves::LEAF_BITS;
 use mpc_core::random::{Domain, Prg};
 use mpc_core::wire::{Bytes32, Wire};
 use mpc_core::{PartyId, Result, Session};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use base::Context;
 use soft_spoken::{GROUPS, Pool};
@@ -38,7 +38,7 @@ pub struct Ot {
 impl Ot {
     /// Base OTs with all other sites, all directions at once, and the seeds that extension needs. Every site calls it at the
     /// same step. Two rounds; 11,296 bytes and two frame headers to each other site: 257 points, then 192 blocks. About 20 ms
-    /// of computation for each other site.
+    /// of computation and half a MiB of memory for each other site.
     ///
     /// # Errors
     /// `Peer` with fault `NonCanonical` for a point that is none or the neutral one, and as [`Session::recv`] says.
@@ -124,7 +124,7 @@ impl Ot {
 /// OT may see only all seeds but one.
 struct Start {
     with: PartyId,
-    delta: Block,
+    delta: Zeroizing<Block>,
     sender: base::Sender,
     receiver: base::Receiver,
 }
@@ -134,7 +134,7 @@ impl Start {
     fn send(session: &mut Session, with: PartyId, prg: &mut Prg) -> Result<Self> {
         let delta = draw_delta(prg);
         // Base OT ℓ of a group gives the sum that the path to Δ is not in: its choice is the complement of Δ's bit.
-        let choices = delta ^ Block(u128::MAX);
+        let choices = *delta ^ Block(u128::MAX);
         let sender = base::Sender::new(prg);
         let receiver = base::Receiver::new(&Context::new(session, with, session.me()), choices, prg);
         let message = [&[sender.message()], receiver.message()].concat();
@@ -161,8 +161,8 @@ impl Start {
 /// With one other site, after our second message.
 struct Grown {
     with: PartyId,
-    delta: Block,
-    chosen: zeroize::Zeroizing<Vec<Block>>,
+    delta: Zeroizing<Block>,
+    chosen: Zeroizing<Vec<Block>>,
     receiver: SoftSpokenReceiver,
 }
 
@@ -174,7 +174,8 @@ impl Grown {
         let regrow =
             |(group, (keys, corrections))| tree::regrow(Block(self.delta.0 >> (LEAF_BITS * group)), keys, corrections);
         let seeds: Vec<Seeds> = trees.enumerate().map(regrow).collect();
-        let sender = SoftSpokenSender::new(self.with, self.delta, &seeds, hash(session, session.me(), self.with), pool);
+        let sender =
+            SoftSpokenSender::new(self.with, *self.delta, &seeds, hash(session, session.me(), self.with), pool);
         Ok((sender, self.receiver))
     }
 }
@@ -184,10 +185,10 @@ fn hash(session: &Session, sender: PartyId, receiver: PartyId) -> CorrelationHas
     CorrelationHash::new(session.id(), session.path(), sender, receiver)
 }
 
-fn draw_delta(prg: &mut Prg) -> Block {
+fn draw_delta(prg: &mut Prg) -> Zeroizing<Block> {
     let mut bytes = [0; Block::BYTES];
     prg.fill(&mut bytes);
     let delta = Block::from_le_bytes(bytes);
     bytes.zeroize();
-    delta
+    Zeroizing::new(delta)
 }

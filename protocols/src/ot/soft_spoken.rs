@@ -105,7 +105,8 @@ impl OtReceiver {
 
     /// Chooses in 64·`choices.len()` OTs: bit i of `choices` (64 per word, little end first) for OT i. Queues the correction,
     /// 4 bytes per OT, at the session's step, and does not wait; the sender calls [`OtSender::offer`] at the same step with
-    /// the same number of words. No message for no words. Calls of about [`CALL_WORDS`] words are fastest.
+    /// the same number of words. No message for no words. Calls of 128 to [`CALL_WORDS`] words are fastest; a call costs at least
+    /// as much as 2^10 OTs.
     ///
     /// The sender learns nothing about the choices; to it the correction is masked by a stream whose seed it does not have.
     ///
@@ -263,7 +264,8 @@ impl Received {
         self.0.hash_into(Block::ZERO, out);
     }
 
-    /// The lowest bit of the chosen mask of each OT, 64 per word, little end first.
+    /// The lowest bit of the chosen mask of each OT, 64 per word, little end first: for OTs of single bits, instead of
+    /// [`Received::hash_into`] and not beside it.
     pub fn hash_bits(&self) -> Vec<u64> {
         self.0.hash_bits(Block::ZERO)
     }
