@@ -1,5 +1,5 @@
 //! The additive engine does what the plaintext engine does: every operation and operator, with correlated randomness that the
-//! sites make themselves, for every number of sites, in memory and over QUIC, with both kinds of carry chains.
+//! sites make themselves, for every number of sites, in memory and over QUIC, with both kinds of carry link.
 
 mod conformance;
 
@@ -13,20 +13,20 @@ macro_rules! on_additive {
         #[test]
         fn $name() {
             use mpc_core::world::{Net, World};
-            use protocols::correlation::Chains::{Prefix, Ripple};
+            use protocols::additive::demand::Link::{Far, Local, Narrow};
             let cases = [
-                (2, false, Net::Memory, Ripple), (3, true, Net::Memory, Prefix), (5, false, Net::Memory, Prefix),
-                (8, false, Net::Memory, Ripple), (2, true, Net::Quic, Prefix), (3, false, Net::Quic, Ripple),
+                (2, false, Net::Memory, Local), (3, true, Net::Memory, Far), (5, false, Net::Memory, Far),
+                (8, false, Net::Memory, Local), (2, true, Net::Quic, Narrow), (3, false, Net::Quic, Local),
             ];
-            for (sites, analyst, net, chains) in cases {
-                println!("seed {SEED}, {sites} sites, analyst {analyst}, {net:?}, {chains:?}");
+            for (sites, analyst, net, link) in cases {
+                println!("seed {SEED}, {sites} sites, analyst {analyst}, {net:?}, {link:?}");
                 let world = World::new(sites).seed(SEED);
                 let world = if analyst { world.with_analyst() } else { world };
                 let parties = sites + usize::from(analyst);
                 let count = move |session: mpc_core::Session, _: ()| async move {
                     let mut case = conformance::Case::new(&session, SEED);
                     let clear = protocols::clear::Clear::new(session, Vec::new());
-                    let mut engine = protocols::additive::demand::Counting::new(clear, sites, chains);
+                    let mut engine = protocols::additive::demand::Counting::new(clear, sites, link);
                     let result = $function(&mut engine, &mut case).await;
                     let (clear, budget) = engine.into_parts();
                     (clear.into_session(), result.map(|()| budget))

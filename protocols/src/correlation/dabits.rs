@@ -33,6 +33,8 @@ pub(super) async fn fill<R: PowerOfTwo>(
         let batch = left.min(BATCH);
         let mut own = vec![0; batch];
         rng.fill_words(&mut own);
+        let others = s.other_sites();
+        ot.prepare(&mut s, &others, 64 * batch).await?;
         let bits = Bits::from_words(batch * 64, 1, own);
         let numbers = numbers(&mut s, ot, &bits, &mut buffers).await?;
         into.push(bits, numbers);

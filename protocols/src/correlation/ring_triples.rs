@@ -49,6 +49,7 @@ async fn cross_products<R: PowerOfTwo>(
 ) -> Result<Vec<R>> {
     let others = s.other_sites();
     let mut bits = planes(a);
+    ot.prepare(s, &others, 64 * bits.words().len()).await?;
     let mut chosen = Vec::with_capacity(others.len());
     for peer in &others {
         chosen.push(products::choose(s, ot.receiver(*peer), &bits)?);
