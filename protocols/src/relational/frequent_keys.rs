@@ -44,7 +44,7 @@ pub type Counted = (Vec<u8>, u64);
 /// select + negative + b2a + shuffle + 2·reveal.
 ///
 /// # Source
-/// Sort, compare neighbours, open after a shuffle: as Asharov et al., CCS'22, §5 (heavy hitters); sums over runs of at most N rows
+/// Sort, compare neighbours, open after a shuffle: as Asharov et al., CCS'22 (heavy hitters); sums over runs of at most N rows
 /// instead of their prefix scan.
 /// # Privacy
 /// Flags are opened in an order that is uniform and unknown to all, so they say how many keys are frequent and no more; then

@@ -7,10 +7,11 @@
 //! that part. And for every hidden cell and every v from 0 to k − 1 there is a table of counts ≥ 0 that agrees with all that is
 //! shown and all [`Table`]s, in which the hidden cell is v. The same holds for what the other sites contribute, seen by a
 //! receiving site, except that it may learn that the others contribute nothing to some hidden cells. The proofs are in
-//! [`sums`] and [`cubes`]; both rest on [`cover`]. More is hidden than need be: which cells is found by fixed rules in a public
+//! `sums.rs` and `cubes.rs`; both rest on `cover.rs`. More is hidden than need be: which cells is found by fixed rules in a public
 //! order, not by optimisation.
 //!
-//! Not promised: that knowledge of this procedure tells nothing. Which cells are hidden is itself shown.
+//! Not promised: that knowledge of this procedure tells nothing (which cells are hidden is itself shown), and anything that needs
+//! more than the declared tables: that one cell is inside another bounds it, which is not counted.
 
 mod cover;
 mod cubes;
@@ -63,13 +64,13 @@ pub enum Table {
 /// the counts without that site's part (see [`without_each`]).
 ///
 /// c cells, v = 1 + receiving sites, d differences: `negative` and `is_zero` of v·(c + d) in bound_bits + 1, an OR tree; then for
-/// each level of nested sums two ORs and one [`cover`], for each cube of D dimensions one cover and O(D) ANDs (and with zero
+/// each level of nested sums two ORs and one cover, for each cube of D dimensions one cover and O(D) ANDs (and with zero
 /// allowed one more `select` and `is_zero` of the cube's cells). A cover of members m and rows r is one `select` of r·m, `negative`
 /// [and `is_zero`] of r·m and ⌈log2 m⌉ + ⌈log2 r⌉ + 3 ANDs deep. Nothing is opened.
 ///
 /// # Source
 /// The interval rule is the usual one for complementary suppression (Hundepool et al., Statistical Disclosure Control, 2012,
-/// ch. 4); deciding it on shares, by covers and levels, is ours.
+/// ch. 4 and 5); deciding it on shares, by covers and levels, is ours.
 /// # Errors
 /// `Local(Lengths)` when a column has not one count for each cell; `Local(Other)` when the rules are not as their types
 /// say; as the engine's operations.
