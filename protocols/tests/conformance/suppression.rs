@@ -169,7 +169,8 @@ pub async fn nothing_small_follows_from_what_is_shown<E: Engine>(e: &mut E, case
     Ok(())
 }
 
-/// What random tables seldom show: a part hidden for a difference, where the total is that part alone, or is 0 and shown.
+/// What random tables seldom show: a part hidden for a difference, where the total is that part alone, or is 0 and
+/// shown.
 pub async fn a_total_that_tells_its_hidden_part_is_hidden<E: Engine>(e: &mut E, case: &mut Case) -> Result<()> {
     let sum = |total, parts: &[usize]| Table::Sum { total, parts: parts.to_vec() };
     let trials = [
