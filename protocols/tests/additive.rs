@@ -3,7 +3,7 @@
 
 mod conformance;
 
-use conformance::{primitives, quantiles, sorting, top};
+use conformance::{keys, primitives, quantiles, sorting, suppression, top};
 
 const SEED: u64 = 20_261_122;
 
@@ -68,6 +68,12 @@ on_additive! {
     order_is_the_permutation_of_the_stable_sort => sorting::order_is_the_permutation_of_the_stable_sort;
     top_k_takes_the_best => top::top_k_takes_the_best;
     by_histogram_finds_the_cell => quantiles::by_histogram_finds_the_cell;
+    by_histogram_refines_many_cells => quantiles::by_histogram_refines_many_cells;
+    by_sort_grouped_finds_each_groups_value => quantiles::by_sort_grouped_finds_each_groups_value;
+    a_total_that_tells_its_hidden_part_is_hidden => suppression::a_total_that_tells_its_hidden_part_is_hidden;
+    tables_of_large_counts_are_shown_whole => suppression::tables_of_large_counts_are_shown_whole;
+    mask_hides_values => suppression::mask_hides_values;
+    the_frequent_keys_come_out => keys::the_frequent_keys_come_out;
     by_sort_finds_the_value => quantiles::by_sort_finds_the_value;
     remainders_are_those_of_division => quantiles::remainders_are_those_of_division;
 }
