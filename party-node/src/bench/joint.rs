@@ -1,16 +1,16 @@
 //! Benchmarks of the work on shares: preprocessing from the plan's budget, then the operation.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mpc_core::error::LocalFault;
 use mpc_core::{Bits, PartyId, Result, Session, Z64};
 use protocols::additive::Additive;
-use protocols::additive::demand::{self, Link};
+use protocols::additive::demand;
 use protocols::relational::sort;
 use protocols::{ArithShare, Audience, BitShare, Engine, Release};
 
 use super::measure::Found;
-use super::{Bench, Network, Protocol};
+use super::{Bench, Protocol};
 
 /// So many results are opened after the clock has stopped, and compared with plain arithmetic.
 const CHECKED: usize = 1024;
@@ -41,8 +41,8 @@ pub async fn program(session: Session, bench: Bench) -> (Session, Result<Found>)
 
 async fn runs(engine: &mut Additive, bench: Bench) -> Result<Found> {
     let me = engine.session().me();
-    let budget = demand::budget(bench.parties, link(bench), async |e| operate(e, bench, &inputs(bench, me)).await)?;
-    let after = demand::budget(bench.parties, link(bench), async |e| {
+    let budget = demand::budget(bench.parties, bench.link, async |e| operate(e, bench, &inputs(bench, me)).await)?;
+    let after = demand::budget(bench.parties, bench.link, async |e| {
         let outcome = operate(e, bench, &inputs(bench, me)).await?;
         open(e, outcome, 0).await
     })?
@@ -70,18 +70,6 @@ async fn runs(engine: &mut Additive, bench: Bench) -> Result<Found> {
     }
     Ok(found)
 }
-
-/// As a planner would choose for such a network.
-fn link(bench: Bench) -> Link {
-    match bench.network {
-        Network::Simulated(link) if link.bits_per_second > 0 && link.bits_per_second < NARROW => Link::Narrow,
-        Network::Simulated(link) if link.latency > Duration::from_millis(1) => Link::Far,
-        _ => Link::Local,
-    }
-}
-
-/// Below 30 MB/s silent OT is the faster one.
-const NARROW: u64 = 240_000_000;
 
 /// Nobody's clock starts while another party still prepares.
 async fn line_up(engine: &mut Additive) -> Result<()> {

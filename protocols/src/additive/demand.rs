@@ -54,6 +54,14 @@ pub enum Link {
 }
 
 impl Link {
+    /// All of them, by the names they have in plans and on command lines.
+    pub const NAMES: [(&'static str, Link); 3] = [("local", Link::Local), ("far", Link::Far), ("narrow", Link::Narrow)];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Link> {
+        Self::NAMES.into_iter().find_map(|(known, link)| (known == name).then_some(link))
+    }
+
     fn budget(self) -> Budget {
         let silent = Extension::Silent { batch: SILENT_BATCH, code: Code::ExpandConvolute7 };
         match self {
