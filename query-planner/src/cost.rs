@@ -26,7 +26,9 @@ pub fn cost(plan: &JointPlan) -> Cost {
     let mut total = Cost { rounds: 0, bytes_per_site: 0, bytes_total: 0 };
     let mut analyst = 0;
     for sum in &plan.sums {
-        if let Groups::Agreed { max_groups, max_key_bytes, threshold: 0 } = sum.groups {
+        if let Groups::Agreed { max_groups, max_key_bytes, threshold } = sum.groups
+            && (threshold == 0 || sum.contributors.len() == 1)
+        {
             let sketch = sketch_elements(sum.contributors.len(), max_groups, max_key_bytes);
             total.bytes_per_site += opening(sites, Audience::Analyst, sketch, 8);
             // The sites compare the lists they got.
@@ -115,7 +117,7 @@ pub fn work(plan: &JointPlan) -> Vec<Work> {
     let sites = site_bits(plan.sites.len());
     let mut out = Vec::new();
     for (index, sum) in plan.sums.iter().enumerate() {
-        if matches!(sum.groups, Groups::Agreed { threshold: 1.., .. }) {
+        if matches!(sum.groups, Groups::Agreed { threshold: 1.., .. }) && sum.contributors.len() > 1 {
             out.push(Work::FrequentKeys { sum: index });
         }
         out.extend(sum.orders.iter().filter_map(|order| order_work(sum, order, sites)));

@@ -72,6 +72,9 @@ impl<'a> Lowering<'a> {
             top: None,
             outputs,
         };
+        if slots.approximate && !self.notes.iter().any(|note| note == EXACT) {
+            self.notes.push(EXACT.into());
+        }
         let index = match self.sums.iter().position(|known| *known == sum) {
             Some(index) => index,
             None => {
@@ -127,7 +130,9 @@ impl<'a> Lowering<'a> {
     fn leave_out(&mut self, top: Top) {
         let sum = &mut self.sums[0];
         sum.top = Some(top);
-        if let Groups::Agreed { threshold, .. } = &mut sum.groups {
+        if let Groups::Agreed { threshold, .. } = &mut sum.groups
+            && sum.contributors.len() > 1
+        {
             *threshold = (*threshold).max(1);
         }
     }
@@ -250,6 +255,8 @@ fn revealed_rows(index: usize, schema: SchemaRef, aggregate: &Aggregate) -> Resu
         .and_then(LogicalPlanBuilder::build)
         .map_err(|e| refuse(&e))
 }
+
+const EXACT: &str = "APPROX_MEDIAN and APPROX_PERCENTILE_CONT are computed exactly here";
 
 /// As pinned in the workspace: the wording of local work depends on it.
 const DATAFUSION_VERSION: &str = "55.2";

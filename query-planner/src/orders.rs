@@ -29,6 +29,7 @@ impl Slots<'_> {
     /// constant from 0 to 1.
     pub(crate) fn order(&mut self, call: &AggregateFunction) -> Result<Output, PlanError> {
         let name = call.func.name();
+        self.approximate |= name.starts_with("approx_");
         let point = point(call)?;
         let arg = call.params.args.first().ok_or_else(|| unsupported(format!("{name} needs a column")))?;
         if call.params.distinct && !matches!(point, Point::Min | Point::Max) {

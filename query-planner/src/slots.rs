@@ -28,6 +28,8 @@ pub(crate) struct Slots<'a> {
     pub windows: Vec<Expr>,
     /// The order statistics.
     pub orders: Vec<Order>,
+    /// Was an approximation asked for?
+    pub approximate: bool,
     /// Slots that add ones, and so count rows.
     pub ones: Vec<usize>,
     keys: Vec<Expr>,
@@ -64,6 +66,7 @@ impl<'a> Slots<'a> {
             texts: keys.iter().map(|k| k.key.expression.clone()).collect(),
             windows: Vec::new(),
             orders: Vec::new(),
+            approximate: false,
             ones: Vec::new(),
             keys: keys.iter().map(|k| k.expr.clone()).collect(),
             scope,
