@@ -134,6 +134,9 @@ pub enum LocalFault {
         /// The other.
         right: usize,
     },
+    /// More correlated randomness was asked for than the plan's budget holds.
+    #[error("the budget of correlated randomness is used up")]
+    Budget,
     /// A role that this party does not have.
     #[error("{0}")]
     Role(&'static str),

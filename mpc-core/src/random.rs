@@ -24,6 +24,24 @@ pub enum Domain {
     CommitSalt = 3,
     /// Weights of the key-union sketch.
     SketchWeight = 4,
+    /// One's own summands of correlated randomness.
+    Triple = 6,
+    /// Secrets of base OTs, the choices of their receiver included.
+    BaseOt = 5,
+    /// Offsets of silent OT, at its sender.
+    SilentOffset = 40,
+    /// Roots of the trees of silent OT, at its sender.
+    SilentRoots = 41,
+    /// Noise positions of silent OT, at its receiver.
+    SilentNoise = 42,
+    /// Keys of the tree generator of silent OT, from a public seed.
+    TreeKeys = 43,
+    /// The matrix of a code, from its public seed.
+    CodeMatrix = 44,
+    /// A random permutation of rows that one site knows.
+    Permutation = 20,
+    /// What a site masks rows with that another site permutes.
+    PermutationMask = 21,
     /// Tests.
     Test = 0xffff,
 }
@@ -35,6 +53,17 @@ pub struct PairSeed([u8; 32]);
 /// A seed that one party alone knows.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct PrivateSeed([u8; 32]);
+
+/// A seed that may be known to anybody: of a code or a hash, never of a mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicSeed(pub [u8; 32]);
+
+impl PublicSeed {
+    /// The stream of this seed at a step.
+    pub fn prg(&self, domain: Domain, step: &StepPath) -> Prg {
+        Prg::derive(b"public", &self.0, domain, step)
+    }
+}
 
 impl PairSeed {
     /// From 32 bytes both parties derived.
@@ -122,19 +151,33 @@ impl Prg {
         out[..take].copy_from_slice(&self.spare[from..from + take]);
         self.spare_len -= take;
         out = &mut out[take..];
-        while out.len() >= BLOCK {
-            let blocks = (out.len() / BLOCK).min(TILE_BLOCKS);
-            let (head, rest) = out.split_at_mut(blocks * BLOCK);
-            self.next_tile(blocks);
-            head.copy_from_slice(self.tile.as_flattened_bytes());
-            out = rest;
+        let whole = out.len() / BLOCK * BLOCK;
+        let (head, rest) = out.split_at_mut(whole);
+        for part in head.chunks_mut(TILE_BLOCKS * BLOCK) {
+            let (blocks, _) = Array::slice_as_chunks_mut(part);
+            self.next_blocks(blocks);
         }
+        out = rest;
         if !out.is_empty() {
             self.next_tile(1);
             self.spare.copy_from_slice(&self.tile[0]);
             out.copy_from_slice(&self.spare[..out.len()]);
             self.spare_len = BLOCK - out.len();
         }
+    }
+
+    /// Fills `out` with the next words of the stream.
+    pub fn fill_words(&mut self, out: &mut [u64]) {
+        self.fill(bytemuck::cast_slice_mut(out));
+        if cfg!(target_endian = "big") {
+            out.iter_mut().for_each(|word| *word = word.swap_bytes());
+        }
+    }
+
+    /// Fills `out` with the next half words of the stream, little end first.
+    pub fn fill_u32s(&mut self, out: &mut [u32]) {
+        self.fill(bytemuck::cast_slice_mut(out));
+        out.iter_mut().for_each(|word| *word = u32::from_le(*word));
     }
 
     /// The next element, by rejection where the type needs it.
@@ -146,6 +189,32 @@ impl Prg {
                 return element;
             }
         }
+    }
+
+    /// A uniform number below `bound`, by rejection.
+    ///
+    /// # Panics
+    /// When the bound is 0.
+    pub fn below(&mut self, bound: u32) -> u32 {
+        // 2^32 mod bound of the 2^32 draws are too many (Lemire, ACM TOMACS 2019, algorithm 5).
+        let surplus = bound.wrapping_neg() % bound;
+        loop {
+            let mut bytes = [0; 4];
+            self.fill(&mut bytes);
+            let product = u64::from(u32::from_le_bytes(bytes)) * u64::from(bound);
+            if product as u32 >= surplus {
+                return (product >> 32) as u32;
+            }
+        }
+    }
+
+    /// A uniform permutation of 0 to n − 1 (Fisher–Yates). Its memory accesses show it: for permutations that this party
+    /// may know.
+    pub fn permutation(&mut self, n: usize) -> Vec<u32> {
+        let n = u32::try_from(n).expect("at most 2^32 rows");
+        let mut map: Vec<u32> = (0..n).collect();
+        (1..n).rev().for_each(|last| map.swap(last as usize, self.below(last + 1) as usize));
+        map
     }
 
     /// `acc[i] += stream[i]`, 64 KiB at a time.
@@ -169,12 +238,18 @@ impl Prg {
     }
 
     fn next_tile(&mut self, blocks: usize) {
-        self.tile.resize(blocks, Array::default());
-        for block in &mut self.tile {
+        let mut tile = std::mem::take(&mut self.tile);
+        tile.resize(blocks, Array::default());
+        self.next_blocks(&mut tile);
+        self.tile = tile;
+    }
+
+    fn next_blocks(&mut self, blocks: &mut [Array<u8, aes::cipher::consts::U16>]) {
+        for block in blocks.iter_mut() {
             *block = Array::from(self.counter.to_le_bytes());
             self.counter += 1;
         }
-        self.cipher.encrypt_blocks(&mut self.tile);
+        self.cipher.encrypt_blocks(blocks);
     }
 }
 
@@ -280,6 +355,18 @@ mod tests {
         let expected = f64::from(draws) / 256.0;
         let chi: f64 = counts.iter().map(|c| (f64::from(*c) - expected).powi(2) / expected).sum();
         assert!(chi < 380.0, "chi-square {chi} for {}", R::NAME);
+    }
+
+    #[test]
+    fn all_permutations_are_equally_likely() {
+        let mut prg = stream(5, Domain::Test, "permutation");
+        let mut counts = std::collections::HashMap::<Vec<u32>, u32>::new();
+        let draws = 24 << 12;
+        (0..draws).for_each(|_| *counts.entry(prg.permutation(4)).or_default() += 1);
+        let expected = f64::from(draws) / 24.0;
+        let chi: f64 = counts.values().map(|c| (f64::from(*c) - expected).powi(2) / expected).sum();
+        // 23 degrees of freedom: 70 is beyond 2^-20.
+        assert!(counts.len() == 24 && chi < 70.0, "chi-square {chi}");
     }
 
     #[test]

@@ -27,6 +27,24 @@ pub trait Ring: Wire + Default + PartialEq {
     fn mask_column(acc: &mut [Self], bytes: &[u8], sign: Sign, again: &mut dyn FnMut() -> Self);
 }
 
+/// Integers mod 2^BITS: the rings that can be multiplied in and that comparisons and selections work on.
+pub trait PowerOfTwo: Ring {
+    /// Width.
+    const BITS: usize;
+    /// Multiplication in the ring.
+    fn mul(self, other: Self) -> Self;
+    /// The number 2^bit; 0 from `BITS` on.
+    fn power(bit: usize) -> Self;
+    /// The low bits of a number.
+    fn from_low(value: u128) -> Self;
+    /// The number from 0 to 2^BITS − 1.
+    fn to_low(self) -> u128;
+
+    /// This party's part of x·y from a triple (a, b, c = a·b) and the opened d = x − a and e = y − b, in place of c:
+    /// c + d·b + e·a, and d·e at the one party that adds it (Beaver, Crypto'91).
+    fn beaver_mul(c: &mut [Self], a: &[Self], b: &[Self], opened: (&[Self], &[Self]), adds_product: bool);
+}
+
 /// Whether a mask is added or taken away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
@@ -101,6 +119,33 @@ macro_rules! ring {
             }
 
             column_kernels!();
+        }
+
+        impl PowerOfTwo for $name {
+            const BITS: usize = <$unsigned>::BITS as usize;
+
+            fn mul(self, other: Self) -> Self {
+                Self(self.0.wrapping_mul(other.0))
+            }
+
+            fn power(bit: usize) -> Self {
+                Self(u32::try_from(bit).ok().and_then(|bit| (1 as $unsigned).checked_shl(bit)).unwrap_or(0))
+            }
+
+            fn from_low(value: u128) -> Self {
+                Self(value as $unsigned)
+            }
+
+            fn to_low(self) -> u128 {
+                self.0 as u128
+            }
+
+            fn beaver_mul(c: &mut [Self], a: &[Self], b: &[Self], opened: (&[Self], &[Self]), adds_product: bool) {
+                let one = Self(adds_product as $unsigned);
+                for ((((c, a), b), d), e) in c.iter_mut().zip(a).zip(b).zip(opened.0).zip(opened.1) {
+                    *c = c.add(d.mul(b.add(e.mul(one)))).add(e.mul(*a));
+                }
+            }
         }
     };
 }

@@ -24,6 +24,9 @@ pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 /// tells the others before those who wait for the messenger give up on the messenger.
 const ROUND_MARGIN: Duration = Duration::from_millis(250);
 
+/// After so many rounds it waits no longer: by then a lost connection is noticed, and told, before anybody's patience ends.
+const MARGIN_ROUNDS: u32 = 10;
+
 /// The hash of everything the parties agreed on, nonces included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct SessionId(pub [u8; 32]);
@@ -227,7 +230,7 @@ impl Session {
     }
 
     async fn recv_block(&mut self, from: PartyId, expected: usize) -> Result<Bytes> {
-        let deadline = self.shared.setup.deadline + self.extra + ROUND_MARGIN * self.depth();
+        let deadline = self.shared.setup.deadline + self.extra + ROUND_MARGIN * self.depth().min(MARGIN_ROUNDS);
         let frame = match tokio::time::timeout(deadline, self.shared.setup.transport.recv(from, self.lane)).await {
             Ok(Ok(frame)) => frame,
             Ok(Err(fault)) => return Err(self.link_error(fault)),

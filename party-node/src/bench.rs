@@ -1,5 +1,6 @@
 //! `consilium bench`: protocols × parties × sizes × networks, one JSON object or table row a run.
 
+mod joint;
 mod measure;
 mod net;
 
@@ -20,6 +21,16 @@ pub enum Protocol {
     Sum,
     /// The same over Z128.
     Sum128,
+    /// Products of two shared Z64 vectors.
+    Mul,
+    /// ANDs of two shared bit vectors.
+    And,
+    /// Signed comparisons of two shared Z64 vectors, 64 bits.
+    Compare,
+    /// Sort of shared 32-bit keys.
+    Sort,
+    /// Making bit triples, and using each once.
+    Triples,
 }
 
 impl Protocol {
@@ -28,6 +39,11 @@ impl Protocol {
         match self {
             Protocol::Sum => "sum",
             Protocol::Sum128 => "sum128",
+            Protocol::Mul => "mul",
+            Protocol::And => "and",
+            Protocol::Compare => "compare",
+            Protocol::Sort => "sort",
+            Protocol::Triples => "triples",
         }
     }
 }
@@ -124,7 +140,9 @@ pub struct Measurement {
     pub online_ms: f64,
     /// Sent by the party that sent most, in one run.
     pub bytes_per_party: u64,
-    /// Longest chain of messages of one run.
+    /// The same without preprocessing.
+    pub online_bytes_per_party: u64,
+    /// Longest chain of messages of one run, without preprocessing.
     pub rounds: u32,
     /// Largest resident memory of one party's process; of all together when they share one.
     pub peak_rss_mb: f64,

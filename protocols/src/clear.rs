@@ -2,20 +2,19 @@
 //! suites run a program on both and compare.
 
 use mpc_core::error::LocalFault;
-use mpc_core::{Result, Ring, Session};
+use mpc_core::{Bits, PowerOfTwo, Result, Ring, Session, Z64};
 
-use crate::engine::Engine;
+use crate::additive::low;
+use crate::engine::{Engine, Rows};
 use crate::release::{Audience, Declared, Release};
+use crate::share::{ArithShare, BitShare};
 
-/// An engine without any secrecy.
+/// An engine without any secrecy: whatever is not linear is told to every site, computed in plain Rust, and put back as the
+/// first site's summand.
 pub struct Clear {
     session: Session,
     declared: Declared,
 }
-
-/// A site's summand, in the clear.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ClearColumn<R>(Vec<R>);
 
 impl Clear {
     /// Takes over a session whose plan declares these releases.
@@ -28,58 +27,130 @@ impl Clear {
         self.session
     }
 
-    fn zip<R: Ring>(&self, a: &[R], b: &[R], operation: fn(R, R) -> R) -> Result<ClearColumn<R>> {
-        if a.len() != b.len() {
-            return Err(self.session.local(LocalFault::Lengths { left: a.len(), right: b.len() }));
+    /// The column itself, at every site.
+    async fn tell<R: Ring>(&mut self, a: &ArithShare<R>) -> Result<Vec<R>> {
+        let mut s = self.session.step("tell");
+        let mut sum = ArithShare::zeros(a.len());
+        if s.is_site() {
+            s.exchange(a.column()).await?.iter().for_each(|part| R::add_columns(sum.column_mut(), part));
         }
-        Ok(ClearColumn(a.iter().zip(b).map(|(x, y)| operation(*x, *y)).collect()))
+        Ok(sum.into_column())
+    }
+
+    /// The bits themselves, at every site.
+    async fn tell_bits(&mut self, a: &BitShare) -> Result<Bits> {
+        let mut s = self.session.step("tell");
+        let mut sum = Bits::zeros(a.rows(), a.width());
+        if s.is_site() {
+            let parts = s.exchange(a.bits().words()).await?;
+            parts.iter().for_each(|part| mpc_core::bits::xor_words(sum.words_mut(), part));
+        }
+        Ok(sum)
+    }
+
+    fn put<R: Ring>(&self, column: Vec<R>) -> ArithShare<R> {
+        if self.is_first() { ArithShare::new(column) } else { ArithShare::zeros(column.len()) }
+    }
+
+    fn put_bits(&self, bits: Bits) -> BitShare {
+        if self.is_first() { BitShare::new(bits) } else { BitShare::zeros(bits.rows(), bits.width()) }
+    }
+
+    async fn test(&mut self, a: &ArithShare<Z64>, holds: impl Fn(u64) -> bool + Send) -> Result<BitShare> {
+        let column: Vec<u64> = self.tell(a).await?.iter().map(|x| u64::from(holds(x.0))).collect();
+        Ok(self.put_bits(Bits::from_column(&column, 1)))
     }
 }
 
 impl Engine for Clear {
-    type Arith<R: Ring> = ClearColumn<R>;
-
-    fn input<R: Ring>(&mut self, own: Vec<R>) -> ClearColumn<R> {
-        ClearColumn(own)
+    fn input<R: Ring>(&mut self, own: Vec<R>) -> ArithShare<R> {
+        ArithShare::new(own)
     }
 
-    fn add<R: Ring>(&mut self, a: &ClearColumn<R>, b: &ClearColumn<R>) -> Result<ClearColumn<R>> {
-        self.zip(&a.0, &b.0, R::add)
+    fn input_bits(&mut self, own: Bits) -> BitShare {
+        BitShare::new(own)
     }
 
-    fn sub<R: Ring>(&mut self, a: &ClearColumn<R>, b: &ClearColumn<R>) -> Result<ClearColumn<R>> {
-        self.zip(&a.0, &b.0, R::sub)
+    async fn mul<R: PowerOfTwo>(&mut self, a: &ArithShare<R>, b: &ArithShare<R>) -> Result<ArithShare<R>> {
+        self.same_length(a.len(), b.len())?;
+        let (a, b) = (self.tell(a).await?, self.tell(b).await?);
+        Ok(self.put(a.iter().zip(&b).map(|(a, b)| a.mul(*b)).collect()))
     }
 
-    fn add_public<R: Ring>(&mut self, a: &ClearColumn<R>, public: &[R]) -> Result<ClearColumn<R>> {
-        let first = self.session.me().index() == 0;
-        self.zip(&a.0, public, if first { R::add } else { |own, _| own })
+    async fn and(&mut self, a: &BitShare, b: &BitShare) -> Result<BitShare> {
+        self.same_length(a.bits().words().len(), b.bits().words().len())?;
+        let (mut a, b) = (self.tell_bits(a).await?, self.tell_bits(b).await?);
+        a.words_mut().iter_mut().zip(b.words()).for_each(|(a, b)| *a &= b);
+        Ok(self.put_bits(a))
+    }
+
+    async fn a2b(&mut self, a: &ArithShare<Z64>, bits: usize) -> Result<BitShare> {
+        let column: Vec<u64> = self.tell(a).await?.iter().map(|x| x.0).collect();
+        Ok(self.put_bits(Bits::from_column(&column, bits)))
+    }
+
+    async fn negative(&mut self, a: &ArithShare<Z64>, bits: usize) -> Result<BitShare> {
+        self.test(a, |x| x >> (bits - 1) & 1 == 1).await
+    }
+
+    async fn is_zero(&mut self, a: &ArithShare<Z64>, bits: usize) -> Result<BitShare> {
+        self.test(a, |x| low(x, bits) == 0).await
+    }
+
+    async fn b2a<R: PowerOfTwo>(&mut self, bits: &BitShare) -> Result<ArithShare<R>> {
+        let bits = self.tell_bits(bits).await?;
+        let places = (0..bits.width()).flat_map(|plane| (0..bits.rows()).map(move |row| (row, plane)));
+        Ok(self.put(places.map(|(row, plane)| R::from_low(u128::from(bits.get(row, plane)))).collect()))
+    }
+
+    async fn select<R: PowerOfTwo>(&mut self, choice: &BitShare, a: &ArithShare<R>) -> Result<ArithShare<R>> {
+        self.same_length(choice.rows(), a.len())?;
+        let (choice, a) = (self.tell_bits(choice).await?, self.tell(a).await?);
+        Ok(self.put(a.iter().enumerate().map(|(i, a)| if choice.get(i, 0) { *a } else { R::default() }).collect()))
+    }
+
+    async fn shuffle(&mut self, rows: Rows) -> Result<Rows> {
+        // A public order serves a test as well as a secret one.
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.rotate_left(rows.len() / 3);
+        Ok(rows.gather(&order))
+    }
+
+    async fn place(&mut self, rows: Rows, places: ArithShare<Z64>) -> Result<Rows> {
+        self.same_length(rows.len(), places.len())?;
+        let places: Vec<usize> = self.tell(&places).await?.iter().map(|x| x.0 as usize).collect();
+        if !self.session.is_site() {
+            return Ok(rows);
+        }
+        let order =
+            inverse(&places).ok_or_else(|| self.fault(LocalFault::Other("places are no permutation".into())))?;
+        Ok(rows.gather(&order))
     }
 
     fn declare(&mut self, release: Release) {
         self.declared.declare(release);
     }
 
-    async fn reveal<R: Ring>(&mut self, column: ClearColumn<R>, name: &str) -> Result<Option<Vec<R>>> {
+    async fn reveal<R: Ring>(&mut self, column: ArithShare<R>, name: &str) -> Result<Option<Vec<R>>> {
         let release = self.declared.take::<R>(&self.session, name)?;
         let mut s = self.session.step("reveal in the clear");
         let analyst = s.parties().analyst();
         if s.is_site() {
-            if column.0.len() != release.elements {
-                return Err(s.local(LocalFault::Lengths { left: column.0.len(), right: release.elements }));
+            if column.len() != release.elements {
+                return Err(s.local(LocalFault::Lengths { left: column.len(), right: release.elements }));
             }
             let audience: Vec<_> = match release.audience {
                 Audience::Analyst => analyst.into_iter().collect(),
                 Audience::Everyone => s.other_sites().into_iter().chain(analyst).collect(),
             };
-            s.send_all(&audience, &column.0)?;
+            s.send_all(&audience, column.column())?;
             if release.audience == Audience::Analyst {
                 return Ok(None);
             }
         }
         let mut sum = vec![R::default(); release.elements];
         for site in s.parties().sites() {
-            let part = if site == s.me() { column.0.clone() } else { s.recv(site, release.elements).await? };
+            let part = if site == s.me() { column.column().to_vec() } else { s.recv(site, release.elements).await? };
             R::add_columns(&mut sum, &part);
         }
         Ok(Some(sum))
@@ -89,4 +160,22 @@ impl Engine for Clear {
         let mut declared = labels.map(|label| self.declared.split(label)).into_iter();
         self.session.fork(labels).map(|session| Self { session, declared: declared.next().unwrap_or_default() })
     }
+
+    fn is_first(&self) -> bool {
+        self.session.me().index() == 0
+    }
+
+    fn fault(&self, fault: LocalFault) -> mpc_core::Error {
+        self.session.local(fault)
+    }
+}
+
+/// The order that brings row i to place `places[i]`; None when the places are no permutation.
+pub(crate) fn inverse(places: &[usize]) -> Option<Vec<usize>> {
+    let mut order = vec![usize::MAX; places.len()];
+    for (row, place) in places.iter().enumerate() {
+        let slot = order.get_mut(*place).filter(|slot| **slot == usize::MAX)?;
+        *slot = row;
+    }
+    Some(order)
 }

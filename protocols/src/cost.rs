@@ -3,6 +3,8 @@
 use mpc_core::transport::Header;
 use mpc_core::wire::MAX_FRAME_BYTES;
 
+use crate::correlation::schedule;
+use crate::parameters::Lpn;
 use crate::release::Audience;
 
 /// Messages of one site, added up.
@@ -49,4 +51,50 @@ pub fn key_union(sites: u64, sketch_elements: u64) -> SiteCost {
     let others = sites - 1;
     let back = SiteCost { rounds: 2, bytes: others * message(32) };
     reveal(sites, true, Audience::Analyst, sketch_elements, 8).then(back)
+}
+
+/// Base OTs and seeds of both directions with every other site (see `ot/mod.rs`): 257 points, then 192 blocks.
+pub fn ot_setup(sites: u64) -> SiteCost {
+    SiteCost { rounds: 2, bytes: (sites - 1) * (message(257 * 32) + message(192 * 16)) }
+}
+
+/// A call of `ots` OTs, a multiple of 64, in both directions with every other site: 4 bytes for each OT in which a site chooses.
+pub fn ot_extension(sites: u64, ots: u64) -> SiteCost {
+    SiteCost { rounds: 1, bytes: (sites - 1) * message(4 * ots) }
+}
+
+/// A silent batch in both directions with every other site: the corrections of its base OTs, then two blocks for each of them and one
+/// for each tree (see `ot/silent/mod.rs`).
+pub fn silent_batch(sites: u64, lpn: &Lpn) -> SiteCost {
+    let (ots, trees) = (lpn.base_ots() as u64, lpn.noise_blocks as u64);
+    SiteCost { rounds: 2, bytes: (sites - 1) * (message(4 * ots) + message(16 * (2 * ots + trees))) }
+}
+
+/// A call of `ots` prepared silent OTs, a multiple of 64, in both directions with every other site: a bit for each OT in which a
+/// site chooses.
+pub fn silent_call(sites: u64, ots: u64) -> SiteCost {
+    SiteCost { rounds: 1, bytes: (sites - 1) * message(ots / 8) }
+}
+
+/// Preparing one permutation of `rows` rows of `lanes` 8-byte lanes (see `correlation/permutation.rs`): at its owner, and at each
+/// other site.
+pub fn permutation_prepare(sites: u64, rows: u64, lanes: u64) -> (SiteCost, SiteCost) {
+    let windows = schedule(rows as usize, lanes as usize, sites as usize);
+    let calls = || windows.iter().flatten().map(|call| call.len() as u64);
+    let choices = calls().map(|ots| message(4 * ots.next_multiple_of(64))).sum::<u64>();
+    let corrections = calls().map(|ots| message(8 * lanes * ots)).sum();
+    let rounds = if sites > 1 { 2 * windows.len() as u32 } else { 0 };
+    (SiteCost { rounds, bytes: (sites - 1) * choices }, SiteCost { rounds, bytes: corrections })
+}
+
+/// Preparing a shuffle: a permutation of every site, all at once.
+pub fn shuffle_prepare(sites: u64, rows: u64, lanes: u64) -> SiteCost {
+    let (owner, other) = permutation_prepare(sites, rows, lanes);
+    SiteCost { rounds: owner.rounds, bytes: owner.bytes + (sites - 1) * other.bytes }
+}
+
+/// A prepared shuffle of rows: a site's masked share to each other site in turn.
+pub fn shuffle(sites: u64, rows: u64, lanes: u64) -> SiteCost {
+    let rounds = if sites > 1 { sites as u32 } else { 0 };
+    SiteCost { rounds, bytes: (sites - 1) * message(8 * lanes * rows) }
 }

@@ -5,16 +5,25 @@
 //! | masked sum, opened to all | 2–20 sites | semi-honest, dishonest majority | Bonawitz et al. CCS'17 §4.0.1 (pairwise masks), commit and echo | 3 (2 for two sites) | (N−1)·(8 or 16 per element + commitment, echo, salt) | `additive/reveal.rs` |
 //! | masked sum, sealed | 2–20 sites and an analyst | the same; sites learn nothing | the same | 3 (2 for two sites) | 8 or 16 per element + echo and salt to the analyst, commitment and echo to each site | `additive/reveal.rs` |
 //! | union of keys | 2–20 sites and an analyst | the same, given that each key's count is released | Goodrich–Mitzenmacher 2011 (sketch) with random weights, argued in the file | a sealed sum, then 3 (2) | the sealed sum of 2·max_groups cells | `key_union.rs` |
+//! | base OT | 2–20 sites, in pairs | malicious, dishonest majority | Masny–Rindal CCS'19 (endemic) | 1 | 8,256 to each other site | `ot/base.rs` |
+//! | OT extension | 2–20 sites, in pairs | semi-honest, dishonest majority | Roy Crypto'22 (SoftSpokenOT, k = 4) | 1 to set up, then 1 | 3,104 to each other site, then 4 per OT from its receiver | `ot/soft_spoken.rs` |
+//! | silent OT | 2–20 sites, in pairs | semi-honest, dishonest majority, dual LPN with regular noise | Boyle et al. CCS'19, code of Raghuraman–Rindal–Tanguy Crypto'23 | 2 for a batch, then 1 | a batch of 2^20 for each other site: 13,312 as receiver and 110,592 as sender, then a bit per OT from its receiver | `ot/silent/` |
 //!
 //! Exact bytes are in [`cost`], and a test compares them with what sessions count.
 
 pub mod additive;
 pub mod clear;
+pub mod correlation;
 pub mod cost;
 pub mod engine;
 pub mod key_union;
+pub mod ot;
+pub mod parameters;
+pub mod relational;
 pub mod release;
+pub mod share;
 pub mod sketch;
 
-pub use engine::Engine;
+pub use engine::{Engine, Rows};
 pub use release::{Audience, Release};
+pub use share::{ArithShare, BitShare};

@@ -8,16 +8,20 @@ use mpc_core::{Error, PartyId, Result, Ring, Session, Z64, Z128};
 use protocols::additive::Additive;
 use protocols::{Audience, Engine, Release};
 
-use super::{Bench, Measurement, Protocol};
+use super::{Bench, Measurement, Protocol, joint};
 use crate::fault::NodeError;
 
 /// What one party found in one session.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Found {
     /// Of each run.
     pub seconds: Vec<f64>,
+    /// Of each run, without preprocessing.
+    pub online_seconds: Vec<f64>,
     /// Sent in one run.
     pub bytes: u64,
+    /// Sent in one run, without preprocessing.
+    pub online_bytes: u64,
     /// Of one run.
     pub rounds: u32,
 }
@@ -27,6 +31,7 @@ pub async fn program(session: Session, bench: Bench) -> (Session, Result<Found>)
     match bench.protocol {
         Protocol::Sum => sums(session, bench, |x| Z64::from_signed(x as i64)).await,
         Protocol::Sum128 => sums(session, bench, |x| Z128::from_signed(i128::from(x))).await,
+        _ => joint::program(session, bench).await,
     }
 }
 
@@ -34,7 +39,7 @@ async fn sums<R: Ring>(session: Session, bench: Bench, element: fn(u32) -> R) ->
     let release = |run: usize| Release::of::<R>(run.to_string(), bench.elements, Audience::Everyone);
     let me = session.me();
     let mut engine = Additive::new(session, (0..bench.runs).map(release).collect());
-    let mut found = Found { seconds: Vec::new(), bytes: 0, rounds: 0 };
+    let mut found = Found::default();
     let mut result = Ok(());
     for run in 0..bench.runs {
         let own: Vec<R> = (0..bench.elements as u32).map(|i| element(input(me, i))).collect();
@@ -48,8 +53,10 @@ async fn sums<R: Ring>(session: Session, bench: Bench, element: fn(u32) -> R) ->
         let column = engine.input(own);
         let opened = engine.reveal(column, &run.to_string()).await;
         found.seconds.push(began.elapsed().as_secs_f64());
+        found.online_seconds.clone_from(&found.seconds);
         let after = engine.session().stats();
         found.bytes = after.bytes() - before.bytes();
+        found.online_bytes = found.bytes;
         found.rounds = after.rounds - before.rounds;
         result = opened.and_then(|sum| check(engine.session(), &sum.unwrap_or_default(), bench, element));
         if result.is_err() {
@@ -74,6 +81,7 @@ fn check<R: Ring>(session: &Session, sum: &[R], bench: Bench, element: fn(u32) -
 /// the network's plus all parties' compute time on this machine: more than parties on machines of their own would need.
 pub fn in_process(bench: Bench, net: Net) -> std::result::Result<Measurement, NodeError> {
     let mut walls = Vec::new();
+    let mut onlines = Vec::new();
     let mut computes = Vec::new();
     let mut last = None;
     for _ in 0..bench.runs {
@@ -87,30 +95,38 @@ pub fn in_process(bench: Bench, net: Net) -> std::result::Result<Measurement, No
         walls.push(if simulated { network + compute } else { compute }.as_secs_f64());
         computes.push(compute.as_secs_f64());
         let found: Result<Vec<Found>> = outcomes.into_iter().map(|o| o.result).collect();
-        last = Some(found.map_err(|e: Error| NodeError::new("SESSION_FAILED", e.to_string()))?);
+        let found = found.map_err(|e: Error| NodeError::new("SESSION_FAILED", e.to_string()))?;
+        onlines.push(slowest(&found, 0, |f| &f.online_seconds));
+        last = Some(found);
     }
     let found = last.unwrap_or_default();
     let simulated = matches!(net, Net::Simulated(_));
-    Ok(summary(bench, walls, &found, peak_rss_mb(), simulated.then(|| median(computes) * 1e3)))
+    Ok(summary(bench, [walls, onlines], &found, peak_rss_mb(), simulated.then(|| median(computes) * 1e3)))
+}
+
+/// The longest time that a party took for a run.
+pub fn slowest(found: &[Found], run: usize, times: fn(&Found) -> &Vec<f64>) -> f64 {
+    found.iter().map(|f| times(f)[run]).fold(0.0, f64::max)
 }
 
 /// One line of results.
 pub fn summary(
     bench: Bench,
-    walls: Vec<f64>,
+    [walls, onlines]: [Vec<f64>; 2],
     found: &[Found],
     peak_rss_mb: f64,
     compute_ms: Option<f64>,
 ) -> Measurement {
-    let wall_ms = (median(walls) * 1e6).round() / 1e3;
+    let milliseconds = |times: Vec<f64>| (median(times) * 1e6).round() / 1e3;
     Measurement {
         protocol: bench.protocol.name().into(),
         parties: bench.parties,
         elements: bench.elements,
         network: bench.network.to_string(),
-        wall_ms,
-        online_ms: wall_ms,
+        wall_ms: milliseconds(walls),
+        online_ms: milliseconds(onlines),
         bytes_per_party: found.iter().map(|f| f.bytes).max().unwrap_or(0),
+        online_bytes_per_party: found.iter().map(|f| f.online_bytes).max().unwrap_or(0),
         rounds: found.iter().map(|f| f.rounds).max().unwrap_or(0),
         peak_rss_mb,
         compute_ms,

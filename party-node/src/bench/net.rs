@@ -11,7 +11,7 @@ use query_planner::Settings;
 use query_planner::catalog::SiteName;
 use query_planner::merge::SiteSchema;
 
-use super::measure::{Found, peak_rss_mb, program, summary};
+use super::measure::{Found, peak_rss_mb, program, slowest, summary};
 use super::{Bench, Measurement};
 use crate::blame;
 use crate::child::loopback;
@@ -39,11 +39,10 @@ pub fn run(bench: Bench) -> Result<Measurement, NodeError> {
         let hellos: Vec<Hello> = children.lines().await?;
         children.introduce(&network(hellos).checked()?).await?;
         let found: Vec<(Found, f64)> = children.lines().await?;
-        let slowest = |run: usize| found.iter().map(|(f, _)| f.seconds[run]).fold(0.0, f64::max);
-        let walls = (0..bench.runs).map(slowest).collect();
         let peak = found.iter().map(|(_, rss)| *rss).fold(0.0, f64::max);
         let found: Vec<Found> = found.into_iter().map(|(f, _)| f).collect();
-        Ok(summary(bench, walls, &found, peak, None))
+        let times = |times| (0..bench.runs).map(|run| slowest(&found, run, times)).collect();
+        Ok(summary(bench, [times(|f| &f.seconds), times(|f| &f.online_seconds)], &found, peak, None))
     })
 }
 

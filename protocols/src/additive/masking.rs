@@ -16,10 +16,10 @@ use mpc_core::{Result, Ring, Session};
 /// No dropout recovery: a site that leaves ends the session, and a retry has new seeds.
 /// # Errors
 /// `Local(RandomnessReused)` when a zero-share was already taken at this step.
-pub(super) fn add_zero_share<R: Ring>(session: &mut Session, column: &mut [R]) -> Result<()> {
+pub(super) fn add_zero_share<R: Ring>(session: &mut Session, domain: Domain, column: &mut [R]) -> Result<()> {
     let me = session.me();
     for other in session.other_sites() {
-        let mut stream = session.shared_rng(other, Domain::ReleaseZeroShare)?;
+        let mut stream = session.shared_rng(other, domain)?;
         if me < other { stream.add_to(column) } else { stream.sub_from(column) }
     }
     Ok(())

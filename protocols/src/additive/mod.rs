@@ -1,27 +1,46 @@
 //! Additive sharing over a ring: each site holds one summand. Semi-honest, dishonest majority.
 
+mod adder;
+mod and;
+mod compare;
+pub mod demand;
 mod masking;
+mod multiply;
+mod opening;
 mod reveal;
-mod share;
+mod rows;
 
 use mpc_core::error::LocalFault;
-use mpc_core::{Result, Ring, Session};
+use mpc_core::{Bits, PowerOfTwo, Result, Ring, Session, Z64};
 
-pub use share::ArithShare;
-
-use crate::engine::Engine;
+use crate::correlation::{Budget, Group, Pool};
+use crate::engine::{Engine, Rows};
 use crate::release::{Declared, Release};
+use crate::share::{ArithShare, BitShare};
 
 /// The additive engine of one party in one session.
 pub struct Additive {
     session: Session,
     declared: Declared,
+    pool: Pool,
 }
 
 impl Additive {
     /// Takes over a session whose plan declares these releases.
     pub fn new(session: Session, releases: Vec<Release>) -> Self {
-        Self { session, declared: Declared::new(releases) }
+        Self { session, declared: Declared::new(releases), pool: Pool::default() }
+    }
+
+    /// Makes the correlated randomness that the steps to come will take. Data-independent: it may run before any input exists.
+    ///
+    /// # Errors
+    /// The protocols' own.
+    pub async fn prepare(&mut self, budget: &Budget) -> Result<()> {
+        self.pool.fill(&mut self.session, budget).await
+    }
+
+    fn computes(&self) -> bool {
+        self.session.is_site()
     }
 
     /// The session, for steps that are no engine operation.
@@ -33,36 +52,103 @@ impl Additive {
     pub fn into_session(self) -> Session {
         self.session
     }
+}
 
-    fn same_length<R: Ring>(&self, a: &ArithShare<R>, right: usize) -> Result<()> {
-        let left = a.len();
-        if left == right { Ok(()) } else { Err(self.session.local(LocalFault::Lengths { left, right })) }
-    }
+/// All computing sites.
+fn all_sites(s: &Session) -> Group {
+    s.parties().sites().collect()
+}
+
+/// The low bits of a number.
+pub(crate) fn low(value: u64, bits: usize) -> u64 {
+    if bits >= 64 { value } else { value & ((1 << bits) - 1) }
+}
+
+/// Shares of the bits of the sum of the sites' own numbers, for making edaBits.
+pub(crate) async fn sum_of_private(s: &mut Session, pool: &mut Pool, own: &Bits) -> Result<Bits> {
+    let levels = adder::levels(&all_sites(s));
+    adder::sum_planes(s, pool, &levels, own, 0..own.width()).await
 }
 
 impl Engine for Additive {
-    type Arith<R: Ring> = ArithShare<R>;
-
     fn input<R: Ring>(&mut self, own: Vec<R>) -> ArithShare<R> {
         // A site's own column is its summand as it stands: it never leaves without the zero-share of `reveal`.
         ArithShare::new(own)
     }
 
-    fn add<R: Ring>(&mut self, a: &ArithShare<R>, b: &ArithShare<R>) -> Result<ArithShare<R>> {
-        self.same_length(a, b.len())?;
-        Ok(a.zip_with(b.column(), R::add))
+    fn input_bits(&mut self, own: Bits) -> BitShare {
+        BitShare::new(own)
     }
 
-    fn sub<R: Ring>(&mut self, a: &ArithShare<R>, b: &ArithShare<R>) -> Result<ArithShare<R>> {
-        self.same_length(a, b.len())?;
-        Ok(a.zip_with(b.column(), R::sub))
+    async fn mul<R: PowerOfTwo>(&mut self, a: &ArithShare<R>, b: &ArithShare<R>) -> Result<ArithShare<R>> {
+        self.same_length(a.len(), b.len())?;
+        match self.computes() {
+            true => multiply::mul(&mut self.session, &mut self.pool, a, b).await,
+            false => Ok(ArithShare::zeros(a.len())),
+        }
     }
 
-    fn add_public<R: Ring>(&mut self, a: &ArithShare<R>, public: &[R]) -> Result<ArithShare<R>> {
-        self.same_length(a, public.len())?;
-        // One site adds it, so that it enters the sum once.
-        let first = self.session.me().index() == 0;
-        Ok(a.zip_with(public, if first { R::add } else { |own, _| own }))
+    async fn and(&mut self, a: &BitShare, b: &BitShare) -> Result<BitShare> {
+        self.same_length(a.bits().words().len(), b.bits().words().len())?;
+        if !self.computes() {
+            return Ok(BitShare::zeros(a.rows(), a.width()));
+        }
+        let mut s = self.session.step("and");
+        let (left, right) = (a.bits().words().to_vec(), b.bits().words().to_vec());
+        let and = and::And { group: all_sites(&s), left, right };
+        let words = and::and_all(&mut s, &mut self.pool, vec![and]).await?.remove(0);
+        Ok(BitShare::new(Bits::from_words(a.rows(), a.width(), words)))
+    }
+
+    async fn a2b(&mut self, a: &ArithShare<Z64>, bits: usize) -> Result<BitShare> {
+        match self.computes() {
+            true => compare::a2b(&mut self.session, &mut self.pool, a, bits).await,
+            false => Ok(BitShare::zeros(a.len(), bits)),
+        }
+    }
+
+    async fn negative(&mut self, a: &ArithShare<Z64>, bits: usize) -> Result<BitShare> {
+        match self.computes() {
+            true => compare::negative(&mut self.session, &mut self.pool, a, bits).await,
+            false => Ok(BitShare::zeros(a.len(), 1)),
+        }
+    }
+
+    async fn is_zero(&mut self, a: &ArithShare<Z64>, bits: usize) -> Result<BitShare> {
+        match self.computes() {
+            true => compare::is_zero(&mut self.session, &mut self.pool, a, bits).await,
+            false => Ok(BitShare::zeros(a.len(), 1)),
+        }
+    }
+
+    async fn b2a<R: PowerOfTwo>(&mut self, bits: &BitShare) -> Result<ArithShare<R>> {
+        match self.computes() {
+            true => multiply::b2a(&mut self.session, &mut self.pool, bits).await,
+            false => Ok(ArithShare::zeros(bits.rows() * bits.width())),
+        }
+    }
+
+    async fn select<R: PowerOfTwo>(&mut self, choice: &BitShare, a: &ArithShare<R>) -> Result<ArithShare<R>> {
+        self.same_length(choice.rows(), a.len())?;
+        match self.computes() {
+            true => multiply::select(&mut self.session, &mut self.pool, choice.bits(), a).await,
+            false => Ok(ArithShare::zeros(a.len())),
+        }
+    }
+
+    async fn shuffle(&mut self, rows: Rows) -> Result<Rows> {
+        match self.computes() {
+            true => rows::shuffle(&mut self.session, &mut self.pool, rows).await,
+            false => Ok(rows),
+        }
+    }
+
+    async fn place(&mut self, rows: Rows, places: ArithShare<Z64>) -> Result<Rows> {
+        self.same_length(rows.len(), places.len())?;
+        match self.computes() {
+            true => rows::place(&mut self.session, &mut self.pool, rows, places).await,
+            false => Ok(rows),
+        }
     }
 
     fn declare(&mut self, release: Release) {
@@ -72,7 +158,7 @@ impl Engine for Additive {
     async fn reveal<R: Ring>(&mut self, column: ArithShare<R>, name: &str) -> Result<Option<Vec<R>>> {
         let release = self.declared.take::<R>(&self.session, name)?;
         if self.session.is_site() {
-            self.same_length(&column, release.elements)?;
+            self.same_length(column.len(), release.elements)?;
             reveal::open(&mut self.session, column, &release).await
         } else {
             reveal::receive(&mut self.session, &release).await.map(Some)
@@ -81,6 +167,18 @@ impl Engine for Additive {
 
     fn fork<const K: usize>(&mut self, labels: [&'static str; K]) -> [Self; K] {
         let mut declared = labels.map(|label| self.declared.split(label)).into_iter();
-        self.session.fork(labels).map(|session| Self { session, declared: declared.next().unwrap_or_default() })
+        self.session.fork(labels).map(|session| Self {
+            session,
+            declared: declared.next().unwrap_or_default(),
+            pool: Pool::default(),
+        })
+    }
+
+    fn is_first(&self) -> bool {
+        self.session.me().index() == 0
+    }
+
+    fn fault(&self, fault: LocalFault) -> mpc_core::Error {
+        self.session.local(fault)
     }
 }

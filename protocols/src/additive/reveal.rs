@@ -8,8 +8,8 @@ use mpc_core::wire::{self, Bytes32};
 use mpc_core::{PartyId, Result, Ring, Session};
 
 use super::masking::add_zero_share;
-use super::share::ArithShare;
 use crate::release::{Audience, Release};
+use crate::share::ArithShare;
 
 /// A site's side of opening a column to its audience. Three rounds, two for two sites (who need no echo).
 ///
@@ -33,7 +33,7 @@ pub(super) async fn open<R: Ring>(
     release: &Release,
 ) -> Result<Option<Vec<R>>> {
     let mut s = session.step("reveal");
-    add_zero_share(&mut s, share.column_mut())?;
+    add_zero_share(&mut s, Domain::ReleaseZeroShare, share.column_mut())?;
     let mut salt = [0; 32];
     s.private_rng(Domain::CommitSalt)?.fill(&mut salt);
     let place = s.path().clone();

@@ -1,0 +1,68 @@
+//! How many correlations of each kind a program takes.
+
+use std::collections::BTreeMap;
+
+use mpc_core::{PartyId, PowerOfTwo};
+
+use super::WordKind;
+
+/// A set of sites that compute together, in party order.
+pub type Group = Vec<PartyId>;
+
+/// Correlations of each kind. Two programs that run one after the other take the sum of their budgets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// Words of 64 bit triples of each group.
+    pub bit_triples: BTreeMap<Group, usize>,
+    /// Ring triples by [`mpc_core::Ring::NAME`].
+    pub ring_triples: BTreeMap<&'static str, usize>,
+    /// Words of 64 random bits shared as bits and as numbers, by ring.
+    pub dabits: BTreeMap<&'static str, usize>,
+    /// Words of 64 random bits with a random number and their product, by ring.
+    pub selections: BTreeMap<&'static str, usize>,
+    /// Words of 64 random numbers of so many bits, shared as a number and as bits.
+    pub edabits: BTreeMap<usize, usize>,
+    /// Shuffles in the order in which they are used: rows, and the words of a row.
+    pub shuffles: Vec<(usize, Vec<WordKind>)>,
+}
+
+impl Budget {
+    /// Is nothing needed?
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What this budget holds beyond `part`, of which it is a continuation: the same shuffles first, then more.
+    pub fn without(mut self, part: &Budget) -> Self {
+        fn subtract<K: Ord>(from: &mut BTreeMap<K, usize>, part: &BTreeMap<K, usize>) {
+            from.iter_mut().for_each(|(kind, count)| *count -= part.get(kind).copied().unwrap_or(0).min(*count));
+        }
+        subtract(&mut self.bit_triples, &part.bit_triples);
+        subtract(&mut self.ring_triples, &part.ring_triples);
+        subtract(&mut self.dabits, &part.dabits);
+        subtract(&mut self.selections, &part.selections);
+        subtract(&mut self.edabits, &part.edabits);
+        self.shuffles.drain(..part.shuffles.len().min(self.shuffles.len()));
+        self
+    }
+
+    pub(crate) fn add_bit_triples(&mut self, group: &[PartyId], words: usize) {
+        *self.bit_triples.entry(group.to_vec()).or_default() += words;
+    }
+
+    pub(crate) fn add_ring_triples<R: PowerOfTwo>(&mut self, len: usize) {
+        *self.ring_triples.entry(R::NAME).or_default() += len;
+    }
+
+    pub(crate) fn add_dabits<R: PowerOfTwo>(&mut self, words: usize) {
+        *self.dabits.entry(R::NAME).or_default() += words;
+    }
+
+    pub(crate) fn add_selections<R: PowerOfTwo>(&mut self, words: usize) {
+        *self.selections.entry(R::NAME).or_default() += words;
+    }
+
+    pub(crate) fn add_edabits(&mut self, bits: usize, words: usize) {
+        *self.edabits.entry(bits).or_default() += words;
+    }
+}

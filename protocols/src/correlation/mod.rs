@@ -1,0 +1,26 @@
+//! Correlated randomness, made by the sites themselves from oblivious transfer: nobody deals.
+//!
+//! A pool is filled from a [`Budget`] before it is used; what is taken is gone (a correlation used twice would be a
+//! two-time pad), and taking more than there is fails at once.
+
+mod bit_triples;
+mod budget;
+mod dabits;
+mod edabits;
+mod permutation;
+mod pool;
+mod products;
+mod ring_triples;
+mod selections;
+mod switching;
+pub mod waksman;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use budget::{Budget, Group};
+pub(crate) use permutation::schedule;
+pub use permutation::{Permutation, Shuffle};
+pub(crate) use pool::{BitTriples, Pool};
+pub use words::{Layout, WordKind};

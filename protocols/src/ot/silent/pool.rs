@@ -1,0 +1,60 @@
+//! Rows that were prepared and not used yet.
+
+use std::sync::Arc;
+
+use mpc_core::Block;
+use mpc_core::hash::CorrelationHash;
+use zeroize::Zeroize;
+
+/// Rows in the order both sides take them. Does not print; wiped when dropped and where taken.
+pub(super) struct Pool {
+    rows: Vec<Block>,
+    taken: usize,
+    /// The tweak of the next row: each row is hashed under its own for good.
+    next: u64,
+    hash: Arc<CorrelationHash>,
+}
+
+impl Pool {
+    pub(super) fn new(hash: CorrelationHash) -> Self {
+        Self { rows: Vec::new(), taken: 0, next: 0, hash: Arc::new(hash) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len() - self.taken
+    }
+
+    pub(super) fn hash(&self) -> Arc<CorrelationHash> {
+        self.hash.clone()
+    }
+
+    /// Puts a batch behind what is left.
+    pub(super) fn add(&mut self, mut batch: Vec<Block>) {
+        if self.len() == 0 {
+            std::mem::swap(&mut self.rows, &mut batch);
+        } else {
+            let rows = [&self.rows[self.taken..], &batch].concat();
+            self.rows.zeroize();
+            self.rows = rows;
+        }
+        self.taken = 0;
+        batch.zeroize();
+    }
+
+    /// The next `count` rows and the tweak of the first; None, and nothing is taken, when there are fewer.
+    pub(super) fn take(&mut self, count: usize) -> Option<(Vec<Block>, u64)> {
+        let rows = self.rows[self.taken..].get_mut(..count)?;
+        let taken = rows.to_vec();
+        rows.iter_mut().zeroize();
+        let first = self.next;
+        self.taken += count;
+        self.next += count as u64;
+        Some((taken, first))
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.rows.zeroize();
+    }
+}

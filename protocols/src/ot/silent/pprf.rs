@@ -1,0 +1,322 @@
+//! Punctured pseudo-random functions, many at once: trees whose leaves one side knows all of and the other all but one.
+//!
+//! Each tree has one noise position. The sender grows it from a root; the receiver gets, for each level, the sum of the nodes on
+//! the side that its hidden path does not take, and so learns every node off the path. One more block for each tree puts the
+//! hidden leaf, shifted by Δ, in its place: the leaves v of the receiver and w of the sender then have v = w ⊕ e·Δ, where e is the
+//! unit vector of the hidden leaf.
+//!
+//! The lowest bit of every leaf is cleared and that of Δ is set, so that the lowest bit of v is e, and stays the choice bit
+//! through any linear code.
+//!
+//! Levels are laid out so that child b of node i among m nodes is node i + b·m: bit ℓ of a leaf's index is its turn at level ℓ.
+//!
+//! # Source
+//! Boyle et al., CCS'19 (ePrint 2019/1159), §4: puncturing with one OT for each level. Lowest bit as choice bit: an optimisation of
+//! Yang et al., Ferret, CCS'20.
+//! # Constant time
+//! Hidden positions are used in masks only: every node of a level is touched for every fix.
+
+use mpc_core::Block;
+use mpc_core::doubling::Doubling;
+use mpc_core::random::Prg;
+use mpc_core::ring::Z128;
+use subtle::{Choice, ConstantTimeEq};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+const LOWEST: u128 = 1;
+
+/// The shape of a batch: `trees` trees with 2^`depth` leaves each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Trees.
+    pub trees: usize,
+    /// Levels below the root.
+    pub depth: usize,
+}
+
+impl Shape {
+    /// OTs it takes, one for each tree and level, tree by tree.
+    pub fn ots(self) -> usize {
+        self.trees * self.depth
+    }
+
+    /// Leaves of one tree.
+    pub fn tree_len(self) -> usize {
+        1 << self.depth
+    }
+
+    /// Leaves of all trees.
+    pub fn leaves(self) -> usize {
+        self.trees * self.tree_len()
+    }
+
+    /// Blocks from sender to receiver: two for each OT, one for each tree.
+    pub fn message_blocks(self) -> usize {
+        2 * self.ots() + self.trees
+    }
+}
+
+/// A uniform Δ with its lowest bit set: 127 bits of it are secret.
+pub fn offset(rng: &mut Prg) -> Block {
+    Block(rng.element::<Z128>().0 | LOWEST)
+}
+
+/// The sender's trees.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Grown {
+    leaves: Vec<Block>,
+    /// Of each tree and level: the sum of its left and of its right nodes.
+    sums: Vec<[Block; 2]>,
+    /// Of each tree: the sum of its leaves.
+    totals: Vec<Block>,
+}
+
+impl Grown {
+    /// Grows trees from fresh roots.
+    pub fn new(shape: Shape, doubling: &Doubling, roots: &mut Prg) -> Self {
+        let mut grown = Self {
+            leaves: vec![Block::default(); shape.leaves()],
+            sums: Vec::with_capacity(shape.ots()),
+            totals: Vec::with_capacity(shape.trees),
+        };
+        for leaves in grown.leaves.chunks_exact_mut(shape.tree_len()) {
+            leaves[0] = Block(roots.element::<Z128>().0);
+            let sums = (0..shape.depth).map(|level| doubling.double(&mut leaves[..2 << level]));
+            grown.sums.extend(sums);
+            leaves.iter_mut().for_each(|leaf| leaf.0 &= !LOWEST);
+            let last = grown.sums[grown.sums.len() - 1];
+            grown.totals.push(Block((last[0].0 ^ last[1].0) & !LOWEST));
+        }
+        grown
+    }
+
+    /// What the receiver needs: both sums of every level under the two masks of its OT, then the correction of each tree.
+    pub fn message(&self, zero: &[Block], one: &[Block], delta: Block) -> Vec<Block> {
+        let masked = self.sums.iter().zip(zero.iter().zip(one));
+        let masked = masked.flat_map(|(sums, (zero, one))| [sums[0] ^ *zero, sums[1] ^ *one]);
+        masked.chain(self.totals.iter().map(|total| *total ^ delta)).collect()
+    }
+
+    /// The leaves w of all trees.
+    pub fn into_leaves(mut self) -> Vec<Block> {
+        std::mem::take(&mut self.leaves)
+    }
+}
+
+/// The receiver's hidden leaves, as choices for its OTs: bit i is 1 when the hidden path of OT i's tree turns left.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Hidden {
+    choices: Vec<u64>,
+    #[zeroize(skip)]
+    shape: Shape,
+}
+
+impl Hidden {
+    /// One uniform leaf for each tree. Panics when the OTs do not fill whole words: the table has no such shape.
+    pub fn new(shape: Shape, rng: &mut Prg) -> Self {
+        assert!(shape.ots().is_multiple_of(64), "the table's batches have 256 trees");
+        Self { choices: (0..shape.ots() / 64).map(|_| rng.element::<mpc_core::Z64>().0).collect(), shape }
+    }
+
+    /// The choices, 64 to a word, the first lowest: for each level the side off the path.
+    pub fn choices(&self) -> &[u64] {
+        &self.choices
+    }
+
+    fn choice(&self, ot: usize) -> Choice {
+        Choice::from((self.choices[ot / 64] >> (ot % 64) & 1) as u8)
+    }
+
+    /// The receiver's leaves v, from the masks it chose and the sender's message.
+    ///
+    /// Panics when there is not one mask for each OT or the message has another length; the caller stated both.
+    pub fn leaves(&self, doubling: &Doubling, masks: &[Block], message: &[Block]) -> Vec<Block> {
+        assert_eq!((masks.len(), message.len()), (self.shape.ots(), self.shape.message_blocks()));
+        let (sums, corrections) = message.split_at(2 * self.shape.ots());
+        let zero = doubling.of_zero();
+        let mut leaves = vec![Block::default(); self.shape.leaves()];
+        for (tree, leaves) in leaves.chunks_exact_mut(self.shape.tree_len()).enumerate() {
+            let mut path = Path { index: 0, zero, rest: Block::default() };
+            for level in 0..self.shape.depth {
+                let ot = tree * self.shape.depth + level;
+                let off_path = self.choice(ot);
+                let sum = masks[ot] ^ select(sums[2 * ot], sums[2 * ot + 1], off_path);
+                path.descend(doubling, &mut leaves[..2 << level], !off_path, sum);
+            }
+            // All leaves but the hidden one are known, and so is their sum; the hidden one is zero so far.
+            let shifted = corrections[tree] ^ Block(path.rest.0 & !LOWEST);
+            leaves.iter_mut().for_each(|leaf| leaf.0 &= !LOWEST);
+            patch(leaves, path.index, shifted);
+            path.zeroize();
+        }
+        leaves
+    }
+}
+
+/// The way to the hidden leaf of one tree.
+#[derive(Zeroize)]
+struct Path {
+    /// The hidden node of the current level.
+    index: u64,
+    /// The children of a zero node.
+    zero: [Block; 2],
+    /// The sum of all nodes of the level but the hidden one.
+    rest: Block,
+}
+
+impl Path {
+    /// One level down. The hidden parent is zero before and its child on the path zero after; `sum` is that of all true children
+    /// on the other side.
+    fn descend(&mut self, doubling: &Doubling, nodes: &mut [Block], turn: Choice, sum: Block) {
+        let parents = nodes.len() / 2;
+        let sums = doubling.double(nodes);
+        // The zero node made its public children: one is removed, the other replaced by what is missing to `sum`.
+        let fixes = [select(self.zero[0], sums[0] ^ sum, turn), select(sums[1] ^ sum, self.zero[1], turn)];
+        let (left, right) = nodes.split_at_mut(parents);
+        patch(left, self.index, fixes[0]);
+        patch(right, self.index, fixes[1]);
+        self.rest = sums[0] ^ sums[1] ^ fixes[0] ^ fixes[1];
+        self.index |= u64::from(turn.unwrap_u8()) * parents as u64;
+    }
+}
+
+/// Nodes that share the comparison with a hidden index.
+const ROW: usize = 16;
+
+/// Adds `value` to the node at a hidden index, touching all nodes alike.
+fn patch(nodes: &mut [Block], index: u64, value: Block) {
+    let (row, lane) = (index / ROW as u64, index % ROW as u64);
+    let lanes: [Block; ROW] = std::array::from_fn(|at| Block(value.0 & mask((at as u64).ct_eq(&lane))));
+    for (at, nodes) in nodes.chunks_mut(ROW).enumerate() {
+        let here = mask((at as u64).ct_eq(&row));
+        for (node, lane) in nodes.iter_mut().zip(&lanes) {
+            node.0 ^= lane.0 & here;
+        }
+    }
+}
+
+fn select(zero: Block, one: Block, choice: Choice) -> Block {
+    Block(zero.0 ^ ((zero.0 ^ one.0) & mask(choice)))
+}
+
+fn mask(choice: Choice) -> u128 {
+    0u128.wrapping_sub(u128::from(choice.unwrap_u8()))
+}
+
+#[cfg(test)]
+mod tests {
+    use mpc_core::random::{Domain, PrivateSeed};
+    use mpc_core::step::StepPath;
+
+    use super::*;
+
+    const SEED: u8 = 7;
+
+    fn prg(label: &str) -> Prg {
+        PrivateSeed::new([SEED; 32]).prg(Domain::Test, &StepPath::root().child(label, 0))
+    }
+
+    fn blocks(label: &str, len: usize) -> Vec<Block> {
+        let mut rng = prg(label);
+        (0..len).map(|_| Block(rng.element::<Z128>().0)).collect()
+    }
+
+    fn doubling() -> Doubling {
+        Doubling::new([1; 16], [2; 16])
+    }
+
+    /// The hidden leaf of each tree is `leaf(tree)`.
+    fn hidden(shape: Shape, leaf: impl Fn(usize) -> usize) -> Hidden {
+        let mut choices = vec![0; shape.ots().div_ceil(64)];
+        for ot in 0..shape.ots() {
+            let left = leaf(ot / shape.depth) >> (ot % shape.depth) & 1 == 0;
+            choices[ot / 64] |= u64::from(left) << (ot % 64);
+        }
+        Hidden { choices, shape }
+    }
+
+    struct Run {
+        sender: Vec<Block>,
+        receiver: Vec<Block>,
+        delta: Block,
+    }
+
+    /// Both sides with ideal OTs; `tamper` may change the message.
+    fn run(shape: Shape, hidden: &Hidden, tamper: impl FnOnce(&mut [Block])) -> Run {
+        println!("seed {SEED}, {shape:?}");
+        let (zero, one) = (blocks("zero", shape.ots()), blocks("one", shape.ots()));
+        let delta = offset(&mut prg("delta"));
+        let grown = Grown::new(shape, &doubling(), &mut prg("roots"));
+        let mut message = grown.message(&zero, &one, delta);
+        tamper(&mut message);
+        let masks: Vec<Block> = (0..shape.ots()).map(|ot| select(zero[ot], one[ot], hidden.choice(ot))).collect();
+        let receiver = hidden.leaves(&doubling(), &masks, &message);
+        Run { sender: grown.into_leaves(), receiver, delta }
+    }
+
+    impl Run {
+        /// v = w ⊕ e·Δ, where e is what `noisy` says.
+        fn holds(&self, noisy: impl Fn(usize) -> bool) -> bool {
+            let shift = |at| if noisy(at) { self.delta } else { Block::default() };
+            self.sender.iter().zip(&self.receiver).enumerate().all(|(at, (w, v))| *v == *w ^ shift(at))
+        }
+    }
+
+    #[test]
+    fn every_leaf_of_a_small_tree_can_be_hidden() {
+        for depth in 1..=7 {
+            let shape = Shape { trees: 1 << depth, depth };
+            let run = run(shape, &hidden(shape, |tree| tree), |_| ());
+            assert!(run.holds(|at| at % shape.tree_len() == at / shape.tree_len()), "depth {depth}");
+        }
+    }
+
+    #[test]
+    fn the_lowest_bit_of_a_receivers_leaf_says_whether_it_is_hidden_and_a_senders_is_clear() {
+        let shape = Shape { trees: 64, depth: 5 };
+        let run = run(shape, &hidden(shape, |tree| tree * 7 % 32), |_| ());
+        let hidden = |at: usize| at % 32 == at / 32 * 7 % 32;
+        assert!(run.receiver.iter().enumerate().all(|(at, v)| (v.0 & 1 == 1) == hidden(at)));
+        assert!(run.sender.iter().all(|w| w.0 & 1 == 0));
+    }
+
+    #[test]
+    fn uniform_hidden_leaves_reach_every_leaf() {
+        let shape = Shape { trees: 1024, depth: 4 };
+        let hidden = Hidden::new(shape, &mut prg("noise"));
+        let run = run(shape, &hidden, |_| ());
+        let place = |tree: usize| (0..16).find(|at| run.receiver[16 * tree + at].0 & 1 == 1).unwrap();
+        assert!(run.holds(|at| place(at / 16) == at % 16));
+        let mut counts = [0u32; 16];
+        (0..1024).for_each(|tree| counts[place(tree)] += 1);
+        // Chi-square with 15 degrees of freedom: 53 is beyond 2^-17.
+        let chi: f64 = counts.iter().map(|c| (f64::from(*c) - 64.0).powi(2) / 64.0).sum();
+        assert!(chi < 53.0, "chi-square {chi}");
+    }
+
+    #[test]
+    fn one_corrupted_level_sum_that_is_read_breaks_the_relation() {
+        let shape = Shape { trees: 4, depth: 4 };
+        let leaf = |tree: usize| tree * 5 % 16;
+        for ot in 0..shape.ots() {
+            let read = usize::from(leaf(ot / 4) >> (ot % 4) & 1 == 0);
+            let of_side = |side: usize| {
+                let run = run(shape, &hidden(shape, leaf), |message| message[2 * ot + side].0 ^= 2);
+                run.holds(|at| at % 16 == leaf(at / 16))
+            };
+            assert!(!of_side(read), "OT {ot}");
+            assert!(of_side(1 - read), "the side on the path is never read, OT {ot}");
+        }
+    }
+
+    #[test]
+    fn leaves_look_random() {
+        let shape = Shape { trees: 16, depth: 12 };
+        let run = run(shape, &hidden(shape, |tree| tree), |_| ());
+        let mut counts = [0u32; 256];
+        run.sender.iter().for_each(|leaf| counts[(leaf.0 >> 64) as usize & 255] += 1);
+        let chi: f64 = counts.iter().map(|c| (f64::from(*c) - 256.0).powi(2) / 256.0).sum();
+        // 255 degrees of freedom: 380 is beyond 2^-20.
+        assert!(chi < 380.0, "chi-square {chi}");
+    }
+}

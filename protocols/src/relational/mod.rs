@@ -1,0 +1,14 @@
+//! Relational operators on shared columns, written once against [`crate::Engine`]: every engine has them. Control flow depends
+//! on public sizes only, and nothing is opened here but what an operator's own text says.
+//!
+//! | operator | source | file |
+//! |---|---|---|
+//! | top k of shared totals | ranks by counting, or the sort | `top_k.rs` |
+//! | minimum, maximum, percentiles | counting cells before a target; PostgreSQL's meaning | `quantile.rs`, `fraction.rs` |
+//! | stable sort | Bogdanov–Laur–Talviste NordSec'14 (radix on shares), Hamada et al. 2014, Asharov et al. CCS'22 | `sort.rs` |
+
+pub mod fraction;
+pub mod quantile;
+pub(crate) mod shape;
+pub mod sort;
+pub mod top_k;

@@ -1,0 +1,131 @@
+//! What every engine must do: programs over any engine that open their results and compare them with plain Rust. A test file
+//! chooses the engine, the parties and the network.
+
+#![allow(dead_code, reason = "every test file uses its own part")]
+
+pub mod primitives;
+pub mod quantiles;
+pub mod sorting;
+pub mod top;
+
+use mpc_core::random::{Domain, Prg, PrivateSeed};
+use mpc_core::step::StepPath;
+use mpc_core::{Bits, PowerOfTwo, Result, Ring, Session, Z64};
+use protocols::{ArithShare, Audience, BitShare, Engine, Release};
+
+/// What all parties of a test know: the seed of all inputs, who they are, and how many releases there have been.
+pub struct Case {
+    seed: u64,
+    pub me: usize,
+    pub sites: usize,
+    opened: usize,
+    prg: Prg,
+}
+
+impl Case {
+    pub fn new(session: &Session, seed: u64) -> Self {
+        let prg = stream(seed, "inputs");
+        Self { seed, me: session.me().index(), sites: session.parties().sites().count(), opened: 0, prg }
+    }
+
+    pub fn is_site(&self) -> bool {
+        self.me < self.sites
+    }
+
+    /// A uniform number, the same at every party.
+    pub fn random(&mut self) -> u64 {
+        self.prg.element::<Z64>().0
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.random() % bound
+    }
+
+    pub fn column(&mut self, len: usize, bits: usize) -> Vec<u64> {
+        (0..len).map(|_| low(self.random(), bits)).collect()
+    }
+
+    /// Shares a column all parties of the test know: random summands that add up to it.
+    pub fn share<E: Engine, R: PowerOfTwo>(&mut self, e: &mut E, column: &[R]) -> ArithShare<R> {
+        let mut masks: Vec<Vec<R>> =
+            (1..self.sites).map(|_| column.iter().map(|_| self.prg.element()).collect()).collect();
+        let rest = |i: usize| masks.iter().fold(column[i], |left, mask| left.sub(mask[i]));
+        let first: Vec<R> = (0..column.len()).map(rest).collect();
+        masks.insert(0, first);
+        masks.push(vec![R::default(); column.len()]);
+        e.input(masks.swap_remove(self.me.min(self.sites)))
+    }
+
+    pub fn share_numbers<E: Engine>(&mut self, e: &mut E, column: &[u64]) -> ArithShare<Z64> {
+        let column: Vec<Z64> = column.iter().copied().map(Z64).collect();
+        self.share(e, &column)
+    }
+
+    /// Shares the low `width` bits of numbers.
+    pub fn share_bits<E: Engine>(&mut self, e: &mut E, column: &[u64], width: usize) -> BitShare {
+        let masks: Vec<Vec<u64>> = (1..self.sites).map(|_| column.iter().map(|_| self.random()).collect()).collect();
+        let own = match self.me {
+            0 => (0..column.len()).map(|i| masks.iter().fold(column[i], |left, mask| left ^ mask[i])).collect(),
+            me if me < self.sites => masks[me - 1].clone(),
+            _ => vec![0; column.len()],
+        };
+        e.input_bits(Bits::from_column(&own, width))
+    }
+
+    /// Opens a column to everybody.
+    pub async fn open<E: Engine, R: Ring>(&mut self, e: &mut E, column: ArithShare<R>) -> Result<Vec<R>> {
+        self.opened += 1;
+        let name = format!("result {}", self.opened);
+        e.declare(Release::of::<R>(name.clone(), column.len(), Audience::Everyone));
+        Ok(e.reveal(column, &name).await?.expect("everybody is in the audience"))
+    }
+
+    pub async fn open_numbers<E: Engine>(&mut self, e: &mut E, column: ArithShare<Z64>) -> Result<Vec<u64>> {
+        Ok(self.open(e, column).await?.into_iter().map(|x| x.0).collect())
+    }
+
+    /// Opens bits to everybody; every row as a number.
+    pub async fn open_bits<E: Engine>(&mut self, e: &mut E, bits: &BitShare) -> Result<Vec<u64>> {
+        let (rows, width) = (bits.rows(), bits.width());
+        let places = e.b2a::<Z64>(bits).await?;
+        let places = self.open_numbers(e, places).await?;
+        assert!(places.iter().all(|bit| *bit <= 1), "a converted bit is 0 or 1");
+        Ok((0..rows).map(|row| (0..width).map(|plane| places[plane * rows + row] << plane).sum()).collect())
+    }
+}
+
+pub fn low(value: u64, bits: usize) -> u64 {
+    if bits >= 64 { value } else { value & ((1 << bits) - 1) }
+}
+
+fn stream(seed: u64, label: &'static str) -> Prg {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    PrivateSeed::new(bytes).prg(Domain::Test, &StepPath::root().child(label, 0))
+}
+
+/// Runs a conformance function on the plaintext engine for several numbers of sites, with and without an analyst, from several seeds.
+#[macro_export]
+macro_rules! on_clear {
+    ($($name:ident => $function:path;)*) => {$(
+        #[test]
+        fn $name() {
+            for (sites, analyst) in [(2, false), (3, true), (5, false), (8, false), (2, true)] {
+                for seed in SEEDS {
+                    println!("seed {seed}, {sites} sites, analyst {analyst}");
+                    let world = mpc_core::world::World::new(sites).seed(seed);
+                    let world = if analyst { world.with_analyst() } else { world };
+                    let program = move |session: mpc_core::Session, _: ()| async move {
+                        let mut case = conformance::Case::new(&session, seed);
+                        let mut engine = protocols::clear::Clear::new(session, Vec::new());
+                        let result = $function(&mut engine, &mut case).await;
+                        (engine.into_session(), result)
+                    };
+                    for outcome in world.run(program, vec![(); sites + usize::from(analyst)]) {
+                        outcome.result.unwrap();
+                    }
+                }
+            }
+        }
+    )*};
+}

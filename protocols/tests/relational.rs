@@ -1,0 +1,29 @@
+//! Operators and the operations they are made of, on the plaintext engine.
+
+mod conformance;
+
+use conformance::{primitives, quantiles, sorting, top};
+
+const SEEDS: [u64; 2] = [20_261_122, 7];
+
+on_clear! {
+    mul_multiplies_in_both_rings => primitives::mul_multiplies_in_both_rings;
+    and_is_bitwise => primitives::and_is_bitwise;
+    a2b_gives_the_low_bits_at_every_width => primitives::a2b_gives_the_low_bits_at_every_width;
+    negative_is_the_top_bit_at_every_width => primitives::negative_is_the_top_bit_at_every_width;
+    is_zero_looks_at_the_low_bits_only => primitives::is_zero_looks_at_the_low_bits_only;
+    b2a_goes_plane_by_plane_in_both_rings => primitives::b2a_goes_plane_by_plane_in_both_rings;
+    select_and_mux_choose_in_both_rings => primitives::select_and_mux_choose_in_both_rings;
+    comparisons_are_those_of_signed_numbers => primitives::comparisons_are_those_of_signed_numbers;
+    shuffle_keeps_rows_whole => primitives::shuffle_keeps_rows_whole;
+    place_puts_rows_where_they_belong => primitives::place_puts_rows_where_they_belong;
+    sort_sorts_stably => sorting::sort_sorts_stably;
+    sort_keys_sorts_up_and_with_flipped_bits_down => sorting::sort_keys_sorts_up_and_with_flipped_bits_down;
+    order_is_the_permutation_of_the_stable_sort => sorting::order_is_the_permutation_of_the_stable_sort;
+    top_k_takes_the_best => top::top_k_takes_the_best;
+    by_histogram_finds_the_cell => quantiles::by_histogram_finds_the_cell;
+    by_histogram_refines_many_cells => quantiles::by_histogram_refines_many_cells;
+    by_sort_finds_the_value => quantiles::by_sort_finds_the_value;
+    by_sort_grouped_finds_each_groups_value => quantiles::by_sort_grouped_finds_each_groups_value;
+    remainders_are_those_of_division => quantiles::remainders_are_those_of_division;
+}
