@@ -1,13 +1,15 @@
 //! A length-doubling generator from two public permutations, for trees that are expanded level by level.
 
 use aes::Aes128Enc;
-use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
+use aes::cipher::{Array, KeyInit};
 use zeroize::Zeroize;
 
 use crate::block::Block;
+use crate::hash::encrypt;
+use crate::simd::WideAes;
 
 /// Parents expanded at a time: their copy and both children stay in the first-level cache.
-const TILE: usize = 128;
+const TILE: usize = 256;
 
 /// s ↦ (π₀(s) ⊕ s, π₁(s) ⊕ s), with π₀ and π₁ AES-128 under two public keys.
 ///
@@ -18,19 +20,19 @@ const TILE: usize = 128;
 /// # Deviations
 /// The keys are drawn for each batch instead of fixed for all time, so that n counts the seeds of one batch only.
 pub struct Doubling {
-    left: Aes128Enc,
-    right: Aes128Enc,
+    left: Permutation,
+    right: Permutation,
 }
 
 impl Doubling {
     /// From the two public keys.
     pub fn new(left: [u8; 16], right: [u8; 16]) -> Self {
-        Self { left: Aes128Enc::new(&Array::from(left)), right: Aes128Enc::new(&Array::from(right)) }
+        Self { left: Permutation::new(left), right: Permutation::new(right) }
     }
 
     /// The children of the zero seed. They are public.
     pub fn of_zero(&self) -> [Block; 2] {
-        let mut nodes = [Block::default(); 2];
+        let mut nodes = [Block::ZERO; 2];
         self.double(&mut nodes);
         nodes
     }
@@ -43,57 +45,85 @@ impl Doubling {
         let parents = nodes.len() / 2;
         assert_eq!(nodes.len(), 2 * parents, "each parent has two places");
         let (left, right) = nodes.split_at_mut(parents);
-        let mut seeds = [Block::default(); TILE];
-        let mut sums = [Block::default(); 2];
+        let mut sums = [Block::ZERO; 2];
         for (left, right) in left.chunks_mut(TILE).zip(right.chunks_mut(TILE)) {
-            let seeds = &mut seeds[..left.len()];
-            seeds.copy_from_slice(left);
             right.copy_from_slice(left);
-            sums[0] ^= permute(&self.left, seeds, left);
-            sums[1] ^= permute(&self.right, seeds, right);
+            sums[0] ^= self.left.children(left);
+            sums[1] ^= self.right.children(right);
         }
-        seeds.zeroize();
         sums
     }
 }
 
-/// Turns a copy of the seeds into their children and returns the children's XOR.
-fn permute(key: &Aes128Enc, seeds: &[Block], children: &mut [Block]) -> Block {
-    let bytes: &mut [[u8; 16]] = bytemuck::cast_slice_mut(children);
-    key.encrypt_blocks(Array::cast_slice_from_core_mut(bytes));
-    let mut sum = Block::default();
-    for (child, seed) in children.iter_mut().zip(seeds) {
+enum Permutation {
+    Wide(WideAes),
+    Portable(Aes128Enc),
+}
+
+impl Permutation {
+    fn new(key: [u8; 16]) -> Self {
+        let wide = WideAes::new(Block::from_le_bytes(key));
+        wide.map_or_else(|| Self::portable(key), Self::Wide)
+    }
+
+    fn portable(key: [u8; 16]) -> Self {
+        Self::Portable(Aes128Enc::new(&Array::from(key)))
+    }
+
+    /// Replaces at most [`TILE`] seeds by their children on this side and returns the children's XOR.
+    fn children(&self, seeds: &mut [Block]) -> Block {
+        match self {
+            Self::Wide(cipher) => cipher.mmo(seeds),
+            Self::Portable(cipher) => mmo(cipher, seeds),
+        }
+    }
+}
+
+fn mmo(cipher: &Aes128Enc, blocks: &mut [Block]) -> Block {
+    let mut seeds = [Block::ZERO; TILE];
+    let seeds = &mut seeds[..blocks.len()];
+    seeds.copy_from_slice(blocks);
+    encrypt(cipher, blocks);
+    let mut sum = Block::ZERO;
+    for (child, seed) in blocks.iter_mut().zip(seeds.iter()) {
         *child ^= *seed;
         sum ^= *child;
     }
+    seeds.zeroize();
     sum
 }
 
 #[cfg(test)]
 mod tests {
+    use aes::cipher::BlockCipherEncrypt;
+
     use super::*;
 
     fn one(key: [u8; 16], seed: Block) -> Block {
-        let mut block = Array::from(bytemuck::cast::<Block, [u8; 16]>(seed));
+        let mut block = Array::from(seed.to_le_bytes());
         Aes128Enc::new(&Array::from(key)).encrypt_block(&mut block);
-        Block(u128::from_ne_bytes(block.into())) ^ seed
+        Block::from_le_bytes(block.into()) ^ seed
     }
 
     #[test]
-    fn a_level_is_doubled_as_each_seed_alone_would_be() {
+    fn every_kernel_doubles_a_level_as_each_seed_alone_would_be() {
         let keys = [[3; 16], [5; 16]];
-        let doubling = Doubling::new(keys[0], keys[1]);
-        for parents in [1usize, 2, 127, 128, 129, 300] {
-            let seeds: Vec<Block> = (0..parents as u128).map(|i| Block(i * 0x1234_5678_9abc_def1)).collect();
-            let mut nodes = seeds.clone();
-            nodes.resize(2 * parents, Block::default());
-            let sums = doubling.double(&mut nodes);
-            for side in 0..2 {
-                let naive: Vec<Block> = seeds.iter().map(|seed| one(keys[side], *seed)).collect();
-                assert!(nodes[side * parents..][..parents] == naive, "{parents} parents, side {side}");
-                assert!(naive.into_iter().fold(Block::default(), |a, b| a ^ b) == sums[side], "sum of side {side}");
+        let portable = Doubling { left: Permutation::portable(keys[0]), right: Permutation::portable(keys[1]) };
+        let best = Doubling::new(keys[0], keys[1]);
+        println!("wide kernel: {}", matches!(best.left, Permutation::Wide(_)));
+        for doubling in [portable, best] {
+            for parents in [1usize, 2, 31, 32, 33, 255, 256, 257, 700] {
+                let seeds: Vec<Block> = (0..parents as u128).map(|i| Block(i * 0x1234_5678_9abc_def1)).collect();
+                let mut nodes = seeds.clone();
+                nodes.resize(2 * parents, Block::ZERO);
+                let sums = doubling.double(&mut nodes);
+                for side in 0..2 {
+                    let naive: Vec<Block> = seeds.iter().map(|seed| one(keys[side], *seed)).collect();
+                    assert!(nodes[side * parents..][..parents] == naive, "{parents} parents, side {side}");
+                    assert!(naive.into_iter().fold(Block::ZERO, |a, b| a ^ b) == sums[side], "sum of side {side}");
+                }
             }
+            assert!(doubling.of_zero() == keys.map(|key| one(key, Block::ZERO)), "children of zero");
         }
-        assert!(doubling.of_zero() == keys.map(|key| one(key, Block::default())), "children of zero");
     }
 }

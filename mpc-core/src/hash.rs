@@ -124,7 +124,7 @@ impl Drop for Tiles {
 }
 
 /// The cipher reads and writes bytes, little end first, on every machine.
-fn encrypt(cipher: &Aes128Enc, blocks: &mut [Block]) {
+pub(crate) fn encrypt(cipher: &Aes128Enc, blocks: &mut [Block]) {
     let swap = |blocks: &mut [Block]| {
         if cfg!(target_endian = "big") {
             blocks.iter_mut().for_each(|b| b.0 = b.0.swap_bytes());

@@ -2,7 +2,7 @@
 //!
 //! All of it is calls of functions that are compiled for more instructions than the rest of the program; each stands behind
 //! a check that the processor has them. No pointer is touched: vectors come from arrays and go into arrays by safe casts.
-//! What the kernels compute is held against portable twins in `leaves.rs`, `hash.rs` and `block.rs` on random inputs.
+//! What the kernels compute is held against portable twins in `leaves.rs`, `hash.rs`, `doubling.rs` and `block.rs` on random inputs.
 #![allow(unsafe_code)]
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -72,6 +72,12 @@ mod x86 {
         pub(crate) fn tmmo_bits(&self, rows: &[Block], offset: Block, first: u64, out: &mut [u64]) {
             // SAFETY: as in `stream`.
             unsafe { tmmo_bits(&self.keys, rows, offset, first, out) }
+        }
+
+        /// Replaces each block x by π(x) ⊕ x and returns their XOR.
+        pub(crate) fn mmo(&self, blocks: &mut [Block]) -> Block {
+            // SAFETY: as in `stream`.
+            unsafe { mmo(&self.keys, blocks) }
         }
     }
 
@@ -226,6 +232,42 @@ mod x86 {
         outer
     }
 
+    #[target_feature(enable = "avx512f,vaes")]
+    fn mmo(keys: &[Block; ROUND_KEYS], blocks: &mut [Block]) -> Block {
+        let keys = broadcast(keys);
+        let (long, rest) = blocks.as_chunks_mut::<{ HASHED * WIDTH }>();
+        let mut sums = _mm512_setzero_si512();
+        for blocks in long {
+            sums = _mm512_xor_si512(sums, mmo_batch(&keys, blocks.as_chunks_mut().0));
+        }
+        let mut padded = [[Block::ZERO; WIDTH]; HASHED];
+        padded.as_flattened_mut()[..rest.len()].copy_from_slice(rest);
+        if !rest.is_empty() {
+            mmo_batch(&keys, &mut padded);
+        }
+        rest.copy_from_slice(&padded.as_flattened()[..rest.len()]);
+        padded.zeroize();
+        let sums: [Block; WIDTH] = bytemuck::cast(sums);
+        rest.iter().chain(&sums).fold(Block::ZERO, |sum, block| sum ^ *block)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,vaes")]
+    fn mmo_batch(keys: &Keys, blocks: &mut [[Block; WIDTH]]) -> __m512i {
+        let mut x = [_mm512_setzero_si512(); HASHED];
+        for (x, block) in x.iter_mut().zip(blocks.iter()) {
+            *x = bytemuck::cast(*block);
+        }
+        encrypt(keys, &mut x);
+        let mut sum = _mm512_setzero_si512();
+        for (x, block) in x.iter().zip(blocks) {
+            let hash = _mm512_xor_si512(*x, bytemuck::cast(*block));
+            sum = _mm512_xor_si512(sum, hash);
+            *block = bytemuck::cast(hash);
+        }
+        sum
+    }
+
     #[inline]
     #[target_feature(enable = "avx512f,vaes")]
     fn lowest_bits(hashes: &[__m512i; HASHED]) -> u32 {
@@ -264,6 +306,10 @@ mod other {
         }
 
         pub(crate) fn tmmo_bits(&self, _rows: &[Block], _offset: Block, _first: u64, _out: &mut [u64]) {
+            match *self {}
+        }
+
+        pub(crate) fn mmo(&self, _blocks: &mut [Block]) -> Block {
             match *self {}
         }
     }

@@ -8,6 +8,8 @@
 //! | base OT | 2–20 sites, in pairs | malicious, dishonest majority | Masny–Rindal CCS'19 (endemic) | 1 | 8,256 to each other site | `ot/base.rs` |
 //! | OT extension | 2–20 sites, in pairs | semi-honest, dishonest majority | Roy Crypto'22 (SoftSpokenOT, k = 4) | 1 to set up, then 1 | 3,104 to each other site, then 4 per OT from its receiver | `ot/soft_spoken.rs` |
 //! | silent OT | 2–20 sites, in pairs | semi-honest, dishonest majority, dual LPN with regular noise | Boyle et al. CCS'19, code of Raghuraman–Rindal–Tanguy Crypto'23 | 2 for a batch, then 1 | a batch of 2^20 for each other site: 13,312 as receiver and 110,592 as sender, then a bit per OT from its receiver | `ot/silent/` |
+//! | a permutation one site knows, prepared | 2–20 sites | semi-honest, dishonest majority | Mohassel–Sadeghian Eurocrypt'13 §4, Chase et al. Asiacrypt'20 §3 | 2 for each window of 2^22 OTs | its owner 4·S to each other site, which sends back 8·L·S (S switches, L lanes of a row) | `correlation/permutation.rs` |
+//! | permute, shuffle | 2–20 sites | the same; a shuffle's order is nobody's | Chase et al. Asiacrypt'20 §4 | 1; N for a shuffle | 8·L per row to the owner; to each other site for a shuffle | `correlation/permutation.rs` |
 //!
 //! Exact bytes are in [`cost`], and a test compares them with what sessions count.
 

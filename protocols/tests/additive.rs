@@ -1,72 +1,73 @@
-//! The additive engine's non-linear operations, with correlated randomness from the sites' own OTs.
+//! The additive engine does what the plaintext engine does: every operation and operator, with correlated randomness that the
+//! sites make themselves, for every number of sites, in memory and over QUIC, with both kinds of carry chains.
 
-use mpc_core::world::{Net, World};
-use mpc_core::{Result, Session, Z64, Z128};
-use protocols::additive::{Additive, demand};
-use protocols::{Audience, Engine, Release};
+mod conformance;
 
-async fn program<E: Engine>(e: &mut E, own: Vec<u64>) -> Result<Option<Vec<Z64>>> {
-    let n = own.len();
-    let x = e.input(own.iter().map(|x| Z64(*x)).collect());
-    let y = e.input(own.iter().map(|x| Z64(x.rotate_left(13) % 1000)).collect());
-    let product = e.mul(&x, &y).await?;
-    let bits = e.a2b(&x, 64).await?;
-    let other = e.a2b(&y, 64).await?;
-    let both = e.and(&bits, &other).await?;
-    let numbers = e.b2a::<Z64>(&both.planes(0..3)).await?;
-    let sign = e.negative(&x, 64).await?;
-    let zero = e.is_zero(&y, 5).await?;
-    let chosen = e.select(&sign, &y).await?;
-    let flags = e.b2a::<Z64>(&protocols::BitShare::beside(&[&sign, &zero])).await?;
-    let wide = e.input(own.iter().map(|x| Z128::from_signed(i128::from(*x as i64) << 40)).collect());
-    let wide = e.select(&zero, &wide).await?;
-    let _ = wide;
-    let all = protocols::ArithShare::concat(&[&product, &numbers, &chosen, &flags]);
-    e.declare(Release::of::<Z64>("all", 7 * n, Audience::Everyone));
-    e.reveal(all, "all").await
-}
+use conformance::{primitives, quantiles, sorting, top};
 
-fn expected(columns: &[Vec<u64>]) -> Vec<u64> {
-    let n = columns[0].len();
-    let x: Vec<u64> = (0..n).map(|i| columns.iter().fold(0u64, |a, c| a.wrapping_add(c[i]))).collect();
-    let y: Vec<u64> = (0..n).map(|i| columns.iter().map(|c| c[i].rotate_left(13) % 1000).sum()).collect();
-    let mut out: Vec<u64> = x.iter().zip(&y).map(|(x, y)| x.wrapping_mul(*y)).collect();
-    for bit in 0..3 {
-        out.extend(x.iter().zip(&y).map(|(x, y)| (x & y) >> bit & 1));
-    }
-    out.extend(x.iter().zip(&y).map(|(x, y)| if x >> 63 == 1 { *y } else { 0 }));
-    out.extend(x.iter().map(|x| x >> 63));
-    out.extend(y.iter().map(|y| u64::from(y % 32 == 0)));
-    out
-}
+const SEED: u64 = 20_261_122;
 
-#[test]
-fn every_operation_gives_the_plain_result() {
-    for (sites, net) in [(2, Net::Memory), (3, Net::Memory), (5, Net::Memory), (8, Net::Memory), (3, Net::Quic)] {
-        let n = 100;
-        let columns: Vec<Vec<u64>> = (0..sites as u64)
-            .map(|p| {
-                (0..n)
-                    .map(|i: u64| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15 ^ p << 32).rotate_left(p as u32))
-                    .collect()
-            })
-            .collect();
-        let budget = demand::budget(sites, async |e| program(e, vec![0; n as usize]).await).unwrap();
-        let run = move |session: Session, own: Vec<u64>| {
-            let budget = budget.clone();
-            async move {
-                let mut engine = Additive::new(session, vec![]);
-                let result = match engine.prepare(&budget).await {
-                    Ok(()) => program(&mut engine, own).await,
-                    Err(e) => Err(e),
+/// A conformance function on the additive engine. Its budget is counted while it runs on the plaintext engine.
+macro_rules! on_additive {
+    ($($name:ident => $function:path;)*) => {$(
+        #[test]
+        fn $name() {
+            use mpc_core::world::{Net, World};
+            use protocols::correlation::Chains::{Prefix, Ripple};
+            let cases = [
+                (2, false, Net::Memory, Ripple), (3, true, Net::Memory, Prefix), (5, false, Net::Memory, Prefix),
+                (8, false, Net::Memory, Ripple), (2, true, Net::Quic, Prefix), (3, false, Net::Quic, Ripple),
+            ];
+            for (sites, analyst, net, chains) in cases {
+                println!("seed {SEED}, {sites} sites, analyst {analyst}, {net:?}, {chains:?}");
+                let world = World::new(sites).seed(SEED);
+                let world = if analyst { world.with_analyst() } else { world };
+                let parties = sites + usize::from(analyst);
+                let count = move |session: mpc_core::Session, _: ()| async move {
+                    let mut case = conformance::Case::new(&session, SEED);
+                    let clear = protocols::clear::Clear::new(session, Vec::new());
+                    let mut engine = protocols::additive::demand::Counting::new(clear, sites, chains);
+                    let result = $function(&mut engine, &mut case).await;
+                    let (clear, budget) = engine.into_parts();
+                    (clear.into_session(), result.map(|()| budget))
                 };
-                (engine.into_session(), result)
+                let budget = world.clone().run(count, vec![(); parties]).remove(0).result.unwrap();
+                let program = move |session: mpc_core::Session, _: ()| {
+                    let budget = budget.clone();
+                    async move {
+                        let mut case = conformance::Case::new(&session, SEED);
+                        let mut engine = protocols::additive::Additive::new(session, Vec::new());
+                        let result = match engine.prepare(&budget).await {
+                            Ok(()) => $function(&mut engine, &mut case).await,
+                            Err(error) => Err(error),
+                        };
+                        (engine.into_session(), result)
+                    }
+                };
+                for outcome in world.over(net).run(program, vec![(); parties]) {
+                    outcome.result.unwrap();
+                }
             }
-        };
-        let outcomes = World::new(sites).over(net).run(run, columns.clone());
-        for outcome in outcomes {
-            let opened: Vec<u64> = outcome.result.unwrap().unwrap().iter().map(|x| x.0).collect();
-            assert_eq!(opened, expected(&columns), "{sites} sites");
         }
-    }
+    )*};
+}
+
+on_additive! {
+    mul_multiplies_in_both_rings => primitives::mul_multiplies_in_both_rings;
+    and_is_bitwise => primitives::and_is_bitwise;
+    a2b_gives_the_low_bits_at_every_width => primitives::a2b_gives_the_low_bits_at_every_width;
+    negative_is_the_top_bit_at_every_width => primitives::negative_is_the_top_bit_at_every_width;
+    is_zero_looks_at_the_low_bits_only => primitives::is_zero_looks_at_the_low_bits_only;
+    b2a_goes_plane_by_plane_in_both_rings => primitives::b2a_goes_plane_by_plane_in_both_rings;
+    select_and_mux_choose_in_both_rings => primitives::select_and_mux_choose_in_both_rings;
+    comparisons_are_those_of_signed_numbers => primitives::comparisons_are_those_of_signed_numbers;
+    shuffle_keeps_rows_whole => primitives::shuffle_keeps_rows_whole;
+    place_puts_rows_where_they_belong => primitives::place_puts_rows_where_they_belong;
+    sort_sorts_stably => sorting::sort_sorts_stably;
+    sort_keys_sorts_up_and_with_flipped_bits_down => sorting::sort_keys_sorts_up_and_with_flipped_bits_down;
+    order_is_the_permutation_of_the_stable_sort => sorting::order_is_the_permutation_of_the_stable_sort;
+    top_k_takes_the_best => top::top_k_takes_the_best;
+    by_histogram_finds_the_cell => quantiles::by_histogram_finds_the_cell;
+    by_sort_finds_the_value => quantiles::by_sort_finds_the_value;
+    remainders_are_those_of_division => quantiles::remainders_are_those_of_division;
 }

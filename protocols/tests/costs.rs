@@ -17,6 +17,10 @@ fn table() -> String {
             row("sum64 sealed", sites, elements, cost::reveal(sites, true, Audience::Analyst, elements, 8));
             row("sum128 sealed", sites, elements, cost::reveal(sites, true, Audience::Analyst, elements, 16));
         }
+        for rows in [1000, 100_000] {
+            row("shuffle prepared, L=2", sites, rows, cost::shuffle_prepare(sites, rows, 2));
+            row("shuffle, L=2", sites, rows, cost::shuffle(sites, rows, 2));
+        }
         let limits = Limits { max_keys: 4096, contributors: sites as usize, max_key_bytes: 9 };
         row("key union, 4096 keys", sites, 4096, cost::key_union(sites, limits.sketch_elements() as u64));
     }

@@ -2,11 +2,15 @@
 
 mod conformance;
 
-use conformance::{primitives, quantiles, sorting, top};
+use conformance::{keys, primitives, quantiles, sorting, suppression, top};
 
 const SEEDS: [u64; 2] = [20_261_122, 7];
 
+/// (sites, with an analyst)
+const WORLDS: [(usize, bool); 5] = [(2, false), (3, true), (5, false), (8, false), (2, true)];
+
 on_clear! {
+    WORLDS, SEEDS;
     mul_multiplies_in_both_rings => primitives::mul_multiplies_in_both_rings;
     and_is_bitwise => primitives::and_is_bitwise;
     a2b_gives_the_low_bits_at_every_width => primitives::a2b_gives_the_low_bits_at_every_width;
@@ -26,4 +30,16 @@ on_clear! {
     by_sort_finds_the_value => quantiles::by_sort_finds_the_value;
     by_sort_grouped_finds_each_groups_value => quantiles::by_sort_grouped_finds_each_groups_value;
     remainders_are_those_of_division => quantiles::remainders_are_those_of_division;
+    nothing_small_follows_from_what_is_shown => suppression::nothing_small_follows_from_what_is_shown;
+    primary_suppression_alone_is_caught => suppression::primary_suppression_alone_is_caught;
+    tables_of_large_counts_are_shown_whole => suppression::tables_of_large_counts_are_shown_whole;
+    impossible_rules_are_refused => suppression::impossible_rules_are_refused;
+    mask_hides_values => suppression::mask_hides_values;
+    the_frequent_keys_come_out => keys::the_frequent_keys_come_out;
+    keys_beyond_the_limits_are_refused => keys::keys_beyond_the_limits_are_refused;
+}
+
+on_clear! {
+    [(2, true), (5, true)], SEEDS;
+    sealed_keys_reach_the_analyst_only => keys::sealed_keys_reach_the_analyst_only;
 }

@@ -5,6 +5,8 @@ use std::time::Instant;
 use mpc_core::error::LocalFault;
 use mpc_core::{Bits, PartyId, Result, Session, Z64};
 use protocols::additive::{Additive, demand};
+use protocols::correlation::Chains;
+use protocols::relational::sort;
 use protocols::{ArithShare, Audience, BitShare, Engine, Release};
 
 use super::measure::Found;
@@ -12,6 +14,9 @@ use super::{Bench, Protocol};
 
 /// So many results are opened after the clock has stopped, and compared with plain arithmetic.
 const CHECKED: usize = 1024;
+
+/// Bits of a key to sort by.
+const KEY_BITS: usize = 32;
 
 /// A party's inputs.
 #[derive(Clone)]
@@ -36,8 +41,8 @@ pub async fn program(session: Session, bench: Bench) -> (Session, Result<Found>)
 
 async fn runs(engine: &mut Additive, bench: Bench) -> Result<Found> {
     let me = engine.session().me();
-    let budget = demand::budget(bench.parties, async |e| operate(e, bench, &inputs(bench, me)).await)?;
-    let after = demand::budget(bench.parties, async |e| {
+    let budget = demand::budget(bench.parties, Chains::Ripple, async |e| operate(e, bench, &inputs(bench, me)).await)?;
+    let after = demand::budget(bench.parties, Chains::Ripple, async |e| {
         let outcome = operate(e, bench, &inputs(bench, me)).await?;
         open(e, outcome, 0).await
     })?
@@ -85,7 +90,11 @@ async fn operate<E: Engine>(e: &mut E, bench: Bench, own: &Inputs) -> Result<Out
             let [x, y] = own.bits.clone().map(|own| e.input_bits(own));
             Outcome::Bits(e.and(&x, &y).await?)
         }
-        Protocol::Sort | Protocol::Sum | Protocol::Sum128 => Outcome::Nothing,
+        Protocol::Sort => {
+            let keys = e.input_bits(own.bits[0].clone());
+            Outcome::Bits(sort::sort_keys(e, keys).await?)
+        }
+        Protocol::Sum | Protocol::Sum128 => Outcome::Nothing,
     })
 }
 
@@ -106,8 +115,12 @@ async fn open<E: Engine>(e: &mut E, outcome: Outcome, run: usize) -> Result<Opti
 fn inputs(bench: Bench, me: PartyId) -> Inputs {
     let column = |salt: u64| -> Vec<u64> { (0..bench.elements as u64).map(|i| input(me, i, salt)).collect() };
     let columns = [column(1), column(2)];
-    let with_bits = matches!(bench.protocol, Protocol::And | Protocol::Triples);
-    let bits = if with_bits { columns.clone().map(|c| Bits::from_column(&c, 1)) } else { Default::default() };
+    let width = match bench.protocol {
+        Protocol::And | Protocol::Triples => 1,
+        Protocol::Sort => KEY_BITS,
+        _ => 0,
+    };
+    let bits = columns.clone().map(|c| Bits::from_column(&c, width));
     Inputs { numbers: columns.map(|c| c.into_iter().map(Z64).collect()), bits }
 }
 
@@ -118,17 +131,26 @@ fn input(party: PartyId, i: u64, salt: u64) -> u64 {
 }
 
 fn check(session: &Session, bench: Bench, opened: &[Z64]) -> Result<()> {
-    let pooled = |i: usize, salt: u64| {
-        (0..bench.parties).map(|p| input(PartyId(p as u8), i as u64, salt)).fold(0u64, u64::wrapping_add)
+    let parties = || (0..bench.parties).map(|p| PartyId(p as u8));
+    let number = |i: usize, salt: u64| parties().map(|p| input(p, i as u64, salt)).fold(0u64, u64::wrapping_add);
+    let bits = |i: usize, salt: u64| parties().fold(0, |bits, p| bits ^ input(p, i as u64, salt));
+    let rows = 0..bench.elements.min(CHECKED);
+    let expected: Vec<u64> = match bench.protocol {
+        Protocol::Mul => rows.map(|i| number(i, 1).wrapping_mul(number(i, 2))).collect(),
+        Protocol::Compare => rows.map(|i| u64::from((number(i, 1) as i64) < number(i, 2) as i64)).collect(),
+        Protocol::And | Protocol::Triples => rows.map(|i| bits(i, 1) & bits(i, 2) & 1).collect(),
+        Protocol::Sort => {
+            let mut keys: Vec<u64> = (0..bench.elements).map(|i| bits(i, 1) & ((1 << KEY_BITS) - 1)).collect();
+            keys.sort_unstable();
+            // Opened plane by plane.
+            (0..KEY_BITS)
+                .flat_map(|plane| rows.clone().map(move |i| (i, plane)))
+                .map(|(i, p)| keys[i] >> p & 1)
+                .collect()
+        }
+        Protocol::Sum | Protocol::Sum128 => Vec::new(),
     };
-    let bit = |i: usize, salt: u64| (0..bench.parties).fold(0, |b, p| b ^ input(PartyId(p as u8), i as u64, salt) & 1);
-    let expected = |i: usize| match bench.protocol {
-        Protocol::Mul => pooled(i, 1).wrapping_mul(pooled(i, 2)),
-        Protocol::Compare => u64::from((pooled(i, 1) as i64) < pooled(i, 2) as i64),
-        Protocol::And | Protocol::Triples => bit(i, 1) & bit(i, 2),
-        _ => 0,
-    };
-    if opened.iter().enumerate().all(|(i, x)| x.0 == expected(i)) {
+    if opened.iter().map(|x| x.0).eq(expected) {
         Ok(())
     } else {
         Err(session.local(LocalFault::Other("the opened results are wrong".into())))

@@ -1,10 +1,13 @@
 //! Adding up the sites' private numbers, bit by bit, in a tree of growing groups.
 
+use std::ops::Range;
+
 use mpc_core::bits::xor_words;
 use mpc_core::{Bits, PartyId, Result, Session};
 
 use super::and::{And, and_all};
-use crate::correlation::{Budget, Group, Pool};
+use super::prefix::{self, Carries};
+use crate::correlation::{Budget, Chains, Group, Pool};
 
 /// Two groups whose sums are added.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,11 +37,22 @@ pub(super) fn levels(sites: &[PartyId]) -> Vec<Vec<Merge>> {
     levels
 }
 
-/// Bit triples for adding rows of `words` words and `width` bits.
-pub(super) fn demand(budget: &mut Budget, levels: &[Vec<Merge>], words: usize, width: usize) {
-    for merge in levels.iter().flatten() {
-        budget.add_bit_triples(&merge.group(), words * width.saturating_sub(1));
+/// Bit triples for adding rows of `words` words and `width` bits and keeping the planes of `keep`.
+pub(super) fn demand(budget: &mut Budget, levels: &[Vec<Merge>], words: usize, width: usize, keep: &Range<usize>) {
+    for (at, merge) in levels.iter().enumerate().flat_map(|(at, level)| level.iter().map(move |merge| (at, merge))) {
+        let carries = width.saturating_sub(1);
+        let ands = match budget.chains {
+            Chains::Ripple => carries,
+            Chains::Prefix if only_top(levels, at, width, keep) => carries + prefix::last_ands(carries),
+            Chains::Prefix => carries + prefix::all_ands(carries),
+        };
+        budget.add_bit_triples(&merge.group(), words * ands);
     }
+}
+
+/// Does nobody need more of this level's sum than its top bit?
+fn only_top(levels: &[Vec<Merge>], at: usize, width: usize, keep: &Range<usize>) -> bool {
+    at + 1 == levels.len() && keep.start + 1 == width
 }
 
 /// One level, as one site sees it.
@@ -50,20 +64,32 @@ struct Place {
 
 /// Shares among all sites of the bits of the sum, mod 2^width, of every site's own rows. `keep` says which planes are wanted;
 /// planes below it cost their carries all the same.
-///
-/// Ripple-carry: c' = c ⊕ (x ⊕ c) ∧ (y ⊕ c), one AND a bit and level (Boyar–Peralta). All levels work on the same bit in the
-/// same round, because a sum bit needs the carry of the bit before it only: width − 1 rounds (twice that with reduce-scatter)
-/// whatever the number of sites, where adders one after the other would take width − 1 each.
 pub(super) async fn sum_planes(
     s: &mut Session,
     pool: &mut Pool,
     levels: &[Vec<Merge>],
     own: &Bits,
-    keep: std::ops::Range<usize>,
+    keep: Range<usize>,
 ) -> Result<Bits> {
     let mut s = s.step("add");
+    match pool.chains {
+        Chains::Ripple => ripple(&mut s, pool, levels, own, keep).await,
+        Chains::Prefix => by_prefix(&mut s, pool, levels, own, keep).await,
+    }
+}
+
+/// Ripple-carry: c' = c ⊕ (x ⊕ c) ∧ (y ⊕ c), one AND a bit and level (Boyar–Peralta). All levels work on the same bit in the
+/// same round, because a sum bit needs the carry of the bit before it only: width − 1 rounds (twice that with reduce-scatter)
+/// whatever the number of sites, where adders one after the other would take width − 1 each.
+async fn ripple(
+    s: &mut Session,
+    pool: &mut Pool,
+    levels: &[Vec<Merge>],
+    own: &Bits,
+    keep: Range<usize>,
+) -> Result<Bits> {
     let (width, stride) = (own.width(), own.stride());
-    let mut places = places(&s, levels, stride);
+    let mut places = places(s, levels, stride);
     let mut sums = Vec::with_capacity(keep.len() * stride);
     for bit in 0..width {
         let mut current = own.plane(bit).to_vec();
@@ -77,11 +103,48 @@ pub(super) async fn sum_planes(
         if keep.contains(&bit) {
             sums.append(&mut current);
         }
-        for (place, product) in places.iter_mut().zip(and_all(&mut s, pool, ands).await?) {
+        for (place, product) in places.iter_mut().zip(and_all(s, pool, ands).await?) {
             xor_words(&mut place.carry, &product);
         }
     }
     Ok(Bits::from_words(own.rows(), keep.len(), sums))
+}
+
+/// Level by level, each with its carries in logarithmic depth: 1 + log2(width) rounds a level.
+async fn by_prefix(
+    s: &mut Session,
+    pool: &mut Pool,
+    levels: &[Vec<Merge>],
+    own: &Bits,
+    keep: Range<usize>,
+) -> Result<Bits> {
+    let (width, stride) = (own.width(), own.stride());
+    let mut sum = own.clone();
+    for at in 0..levels.len() {
+        // Also a site that waits takes the step, so that the next one has the same number everywhere.
+        let mut s = s.step("level");
+        let Some(place) = places(&s, &levels[at..=at], stride).pop() else { continue };
+        if width == 1 {
+            continue;
+        }
+        let below = sum.words()[..(width - 1) * stride].to_vec();
+        let zeros = vec![0; below.len()];
+        let (left, right) = if place.in_left { (below.clone(), zeros) } else { (zeros, below.clone()) };
+        let both = and_all(&mut s, pool, vec![And { group: place.group.clone(), left, right }]).await?.remove(0);
+        let planes = |words: &[u64]| words.chunks(stride.max(1)).map(<[u64]>::to_vec).collect::<Vec<_>>();
+        let carries = Carries { generate: planes(&both), propagate: planes(&below) };
+        if stride == 0 {
+            continue;
+        }
+        if only_top(levels, at, width, &keep) {
+            let top = carries.last(&mut s, pool, &place.group).await?;
+            xor_words(sum.plane_mut(width - 1), &top);
+        } else {
+            let all = carries.all(&mut s, pool, &place.group).await?;
+            all.iter().enumerate().for_each(|(bit, carry)| xor_words(sum.plane_mut(bit + 1), carry));
+        }
+    }
+    Ok(sum.planes(keep))
 }
 
 impl Place {

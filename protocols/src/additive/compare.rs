@@ -6,8 +6,9 @@ use mpc_core::{Bits, Result, Session, Z64};
 use super::adder::{self, Merge, sum_planes};
 use super::and::{And, and_all};
 use super::opening::{Opening, open};
+use super::prefix::{self, Carries};
 use super::{all_sites, low};
-use crate::correlation::{Budget, Group, Pool};
+use crate::correlation::{Budget, Chains, Group, Pool};
 use crate::share::{ArithShare, BitShare};
 
 /// From so many sites on, comparisons open the number under an edaBit's mask: then only the last borrow chain, not the whole
@@ -16,7 +17,7 @@ const EDABIT_SITES: usize = 4;
 
 /// The low `bits` bits: the sites' summands added up by the tree of adders.
 ///
-/// `bits − 1` rounds; see `adder.rs`.
+/// `bits − 1` rounds, or 1 + log2(bits) for each level of the tree; see `adder.rs`.
 pub(super) async fn a2b(s: &mut Session, pool: &mut Pool, a: &ArithShare<Z64>, bits: usize) -> Result<BitShare> {
     let mut s = s.step("a2b");
     let mut own = Bits::from_column(a.low_words(), bits);
@@ -50,11 +51,16 @@ pub(super) async fn negative(s: &mut Session, pool: &mut Pool, a: &ArithShare<Z6
 /// Bit triples, or edaBits and what they are made of, for one sign of each of so many words of rows.
 pub(super) fn demand_negative(budget: &mut Budget, sites: &Group, words: usize, bits: usize) {
     let levels = adder::levels(sites);
-    adder::demand(budget, &levels, words, bits);
-    if sites.len() >= EDABIT_SITES {
-        budget.add_edabits(bits, words);
-        budget.add_bit_triples(sites, words * bits.saturating_sub(1));
+    if sites.len() < EDABIT_SITES {
+        return adder::demand(budget, &levels, words, bits, &(bits - 1..bits));
     }
+    adder::demand(budget, &levels, words, bits, &(0..bits));
+    budget.add_edabits(bits, words);
+    let borrows = match budget.chains {
+        Chains::Ripple => bits - 1,
+        Chains::Prefix => prefix::last_ands(bits - 1),
+    };
+    budget.add_bit_triples(sites, words * borrows);
 }
 
 /// Opens c = a + r for a random r whose bits are shared; a = c − r, whose top bit is c's ⊕ r's ⊕ the last borrow.
@@ -73,23 +79,39 @@ async fn masked_sign(
     let public = Bits::from_column(&opened, bits);
 
     let first = s.me() == sites[0];
-    let mut borrow = vec![0; words];
-    for bit in 0..bits - 1 {
-        // b' = r ∧ b ⊕ ¬c ∧ (r ⊕ b), of which only r ∧ b is an AND of secrets.
-        let r = &mask.planes[bit];
-        let and = And { group: sites.clone(), left: r.clone(), right: borrow.clone() };
-        let mut next = and_all(s, pool, vec![and]).await?.remove(0);
-        for (((next, r), b), c) in next.iter_mut().zip(r).zip(&borrow).zip(public.plane(bit)) {
-            *next ^= !c & (r ^ b);
+    let borrow = match pool.chains {
+        Chains::Ripple => ripple_borrow(s, pool, sites, &mask.planes, &public).await?,
+        Chains::Prefix if bits == 1 => vec![0; words],
+        Chains::Prefix => {
+            // A borrow arises where r has a bit that c has not, and passes where they are the same.
+            let generate = |bit: usize| mask.planes[bit].iter().zip(public.plane(bit)).map(|(r, c)| r & !c).collect();
+            let unlike = |c: &u64| if first { !c } else { 0 };
+            let propagate =
+                |bit: usize| mask.planes[bit].iter().zip(public.plane(bit)).map(|(r, c)| r ^ unlike(c)).collect();
+            let (generate, propagate) = ((0..bits - 1).map(generate).collect(), (0..bits - 1).map(propagate).collect());
+            Carries { generate, propagate }.last(s, pool, sites).await?
         }
-        borrow = next;
-    }
+    };
     let mut sign = mask.planes[bits - 1].clone();
     xor_words(&mut sign, &borrow);
     if first {
         xor_words(&mut sign, public.plane(bits - 1));
     }
     Ok(BitShare::new(Bits::from_words(a.len(), 1, sign)))
+}
+
+/// b' = r ∧ b ⊕ ¬c ∧ (r ⊕ b) from bit to bit, of which only r ∧ b is an AND of secrets.
+async fn ripple_borrow(s: &mut Session, pool: &mut Pool, sites: &Group, r: &[Vec<u64>], c: &Bits) -> Result<Vec<u64>> {
+    let mut borrow = vec![0; c.stride()];
+    for (bit, r) in r.iter().enumerate().take(c.width() - 1) {
+        let and = And { group: sites.clone(), left: r.clone(), right: borrow.clone() };
+        let mut next = and_all(s, pool, vec![and]).await?.remove(0);
+        for (((next, r), b), c) in next.iter_mut().zip(r).zip(&borrow).zip(c.plane(bit)) {
+            *next ^= !c & (r ^ b);
+        }
+        borrow = next;
+    }
+    Ok(borrow)
 }
 
 fn add_words(acc: &mut [u64], words: &[u64]) {
@@ -123,7 +145,7 @@ pub(super) async fn is_zero(s: &mut Session, pool: &mut Pool, a: &ArithShare<Z64
 
 /// Bit triples for one zero test of each of so many words of rows.
 pub(super) fn demand_is_zero(budget: &mut Budget, sites: &Group, words: usize, bits: usize) {
-    adder::demand(budget, below_last(&adder::levels(sites)), words, bits);
+    adder::demand(budget, below_last(&adder::levels(sites)), words, bits, &(0..bits));
     budget.add_bit_triples(sites, words * bits.saturating_sub(1));
 }
 

@@ -9,50 +9,138 @@ use mpc_core::step::StepPath;
 use mpc_core::{Bits, Error, PartyId, PowerOfTwo, Result, Ring, Z64};
 
 use super::{adder, compare, rows};
-use crate::correlation::{Budget, Group};
+use crate::correlation::{Budget, Chains, Group};
 use crate::engine::{Engine, Rows};
 use crate::release::Release;
 use crate::share::{ArithShare, BitShare};
-
-/// An engine whose columns are all zero and that counts the correlated randomness the additive engine would take. Control
-/// flow depends on public values only, so what it counts is what a run takes.
-pub struct Tally {
-    sites: Group,
-    budget: Budget,
-}
 
 /// The budget of a program among so many sites.
 ///
 /// # Errors
 /// The program's own, on columns of zeros.
-pub fn budget<T>(sites: usize, program: impl AsyncFnOnce(&mut Tally) -> Result<T>) -> Result<Budget> {
-    let mut tally = Tally::new(sites);
+pub fn budget<T>(
+    sites: usize,
+    chains: Chains,
+    program: impl AsyncFnOnce(&mut Counting<Zeros>) -> Result<T>,
+) -> Result<Budget> {
+    let mut engine = Counting::new(Zeros, sites, chains);
     {
-        let run = pin!(program(&mut tally));
+        let run = pin!(program(&mut engine));
         // No operation of this engine waits for anything, so a program is done when it was polled once.
         match run.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => result.map(drop)?,
-            Poll::Pending => return Err(stuck()),
+            Poll::Pending => return Err(fault("a program waits for something that is no operation of its engine")),
         }
     }
-    Ok(tally.budget)
+    Ok(engine.budget)
 }
 
-fn stuck() -> Error {
-    Error::Local { step: StepPath::root(), fault: LocalFault::Other("a program waits for something else".into()) }
+fn fault(text: &str) -> Error {
+    Error::Local { step: StepPath::root(), fault: LocalFault::Other(text.into()) }
 }
 
-impl Tally {
-    fn new(sites: usize) -> Self {
-        Self { sites: (0..sites as u8).map(PartyId).collect(), budget: Budget::default() }
+/// Counts what the additive engine would take for the operations of another engine. Control flow depends on public values only,
+/// so what it counts on zeros is what every run takes.
+pub struct Counting<E> {
+    inner: E,
+    sites: Group,
+    budget: Budget,
+}
+
+impl<E: Engine> Counting<E> {
+    /// For a program among so many sites.
+    pub fn new(inner: E, sites: usize, chains: Chains) -> Self {
+        let sites = (0..sites as u8).map(PartyId).collect();
+        Self { inner, sites, budget: Budget { chains, ..Budget::default() } }
     }
 
-    fn chain(&mut self, words: usize, bits: usize) {
-        self.budget.add_bit_triples(&self.sites, words * bits);
+    /// The engine, and what was counted.
+    pub fn into_parts(self) -> (E, Budget) {
+        (self.inner, self.budget)
     }
 }
 
-impl Engine for Tally {
+impl<E: Engine> Engine for Counting<E> {
+    fn input<R: Ring>(&mut self, own: Vec<R>) -> ArithShare<R> {
+        self.inner.input(own)
+    }
+
+    fn input_bits(&mut self, own: Bits) -> BitShare {
+        self.inner.input_bits(own)
+    }
+
+    async fn mul<R: PowerOfTwo>(&mut self, a: &ArithShare<R>, b: &ArithShare<R>) -> Result<ArithShare<R>> {
+        self.budget.add_ring_triples::<R>(a.len());
+        self.inner.mul(a, b).await
+    }
+
+    async fn and(&mut self, a: &BitShare, b: &BitShare) -> Result<BitShare> {
+        self.budget.add_bit_triples(&self.sites, a.rows().div_ceil(64) * a.width());
+        self.inner.and(a, b).await
+    }
+
+    async fn a2b(&mut self, a: &ArithShare<Z64>, bits: usize) -> Result<BitShare> {
+        adder::demand(&mut self.budget, &adder::levels(&self.sites), a.len().div_ceil(64), bits, &(0..bits));
+        self.inner.a2b(a, bits).await
+    }
+
+    async fn negative(&mut self, a: &ArithShare<Z64>, bits: usize) -> Result<BitShare> {
+        compare::demand_negative(&mut self.budget, &self.sites, a.len().div_ceil(64), bits);
+        self.inner.negative(a, bits).await
+    }
+
+    async fn is_zero(&mut self, a: &ArithShare<Z64>, bits: usize) -> Result<BitShare> {
+        compare::demand_is_zero(&mut self.budget, &self.sites, a.len().div_ceil(64), bits);
+        self.inner.is_zero(a, bits).await
+    }
+
+    async fn b2a<R: PowerOfTwo>(&mut self, bits: &BitShare) -> Result<ArithShare<R>> {
+        self.budget.add_dabits::<R>(bits.rows().div_ceil(64) * bits.width());
+        self.inner.b2a(bits).await
+    }
+
+    async fn select<R: PowerOfTwo>(&mut self, choice: &BitShare, a: &ArithShare<R>) -> Result<ArithShare<R>> {
+        self.budget.add_selections::<R>(a.len().div_ceil(64));
+        self.inner.select(choice, a).await
+    }
+
+    async fn shuffle(&mut self, rows: Rows) -> Result<Rows> {
+        self.budget.shuffles.push((rows.len(), rows::words_of(&rows)));
+        self.inner.shuffle(rows).await
+    }
+
+    async fn place(&mut self, rows: Rows, places: ArithShare<Z64>) -> Result<Rows> {
+        self.budget.shuffles.push((rows.len(), rows::words_with_places(&rows)));
+        self.inner.place(rows, places).await
+    }
+
+    fn declare(&mut self, release: Release) {
+        self.inner.declare(release);
+    }
+
+    async fn reveal<R: Ring>(&mut self, column: ArithShare<R>, name: &str) -> Result<Option<Vec<R>>> {
+        self.inner.reveal(column, name).await
+    }
+
+    fn fork<const K: usize>(&mut self, labels: [&'static str; K]) -> [Self; K] {
+        let (sites, chains) = (self.sites.clone(), self.budget.chains);
+        let empty = || Budget { chains, ..Budget::default() };
+        self.inner.fork(labels).map(|inner| Self { inner, sites: sites.clone(), budget: empty() })
+    }
+
+    fn is_first(&self) -> bool {
+        self.inner.is_first()
+    }
+
+    fn fault(&self, fault: LocalFault) -> Error {
+        self.inner.fault(fault)
+    }
+}
+
+/// An engine without parties: every column is zero.
+pub struct Zeros;
+
+impl Engine for Zeros {
     fn input<R: Ring>(&mut self, own: Vec<R>) -> ArithShare<R> {
         ArithShare::zeros(own.len())
     }
@@ -61,50 +149,43 @@ impl Engine for Tally {
         BitShare::zeros(own.rows(), own.width())
     }
 
-    async fn mul<R: PowerOfTwo>(&mut self, a: &ArithShare<R>, _: &ArithShare<R>) -> Result<ArithShare<R>> {
-        self.budget.add_ring_triples::<R>(a.len());
+    async fn mul<R: PowerOfTwo>(&mut self, a: &ArithShare<R>, b: &ArithShare<R>) -> Result<ArithShare<R>> {
+        self.same_length(a.len(), b.len())?;
         Ok(ArithShare::zeros(a.len()))
     }
 
-    async fn and(&mut self, a: &BitShare, _: &BitShare) -> Result<BitShare> {
-        self.chain(a.rows().div_ceil(64), a.width());
+    async fn and(&mut self, a: &BitShare, b: &BitShare) -> Result<BitShare> {
+        self.same_length(a.bits().words().len(), b.bits().words().len())?;
         Ok(BitShare::zeros(a.rows(), a.width()))
     }
 
     async fn a2b(&mut self, a: &ArithShare<Z64>, bits: usize) -> Result<BitShare> {
-        adder::demand(&mut self.budget, &adder::levels(&self.sites), a.len().div_ceil(64), bits);
         Ok(BitShare::zeros(a.len(), bits))
     }
 
-    async fn negative(&mut self, a: &ArithShare<Z64>, bits: usize) -> Result<BitShare> {
-        compare::demand_negative(&mut self.budget, &self.sites, a.len().div_ceil(64), bits);
+    async fn negative(&mut self, a: &ArithShare<Z64>, _: usize) -> Result<BitShare> {
         Ok(BitShare::zeros(a.len(), 1))
     }
 
-    async fn is_zero(&mut self, a: &ArithShare<Z64>, bits: usize) -> Result<BitShare> {
-        compare::demand_is_zero(&mut self.budget, &self.sites, a.len().div_ceil(64), bits);
+    async fn is_zero(&mut self, a: &ArithShare<Z64>, _: usize) -> Result<BitShare> {
         Ok(BitShare::zeros(a.len(), 1))
     }
 
     async fn b2a<R: PowerOfTwo>(&mut self, bits: &BitShare) -> Result<ArithShare<R>> {
-        self.budget.add_dabits::<R>(bits.rows().div_ceil(64) * bits.width());
         Ok(ArithShare::zeros(bits.rows() * bits.width()))
     }
 
-    async fn select<R: PowerOfTwo>(&mut self, _: &BitShare, a: &ArithShare<R>) -> Result<ArithShare<R>> {
-        self.budget.add_selections::<R>(a.len().div_ceil(64));
+    async fn select<R: PowerOfTwo>(&mut self, choice: &BitShare, a: &ArithShare<R>) -> Result<ArithShare<R>> {
+        self.same_length(choice.rows(), a.len())?;
         Ok(ArithShare::zeros(a.len()))
     }
 
     async fn shuffle(&mut self, rows: Rows) -> Result<Rows> {
-        self.budget.shuffles.push((rows.len(), rows::words_of(&rows)));
         Ok(rows)
     }
 
-    async fn place(&mut self, mut rows: Rows, places: ArithShare<Z64>) -> Result<Rows> {
-        rows.columns.push(places);
-        self.budget.shuffles.push((rows.len(), rows::words_with_places(&rows)));
-        rows.columns.pop();
+    async fn place(&mut self, rows: Rows, places: ArithShare<Z64>) -> Result<Rows> {
+        self.same_length(rows.len(), places.len())?;
         Ok(rows)
     }
 
@@ -115,7 +196,7 @@ impl Engine for Tally {
     }
 
     fn fork<const K: usize>(&mut self, labels: [&'static str; K]) -> [Self; K] {
-        labels.map(|_| Self { sites: self.sites.clone(), budget: Budget::default() })
+        labels.map(|_| Self)
     }
 
     fn is_first(&self) -> bool {

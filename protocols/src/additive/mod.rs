@@ -7,6 +7,7 @@ pub mod demand;
 mod masking;
 mod multiply;
 mod opening;
+mod prefix;
 mod reveal;
 mod rows;
 

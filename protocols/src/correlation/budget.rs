@@ -9,9 +9,21 @@ use super::WordKind;
 /// A set of sites that compute together, in party order.
 pub type Group = Vec<PartyId>;
 
+/// How carries run through adders and comparisons.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Chains {
+    /// Bit by bit: one AND a bit, a round for each. For local networks.
+    #[default]
+    Ripple,
+    /// In logarithmic depth: twice the ANDs (more where all carries are wanted). For networks where a round is dear.
+    Prefix,
+}
+
 /// Correlations of each kind. Two programs that run one after the other take the sum of their budgets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Budget {
+    /// What the counts were made for; the run does the same.
+    pub chains: Chains,
     /// Words of 64 bit triples of each group.
     pub bit_triples: BTreeMap<Group, usize>,
     /// Ring triples by [`mpc_core::Ring::NAME`].
@@ -29,7 +41,7 @@ pub struct Budget {
 impl Budget {
     /// Is nothing needed?
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        *self == Self { chains: self.chains, ..Self::default() }
     }
 
     /// What this budget holds beyond `part`, of which it is a continuation: the same shuffles first, then more.

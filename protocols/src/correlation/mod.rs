@@ -19,7 +19,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use budget::{Budget, Group};
+pub use budget::{Budget, Chains, Group};
 pub(crate) use permutation::schedule;
 pub use permutation::{Permutation, Shuffle};
 pub(crate) use pool::{BitTriples, Pool};

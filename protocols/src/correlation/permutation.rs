@@ -64,7 +64,8 @@ impl Permutation {
     /// there. `n` rows of these words.
     ///
     /// With S = [`switch_count`] (n) and L 8-byte lanes in a row, the owner sends 4·S bytes to each other site, which sends it
-    /// 8·L·S bytes. Two rounds for each window of 2^22 OTs that the owner chooses in: all for three sites and 10^5 rows.
+    /// 8·L·S bytes. Two rounds for each window of 2^22 OTs that the owner chooses in, which is one for 10^5 rows at three sites.
+    /// An owner holds at most 64 MiB of OTs at a time.
     ///
     /// # Errors
     /// `Local` when `map` is no permutation of n rows, or is where it should not be; as [`Session::recv`] says.
@@ -260,16 +261,17 @@ impl<'a> Mover<'a> {
         chosen: Vec<Vec<Received>>,
     ) -> Result<()> {
         let mut masks = MaskBuffer::for_calls(window, self.layout.lanes());
+        let mut sums = Zeroizing::new(Vec::with_capacity(masks.words.capacity()));
         for (call, chosen) in window.iter().zip(chosen) {
             let len = call.len() * self.layout.lanes();
-            let bits = Zeroizing::new(self.differences.bits[call.start / 64..call.end.div_ceil(64)].to_vec());
-            let mut sums = Zeroizing::new(vec![0; len]);
+            sums.clear();
+            sums.resize(len, 0);
             for ((site, expansion), chosen) in self.others.iter().zip(chosen) {
                 chosen.hash_into(&mut masks.blocks);
                 masks.expand(expansion, call);
                 drop(chosen);
                 let corrections: Vec<u64> = session.recv(*site, len).await?;
-                Differences::collect(self.layout, &bits, &masks.words, &corrections, &mut sums);
+                self.differences.collect(self.layout, call.start, &masks.words, &corrections, &mut sums);
             }
             self.differences.pass(self.layout, call.clone(), &sums);
         }

@@ -7,12 +7,16 @@ use mpc_core::error::LocalFault;
 use mpc_core::{Bits, PartyId, PowerOfTwo, Result, Session, Z64, Z128};
 use zeroize::Zeroize;
 
-use super::{Budget, Group, Permutation, Shuffle, WordKind, bit_triples, dabits, edabits, ring_triples, selections};
+use super::{
+    Budget, Chains, Group, Permutation, Shuffle, WordKind, bit_triples, dabits, edabits, ring_triples, selections,
+};
 use crate::ot::Ot;
 
 /// One party's correlations.
 #[derive(Default)]
 pub(crate) struct Pool {
+    /// As the budget says.
+    pub chains: Chains,
     ot: Option<Ot>,
     bit_triples: BTreeMap<Group, BitTriples>,
     /// An `OfRing<R>` for each ring, by its name.
@@ -32,6 +36,7 @@ struct OfRing<R: PowerOfTwo> {
 impl Pool {
     /// Makes everything a budget names, in an order that is the same at all sites. The base OTs are made once.
     pub async fn fill(&mut self, session: &mut Session, budget: &Budget) -> Result<()> {
+        self.chains = budget.chains;
         if budget.is_empty() || !session.is_site() || session.parties().site_count() == 1 {
             return Ok(());
         }

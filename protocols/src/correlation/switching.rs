@@ -65,9 +65,10 @@ pub(super) struct Differences {
 }
 
 impl Differences {
-    /// Adds to `sums`, a row for each switch, what one masking site's OTs and corrections give. `bits` are the switches' own
-    /// words. Time and memory access depend on the number of rows only.
-    pub(super) fn collect(layout: &Layout, bits: &[u64], chosen: &[u64], corrections: &[u64], sums: &mut [u64]) {
+    /// Adds to `sums`, a row for each switch from `first` on (a multiple of 64), what one masking site's OTs and corrections
+    /// give. Time and memory access depend on the number of rows only.
+    pub(super) fn collect(&self, layout: &Layout, first: usize, chosen: &[u64], corrections: &[u64], sums: &mut [u64]) {
+        let bits = &self.bits[first / 64..];
         match layout.carries() {
             [c] => collect(&[*c], bits, chosen, corrections, sums),
             [c, d] => collect(&[*c, *d], bits, chosen, corrections, sums),
@@ -164,6 +165,7 @@ mod tests {
         let mut masks: Vec<Masks> = first.iter().map(|a| Masks { rows: Zeroizing::new(a.clone()) }).collect();
         let mut differences = Differences { bits: bits.clone(), rows: Zeroizing::new(vec![0; n * lanes]) };
         wrong(&mut bits, &mut []);
+        let in_the_ots = Differences { bits: bits.clone(), rows: Zeroizing::default() };
         for start in (0..count).step_by(part) {
             let range = start..count.min(start + part);
             let mut sums = vec![0; range.len() * lanes];
@@ -173,7 +175,7 @@ mod tests {
                 let chosen: Vec<u64> = (0..sums.len()).map(choice).collect();
                 masks.pass(&layout, range.clone(), &zero, &mut one);
                 wrong(&mut [], &mut one);
-                Differences::collect(&layout, &bits[start / 64..], &chosen, &one, &mut sums);
+                in_the_ots.collect(&layout, start, &chosen, &one, &mut sums);
             }
             differences.pass(&layout, range, &sums);
         }

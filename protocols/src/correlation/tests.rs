@@ -312,9 +312,13 @@ fn times_of_a_large_shuffle() {
         println!("{words:?} over {net:?}: prepare {prepare:?}, online {online:?}");
         println!("  {:?} {:?}", cost::shuffle_prepare(3, 100_000, lanes), cost::shuffle(3, 100_000, lanes));
     }
-    let permutation = PrivateSeed::new([1; 32]).prg(Domain::Test, &StepPath::root()).permutation(1_000_000);
-    for n in [100_000, 1_000_000] {
-        let map: Vec<u32> = permutation.iter().copied().filter(|i| *i < n).collect();
+}
+
+#[test]
+#[ignore = "prints times: run alone"]
+fn times_of_routing() {
+    for n in [10_000, 100_000, 1_000_000] {
+        let map = PrivateSeed::new([1; 32]).prg(Domain::Test, &StepPath::root()).permutation(n);
         let start = std::time::Instant::now();
         let bits = waksman::route(&map);
         println!("routing {n} rows: {:?}, {} switches", start.elapsed(), 64 * bits.len());

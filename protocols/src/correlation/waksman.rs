@@ -49,7 +49,7 @@ pub fn runs(n: usize, range: Range<usize>) -> impl Iterator<Item = Run> {
 pub fn route(permutation: &[u32]) -> Vec<u64> {
     assert!(is_permutation(permutation), "only a permutation can be routed");
     let mut router = Router::new(permutation);
-    (0..depths(permutation.len())).for_each(|depth| router.settle(depth));
+    router.settle(Network { depth: 0, residue: 0, first: 0, wires: permutation.len() });
     router.bits
 }
 
@@ -90,17 +90,9 @@ struct Layer {
 }
 
 fn layers(n: usize) -> impl Iterator<Item = Layer> {
-    let inward = (0..depths(n)).map(move |depth| Layer { depth, limit: inward_limit(n, depth) });
-    let outward = (0..depths(n)).rev().map(move |depth| Layer { depth, limit: outward_limit(n, depth) });
+    let inward = (0..depths(n)).map(move |depth| Layer { depth, limit: n - (1 << depth) });
+    let outward = (0..depths(n)).rev().map(move |depth| Layer { depth, limit: n.saturating_sub(2 << depth) });
     inward.chain(outward)
-}
-
-fn inward_limit(n: usize, depth: usize) -> usize {
-    n - (1 << depth)
-}
-
-fn outward_limit(n: usize, depth: usize) -> usize {
-    n.saturating_sub(2 << depth)
 }
 
 impl Layer {
@@ -122,103 +114,115 @@ impl Layer {
     }
 }
 
-/// The looping algorithm at one depth after the other, for all networks of a depth.
+/// The looping algorithm, for one network after the other, from the whole inwards.
 struct Router {
-    /// At each depth: wire `from[w]` on the way in must come to wire w on the way out.
-    from: Zeroizing<Vec<u32>>,
+    /// Of each network at its place, of depth d in `[d % 2]`: input `from[o]` must come to output o, both counted in the
+    /// network. A network's wires are together here, unlike in rows: at a stride of 2^d they would share few cache lines.
+    from: [Zeroizing<Vec<u32>>; 2],
     /// The inverse of `from`.
-    to: Zeroizing<Vec<u32>>,
-    /// Both for the next depth.
-    next: (Zeroizing<Vec<u32>>, Zeroizing<Vec<u32>>),
-    /// Is the switch below this wire set (at this depth, on the way out)?
+    to: [Zeroizing<Vec<u32>>; 2],
+    /// Are both outputs of this pair settled?
     settled: Zeroizing<Vec<bool>>,
     /// First switch of each layer.
     starts: Vec<usize>,
     bits: Vec<u64>,
 }
 
+/// A network of the wires `residue` mod 2^depth, at place `first` of the router's columns.
+#[derive(Clone, Copy)]
+struct Network {
+    depth: usize,
+    residue: usize,
+    first: usize,
+    wires: usize,
+}
+
+impl Network {
+    fn halves(self) -> [Self; 2] {
+        let (depth, wires) = (self.depth + 1, self.wires.div_ceil(2));
+        let even = Self { depth, wires, ..self };
+        let residue = self.residue + (1 << self.depth);
+        [even, Self { depth, residue, first: self.first + wires, wires: self.wires / 2 }]
+    }
+
+    /// Switches on the way out; on the way in there are `wires / 2`.
+    fn outward(self) -> usize {
+        self.wires.div_ceil(2) - 1
+    }
+}
+
 impl Router {
     fn new(permutation: &[u32]) -> Self {
         let n = permutation.len();
-        let mut to = Zeroizing::new(vec![0; n]);
-        (0..).zip(permutation).for_each(|(out, input)| to[*input as usize] = out);
         let zeros = || Zeroizing::new(vec![0; n]);
+        let mut to = zeros();
+        (0..).zip(permutation).for_each(|(out, input)| to[*input as usize] = out);
         let first = |count: &mut usize, layer: Layer| {
             *count += layer.switches();
             Some(*count - layer.switches())
         };
         Self {
-            starts: layers(n).scan(0, first).collect(),
-            from: Zeroizing::new(permutation.to_vec()),
-            to,
-            next: (zeros(), zeros()),
+            from: [Zeroizing::new(permutation.to_vec()), zeros()],
+            to: [to, zeros()],
             settled: Zeroizing::new(vec![false; n]),
+            starts: layers(n).scan(0, first).collect(),
             bits: vec![0; switch_count(n).div_ceil(64)],
         }
     }
 
-    fn settle(&mut self, depth: usize) {
-        let n = self.from.len();
-        let half = 1 << depth;
-        self.settled.fill(false);
-        // The last wire of each network has no switch on the way out: it comes from the half that it belongs to.
-        (n - half..n).for_each(|wire| self.follow(depth, wire, wire & half));
-        for run in (Layer { depth, limit: outward_limit(n, depth) }).runs_whole() {
-            for wire in run.first..run.first + run.switches {
-                if !self.settled[wire] {
-                    self.follow(depth, wire, 0);
-                }
+    fn settle(&mut self, network: Network) {
+        let Network { first, wires, .. } = network;
+        if wires < 2 {
+            return;
+        }
+        self.settled[first..first + wires.div_ceil(2)].fill(false);
+        // The last wire has no switch on the way out: it comes from the half that it belongs to.
+        self.follow(network, wires - 1, (wires - 1) % 2);
+        for pair in 0..network.outward() {
+            if !self.settled[first + pair] {
+                self.follow(network, 2 * pair, 0);
             }
         }
-        std::mem::swap(&mut self.from, &mut self.next.0);
-        std::mem::swap(&mut self.to, &mut self.next.1);
+        network.halves().into_iter().for_each(|half| self.settle(half));
     }
 
-    /// Wire `out` comes from the half `side` (0 or 2^depth): then so must every second wire of its loop.
-    fn follow(&mut self, depth: usize, mut out: usize, side: usize) {
-        let (n, half) = (self.from.len(), 1 << depth);
+    /// Output `out` comes from the half `side`: then so must every second output of its loop.
+    fn follow(&mut self, network: Network, mut out: usize, side: usize) {
+        let Network { depth, first, wires, .. } = network;
         loop {
-            self.settled[out & !half] = true;
-            let input = self.from[out] as usize;
-            self.descend(half, out, input, side);
-            let layers = self.starts.len();
-            self.set(layers - 1 - depth, depth, outward_limit(n, depth), out, side);
-            self.set(depth, depth, inward_limit(n, depth), input, side);
-            let partner = input ^ half;
-            if partner >= n {
+            self.settled[first + out / 2] = true;
+            let input = self.from[depth % 2][first + out] as usize;
+            self.descend(network, out, input, side);
+            if out / 2 < network.outward() {
+                self.set(network, self.starts.len() - 1 - depth, out / 2, out % 2 != side);
+            }
+            if input / 2 < wires / 2 {
+                self.set(network, depth, input / 2, input % 2 != side);
+            }
+            let partner = input ^ 1;
+            if partner >= wires {
                 return;
             }
             // The other input of that switch takes the other half.
-            let end = self.to[partner] as usize;
-            self.descend(half, end, partner, side ^ half);
-            out = end ^ half;
-            if self.settled[out & !half] {
+            let end = self.to[depth % 2][first + partner] as usize;
+            self.descend(network, end, partner, 1 - side);
+            out = end ^ 1;
+            if self.settled[first + out / 2] {
                 return;
             }
         }
     }
 
-    /// The same pair of wires as the network in the half `side` sees it.
-    fn descend(&mut self, half: usize, out: usize, input: usize, side: usize) {
-        let (out, input) = (out & !half | side, input & !half | side);
-        self.next.0[out] = input as u32;
-        self.next.1[input] = out as u32;
+    /// The same wires as the half `side` counts them.
+    fn descend(&mut self, network: Network, out: usize, input: usize, side: usize) {
+        let Network { depth, first, .. } = network.halves()[side];
+        self.from[depth % 2][first + out / 2] = (input / 2) as u32;
+        self.to[depth % 2][first + input / 2] = (out / 2) as u32;
     }
 
-    /// Sets the switch at `wire`, if there is one, so that the wire meets the half `side`.
-    fn set(&mut self, layer: usize, depth: usize, limit: usize, wire: usize, side: usize) {
-        let half = 1 << depth;
-        let upper = wire & !half;
-        if upper < limit {
-            let switch = self.starts[layer] + (upper >> (depth + 1) << depth | upper & (half - 1));
-            self.bits[switch / 64] |= u64::from(wire & half != side) << (switch % 64);
-        }
-    }
-}
-
-impl Layer {
-    fn runs_whole(self) -> impl Iterator<Item = Run> {
-        self.runs(0..self.switches())
+    fn set(&mut self, network: Network, layer: usize, pair: usize, swaps: bool) {
+        let switch = self.starts[layer] + (pair << network.depth | network.residue);
+        self.bits[switch / 64] |= u64::from(swaps) << (switch % 64);
     }
 }
 
@@ -295,7 +299,7 @@ mod tests {
     fn switches_of_one_layer_share_no_wire() {
         for layer in layers(100) {
             let mut wires: Vec<_> = layer
-                .runs_whole()
+                .runs(0..layer.switches())
                 .flat_map(|run| (run.first..run.first + run.switches).flat_map(move |x| [x, x + run.stride]))
                 .collect();
             wires.sort_unstable();

@@ -98,6 +98,11 @@ impl OtReceiver {
         Self { with, extension: Extension::new(seeds, hash, pool) }
     }
 
+    /// Where wiped columns are kept.
+    pub(super) fn pool(&self) -> Arc<Pool> {
+        self.extension.pool.clone()
+    }
+
     /// Chooses in 64·`choices.len()` OTs: bit i of `choices` (64 per word, little end first) for OT i. Queues the correction,
     /// 4 bytes per OT, at the session's step, and does not wait; the sender calls [`OtSender::offer`] at the same step with
     /// the same number of words. No message for no words. Calls of 128 to [`CALL_WORDS`] words are fastest; a call costs at least
@@ -123,6 +128,11 @@ impl OtReceiver {
 impl OtSender {
     pub(super) fn new(with: PartyId, delta: Block, seeds: &[Seeds], hash: CorrelationHash, pool: Arc<Pool>) -> Self {
         Self { with, delta, extension: Extension::new(seeds, hash, pool) }
+    }
+
+    /// Where wiped columns are kept.
+    pub(super) fn pool(&self) -> Arc<Pool> {
+        self.extension.pool.clone()
     }
 
     /// Waits for the correction for 64·`words` OTs. One round, no bytes of our own.
@@ -187,7 +197,7 @@ impl Pool {
 }
 
 /// Rows of the bit matrix and the tweak of the first. Does not print; wiped when dropped.
-struct Rows {
+pub(super) struct Rows {
     rows: Vec<Block>,
     first: u64,
     hash: Arc<CorrelationHash>,
@@ -195,6 +205,21 @@ struct Rows {
 }
 
 impl Rows {
+    /// A copy of another extension's rows; `first` is the tweak of the first, never used before with this hash.
+    pub(super) fn copy(rows: &[Block], first: u64, hash: Arc<CorrelationHash>, pool: Arc<Pool>) -> Self {
+        let mut column = pool.take(rows.len());
+        column.copy_from_slice(rows);
+        Self { rows: column, first, hash, pool }
+    }
+
+    pub(super) fn column(&self) -> &[Block] {
+        &self.rows
+    }
+
+    pub(super) fn column_mut(&mut self) -> &mut [Block] {
+        &mut self.rows
+    }
+
     fn hash_into(&self, offset: Block, out: &mut Vec<Block>) {
         // Growing would leave a copy of what was in the column, so it is emptied first.
         out.clear();
@@ -219,15 +244,9 @@ impl Drop for Rows {
 pub struct Received(Rows);
 
 impl Received {
-    /// Rows of another extension; `first` is the tweak of the first, never used before with this hash.
-    pub(super) fn new(rows: Vec<Block>, first: u64, hash: Arc<CorrelationHash>) -> Self {
-        Self(Rows { rows, first, hash, pool: Arc::default() })
-    }
-
-    /// The lowest bit of each row itself, 64 per word, little end first.
-    pub(super) fn lowest_bits(&self) -> Vec<u64> {
-        let word = |rows: &[Block]| rows.iter().rev().fold(0, |word, row| word << 1 | row.0 as u64 & 1);
-        self.0.rows.chunks_exact(64).map(word).collect()
+    /// The rows of a receiver of any extension.
+    pub(super) fn new(rows: Rows) -> Self {
+        Self(rows)
     }
 
     /// How many OTs.
@@ -265,9 +284,9 @@ pub struct Offered {
 }
 
 impl Offered {
-    /// Rows of another extension; `first` is the tweak of the first, never used before with this hash.
-    pub(super) fn new(rows: Vec<Block>, first: u64, hash: Arc<CorrelationHash>, delta: Block) -> Self {
-        Self { rows: Rows { rows, first, hash, pool: Arc::default() }, delta }
+    /// The rows of a sender of any extension.
+    pub(super) fn new(rows: Rows, delta: Block) -> Self {
+        Self { rows, delta }
     }
 
     /// How many OTs.

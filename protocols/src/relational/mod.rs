@@ -5,10 +5,14 @@
 //! |---|---|---|
 //! | top k of shared totals | ranks by counting, or the sort | `top_k.rs` |
 //! | minimum, maximum, percentiles | counting cells before a target; PostgreSQL's meaning | `quantile.rs`, `fraction.rs` |
+//! | small-cell suppression | interval rule, decided on shares | `suppress/` |
+//! | keys frequent over all sites | sort, compare neighbours, open after a shuffle | `frequent_keys.rs` |
 //! | stable sort | Bogdanov–Laur–Talviste NordSec'14 (radix on shares), Hamada et al. 2014, Asharov et al. CCS'22 | `sort.rs` |
 
 pub mod fraction;
+pub mod frequent_keys;
 pub mod quantile;
 pub(crate) mod shape;
 pub mod sort;
+pub mod suppress;
 pub mod top_k;

@@ -17,7 +17,7 @@ use mpc_core::{Result, Z64};
 use super::fraction;
 use super::shape;
 use super::sort;
-use crate::engine::{Engine, Rows};
+use crate::engine::Engine;
 use crate::share::{ArithShare, BitShare};
 
 /// Which order statistic.

@@ -120,6 +120,28 @@ pub async fn any<E: Engine>(e: &mut E, bits: &BitShare) -> Result<BitShare> {
     Ok(e.not(&none))
 }
 
+/// Bits brought side by side: row i has the bits named by `lists[i]`, then `neutral` up to the longest list. No message.
+pub fn lined_up<E: Engine>(e: &mut E, bits: &BitShare, lists: &[Vec<usize>], neutral: bool) -> BitShare {
+    let zero = BitShare::zeros(1, 1);
+    let filler = if neutral { e.not(&zero) } else { zero };
+    let extended = beneath(&[bits, &filler]);
+    let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
+    let plane = |at: usize| {
+        extended.gather(&lists.iter().map(|list| list.get(at).copied().unwrap_or(bits.rows())).collect::<Vec<_>>())
+    };
+    let planes: Vec<BitShare> = (0..longest).map(plane).collect();
+    if planes.is_empty() {
+        return BitShare::zeros(lists.len(), 0);
+    }
+    BitShare::beside(&planes.iter().collect::<Vec<_>>())
+}
+
+/// Is any of the bits named by `lists[i]` 1, for each i? Rounds of [`any`] over the longest list.
+pub async fn any_of<E: Engine>(e: &mut E, bits: &BitShare, lists: &[Vec<usize>]) -> Result<BitShare> {
+    let lined_up = lined_up(e, bits, lists, false);
+    any(e, &lined_up).await
+}
+
 /// Element-wise OR: one `and`.
 pub async fn or<E: Engine>(e: &mut E, a: &BitShare, b: &BitShare) -> Result<BitShare> {
     let both = e.and(a, b).await?;

@@ -3,9 +3,12 @@
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+pub mod intervals;
+pub mod keys;
 pub mod primitives;
 pub mod quantiles;
 pub mod sorting;
+pub mod suppression;
 pub mod top;
 
 use mpc_core::random::{Domain, Prg, PrivateSeed};
@@ -104,14 +107,14 @@ fn stream(seed: u64, label: &'static str) -> Prg {
     PrivateSeed::new(bytes).prg(Domain::Test, &StepPath::root().child(label, 0))
 }
 
-/// Runs a conformance function on the plaintext engine for several numbers of sites, with and without an analyst, from several seeds.
+/// Runs conformance functions on the plaintext engine: in each of the worlds (sites, analyst), from each of the seeds.
 #[macro_export]
 macro_rules! on_clear {
-    ($($name:ident => $function:path;)*) => {$(
+    ($worlds:expr, $seeds:expr; $($name:ident => $function:path;)*) => {$(
         #[test]
         fn $name() {
-            for (sites, analyst) in [(2, false), (3, true), (5, false), (8, false), (2, true)] {
-                for seed in SEEDS {
+            for (sites, analyst) in $worlds {
+                for seed in $seeds {
                     println!("seed {seed}, {sites} sites, analyst {analyst}");
                     let world = mpc_core::world::World::new(sites).seed(seed);
                     let world = if analyst { world.with_analyst() } else { world };

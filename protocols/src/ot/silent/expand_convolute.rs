@@ -48,7 +48,7 @@ impl ExpandConvolute {
             Code::ExpandConvolute21 => expand::<11, 10>(systematic, parity, &mut columns),
         }
         // The convolved half is the noise in another form.
-        parity.iter_mut().zeroize();
+        parity.zeroize();
         noise.truncate(n);
         noise.shrink_to_fit();
     }

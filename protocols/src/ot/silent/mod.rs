@@ -19,8 +19,8 @@
 //! OTs come from SoftSpokenOT. No check against a malicious sender or receiver.
 
 pub mod expand_convolute;
-mod pool;
 pub mod pprf;
+mod stock;
 
 use mpc_core::doubling::Doubling;
 use mpc_core::error::LocalFault;
@@ -28,27 +28,27 @@ use mpc_core::hash::CorrelationHash;
 use mpc_core::random::{Domain, Prg, PublicSeed};
 use mpc_core::{Block, PartyId, Result, Session};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::soft_spoken::{Offered, OtReceiver as BaseReceiver, OtSender as BaseSender, Received};
 use crate::parameters::Lpn;
 use expand_convolute::ExpandConvolute;
-use pool::Pool;
 use pprf::{Grown, Hidden, Shape};
+use stock::Stock;
 
 /// The side with Δ and both masks of every OT.
 pub struct SilentSender {
     base: BaseSender,
     direction: Direction,
     delta: Block,
-    pool: Pool,
+    stock: Stock,
 }
 
 /// The choosing side.
 pub struct SilentReceiver {
     base: BaseReceiver,
     direction: Direction,
-    pool: Pool,
+    stock: Stock,
 }
 
 /// A batch whose noise positions are chosen and whose base OTs are under way.
@@ -61,12 +61,12 @@ pub struct Begun {
 impl SilentSender {
     pub(super) fn new(session: &Session, with: PartyId, base: BaseSender, lpn: Lpn, offsets: &mut Prg) -> Self {
         let direction = Direction { with, sender: session.me(), receiver: with, lpn, batches: 0 };
-        Self { base, delta: pprf::offset(offsets), pool: Pool::new(direction.hash(session)), direction }
+        Self { delta: pprf::offset(offsets), stock: Stock::new(direction.hash(session), base.pool()), base, direction }
     }
 
     /// OTs that are prepared and not used.
     pub fn ready(&self) -> usize {
-        self.pool.len()
+        self.stock.len()
     }
 
     /// Prepares one more batch while the receiver calls [`SilentReceiver::prepare`] at the same step. Two rounds.
@@ -84,14 +84,12 @@ impl SilentSender {
         // Grown while the receiver's choices travel, compressed while the receiver grows its own.
         let grown = Grown::new(public.shape, &public.doubling, roots);
         let base = self.base.offer(session, public.shape.ots() / 64).await?;
-        let (mut zero, mut one) = (Vec::new(), Vec::new());
+        let (mut zero, mut one) = (Zeroizing::new(Vec::new()), Zeroizing::new(Vec::new()));
         base.hash_into(&mut zero, &mut one);
         session.send(self.direction.with, &grown.message(&zero, &one, self.delta))?;
-        zero.zeroize();
-        one.zeroize();
         let mut rows = grown.into_leaves();
         public.code.compress(&mut rows);
-        self.pool.add(rows);
+        self.stock.add(rows);
         Ok(())
     }
 
@@ -101,22 +99,16 @@ impl SilentSender {
     /// `Local` when fewer OTs are prepared; `Peer` with fault `Length` when the choice is not one bit per OT, and as
     /// [`Session::recv`] says.
     pub async fn offer(&mut self, session: &mut Session, words: usize) -> Result<Offered> {
-        let (mut rows, first) = self.pool.take(64 * words).ok_or_else(|| used_up(session))?;
+        let mut rows = self.stock.take(64 * words).ok_or_else(|| used_up(session))?;
         if words > 0 {
-            let differences: Vec<u64> = match session.recv(self.direction.with, words).await {
-                Ok(differences) => differences,
-                Err(error) => {
-                    rows.zeroize();
-                    return Err(error);
-                }
-            };
-            for (rows, word) in rows.chunks_exact_mut(64).zip(differences) {
+            let differences: Vec<u64> = session.recv(self.direction.with, words).await?;
+            for (rows, word) in rows.column_mut().chunks_exact_mut(64).zip(differences) {
                 for (bit, row) in rows.iter_mut().enumerate() {
                     row.0 ^= self.delta.0 & 0u128.wrapping_sub(u128::from(word >> bit & 1));
                 }
             }
         }
-        Ok(Offered::new(rows, first, self.pool.hash(), self.delta))
+        Ok(Offered::new(rows, self.delta))
     }
 }
 
@@ -129,12 +121,12 @@ impl Drop for SilentSender {
 impl SilentReceiver {
     pub(super) fn new(session: &Session, with: PartyId, base: BaseReceiver, lpn: Lpn) -> Self {
         let direction = Direction { with, sender: with, receiver: session.me(), lpn, batches: 0 };
-        Self { base, pool: Pool::new(direction.hash(session)), direction }
+        Self { stock: Stock::new(direction.hash(session), base.pool()), base, direction }
     }
 
     /// OTs that are prepared and not used.
     pub fn ready(&self) -> usize {
-        self.pool.len()
+        self.stock.len()
     }
 
     /// Prepares one more batch while the sender calls [`SilentSender::prepare`] at the same step. Two rounds.
@@ -158,12 +150,11 @@ impl SilentReceiver {
     pub(super) async fn finish(&mut self, session: &mut Session, begun: Begun) -> Result<()> {
         let Begun { public, hidden, base } = begun;
         let message: Vec<Block> = session.recv(self.direction.with, public.shape.message_blocks()).await?;
-        let mut masks = Vec::new();
+        let mut masks = Zeroizing::new(Vec::new());
         base.hash_into(&mut masks);
         let mut rows = hidden.leaves(&public.doubling, &masks, &message);
-        masks.zeroize();
         public.code.compress(&mut rows);
-        self.pool.add(rows);
+        self.stock.add(rows);
         Ok(())
     }
 
@@ -173,15 +164,19 @@ impl SilentReceiver {
     /// # Errors
     /// `Local` when fewer OTs are prepared; `Link` when the connection is gone.
     pub fn choose(&mut self, session: &mut Session, choices: &[u64]) -> Result<Received> {
-        let (rows, first) = self.pool.take(64 * choices.len()).ok_or_else(|| used_up(session))?;
-        let received = Received::new(rows, first, self.pool.hash());
+        let rows = self.stock.take(64 * choices.len()).ok_or_else(|| used_up(session))?;
         if !choices.is_empty() {
-            let random = received.lowest_bits();
+            let random = rows.column().chunks_exact(64).map(lowest_bits);
             let differences: Vec<u64> = choices.iter().zip(random).map(|(choice, random)| choice ^ random).collect();
             session.send(self.direction.with, &differences)?;
         }
-        Ok(received)
+        Ok(Received::new(rows))
     }
+}
+
+/// The choice bits of 64 rows, the first lowest.
+fn lowest_bits(rows: &[Block]) -> u64 {
+    rows.iter().rev().fold(0, |word, row| word << 1 | row.0 as u64 & 1)
 }
 
 fn used_up(session: &Session) -> mpc_core::Error {

@@ -32,9 +32,9 @@ async fn both_directions(session: &mut Session, code: Code, ots: usize) -> Resul
     ot.prepare(session, ots).await?;
     let with = session.other_sites()[0];
     let OtSender::Silent(sender) = ot.sender(with) else { unreachable!("silent was asked for") };
-    let (q, delta) = (sender.pool.take(ots).unwrap().0, sender.delta);
+    let (q, delta) = (sender.stock.take(ots).unwrap().column().to_vec(), sender.delta);
     let OtReceiver::Silent(receiver) = ot.receiver(with) else { unreachable!("silent was asked for") };
-    Ok(Rows { q, delta, t: receiver.pool.take(ots).unwrap().0 })
+    Ok(Rows { q, delta, t: receiver.stock.take(ots).unwrap().column().to_vec() })
 }
 
 /// t = q ⊕ c·Δ with c the lowest bit of t, and q's clear.

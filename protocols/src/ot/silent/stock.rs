@@ -6,26 +6,25 @@ use mpc_core::Block;
 use mpc_core::hash::CorrelationHash;
 use zeroize::Zeroize;
 
+use super::super::soft_spoken::{Pool, Rows};
+
 /// Rows in the order both sides take them. Does not print; wiped when dropped and where taken.
-pub(super) struct Pool {
+pub(super) struct Stock {
     rows: Vec<Block>,
     taken: usize,
     /// The tweak of the next row: each row is hashed under its own for good.
     next: u64,
     hash: Arc<CorrelationHash>,
+    pool: Arc<Pool>,
 }
 
-impl Pool {
-    pub(super) fn new(hash: CorrelationHash) -> Self {
-        Self { rows: Vec::new(), taken: 0, next: 0, hash: Arc::new(hash) }
+impl Stock {
+    pub(super) fn new(hash: CorrelationHash, pool: Arc<Pool>) -> Self {
+        Self { rows: Vec::new(), taken: 0, next: 0, hash: Arc::new(hash), pool }
     }
 
     pub(super) fn len(&self) -> usize {
         self.rows.len() - self.taken
-    }
-
-    pub(super) fn hash(&self) -> Arc<CorrelationHash> {
-        self.hash.clone()
     }
 
     /// Puts a batch behind what is left.
@@ -41,19 +40,18 @@ impl Pool {
         batch.zeroize();
     }
 
-    /// The next `count` rows and the tweak of the first; None, and nothing is taken, when there are fewer.
-    pub(super) fn take(&mut self, count: usize) -> Option<(Vec<Block>, u64)> {
+    /// The next `count` rows; None, and nothing is taken, when there are fewer.
+    pub(super) fn take(&mut self, count: usize) -> Option<Rows> {
         let rows = self.rows[self.taken..].get_mut(..count)?;
-        let taken = rows.to_vec();
-        rows.iter_mut().zeroize();
-        let first = self.next;
+        let taken = Rows::copy(rows, self.next, self.hash.clone(), self.pool.clone());
+        rows.zeroize();
         self.taken += count;
         self.next += count as u64;
-        Some((taken, first))
+        Some(taken)
     }
 }
 
-impl Drop for Pool {
+impl Drop for Stock {
     fn drop(&mut self) {
         self.rows.zeroize();
     }

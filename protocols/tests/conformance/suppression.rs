@@ -1,0 +1,236 @@
+//! Suppression: nothing small is shown, and nothing small follows from what is shown.
+
+use mpc_core::{Result, Z64};
+use protocols::Engine;
+use protocols::relational::suppress::{Rules, Table, mask, visible, without_each};
+
+use super::Case;
+use super::intervals::{equations, excluded, is_excluded};
+
+const TABLES: usize = 40;
+
+/// Kinds of tables: name, cells, and how the cells add up.
+fn kinds() -> Vec<(&'static str, usize, Vec<Table>)> {
+    let sum = |total: usize, parts: std::ops::Range<usize>| Table::Sum { total, parts: parts.collect() };
+    vec![
+        ("no table", 4, vec![]),
+        ("one way", 6, vec![sum(5, 0..5)]),
+        ("one part", 4, vec![sum(1, 0..1), Table::Sum { total: 3, parts: vec![1, 2] }]),
+        ("nested", 12, vec![sum(8, 0..3), sum(9, 3..5), sum(10, 5..8), sum(11, 8..11)]),
+        ("deep", 10, vec![sum(6, 0..2), Table::Sum { total: 7, parts: vec![6, 2] }, sum(8, 3..6), sum(9, 7..9)]),
+        ("two ways without details", 7, vec![sum(6, 0..3), Table::Sum { total: 6, parts: vec![3, 4, 5] }]),
+        ("cube of 1", 5, vec![cube(&[4])]),
+        ("cube of 2", 12, vec![cube(&[3, 2])]),
+        ("cube of 2, wider", 20, vec![cube(&[3, 4])]),
+        ("cube of 3", 27, vec![cube(&[2, 2, 2])]),
+        ("cube of 3, wider", 36, vec![cube(&[2, 3, 2])]),
+    ]
+}
+
+fn cube(sizes: &[usize]) -> Table {
+    Table::Cube { sizes: sizes.to_vec(), cells: (0..sizes.iter().map(|s| s + 1).product()).collect() }
+}
+
+/// One site's part of every cell, adding up as the tables say.
+fn part(case: &mut Case, cells: usize, tables: &[Table], mood: u64) -> Vec<u64> {
+    let mut counts: Vec<u64> = (0..cells).map(|_| amount(case, mood)).collect();
+    let equations = equations(tables);
+    // Often enough for the deepest nesting; where margins meet, one of the "two ways" sums gives way.
+    for _ in 0..4 {
+        for (total, parts) in &equations {
+            counts[*total] = parts.iter().map(|p| counts[*p]).sum();
+        }
+    }
+    for (total, parts) in &equations {
+        let sum: u64 = parts.iter().map(|p| counts[*p]).sum();
+        if sum != counts[*total] {
+            balance(&mut counts, *total, parts, sum);
+        }
+    }
+    counts
+}
+
+/// Of two lists of parts with one total: the other list takes up the difference in its first part, or in the total.
+fn balance(counts: &mut [u64], total: usize, parts: &[usize], sum: u64) {
+    let want = counts[total];
+    if want > sum {
+        counts[parts[0]] += want - sum;
+    } else {
+        let mut excess = sum - want;
+        for part in parts {
+            let less = excess.min(counts[*part]);
+            counts[*part] -= less;
+            excess -= less;
+        }
+    }
+}
+
+fn amount(case: &mut Case, mood: u64) -> u64 {
+    match (mood, case.below(6)) {
+        (0, _) => case.below(4),
+        (1, 0..=3) => 0,
+        (2, 0) => case.below(3),
+        (_, 5) => case.below(40),
+        _ => 3 + case.below(9),
+    }
+}
+
+struct Tried {
+    rules: Rules,
+    parts: Vec<Vec<u64>>,
+    counts: Vec<u64>,
+}
+
+fn draw(case: &mut Case, cells: usize, tables: &[Table]) -> Tried {
+    let mood = case.below(4);
+    let parts: Vec<Vec<u64>> = (0..case.sites).map(|_| part(case, cells, tables, mood)).collect();
+    let counts: Vec<u64> = (0..cells).map(|cell| parts.iter().map(|p| p[cell]).sum()).collect();
+    let mut differences = Vec::new();
+    for _ in 0..case.below(3) {
+        let (a, b) = (case.below(cells as u64) as usize, case.below(cells as u64) as usize);
+        // A cell inside another: no site has more in it.
+        if a != b && parts.iter().all(|p| p[a] <= p[b]) {
+            differences.push((a, b));
+        }
+    }
+    let (threshold, zero_allowed) = (1 + case.below(6), case.below(2) == 1);
+    Tried {
+        rules: Rules { threshold, zero_allowed, bound_bits: 12, differences, tables: tables.to_vec() },
+        parts,
+        counts,
+    }
+}
+
+async fn shown<E: Engine>(e: &mut E, case: &mut Case, tried: &Tried, rules: &Rules, told: bool) -> Result<Vec<bool>> {
+    let nothing = vec![0; tried.counts.len()];
+    let own: Vec<Z64> = tried.parts.get(case.me).unwrap_or(&nothing).iter().copied().map(Z64).collect();
+    let counts = e.input(own.clone());
+    let without = if told { without_each(e, &own, case.me, case.sites) } else { Vec::new() };
+    let bits = visible(e, rules, &counts, &without).await?;
+    Ok(case.open_bits(e, &bits).await?.into_iter().map(|bit| bit == 1).collect())
+}
+
+/// A broken promise, in words.
+fn fault(tried: &Tried, shown: &[bool], told: bool) -> Option<String> {
+    let Rules { threshold, zero_allowed, differences, tables, .. } = &tried.rules;
+    let views = if told { tried.parts.len() } else { 0 };
+    let without = |site: usize| (0..shown.len()).map(move |cell| tried.counts[cell] - tried.parts[site][cell]);
+    let fine = |count: u64, zero: bool| count >= *threshold || count == 0 && zero;
+    for cell in (0..shown.len()).filter(|cell| shown[*cell]) {
+        if !fine(tried.counts[cell], *zero_allowed) {
+            return Some(format!("cell {cell} is small and shown"));
+        }
+        if (0..views).any(|site| !fine(tried.counts[cell] - tried.parts[site][cell], true)) {
+            return Some(format!("cell {cell} is shown to a site that knows most of it"));
+        }
+    }
+    for (a, b) in differences.iter().filter(|(a, b)| shown[*a] && shown[*b]) {
+        if !fine(tried.counts[*b] - tried.counts[*a], true) {
+            return Some(format!("the difference of {b} and {a} is small and shown"));
+        }
+    }
+    let values = if *threshold > 1 { vec![0, (threshold - 1) / 2, threshold - 1] } else { vec![0] };
+    if let Some((cell, value)) = excluded(tables, &tried.counts, shown, &values) {
+        return Some(format!("cell {cell} is hidden but known not to be {value}"));
+    }
+    for site in 0..views {
+        let others: Vec<u64> = without(site).collect();
+        // That the others have nothing in a cell may be known: then it is as good as shown.
+        let nothing = (0..shown.len()).filter(|cell| others[*cell] == 0);
+        let known: Vec<usize> = nothing.filter(|cell| is_excluded(tables, &others, shown, *cell, 1)).collect();
+        let seen: Vec<bool> = (0..shown.len()).map(|cell| shown[cell] || known.contains(&cell)).collect();
+        if let Some((cell, value)) = excluded(tables, &others, &seen, &values) {
+            return Some(format!("site {site} knows that the others have not {value} in cell {cell}"));
+        }
+    }
+    None
+}
+
+/// Random tables of every kind: every promise holds; and enough is shown for the promise to mean something.
+pub async fn nothing_small_follows_from_what_is_shown<E: Engine>(e: &mut E, case: &mut Case) -> Result<()> {
+    for (kind, cells, tables) in kinds() {
+        let (mut visible_cells, mut large) = (0, 0);
+        for _ in 0..TABLES {
+            let tried = draw(case, cells, &tables);
+            let told = case.below(2) == 1;
+            let bits = shown(e, case, &tried, &tried.rules, told).await?;
+            // One party looks.
+            if case.me == 0 {
+                let fault = fault(&tried, &bits, told);
+                assert!(fault.is_none(), "{kind}: {fault:?}; {:?} {:?} {bits:?}", tried.rules, tried.parts);
+            }
+            visible_cells += bits.iter().filter(|b| **b).count();
+            large += tried.counts.iter().filter(|n| **n >= tried.rules.threshold).count();
+        }
+        if case.me == 0 {
+            println!("{kind}: {visible_cells} cells shown, {large} are large");
+        }
+    }
+    Ok(())
+}
+
+/// The check is no formality: without complementary suppression it fails.
+pub async fn primary_suppression_alone_is_caught<E: Engine>(e: &mut E, case: &mut Case) -> Result<()> {
+    let mut all = 0;
+    for (kind, cells, tables) in kinds().into_iter().filter(|kind| !kind.2.is_empty()) {
+        let mut caught = 0;
+        for _ in 0..TABLES {
+            let tried = draw(case, cells, &tables);
+            let primary_only = Rules { tables: Vec::new(), ..tried.rules.clone() };
+            let bits = shown(e, case, &tried, &primary_only, false).await?;
+            caught += usize::from(case.me == 0 && fault(&tried, &bits, false).is_some());
+        }
+        // With many sites few of the random counts are small.
+        assert!(case.me > 0 || case.sites > 3 || caught > 0, "{kind}: primary suppression alone was never caught");
+        all += caught;
+    }
+    assert!(case.me > 0 || all > 0, "primary suppression alone was never caught");
+    Ok(())
+}
+
+/// A table where nothing is small and nobody is told is shown whole.
+pub async fn tables_of_large_counts_are_shown_whole<E: Engine>(e: &mut E, case: &mut Case) -> Result<()> {
+    for (kind, cells, tables) in kinds() {
+        let mut tried = draw(case, cells, &tables);
+        tried.parts.iter_mut().for_each(|part| *part = vec![0; cells]);
+        tried.parts[0] = part(case, cells, &tables, 3).iter().map(|n| n * 100).collect();
+        tried.rules.differences.clear();
+        tried.rules.zero_allowed = true;
+        tried.rules.bound_bits = 20;
+        let bits = shown(e, case, &tried, &tried.rules, false).await?;
+        assert!(bits.iter().all(|bit| *bit), "{kind}: {:?}", tried.parts[0]);
+    }
+    Ok(())
+}
+
+/// Rules that contradict themselves are refused.
+pub async fn impossible_rules_are_refused<E: Engine>(e: &mut E, case: &mut Case) -> Result<()> {
+    let sum = |total, parts: &[usize]| Table::Sum { total, parts: parts.to_vec() };
+    let wrong = [
+        vec![sum(9, &[0, 1])],
+        vec![sum(2, &[])],
+        vec![sum(2, &[0, 1]), sum(3, &[1])],
+        vec![sum(0, &[1]), sum(1, &[0])],
+        vec![Table::Cube { sizes: vec![1, 2], cells: (0..6).collect() }],
+        vec![Table::Cube { sizes: vec![2], cells: vec![0, 1] }],
+        vec![Table::Cube { sizes: vec![2], cells: vec![0, 1, 1] }],
+    ];
+    for tables in wrong {
+        let rules = Rules { threshold: 3, zero_allowed: false, bound_bits: 5, differences: vec![], tables };
+        let counts = case.share_numbers(e, &[9; 6]);
+        assert!(visible(e, &rules, &counts, &[]).await.is_err(), "{:?}", rules.tables);
+    }
+    Ok(())
+}
+
+/// Hidden cells' values become zero, the others stay.
+pub async fn mask_hides_values<E: Engine>(e: &mut E, case: &mut Case) -> Result<()> {
+    for (cells, per_cell) in [(0, 2), (1, 1), (70, 3)] {
+        let (bits, values) = (case.column(cells, 1), case.column(cells * per_cell, 64));
+        let (shown, shared) = (case.share_bits(e, &bits, 1), case.share_numbers(e, &values));
+        let masked = mask(e, &shown, &shared, per_cell).await?;
+        let want: Vec<u64> = (0..values.len()).map(|i| values[i] * bits[i / per_cell]).collect();
+        assert_eq!(case.open_numbers(e, masked).await?, want);
+    }
+    Ok(())
+}
