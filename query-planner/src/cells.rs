@@ -33,8 +33,11 @@ pub struct Equation {
 pub struct CellTable {
     /// The cells.
     pub cells: Vec<Cell>,
-    /// Pairs (a, b) of positions in `cells`: a is hidden when b − a, as a signed number, is 1 to k − 1.
+    /// Pairs (a, b) of positions in `cells`, the rows of a among those of b: a is hidden when b − a is 1 to k − 1.
     pub differences: Vec<(usize, usize)>,
+    /// Pairs of positions whose rows may or may not be among each other's: the smaller one is hidden when they differ by 1 to
+    /// k − 1.
+    pub apart: Vec<(usize, usize)>,
     /// Linear relations, totals before what they are parts of.
     pub equations: Vec<Equation>,
     first: Vec<usize>,
@@ -71,12 +74,14 @@ impl CellTable {
     fn within(&mut self, index: usize, sum: &SecureSum, group: usize, groups: usize) {
         let at = |position: usize| self.first[index] + position * groups + group;
         let exclusive = |a: &usize, b: &usize| sum.disjoint.iter().any(|set| set.contains(a) && set.contains(b));
-        let mut differences = Vec::new();
+        let (mut differences, mut apart) = (Vec::new(), Vec::new());
         for (b, of) in sum.cells.iter().enumerate() {
             for (a, part) in sum.cells.iter().enumerate().filter(|(a, part)| *a != b && !exclusive(part, of)) {
                 let (part, of) = (&sum.slots[*part], &sum.slots[*of]);
-                if !is_within(of, part) || is_within(part, of) {
+                if is_within(part, of) {
                     differences.push((at(a), at(b)));
+                } else if a < b && !is_within(of, part) {
+                    apart.push((at(a), at(b)));
                 }
             }
         }
@@ -88,6 +93,7 @@ impl CellTable {
         });
         let disjoint: Vec<Equation> = disjoint.collect();
         self.differences.extend(differences);
+        self.apart.extend(apart);
         self.equations.extend(disjoint);
     }
 

@@ -38,11 +38,6 @@ pub fn cost(plan: &JointPlan) -> Cost {
             analyst += sites * (message(4) + message(4 * groups) + message(groups * key_bytes));
         }
     }
-    for top in plan.sums.iter().filter_map(|sum| sum.top.as_ref()) {
-        // Which groups they are is opened before their numbers.
-        total.bytes_per_site += opening(sites, plan.audience, top.limit, 8);
-        total.rounds += opening_rounds(sites);
-    }
     let elements = |ring| plan.sums.iter().map(|sum| vector(plan, sum, ring)).sum::<u64>();
     total.bytes_per_site += opening(sites, plan.audience, elements(Ring::Z64), 8);
     if elements(Ring::Z128) > 0 {
@@ -217,14 +212,17 @@ pub fn sketch_elements(contributors: usize, max_groups: u32, max_key_bytes: u32)
     6 * subtable * (2 + (u64::from(max_key_bytes) + 2).div_ceil(7))
 }
 
-/// Numbers of a sum that are opened in one ring: slots, positions, and the numbers of the groups where only some are revealed.
+/// Numbers of a sum that are opened in one ring: slots, positions, and where only some groups are revealed which ones.
 fn vector(plan: &JointPlan, sum: &SecureSum, ring: Ring) -> u64 {
     let gates = gates(sum);
     let slots = sum.slots.iter().zip(&gates);
     let opened = slots.filter(|(slot, gate)| slot.ring == ring && (!plan.hides() || gate.is_some())).count() as u64;
     let narrow = if ring == Ring::Z64 { sum.orders.iter().map(|o| o.points.len() as u64).sum() } else { 0 };
-    let groups = sum.top.as_ref().map_or(max_groups(sum), |top| top.limit);
-    (opened + narrow).saturating_mul(groups)
+    match &sum.top {
+        // With the groups' own numbers.
+        Some(top) if ring == Ring::Z64 => (opened + narrow + 1).saturating_mul(top.limit),
+        _ => (opened + narrow).saturating_mul(max_groups(sum)),
+    }
 }
 
 /// A site's bytes when a column is opened: commitments to the other sites, echoes to them (three sites or more) and to the

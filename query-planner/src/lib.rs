@@ -37,6 +37,7 @@ mod policy;
 pub mod registry;
 mod relate;
 pub mod settings;
+pub mod shares;
 mod slots;
 mod small;
 mod split;

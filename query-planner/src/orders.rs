@@ -92,7 +92,7 @@ impl Slots<'_> {
         let rows = self.rows.saturating_mul(self.contributors as u64);
         let row_bits = u64::BITS - rows.leading_zeros();
         let code_bits = if matches!(point, Point::Cont { .. }) { encoding.bits } else { 0 };
-        if share.bits() + row_bits.max(code_bits) <= POINT_BITS {
+        if share.denominator <= MAX_DENOMINATOR && share.bits() + row_bits.max(code_bits) <= POINT_BITS {
             return Ok(());
         }
         let text = format!("{name}: the share has too many digits for the range of values and rows");
@@ -218,5 +218,7 @@ const TIME_BITS: u32 = 56;
 /// A percentile of doubles between 2^-32 and 2^25.
 const REAL_BITS: u32 = 58;
 const FRACTION_BITS: u8 = 32;
+/// Percentiles down to millionths.
+const MAX_DENOMINATOR: u64 = 1_000_000;
 /// What an interpolated code may take of a 64-bit ring, a sign and a carry left free.
 const POINT_BITS: u32 = 62;

@@ -311,6 +311,11 @@ impl JointPlan {
         self.min_patients > 1
     }
 
+    /// Is it sums alone, which need no work on shares but adding and opening?
+    pub fn is_linear(&self) -> bool {
+        !self.hides() && self.sums.iter().all(|sum| sum.orders.is_empty() && sum.top.is_none())
+    }
+
     /// The one encoding of this plan: JSON without blanks, fields in the order of the struct, no maps, no floats.
     pub fn canonical_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("the plan's types hold no maps and no floats")

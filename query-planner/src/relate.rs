@@ -115,63 +115,97 @@ impl Footprint {
 pub(crate) fn margins(sums: &[SecureSum], prints: &[Footprint]) -> Result<Vec<Margin>, PlanError> {
     let pairs = (0..sums.len()).flat_map(|a| (a + 1..sums.len()).map(move |b| (a, b)));
     for (a, b) in pairs {
-        if !is_understood(a, b, sums, prints) {
+        if !is_understood(a, b, prints) {
             return Err(related(a, b, prints));
         }
     }
-    Ok((0..sums.len()).flat_map(|total| margins_of(total, sums, prints)).collect())
+    let cells = sums.iter().zip(prints).flat_map(|(sum, print)| sum.cells.iter().map(|slot| &print.slots[*slot]));
+    let wordings: BTreeSet<&String> = cells.collect();
+    let mut margins: Vec<Margin> = Vec::new();
+    for wording in wordings {
+        for margin in grouped(wording, &tree(wording, sums, prints)?, sums, prints) {
+            let alike = |m: &&mut Margin| m.total == margin.total && m.details == margin.details;
+            match margins.iter_mut().find(alike) {
+                Some(known) => known.slots.extend(margin.slots),
+                None => margins.push(margin),
+            }
+        }
+    }
+    margins.iter_mut().for_each(|margin| margin.slots.sort_unstable());
+    margins.sort_by_key(|margin| (margin.total, margin.details.iter().map(|d| d.sum).collect::<Vec<_>>()));
+    Ok(margins)
 }
 
-fn is_understood(a: usize, b: usize, sums: &[SecureSum], prints: &[Footprint]) -> bool {
+fn is_understood(a: usize, b: usize, prints: &[Footprint]) -> bool {
     let (x, y) = (&prints[a], &prints[b]);
-    x.is_apart(y) || x.details(y).is_some() || y.details(x).is_some() || has_link(x, y, sums, prints)
+    x.is_apart(y) || x.details(y).is_some() || y.details(x).is_some() || has_link(x, y, prints)
 }
 
-/// Is there a third sum that holds all that binds the two: the table both are margins of, or the margin both share?
-fn has_link(x: &Footprint, y: &Footprint, sums: &[SecureSum], prints: &[Footprint]) -> bool {
+/// Is there a third sum that holds all that binds the two: the margin both share?
+fn has_link(x: &Footprint, y: &Footprint, prints: &[Footprint]) -> bool {
     let shared = |z: &Footprint| {
         let common = x.keys.iter().filter(|key| y.keys.contains(key)).count();
         x.keys_of(z).is_some() && y.keys_of(z).is_some() && z.keys.len() == common
     };
-    let finest = |z: &Footprint| z.keys_of(x).is_some() && z.keys_of(y).is_some();
-    let all_known = |sum: &SecureSum| !matches!(sum.groups, Groups::Agreed { .. });
-    x.same_rows(y)
-        && prints.iter().zip(sums).any(|(z, sum)| z.same_rows(x) && (shared(z) || finest(z) && all_known(sum)))
+    x.same_rows(y) && prints.iter().any(|z| z.same_rows(x) && shared(z))
 }
 
-fn margins_of(total: usize, sums: &[SecureSum], prints: &[Footprint]) -> Vec<Margin> {
-    // Equal rows and keys make each a detail of the other: the earlier one is taken for the total.
-    let is_detail = |part: &usize| {
-        let mirrored = prints[total].details(&prints[*part]).is_some();
-        *part != total && prints[*part].details(&prints[total]).is_some() && !(mirrored && *part < total)
+/// What the counts of one wording add up to: pairs (detail, total) without those that follow from others, so that the counts
+/// make trees.
+///
+/// # Errors
+/// `RELATED_TABLES` when a table has two margins that are not margins of each other, or margins across its own choices of rows.
+fn tree(wording: &str, sums: &[SecureSum], prints: &[Footprint]) -> Result<Vec<(usize, usize)>, PlanError> {
+    let cell = |sum: usize| {
+        let slot = prints[sum].slots.iter().position(|text| text == wording)?;
+        sums[sum].cells.contains(&slot).then_some(slot)
     };
-    let mut sets: Vec<Vec<usize>> = Vec::new();
-    for part in (0..sums.len()).filter(is_detail) {
-        let fits = |set: &Vec<usize>| set.iter().all(|other| prints[part].is_disjoint(&prints[*other]));
-        match sets.iter_mut().find(|set| fits(set)) {
-            Some(set) => set.push(part),
-            None => sets.push(vec![part]),
+    let holders: Vec<usize> = (0..sums.len()).filter(|sum| cell(*sum).is_some()).collect();
+    // Equal rows and keys make each a detail of the other: the earlier one is taken for the total.
+    let is_detail = |part: usize, total: usize| {
+        let mirrored = prints[total].details(&prints[part]).is_some();
+        part != total && prints[part].details(&prints[total]).is_some() && !(mirrored && part < total)
+    };
+    let mut pairs = Vec::new();
+    for part in &holders {
+        let totals: Vec<usize> = holders.iter().copied().filter(|total| is_detail(*part, *total)).collect();
+        let direct = |total: &&usize| !totals.iter().any(|between| is_detail(*between, **total));
+        let direct: Vec<usize> = totals.iter().filter(direct).copied().collect();
+        let within = sums[*part].disjoint.iter().flatten().any(|slot| Some(*slot) == cell(*part));
+        if direct.len() > 1 || within && !direct.is_empty() {
+            return Err(related(*part, direct[0], prints));
+        }
+        pairs.extend(direct.into_iter().map(|total| (*part, total)));
+    }
+    Ok(pairs)
+}
+
+/// One margin for each total and each set of its details that share no row.
+fn grouped(wording: &str, pairs: &[(usize, usize)], sums: &[SecureSum], prints: &[Footprint]) -> Vec<Margin> {
+    let mut sets: Vec<(usize, Vec<usize>)> = Vec::new();
+    for (part, total) in pairs {
+        let fits = |(of, set): &&mut (usize, Vec<usize>)| {
+            of == total && set.iter().all(|other| prints[*part].is_disjoint(&prints[*other]))
+        };
+        match sets.iter_mut().find(fits) {
+            Some((_, set)) => set.push(*part),
+            None => sets.push((*total, vec![*part])),
         }
     }
-    sets.into_iter().map(|set| margin(total, &set, sums, prints)).collect()
+    sets.into_iter().map(|(total, set)| margin(wording, total, &set, sums, prints)).collect()
 }
 
-fn margin(total: usize, set: &[usize], sums: &[SecureSum], prints: &[Footprint]) -> Margin {
+fn margin(wording: &str, total: usize, set: &[usize], sums: &[SecureSum], prints: &[Footprint]) -> Margin {
     let whole = &prints[total];
     let sites: Sites = set.iter().flat_map(|part| prints[*part].sites.iter().copied()).collect();
     let same_conditions = set.iter().all(|part| prints[*part].conditions == whole.conditions);
     let all_known = set.iter().all(|part| !matches!(sums[*part].groups, Groups::Agreed { .. }));
     let details = set.iter().map(|part| Detail { sum: *part, keys: prints[*part].details(whole).unwrap_or_default() });
-    let alike = |slot: &usize| -> Option<Vec<usize>> {
-        let same = |part: &usize| prints[*part].slots.iter().position(|text| *text == whole.slots[*slot]);
-        let found = set.iter().map(same).collect::<Option<Vec<_>>>()?;
-        let counted = set.iter().zip(&found).all(|(part, slot)| sums[*part].cells.contains(slot));
-        counted.then(|| std::iter::once(*slot).chain(found).collect())
-    };
+    let slot = |sum: &usize| prints[*sum].slots.iter().position(|text| text == wording).unwrap_or_default();
     Margin {
         total,
         details: details.collect(),
-        slots: sums[total].cells.iter().filter_map(alike).collect(),
+        slots: vec![std::iter::once(&total).chain(set).map(slot).collect()],
         rest: !(same_conditions && sites == whole.sites && all_known),
     }
 }

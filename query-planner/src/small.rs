@@ -24,7 +24,8 @@ impl Slots<'_> {
         let mut cells: Vec<usize> = counts.chain([0]).chain(self.ones.iter().copied()).collect();
         cells.sort_unstable();
         cells.dedup();
-        match cells.iter().find(|slot| self.slots[**slot].ring != Ring::Z64) {
+        let too_wide = |slot: &&usize| self.slots[**slot].ring != Ring::Z64 || self.slots[**slot].partial_bits > MAX_BITS;
+        match cells.iter().find(too_wide) {
             None => Ok(cells),
             Some(_) => {
                 Err(PlanError::new("TOO_MANY_ROWS", "the public row bounds are too large to compare counts under them")
@@ -79,3 +80,6 @@ fn chosen(expr: &Expr, is_sum: bool) -> Option<&Expr> {
     };
     (case.expr.is_none() && case.else_expr.as_deref().is_none_or(nothing)).then_some(&**when)
 }
+
+/// A count of 20 sites then has at most 55 bits, and a comparison of counts fits its ring.
+const MAX_BITS: u32 = 50;

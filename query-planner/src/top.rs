@@ -5,8 +5,9 @@ use datafusion_expr::logical_plan::{FetchType, Limit, SkipType, Sort};
 use datafusion_expr::{Expr, LogicalPlan};
 
 use crate::bind::RevealedTable;
+use crate::cells::gates;
 use crate::cost::max_groups;
-use crate::plan::{Output, SecureSum, Summand, Tie, Top};
+use crate::plan::{Output, Ring, SecureSum, Summand, Tie, Top};
 
 /// The top of the one sum whose rows a finish only sorts, renames and cuts; none when it does anything else with them.
 pub(crate) fn top(finish: &LogicalPlan, sums: &[SecureSum]) -> Option<Top> {
@@ -22,7 +23,11 @@ pub(crate) fn top(finish: &LogicalPlan, sums: &[SecureSum]) -> Option<Top> {
         _ => None,
     });
     let ties = ties.collect::<Option<Vec<Tie>>>()?;
-    (limit < max_groups(sum)).then_some(Top { slot, descending: !first.asc, limit, ties })
+    // What goes on with a chosen group is carried through the selection, in the smaller ring.
+    let gates = gates(sum);
+    let opened = sum.slots.iter().zip(&gates).filter(|(_, gate)| sum.cells.is_empty() || gate.is_some());
+    let narrow = opened.into_iter().all(|(slot, _)| slot.ring == Ring::Z64);
+    (narrow && limit < max_groups(sum)).then_some(Top { slot, descending: !first.asc, limit, ties })
 }
 
 /// The limit and the sort, when between them and above them columns are only renamed.
