@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::block::Block;
 use crate::wire::Wire;
 
 /// An additive group a column can be shared in.
@@ -43,6 +44,21 @@ pub trait PowerOfTwo: Ring {
     /// This party's part of x·y from a triple (a, b, c = a·b) and the opened d = x − a and e = y − b, in place of c:
     /// c + d·b + e·a, and d·e at the one party that adds it (Beaver, Crypto'91).
     fn beaver_mul(c: &mut [Self], a: &[Self], b: &[Self], opened: (&[Self], &[Self]), adds_product: bool);
+
+    /// The offering side of products of a bit, a value and 2^plane, one correlated OT each: takes `zero·2^plane` off `acc` and
+    /// writes the low `bytes` bytes of `zero − one + value` to `message`, which is 16 bytes longer than it need be.
+    fn offer_plane(
+        plane: usize,
+        masks: (&[Block], &[Block]),
+        values: &[Self],
+        acc: &mut [Self],
+        bytes: usize,
+        message: &mut [u8],
+    );
+
+    /// The choosing side: adds `(mask + choice·correction)·2^plane` to `acc`. Corrections are `bytes` bytes each, and `message`
+    /// is 16 bytes longer than they are; `choices` has 64 bits to a word.
+    fn take_plane(plane: usize, masks: &[Block], choices: &[u64], bytes: usize, message: &[u8], acc: &mut [Self]);
 }
 
 /// Whether a mask is added or taken away.
@@ -144,6 +160,50 @@ macro_rules! ring {
                 let one = Self(adds_product as $unsigned);
                 for ((((c, a), b), d), e) in c.iter_mut().zip(a).zip(b).zip(opened.0).zip(opened.1) {
                     *c = c.add(d.mul(b.add(e.mul(one)))).add(e.mul(*a));
+                }
+            }
+
+            fn offer_plane(
+                plane: usize,
+                (zero, one): (&[Block], &[Block]),
+                values: &[Self],
+                acc: &mut [Self],
+                bytes: usize,
+                message: &mut [u8],
+            ) {
+                let power = Self::power(plane);
+                let mut at = 0;
+                for (((zero, one), value), acc) in zero.iter().zip(one).zip(values).zip(acc) {
+                    let (zero, one) = (Self(zero.0 as $unsigned), Self(one.0 as $unsigned));
+                    *acc = acc.sub(zero.mul(power));
+                    // A whole element is written, of which the next one overwrites what is too much.
+                    let element = zero.sub(one).add(*value).0.to_le_bytes();
+                    message[at..at + size_of::<Self>()].copy_from_slice(&element);
+                    at += bytes;
+                }
+            }
+
+            fn take_plane(
+                plane: usize,
+                masks: &[Block],
+                choices: &[u64],
+                bytes: usize,
+                message: &[u8],
+                acc: &mut [Self],
+            ) {
+                let power = Self::power(plane);
+                for ((masks, acc), (choices, word)) in
+                    masks.chunks(64).zip(acc.chunks_mut(64)).zip(choices.iter().zip(0..))
+                {
+                    let mut at = word * 64 * bytes;
+                    for (bit, (mask, acc)) in masks.iter().zip(acc).enumerate() {
+                        let mut element = [0; size_of::<Self>()];
+                        element.copy_from_slice(&message[at..at + size_of::<Self>()]);
+                        let chosen = (0 as $unsigned).wrapping_sub((choices >> bit & 1) as $unsigned);
+                        let correction = Self(<$unsigned>::from_le_bytes(element) & chosen);
+                        *acc = acc.add(Self(mask.0 as $unsigned).add(correction).mul(power));
+                        at += bytes;
+                    }
                 }
             }
         }

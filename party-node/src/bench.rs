@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mpc_core::transport::memory::Link;
 use mpc_core::world::Net;
+use protocols::additive::demand::Link as Planned;
 
 use crate::fault::NodeError;
 
@@ -58,6 +59,20 @@ pub enum Network {
     /// All parties in this process, simulated links.
     Simulated(Link),
 }
+
+impl Network {
+    /// What a planner would choose for it.
+    pub fn planned(self) -> Planned {
+        match self {
+            Network::Simulated(link) if (1..NARROW).contains(&link.bits_per_second) => Planned::Narrow,
+            Network::Simulated(link) if link.latency > Duration::from_millis(1) => Planned::Far,
+            _ => Planned::Local,
+        }
+    }
+}
+
+/// Below 30 MB/s silent OT is the faster one.
+const NARROW: u64 = 240_000_000;
 
 impl FromStr for Network {
     type Err = NodeError;
@@ -119,6 +134,8 @@ pub struct Bench {
     pub elements: usize,
     /// Over what.
     pub network: Network,
+    /// For what kind of network the work is planned.
+    pub link: Planned,
     /// How many runs, one after the other in one session; the median counts.
     pub runs: usize,
 }
@@ -181,7 +198,14 @@ mod tests {
     #[test]
     fn twenty_sites_sum_ten_thousand_cells_and_every_cell_is_right() {
         // The measuring code checks every sum; a wrong one is an error.
-        let bench = Bench { protocol: Protocol::Sum, parties: 20, elements: 10_000, network: Network::Memory, runs: 1 };
+        let bench = Bench {
+            protocol: Protocol::Sum,
+            parties: 20,
+            elements: 10_000,
+            network: Network::Memory,
+            link: Planned::Local,
+            runs: 1,
+        };
         let found = run(bench).unwrap();
         assert_eq!((found.rounds, found.parties), (3, 20));
     }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use query_planner::Audience;
 
+use protocols::additive::demand::Link as Planned;
+
 use crate::bench::{Network, Protocol};
 use crate::drill::Drill;
 use crate::output::Format;
@@ -132,6 +134,9 @@ pub enum Command {
         /// loopback, memory, or a simulated link such as rtt=30ms,rate=1gbit
         #[arg(long, default_value = "loopback")]
         network: Network,
+        /// Plan for this kind of network: local, far (rounds are dear) or narrow (bytes too); else as the network is
+        #[arg(long, value_parser = link)]
+        link: Option<Planned>,
         /// Runs in one session; the median counts
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
         runs: u16,
@@ -173,7 +178,14 @@ pub enum Command {
         /// How many runs
         #[arg(long)]
         runs: usize,
+        /// Planned for what network
+        #[arg(long, value_parser = link)]
+        link: Planned,
     },
+}
+
+fn link(name: &str) -> Result<Planned, String> {
+    Planned::named(name).ok_or_else(|| "local, far or narrow".to_owned())
 }
 
 /// A folder of sites.

@@ -30,8 +30,9 @@ fn main() -> ExitCode {
     let done = match runtime {
         // One thread drives the network: a small message then takes 14 µs instead of 100. Local work has its own.
         Ok(runtime) => match command {
-            Command::Bench { protocol, parties, elements, network, runs, format } => {
-                let bench = Bench { protocol, parties, elements, network, runs: usize::from(runs) };
+            Command::Bench { protocol, parties, elements, network, link, runs, format } => {
+                let link = link.unwrap_or_else(|| network.planned());
+                let bench = Bench { protocol, parties, elements, network, link, runs: usize::from(runs) };
                 bench::run(bench).and_then(|found| print_measurement(&found, format))
             }
             other => runtime.block_on(run(other)),
@@ -102,8 +103,8 @@ async fn run(command: Command) -> Result<(), NodeError> {
         Command::ChildNode { name, data, step_timeout_ms, drill } => {
             child::run(SiteName(name), &data, Duration::from_millis(step_timeout_ms), drill).await
         }
-        Command::ChildBench { protocol, party, parties, elements, runs } => {
-            let bench = Bench { protocol, parties, elements, network: Network::Loopback, runs };
+        Command::ChildBench { protocol, party, parties, elements, runs, link } => {
+            let bench = Bench { protocol, parties, elements, network: Network::Loopback, link, runs };
             bench::party_process(bench, PartyId(party)).await
         }
         Command::Bench { .. } => unreachable!("benchmarks make their own runtimes, see main"),

@@ -139,10 +139,6 @@ impl BitShare {
         &self.bits
     }
 
-    pub(crate) fn bits_mut(&mut self) -> &mut Bits {
-        &mut self.bits
-    }
-
     /// Some of the bits of every row.
     pub fn planes(&self, range: Range<usize>) -> Self {
         Self::new(self.bits.planes(range))

@@ -1,9 +1,9 @@
 //! The additive engine does what the plaintext engine does: every operation and operator, with correlated randomness that the
-//! sites make themselves, for every number of sites, in memory and over QUIC, with both kinds of carry chains.
+//! sites make themselves, for every number of sites, in memory and over QUIC, with both kinds of carry link.
 
 mod conformance;
 
-use conformance::{primitives, quantiles, sorting, top};
+use conformance::{keys, primitives, quantiles, sorting, suppression, top};
 
 const SEED: u64 = 20_261_122;
 
@@ -13,20 +13,20 @@ macro_rules! on_additive {
         #[test]
         fn $name() {
             use mpc_core::world::{Net, World};
-            use protocols::correlation::Chains::{Prefix, Ripple};
+            use protocols::additive::demand::Link::{Far, Local, Narrow};
             let cases = [
-                (2, false, Net::Memory, Ripple), (3, true, Net::Memory, Prefix), (5, false, Net::Memory, Prefix),
-                (8, false, Net::Memory, Ripple), (2, true, Net::Quic, Prefix), (3, false, Net::Quic, Ripple),
+                (2, false, Net::Memory, Local), (3, true, Net::Memory, Far), (5, false, Net::Memory, Far),
+                (8, false, Net::Memory, Local), (2, true, Net::Quic, Narrow), (3, false, Net::Quic, Local),
             ];
-            for (sites, analyst, net, chains) in cases {
-                println!("seed {SEED}, {sites} sites, analyst {analyst}, {net:?}, {chains:?}");
+            for (sites, analyst, net, link) in cases {
+                println!("seed {SEED}, {sites} sites, analyst {analyst}, {net:?}, {link:?}");
                 let world = World::new(sites).seed(SEED);
                 let world = if analyst { world.with_analyst() } else { world };
                 let parties = sites + usize::from(analyst);
                 let count = move |session: mpc_core::Session, _: ()| async move {
                     let mut case = conformance::Case::new(&session, SEED);
                     let clear = protocols::clear::Clear::new(session, Vec::new());
-                    let mut engine = protocols::additive::demand::Counting::new(clear, sites, chains);
+                    let mut engine = protocols::additive::demand::Counting::new(clear, sites, link);
                     let result = $function(&mut engine, &mut case).await;
                     let (clear, budget) = engine.into_parts();
                     (clear.into_session(), result.map(|()| budget))
@@ -68,6 +68,12 @@ on_additive! {
     order_is_the_permutation_of_the_stable_sort => sorting::order_is_the_permutation_of_the_stable_sort;
     top_k_takes_the_best => top::top_k_takes_the_best;
     by_histogram_finds_the_cell => quantiles::by_histogram_finds_the_cell;
+    by_histogram_refines_many_cells => quantiles::by_histogram_refines_many_cells;
+    by_sort_grouped_finds_each_groups_value => quantiles::by_sort_grouped_finds_each_groups_value;
+    a_total_that_tells_its_hidden_part_is_hidden => suppression::a_total_that_tells_its_hidden_part_is_hidden;
+    tables_of_large_counts_are_shown_whole => suppression::tables_of_large_counts_are_shown_whole;
+    mask_hides_values => suppression::mask_hides_values;
+    the_frequent_keys_come_out => keys::the_frequent_keys_come_out;
     by_sort_finds_the_value => quantiles::by_sort_finds_the_value;
     remainders_are_those_of_division => quantiles::remainders_are_those_of_division;
 }

@@ -31,6 +31,7 @@ on_clear! {
     by_sort_grouped_finds_each_groups_value => quantiles::by_sort_grouped_finds_each_groups_value;
     remainders_are_those_of_division => quantiles::remainders_are_those_of_division;
     nothing_small_follows_from_what_is_shown => suppression::nothing_small_follows_from_what_is_shown;
+    a_total_that_tells_its_hidden_part_is_hidden => suppression::a_total_that_tells_its_hidden_part_is_hidden;
     primary_suppression_alone_is_caught => suppression::primary_suppression_alone_is_caught;
     tables_of_large_counts_are_shown_whole => suppression::tables_of_large_counts_are_shown_whole;
     impossible_rules_are_refused => suppression::impossible_rules_are_refused;

@@ -31,7 +31,8 @@ fn choices(me: PartyId, with: PartyId, words: usize) -> Vec<u64> {
 /// Set-up and preparation, then a call for each number of words, in both directions with every other site.
 async fn calls(session: &mut Session, words: &[usize]) -> Result<Vec<Vec<Seen>>> {
     let mut ot = Ot::setup_with(session, SILENT).await?;
-    ot.prepare(session, 64 * words.iter().sum::<usize>()).await?;
+    let others = session.other_sites();
+    ot.prepare(session, &others, 64 * words.iter().sum::<usize>()).await?;
     let mut all = Vec::new();
     for words in words {
         all.push(call(session, &mut ot, *words).await?);
@@ -128,7 +129,8 @@ fn fault(extension: Extension, prepare: usize, words: usize) -> Error {
     let program = move |mut session: Session, (): ()| async move {
         let result = async {
             let mut ot = Ot::setup_with(&mut session, extension).await?;
-            ot.prepare(&mut session, prepare).await?;
+            let others = session.other_sites();
+            ot.prepare(&mut session, &others, prepare).await?;
             call(&mut session, &mut ot, words).await.map(|_| ())
         };
         let result = result.await;

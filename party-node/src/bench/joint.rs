@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use mpc_core::error::LocalFault;
 use mpc_core::{Bits, PartyId, Result, Session, Z64};
-use protocols::additive::{Additive, demand};
-use protocols::correlation::Chains;
+use protocols::additive::Additive;
+use protocols::additive::demand;
 use protocols::relational::sort;
 use protocols::{ArithShare, Audience, BitShare, Engine, Release};
 
@@ -41,8 +41,8 @@ pub async fn program(session: Session, bench: Bench) -> (Session, Result<Found>)
 
 async fn runs(engine: &mut Additive, bench: Bench) -> Result<Found> {
     let me = engine.session().me();
-    let budget = demand::budget(bench.parties, Chains::Ripple, async |e| operate(e, bench, &inputs(bench, me)).await)?;
-    let after = demand::budget(bench.parties, Chains::Ripple, async |e| {
+    let budget = demand::budget(bench.parties, bench.link, async |e| operate(e, bench, &inputs(bench, me)).await)?;
+    let after = demand::budget(bench.parties, bench.link, async |e| {
         let outcome = operate(e, bench, &inputs(bench, me)).await?;
         open(e, outcome, 0).await
     })?

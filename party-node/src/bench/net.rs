@@ -7,6 +7,7 @@ use mpc_core::identity::Identity;
 use mpc_core::session::SessionId;
 use mpc_core::transport::Transport;
 use mpc_core::{Parties, PartyId};
+use protocols::additive::demand::Link as Planned;
 use query_planner::Settings;
 use query_planner::catalog::SiteName;
 use query_planner::merge::SiteSchema;
@@ -32,6 +33,9 @@ pub fn run(bench: Bench) -> Result<Measurement, NodeError> {
             let mut arguments = vec!["child-bench".to_owned(), bench.protocol.name().into()];
             let numbers =
                 [("--party", i), ("--parties", bench.parties), ("--elements", bench.elements), ("--runs", bench.runs)];
+            let link =
+                Planned::NAMES.into_iter().find(|(_, link)| *link == bench.link).map_or("local", |(name, _)| name);
+            arguments.extend(["--link".to_owned(), link.to_owned()]);
             arguments.extend(numbers.iter().flat_map(|(flag, n)| [(*flag).to_owned(), n.to_string()]));
             (format!("party_{i}"), arguments)
         };

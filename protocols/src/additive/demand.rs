@@ -11,6 +11,8 @@ use mpc_core::{Bits, Error, PartyId, PowerOfTwo, Result, Ring, Z64};
 use super::{adder, compare, rows};
 use crate::correlation::{Budget, Chains, Group};
 use crate::engine::{Engine, Rows};
+use crate::ot::Extension;
+use crate::parameters::Code;
 use crate::release::Release;
 use crate::share::{ArithShare, BitShare};
 
@@ -20,10 +22,10 @@ use crate::share::{ArithShare, BitShare};
 /// The program's own, on columns of zeros.
 pub fn budget<T>(
     sites: usize,
-    chains: Chains,
+    link: Link,
     program: impl AsyncFnOnce(&mut Counting<Zeros>) -> Result<T>,
 ) -> Result<Budget> {
-    let mut engine = Counting::new(Zeros, sites, chains);
+    let mut engine = Counting::new(Zeros, sites, link);
     {
         let run = pin!(program(&mut engine));
         // No operation of this engine waits for anything, so a program is done when it was polled once.
@@ -39,6 +41,40 @@ fn fault(text: &str) -> Error {
     Error::Local { step: StepPath::root(), fault: LocalFault::Other(text.into()) }
 }
 
+/// The kind of network, which decides between bytes and rounds on one side and computation on the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Link {
+    /// Rounds and bytes are cheap: ripple chains, SoftSpoken OT.
+    #[default]
+    Local,
+    /// Rounds are dear: prefix chains, SoftSpoken OT.
+    Far,
+    /// Rounds and bytes are dear (slower than about 30 MB/s): prefix chains, silent OT.
+    Narrow,
+}
+
+impl Link {
+    /// All of them, by the names they have in plans and on command lines.
+    pub const NAMES: [(&'static str, Link); 3] = [("local", Link::Local), ("far", Link::Far), ("narrow", Link::Narrow)];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Link> {
+        Self::NAMES.into_iter().find_map(|(known, link)| (known == name).then_some(link))
+    }
+
+    fn budget(self) -> Budget {
+        let silent = Extension::Silent { batch: SILENT_BATCH, code: Code::ExpandConvolute7 };
+        match self {
+            Link::Local => Budget::default(),
+            Link::Far => Budget::empty(Chains::Prefix, Extension::SoftSpoken),
+            Link::Narrow => Budget::empty(Chains::Prefix, silent),
+        }
+    }
+}
+
+/// OTs of a silent batch: reads from 4 MiB at random, where larger ones wait for memory.
+const SILENT_BATCH: usize = 1 << 18;
+
 /// Counts what the additive engine would take for the operations of another engine. Control flow depends on public values only,
 /// so what it counts on zeros is what every run takes.
 pub struct Counting<E> {
@@ -49,9 +85,9 @@ pub struct Counting<E> {
 
 impl<E: Engine> Counting<E> {
     /// For a program among so many sites.
-    pub fn new(inner: E, sites: usize, chains: Chains) -> Self {
+    pub fn new(inner: E, sites: usize, link: Link) -> Self {
         let sites = (0..sites as u8).map(PartyId).collect();
-        Self { inner, sites, budget: Budget { chains, ..Budget::default() } }
+        Self { inner, sites, budget: link.budget() }
     }
 
     /// The engine, and what was counted.
@@ -123,9 +159,8 @@ impl<E: Engine> Engine for Counting<E> {
     }
 
     fn fork<const K: usize>(&mut self, labels: [&'static str; K]) -> [Self; K] {
-        let (sites, chains) = (self.sites.clone(), self.budget.chains);
-        let empty = || Budget { chains, ..Budget::default() };
-        self.inner.fork(labels).map(|inner| Self { inner, sites: sites.clone(), budget: empty() })
+        let (sites, budget) = (self.sites.clone(), Budget::empty(self.budget.chains, self.budget.extension));
+        self.inner.fork(labels).map(|inner| Self { inner, sites: sites.clone(), budget: budget.clone() })
     }
 
     fn is_first(&self) -> bool {

@@ -34,8 +34,8 @@ async fn shuffle_words(s: &mut Session, pool: &mut Pool, rows: Rows, words: &[Wo
 /// Asharov et al., CCS'22 (applying and composing shared permutations by shuffle and reveal), after Chida et al.
 pub(super) async fn place(s: &mut Session, pool: &mut Pool, mut rows: Rows, places: ArithShare<Z64>) -> Result<Rows> {
     let mut s = s.step("place");
-    rows.columns.push(places);
     let words = words_with_places(&rows);
+    rows.columns.push(places);
     let mut shuffled = shuffle_words(&mut s, pool, rows, &words).await?;
     let mut places = shuffled.columns.pop().unwrap_or_else(|| ArithShare::zeros(0));
     add_zero_share(&mut s, Domain::SumZeroShare, places.column_mut())?;
@@ -60,10 +60,9 @@ pub(super) fn words_of(rows: &Rows) -> Vec<WordKind> {
     words
 }
 
-/// The same where the last number is a place, which has 32 bits.
+/// The same with a place behind, which has 32 bits.
 pub(super) fn words_with_places(rows: &Rows) -> Vec<WordKind> {
     let mut words = words_of(rows);
-    words.pop();
     words.push(WordKind::Add32);
     words
 }

@@ -43,6 +43,7 @@ pub(super) async fn fill(
 }
 
 async fn products(s: &mut Session, ot: &mut Ot, others: &[PartyId], a: &[u64], b: &[u64]) -> Result<Vec<u64>> {
+    ot.prepare(s, others, 64 * a.len()).await?;
     let mut chosen = Vec::with_capacity(others.len());
     for peer in others {
         chosen.push(ot.receiver(*peer).choose(s, a)?);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mpc_core::{PartyId, PowerOfTwo};
 
 use super::WordKind;
+use crate::ot::Extension;
 
 /// A set of sites that compute together, in party order.
 pub type Group = Vec<PartyId>;
@@ -24,6 +25,8 @@ pub enum Chains {
 pub struct Budget {
     /// What the counts were made for; the run does the same.
     pub chains: Chains,
+    /// How OTs are made.
+    pub extension: Extension,
     /// Words of 64 bit triples of each group.
     pub bit_triples: BTreeMap<Group, usize>,
     /// Ring triples by [`mpc_core::Ring::NAME`].
@@ -39,9 +42,14 @@ pub struct Budget {
 }
 
 impl Budget {
+    /// Nothing yet.
+    pub fn empty(chains: Chains, extension: Extension) -> Self {
+        Self { chains, extension, ..Self::default() }
+    }
+
     /// Is nothing needed?
     pub fn is_empty(&self) -> bool {
-        *self == Self { chains: self.chains, ..Self::default() }
+        *self == Self::empty(self.chains, self.extension)
     }
 
     /// What this budget holds beyond `part`, of which it is a continuation: the same shuffles first, then more.

@@ -4,7 +4,7 @@ use mpc_core::random::Domain;
 use mpc_core::{Bits, PowerOfTwo, Result, Session};
 
 use super::pool::DaBits;
-use super::products;
+use super::products::{self, Buffers};
 use crate::ot::Ot;
 
 /// Words of a batch: 2^16 OTs with each other site.
@@ -27,13 +27,16 @@ pub(super) async fn fill<R: PowerOfTwo>(
 ) -> Result<()> {
     let mut s = session.step("dabits");
     let mut rng = s.private_rng(Domain::Triple)?;
+    let mut buffers = Buffers::default();
     let mut left = words;
     while left > 0 {
         let batch = left.min(BATCH);
         let mut own = vec![0; batch];
         rng.fill_words(&mut own);
+        let others = s.other_sites();
+        ot.prepare(&mut s, &others, 64 * batch).await?;
         let bits = Bits::from_words(batch * 64, 1, own);
-        let numbers = numbers(&mut s, ot, &bits).await?;
+        let numbers = numbers(&mut s, ot, &bits, &mut buffers).await?;
         into.push(bits, numbers);
         left -= batch;
     }
@@ -41,7 +44,12 @@ pub(super) async fn fill<R: PowerOfTwo>(
 }
 
 /// This site's summands of the XOR of all sites' bits.
-pub(super) async fn numbers<R: PowerOfTwo>(s: &mut Session, ot: &mut Ot, own: &Bits) -> Result<Vec<R>> {
+pub(super) async fn numbers<R: PowerOfTwo>(
+    s: &mut Session,
+    ot: &mut Ot,
+    own: &Bits,
+    buffers: &mut Buffers,
+) -> Result<Vec<R>> {
     let me = s.me();
     let bit = |row: usize| R::from_low(u128::from(own.plane(0)[row / 64] >> (row % 64) & 1));
     let mut numbers: Vec<R> = (0..own.rows()).map(bit).collect();
@@ -52,12 +60,12 @@ pub(super) async fn numbers<R: PowerOfTwo>(s: &mut Session, ot: &mut Ot, own: &B
         chosen.push((*peer, products::choose(s, ot.receiver(*peer), own)?));
     }
     for (peer, received) in chosen {
-        products::take(s, peer, received, own, &mut numbers).await?;
+        products::take(s, peer, received, own, &mut numbers, buffers).await?;
     }
     // As sender, for everybody after me, in turn: each multiplies what I hold by then.
     for peer in others.iter().filter(|p| **p > me) {
         let minus_twice: Vec<R> = numbers.iter().map(|x| R::default().sub(x.add(*x))).collect();
-        products::offer(s, ot.sender(*peer), *peer, 1, &minus_twice, &mut numbers).await?;
+        products::offer(s, ot.sender(*peer), *peer, 1, &minus_twice, &mut numbers, buffers).await?;
     }
     Ok(numbers)
 }

@@ -211,6 +211,9 @@ async fn prepare(
     let mut maskers: Vec<Masker> = others.map(|owner| Masker::new(session, *owner, rows, &layout, &mut prg)).collect();
     for window in schedule(rows, layout.lanes(), session.parties().sites().count()) {
         let mut session = session.step("switches");
+        let ots = window.iter().map(|call| call.len().next_multiple_of(64)).sum();
+        let others = session.other_sites();
+        ot.prepare(&mut session, &others, ots).await?;
         let chosen = mover.as_ref().map(|mover| mover.choose(&mut session, ot, &window)).transpose()?;
         for masker in &mut maskers {
             masker.offer(&mut session, ot, &window).await?;

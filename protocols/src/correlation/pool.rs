@@ -34,7 +34,8 @@ struct OfRing<R: PowerOfTwo> {
 }
 
 impl Pool {
-    /// Makes everything a budget names, in an order that is the same at all sites. The base OTs are made once.
+    /// Makes everything a budget names, in an order that is the same at all sites. The base OTs are made once, and the first
+    /// budget says by which extension.
     pub async fn fill(&mut self, session: &mut Session, budget: &Budget) -> Result<()> {
         self.chains = budget.chains;
         if budget.is_empty() || !session.is_site() || session.parties().site_count() == 1 {
@@ -43,7 +44,7 @@ impl Pool {
         let mut s = session.step("preprocessing");
         let mut ot = match self.ot.take() {
             Some(ot) => ot,
-            None => Ot::setup(&mut s).await?,
+            None => Ot::setup_with(&mut s, budget.extension).await?,
         };
         for (group, words) in &budget.bit_triples {
             // Also those outside the group take the step, so that it has the same number at all sites.

@@ -7,6 +7,21 @@ use zeroize::Zeroize;
 
 use crate::ot::{OtReceiver, OtSender, Received};
 
+/// Columns that are used again from call to call: large ones are dear to allocate.
+#[derive(Default)]
+pub(super) struct Buffers {
+    zero: Vec<Block>,
+    one: Vec<Block>,
+    message: Vec<u8>,
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        self.zero.zeroize();
+        self.one.zeroize();
+    }
+}
+
 /// The side that holds numbers: for every plane j of the other side's bits and every element i, subtracts its part of
 /// bit·value·2^j from `acc[i]`… so that afterwards both sides' accumulators grew by bit·value·2^j together.
 ///
@@ -24,40 +39,24 @@ pub(super) async fn offer<R: PowerOfTwo>(
     planes: usize,
     values: &[R],
     acc: &mut [R],
+    buffers: &mut Buffers,
 ) -> Result<()> {
     let stride = values.len().div_ceil(64);
     let offered = sender.offer(session, planes * stride).await?;
-    let (mut zero, mut one) = (Vec::new(), Vec::new());
-    offered.hash_into(&mut zero, &mut one);
-    let mut message = Vec::with_capacity(message_len::<R>(planes, values.len()) + 16);
+    let Buffers { zero, one, message } = buffers;
+    offered.hash_into(zero, one);
+    let len = message_len::<R>(planes, values.len());
+    message.clear();
+    message.resize(len + 16, 0);
+    let mut from = 0;
     for plane in 0..planes {
         let at = plane * stride * 64;
         let masks = (&zero[at..at + values.len()], &one[at..at + values.len()]);
-        offer_plane(plane, masks, values, acc, &mut message);
+        let bytes = element_bytes::<R>(plane);
+        R::offer_plane(plane, masks, values, acc, bytes, &mut message[from..]);
+        from += bytes * values.len();
     }
-    zero.zeroize();
-    one.zeroize();
-    session.send(to, &message)
-}
-
-fn offer_plane<R: PowerOfTwo>(
-    plane: usize,
-    (zero, one): (&[Block], &[Block]),
-    values: &[R],
-    acc: &mut [R],
-    message: &mut Vec<u8>,
-) {
-    let (bytes, power) = (element_bytes::<R>(plane), R::power(plane));
-    let start = message.len();
-    message.resize(start + bytes * values.len() + 16, 0);
-    for (i, ((zero, one), value)) in zero.iter().zip(one).zip(values).enumerate() {
-        let (zero, one) = (R::from_low(zero.0), R::from_low(one.0));
-        acc[i] = acc[i].sub(zero.mul(power));
-        // Sixteen bytes are written, of which the next element overwrites what is too much.
-        let at = start + i * bytes;
-        message[at..at + 16].copy_from_slice(&zero.sub(one).add(*value).to_low().to_le_bytes());
-    }
-    message.truncate(start + bytes * values.len());
+    session.send(to, &message[..len])
 }
 
 /// The side that holds bits: queues its choices.
@@ -72,29 +71,22 @@ pub(super) async fn take<R: PowerOfTwo>(
     received: Received,
     bits: &Bits,
     acc: &mut [R],
+    buffers: &mut Buffers,
 ) -> Result<()> {
-    let mut masks = Vec::new();
-    received.hash_into(&mut masks);
-    let mut message: Vec<u8> = session.recv(from, message_len::<R>(bits.width(), bits.rows())).await?;
+    let Buffers { zero: masks, message, .. } = buffers;
+    received.hash_into(masks);
+    message.clear();
+    let take = |block: &[u8]| message.extend_from_slice(block);
+    session.recv_blocks(from, message_len::<R>(bits.width(), bits.rows()), take).await?;
     message.resize(message.len() + 16, 0);
     let mut rest = message.as_slice();
     for plane in 0..bits.width() {
         let at = plane * bits.stride() * 64;
-        take_plane(plane, &masks[at..at + bits.rows()], bits.plane(plane), rest, acc);
-        rest = &rest[element_bytes::<R>(plane) * bits.rows()..];
+        let bytes = element_bytes::<R>(plane);
+        R::take_plane(plane, &masks[at..at + bits.rows()], bits.plane(plane), bytes, rest, acc);
+        rest = &rest[bytes * bits.rows()..];
     }
-    masks.zeroize();
     Ok(())
-}
-
-fn take_plane<R: PowerOfTwo>(plane: usize, masks: &[Block], choices: &[u64], message: &[u8], acc: &mut [R]) {
-    let (bytes, power) = (element_bytes::<R>(plane), R::power(plane));
-    for (i, (mask, acc)) in masks.iter().zip(acc).enumerate() {
-        let correction = u128::from_le_bytes(message[i * bytes..i * bytes + 16].try_into().expect("sixteen bytes"));
-        let chosen = 0u128.wrapping_sub(u128::from(choices[i / 64] >> (i % 64) & 1));
-        let part = R::from_low(mask.0).add(R::from_low(correction & chosen));
-        *acc = acc.add(part.mul(power));
-    }
 }
 
 fn element_bytes<R: PowerOfTwo>(plane: usize) -> usize {

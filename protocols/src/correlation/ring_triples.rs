@@ -4,7 +4,7 @@ use mpc_core::random::Domain;
 use mpc_core::{Bits, PowerOfTwo, Result, Session};
 
 use super::pool::RingTriples;
-use super::products;
+use super::products::{self, Buffers};
 use crate::ot::Ot;
 
 /// Elements of a batch: 2^18 OTs with each other site in Z64.
@@ -26,32 +26,40 @@ pub(super) async fn fill<R: PowerOfTwo>(
 ) -> Result<()> {
     let mut s = session.step("ring triples");
     let mut rng = s.private_rng(Domain::Triple)?;
+    let mut buffers = Buffers::default();
     let mut left = len;
     while left > 0 {
         let batch = left.min(BATCH);
         let (mut a, mut b) = (vec![R::default(); batch], vec![R::default(); batch]);
         rng.add_to(&mut a);
         rng.add_to(&mut b);
-        let c = cross_products(&mut s, ot, &a, &b).await?;
+        let c = cross_products(&mut s, ot, &a, &b, &mut buffers).await?;
         into.push(a, b, c);
         left -= batch;
     }
     Ok(())
 }
 
-async fn cross_products<R: PowerOfTwo>(s: &mut Session, ot: &mut Ot, a: &[R], b: &[R]) -> Result<Vec<R>> {
+async fn cross_products<R: PowerOfTwo>(
+    s: &mut Session,
+    ot: &mut Ot,
+    a: &[R],
+    b: &[R],
+    buffers: &mut Buffers,
+) -> Result<Vec<R>> {
     let others = s.other_sites();
     let mut bits = planes(a);
+    ot.prepare(s, &others, 64 * bits.words().len()).await?;
     let mut chosen = Vec::with_capacity(others.len());
     for peer in &others {
         chosen.push(products::choose(s, ot.receiver(*peer), &bits)?);
     }
     let mut c: Vec<R> = a.iter().zip(b).map(|(a, b)| a.mul(*b)).collect();
     for peer in &others {
-        products::offer(s, ot.sender(*peer), *peer, R::BITS, b, &mut c).await?;
+        products::offer(s, ot.sender(*peer), *peer, R::BITS, b, &mut c, buffers).await?;
     }
     for (peer, chosen) in others.iter().zip(chosen) {
-        products::take(s, *peer, chosen, &bits, &mut c).await?;
+        products::take(s, *peer, chosen, &bits, &mut c, buffers).await?;
     }
     bits.wipe();
     Ok(c)

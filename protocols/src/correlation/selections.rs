@@ -3,8 +3,9 @@
 use mpc_core::random::Domain;
 use mpc_core::{Bits, PowerOfTwo, Result, Session};
 
+use super::dabits;
 use super::pool::Selections;
-use super::{dabits, products};
+use super::products::{self, Buffers};
 use crate::ot::Ot;
 
 /// Words of a batch: 2^16 OTs with each other site.
@@ -26,28 +27,37 @@ pub(super) async fn fill<R: PowerOfTwo>(
 ) -> Result<()> {
     let mut s = session.step("selections");
     let mut rng = s.private_rng(Domain::Triple)?;
+    let mut buffers = Buffers::default();
     let mut left = words;
     while left > 0 {
         let batch = left.min(BATCH);
         let mut own = vec![0; batch];
         rng.fill_words(&mut own);
+        let others = s.other_sites();
+        ot.prepare(&mut s, &others, 2 * 64 * batch).await?;
         let bits = Bits::from_words(batch * 64, 1, own);
         let mut y = vec![R::default(); batch * 64];
         rng.add_to(&mut y);
-        let numbers = dabits::numbers(&mut s, ot, &bits).await?;
-        let products = chain(&mut s, ot, &bits, &y).await?;
+        let numbers = dabits::numbers(&mut s, ot, &bits, &mut buffers).await?;
+        let products = chain(&mut s, ot, &bits, &y, &mut buffers).await?;
         into.push(bits, numbers, y, products);
         left -= batch;
     }
     Ok(())
 }
 
-async fn chain<R: PowerOfTwo>(s: &mut Session, ot: &mut Ot, own: &Bits, y: &[R]) -> Result<Vec<R>> {
+async fn chain<R: PowerOfTwo>(
+    s: &mut Session,
+    ot: &mut Ot,
+    own: &Bits,
+    y: &[R],
+    buffers: &mut Buffers,
+) -> Result<Vec<R>> {
     let mut z = vec![R::default(); y.len()];
     for owner in s.parties().sites() {
         let factor: Vec<R> = y.iter().zip(&z).map(|(y, z)| y.sub(z.add(*z))).collect();
         if owner != s.me() {
-            products::offer(s, ot.sender(owner), owner, 1, &factor, &mut z).await?;
+            products::offer(s, ot.sender(owner), owner, 1, &factor, &mut z, buffers).await?;
             continue;
         }
         let mut chosen = Vec::new();
@@ -58,7 +68,7 @@ async fn chain<R: PowerOfTwo>(s: &mut Session, ot: &mut Ot, own: &Bits, y: &[R])
             *z = z.add(factor.mul(R::from_low(u128::from(own.plane(0)[i / 64] >> (i % 64) & 1))));
         }
         for (peer, received) in chosen {
-            products::take(s, peer, received, own, &mut z).await?;
+            products::take(s, peer, received, own, &mut z, buffers).await?;
         }
     }
     Ok(z)

@@ -11,9 +11,10 @@ use super::soft_spoken::{Offered, OtReceiver as SoftSpokenReceiver, OtSender as 
 use crate::parameters::{Code, Lpn};
 
 /// How OTs are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Extension {
     /// Four bytes for each OT, no preparation, no assumption beyond AES.
+    #[default]
     SoftSpoken,
     /// About a bit for each OT to prepare and a bit to choose, in batches of a fixed size; assumes dual LPN with regular noise.
     Silent {

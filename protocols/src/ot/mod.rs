@@ -72,23 +72,22 @@ impl Ot {
         Ok(Ot { directions: extension.wrap(&mut session, based)? })
     }
 
-    /// Has at least `ots` OTs ready with every other site in both directions. Every site calls it at the same step with the same
+    /// Has at least `ots` OTs ready with each of `others` in both directions. They call it at the same step with the same
     /// number. Nothing to do for SoftSpoken; for silent OT two rounds and [`crate::cost::silent_batch`] bytes for each batch.
     ///
     /// # Errors
     /// As [`Session::recv`] says.
-    pub async fn prepare(&mut self, session: &mut Session, ots: usize) -> Result<()> {
+    pub async fn prepare(&mut self, session: &mut Session, others: &[PartyId], ots: usize) -> Result<()> {
         let mut session = session.step("prepare");
         let (mut roots, mut noise) =
             (session.private_rng(Domain::SilentRoots)?, session.private_rng(Domain::SilentNoise)?);
-        let others = session.other_sites();
         loop {
             let mut begun = Vec::new();
-            for with in &others {
+            for with in others {
                 begun.extend(self.receiver(*with).begin(&mut session, ots, &mut noise)?.map(|batch| (*with, batch)));
             }
             let mut answered = false;
-            for with in &others {
+            for with in others {
                 answered |= self.sender(*with).answer(&mut session, ots, &mut roots).await?;
             }
             if begun.is_empty() && !answered {

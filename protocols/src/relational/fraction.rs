@@ -8,9 +8,10 @@ use crate::share::ArithShare;
 
 /// a mod `den` for numbers 0 ≤ a < 2^`bits`; other numbers give an unspecified result. `den` is 1 to 2^56.
 ///
-/// a ≡ Σ bit_i·(2^i mod den), a sum below bits·den, from which at most ⌈log2 bits⌉ + 1 multiples den·2^j are taken away, greatest first. For a
-/// power of two only the low bits count and nothing is left to take away. n numbers: `a2b` and `b2a` of n·bits, then
-/// for each multiple `negative` and `b2a` of n. Rounds: a2b + b2a + multiples·(negative + b2a).
+/// a ≡ Σ bit_i·(2^i mod den), a sum below bits·den, from which at most ⌈log2 bits⌉ + 1 multiples den·2^j are taken
+/// away, greatest first. For a power of two only the low bits count and nothing is left to take away. n numbers: `a2b`
+/// and `b2a` of n·bits, then for each multiple `negative` and `b2a` of n. Rounds: a2b + b2a + multiples·(negative +
+/// b2a).
 ///
 /// # Source
 /// Restoring division, with the powers of two reduced beforehand so that its length is log bits instead of bits.

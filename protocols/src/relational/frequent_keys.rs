@@ -35,25 +35,25 @@ pub struct Seat {
 pub type Counted = (Vec<u8>, u64);
 
 /// The keys whose counts at all sites together reach the threshold, sorted; None at a party outside the audience of the
-/// keys. `own` is this site's distinct keys with their counts (the analyst has none). `salt` is public, the same at all parties and fresh
-/// for each session: derive it from the session's id. Opens `name/flags` to everybody and `name/keys` to `audience`, both
-/// declared here.
+/// keys. `own` is this site's distinct keys with their counts (the analyst has none). `salt` is public, the same at all
+/// parties and fresh for each session: derive it from the session's id. Opens `name/flags` to everybody and `name/keys`
+/// to `audience`, both declared here.
 ///
-/// N sites, N·m rows of ⌈max_key_bytes / 8⌉ + 2 numbers: one sort of 64-bit fingerprints, equality of neighbours (63 ANDs a row), N − 2 ANDs and
-/// N − 1 selections a row to add up a key's at most N rows, one comparison, one shuffle. Rounds: sort + (6 + N − 2 + 1)·and +
-/// select + negative + b2a + shuffle + 2·reveal.
+/// N sites, N·m rows of ⌈max_key_bytes / 8⌉ + 2 numbers: one sort of 64-bit fingerprints, equality of neighbours (63
+/// ANDs a row), N − 2 ANDs and N − 1 selections a row to add up a key's at most N rows, one comparison, one shuffle.
+/// Rounds: sort + (6 + N − 2 + 1)·and + select + negative + b2a + shuffle + 2·reveal.
 ///
 /// # Source
-/// Sort, compare neighbours, open after a shuffle: as Asharov et al., CCS'22, §5 (heavy hitters); sums over runs of at most N rows
-/// instead of their prefix scan.
+/// Sort, compare neighbours, open after a shuffle: as Asharov et al., CCS'22 (heavy hitters); sums over runs of at most
+/// N rows instead of their prefix scan.
 /// # Privacy
-/// Flags are opened in an order that is uniform and unknown to all, so they say how many keys are frequent and no more; then
-/// only flagged rows are opened, one for each frequent key, without its count. Unlike [`crate::key_union`] it needs no released counts to be safe: which
-/// sites hold a key stays hidden, also from all others together, but for what the key's being frequent implies: a site whose own
-/// count is below k learns that the others have the rest.
+/// Flags are opened in an order that is uniform and unknown to all, so they say how many keys are frequent and no more;
+/// then only flagged rows are opened, one for each frequent key, without its count. Unlike [`crate::key_union`] it
+/// needs no released counts to be safe: which sites hold a key stays hidden, also from all others together, but for
+/// what the key's being frequent implies: a site whose own count is below k learns that the others have the rest.
 /// # Deviations
-/// Rows are told apart by a 64-bit fingerprint, not by the whole key: two keys collide, and are taken for one with both their counts, with
-/// probability at most (N·m)²/2^65 for a salt chosen after the keys.
+/// Rows are told apart by a 64-bit fingerprint, not by the whole key: two keys collide, and are taken for one with both
+/// their counts, with probability at most (N·m)²/2^65 for a salt chosen after the keys.
 /// # Errors
 /// `Local(Other)` when this site's keys are not distinct or beyond the limits, or when an opened key is no key (a site
 /// deviated); as the engine's operations.
@@ -101,8 +101,8 @@ fn total_bits(limits: Limits, sites: usize) -> usize {
     limits.count_bits + (usize::BITS - sites.leading_zeros()) as usize
 }
 
-/// Every site's rows in its own block, the rest zero: fingerprints, and the columns count, length, words of the key. Padding
-/// is all zero; its count keeps it from ever being frequent.
+/// Every site's rows in its own block, the rest zero: fingerprints, and the columns count, length, words of the key.
+/// Padding is all zero; its count keeps it from ever being frequent.
 fn put_in<E: Engine>(e: &mut E, own: &[Counted], limits: Limits, seat: Seat, salt: &[u8; 32]) -> (BitShare, Rows) {
     let all = seat.sites * limits.max_keys;
     let first = seat.me * limits.max_keys;
@@ -134,7 +134,8 @@ fn fingerprint(key: &[u8], salt: &[u8; 32]) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// One bit for each row: is it the first of its key, and is the key's joint count at least the threshold? Rows are sorted.
+/// One bit for each row: is it the first of its key, and is the key's joint count at least the threshold? Rows are
+/// sorted.
 async fn frequent<E: Engine>(
     e: &mut E,
     prints: &BitShare,

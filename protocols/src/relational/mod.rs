@@ -1,13 +1,13 @@
-//! Relational operators on shared columns, written once against [`crate::Engine`]: every engine has them. Control flow depends
-//! on public sizes only, and nothing is opened here but what an operator's own text says.
+//! Relational operators on shared columns, written once against [`crate::Engine`]: every engine has them. Control flow
+//! depends on public sizes only, and nothing is opened here but what an operator's own text says.
 //!
 //! | operator | source | file |
 //! |---|---|---|
 //! | top k of shared totals | ranks by counting, or the sort | `top_k.rs` |
-//! | minimum, maximum, percentiles | counting cells before a target; PostgreSQL's meaning | `quantile.rs`, `fraction.rs` |
+//! | minimum, maximum, percentiles | counting cells before a target | `quantile.rs`, `fraction.rs` |
 //! | small-cell suppression | interval rule, decided on shares | `suppress/` |
 //! | keys frequent over all sites | sort, compare neighbours, open after a shuffle | `frequent_keys.rs` |
-//! | stable sort | Bogdanov–Laur–Talviste NordSec'14 (radix on shares), Hamada et al. 2014, Asharov et al. CCS'22 | `sort.rs` |
+//! | stable sort | Bogdanov et al. NordSec'14, Hamada et al. 2014, Asharov et al. CCS'22 | `sort.rs` |
 
 pub mod fraction;
 pub mod frequent_keys;

@@ -1,7 +1,8 @@
 //! Order statistics of shared values: minimum, maximum, percentiles with PostgreSQL's meaning.
 //!
-//! Every statistic asks for an order statistic t of n values (from 0), and "the i-th cell ends before it" is a comparison
-//! a·C < T of the count C up to that cell with a target T = u·n + v for public a, u, v: no division on shares.
+//! Every statistic asks for an order statistic t of n values (from 0), and "the i-th cell ends before it" is a
+//! comparison a·C < T of the count C up to that cell with a target T = u·n + v for public a, u, v: no division on
+//! shares.
 //!
 //! | point | cells before the answer have | a | T |
 //! |---|---|---|---|
@@ -49,22 +50,23 @@ pub const MAX_DENOMINATOR: u64 = 1_000_000;
 /// Up to here every cell is compared; beyond, √cells blocks and then the cells of one block.
 pub const ONE_LEVEL_CELLS: usize = 1024;
 
-/// Order statistics from histograms: for each group and point (element `group·points + point`) the index of the cell that holds
-/// it, from 0; for `Cont` the sum lower·(den − r) + upper·r of the two cells' indices, which the caller divides by `den`
-/// (a cell index is affine in the value, so both ways lead to the value). `histogram` counts values, element `group·cells +
-/// cell`; a group has fewer than 2^`count_bits` values. The result of an empty group is unspecified: hide it by its count.
+/// Order statistics from histograms: for each group and point (element `group·points + point`) the index of the cell
+/// that holds it, from 0; for `Cont` the sum lower·(den − r) + upper·r of the two cells' indices, which the caller
+/// divides by `den` (a cell index is affine in the value, so both ways lead to the value). `histogram` counts values,
+/// element `group·cells + cell`; a group has fewer than 2^`count_bits` values. The result of an empty group is
+/// unspecified: hide it by its count.
 ///
-/// g groups, p points (a `Cont` counts twice), c cells, w = count_bits + ⌈log2 den⌉ + 2 bits. One level: `less_than` and `b2a`
-/// of g·p·(c − 1). More than [`ONE_LEVEL_CELLS`] cells: twice g·p·(√c − 1) of both with one `select` of g·p·c between, so
-/// that nobody learns which block was refined. `Cont` adds one `mul` and the remainder of [`fraction::remainders`].
-/// Rounds: levels·(negative + b2a) [+ select] [+ remainder + mul].
+/// g groups, p points (a `Cont` counts twice), c cells, w = count_bits + ⌈log2 den⌉ + 2 bits. One level: `less_than`
+/// and `b2a` of g·p·(c − 1). More than [`ONE_LEVEL_CELLS`] cells: twice g·p·(√c − 1) of both with one `select` of g·p·c
+/// between, so that nobody learns which block was refined. `Cont` adds one `mul` and the remainder of
+/// [`fraction::remainders`]. Rounds: levels·(negative + b2a) [+ select] [+ remainder + mul].
 ///
 /// # Source
-/// The counting is ours; the meaning of the points is PostgreSQL's (`orderedsetaggs.c`). Two levels as in Aggarwal, Mishra, Pinkas,
-/// Eurocrypt'04 (k-th ranked element by refinement), with the path kept secret.
+/// The counting is ours; the meaning of the points is PostgreSQL's (`orderedsetaggs.c`). Two levels as in Aggarwal,
+/// Mishra, Pinkas, Eurocrypt'04 (k-th ranked element by refinement), with the path kept secret.
 /// # Errors
-/// `Local(Lengths)` for another histogram length; `Local(Other)` for a fraction outside 0 to 1 or too fine, or when w > 64; as
-/// the engine's operations.
+/// `Local(Lengths)` for another histogram length; `Local(Other)` for a fraction outside 0 to 1 or too fine, or when w >
+/// 64; as the engine's operations.
 pub async fn by_histogram<E: Engine>(
     e: &mut E,
     histogram: &ArithShare<Z64>,
@@ -92,13 +94,13 @@ pub async fn by_histogram<E: Engine>(
     plan.finish(e, &indices, &totals).await
 }
 
-/// Order statistics of one group of shared values, unsigned numbers as bits (bit j is plane j; encode signed ones with an
-/// offset), of which those with a `valid` bit count. One element for each point: the value, or for `Cont` the sum
+/// Order statistics of one group of shared values, unsigned numbers as bits (bit j is plane j; encode signed ones with
+/// an offset), of which those with a `valid` bit count. One element for each point: the value, or for `Cont` the sum
 /// lower·(den − r) + upper·r, mod 2^64, of the two values. Fewer than 2^`count_bits` values are valid. The result of no
 /// valid value is unspecified.
 ///
-/// n rows of b bits, p points (a `Cont` counts twice): one sort of n keys of b + 1 bits, `b2a` of n, `less_than` of p·n, `and` of
-/// p·n·b, `b2a` of p·b. Rounds: sort + negative + and + b2a [+ remainder + mul].
+/// n rows of b bits, p points (a `Cont` counts twice): one sort of n keys of b + 1 bits, `b2a` of n, `less_than` of
+/// p·n, `and` of p·n·b, `b2a` of p·b. Rounds: sort + negative + and + b2a [+ remainder + mul].
 ///
 /// # Errors
 /// As [`by_histogram`].
@@ -123,9 +125,9 @@ pub struct Groups {
     pub counts: ArithShare<Z64>,
 }
 
-/// [`by_sort`] for each group: element `group·points + point`. One sort by (invalid, group, value) serves all groups; then every
-/// group looks at every row, so g groups cost g times the comparisons and ANDs: for more than about 64 groups use a
-/// histogram. All rows together are fewer than 2^`count_bits`.
+/// [`by_sort`] for each group: element `group·points + point`. One sort by (invalid, group, value) serves all groups;
+/// then every group looks at every row, so g groups cost g times the comparisons and ANDs: for more than about 64
+/// groups use a histogram. All rows together are fewer than 2^`count_bits`.
 ///
 /// # Errors
 /// As [`by_histogram`].
@@ -174,8 +176,8 @@ async fn pick<E: Engine>(e: &mut E, sorted: &BitShare, before: &BitShare) -> Res
     shape::numbers(e, &found).await
 }
 
-/// From bits that are 1 up to some row and 0 from there on (each plane for itself): 1 at the first row with a 0. The last row
-/// counts as 0. No message.
+/// From bits that are 1 up to some row and 0 from there on (each plane for itself): 1 at the first row with a 0. The
+/// last row counts as 0. No message.
 fn one_hot<E: Engine>(e: &mut E, before: &BitShare) -> BitShare {
     let rows = before.rows();
     let ones = e.not(&BitShare::zeros(1, before.width()));

@@ -120,7 +120,8 @@ pub async fn any<E: Engine>(e: &mut E, bits: &BitShare) -> Result<BitShare> {
     Ok(e.not(&none))
 }
 
-/// Bits brought side by side: row i has the bits named by `lists[i]`, then `neutral` up to the longest list. No message.
+/// Bits brought side by side: row i has the bits named by `lists[i]`, then `neutral` up to the longest list. No
+/// message.
 pub fn lined_up<E: Engine>(e: &mut E, bits: &BitShare, lists: &[Vec<usize>], neutral: bool) -> BitShare {
     let zero = BitShare::zeros(1, 1);
     let filler = if neutral { e.not(&zero) } else { zero };

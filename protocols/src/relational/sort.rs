@@ -6,22 +6,23 @@ use super::shape;
 use crate::engine::{Engine, Rows};
 use crate::share::{ArithShare, BitShare};
 
-/// Sorts rows by unsigned keys (bit j of a key is plane j), smallest first; rows with equal keys keep their order. Returns
-/// the sorted keys and the payload that moved with them. For descending order flip the key bits before and after.
+/// Sorts rows by unsigned keys (bit j of a key is plane j), smallest first; rows with equal keys keep their order.
+/// Returns the sorted keys and the payload that moved with them. For descending order flip the key bits before and
+/// after.
 ///
-/// n rows, w key bits, p = ⌈w / 2⌉ passes. Each pass: one `and` of n bits, one `b2a` of 3n, one `select` of 3n, one `place`
-/// of n rows; a wide payload (more than 64 bits with half the key) stays where it is while the passes carry the row's number
-/// and the key bits still to be sorted, and one more `place` moves it at the end. Rounds: p·(and + b2a + select + place)
-/// [+ place]. Nothing is opened but what `place` opens.
+/// n rows, w key bits, p = ⌈w / 2⌉ passes. Each pass: one `and` of n bits, one `b2a` of 3n, one `select` of 3n, one
+/// `place` of n rows; a wide payload (more than 64 bits with half the key) stays where it is while the passes carry the
+/// row's number and the key bits still to be sorted, and one more `place` moves it at the end. Rounds: p·(and + b2a +
+/// select + place) [+ place]. Nothing is opened but what `place` opens.
 ///
 /// # Source
-/// Bogdanov, Laur, Talviste, "A Practical Analysis of Oblivious Sorting Algorithms", NordSec'14 (radix sort on shared bits);
-/// Hamada, Ikarashi, Chida, Takahashi, "Oblivious Radix Sort", ePrint 2014/121 (shuffle and reveal the places, which is
-/// [`Engine::place`]); Asharov et al., "Efficient Secure Three-Party Sorting", CCS'22 (digits of several bits; moving keys
-/// and payload apart).
+/// Bogdanov, Laur, Talviste, "A Practical Analysis of Oblivious Sorting Algorithms", NordSec'14 (radix sort on shared
+/// bits); Hamada, Ikarashi, Chida, Takahashi, "Oblivious Radix Sort", ePrint 2014/121 (shuffle and reveal the places,
+/// which is [`Engine::place`]); Asharov et al., "Efficient Secure Three-Party Sorting", CCS'22 (digits of several bits;
+/// moving keys and payload apart).
 /// # Deviations
-/// The digit's indicators are made from bits and converted (one `b2a`), so that any engine will do; digit 0 needs neither
-/// conversion nor selection: its indicator and its rank follow from the others.
+/// The digit's indicators are made from bits and converted (one `b2a`), so that any engine will do; digit 0 needs
+/// neither conversion nor selection: its indicator and its rank follow from the others.
 /// # Errors
 /// `Local(Lengths)` when keys and payload differ in rows; as the engine's operations.
 pub async fn sort<E: Engine>(e: &mut E, keys: BitShare, payload: Rows) -> Result<(BitShare, Rows)> {
@@ -48,8 +49,8 @@ pub async fn sort_keys<E: Engine>(e: &mut E, keys: BitShare) -> Result<BitShare>
     Ok(sort_whole_rows(e, Rows { bits: keys, columns: Vec::new() }, width).await?.bits)
 }
 
-/// Where [`sort`] would put every row: a permutation of 0 to n − 1, for [`Engine::place`]. p passes as in [`sort`], the last of which
-/// places one number a row.
+/// Where [`sort`] would put every row: a permutation of 0 to n − 1, for [`Engine::place`]. p passes as in [`sort`], the
+/// last of which places one number a row.
 ///
 /// # Errors
 /// As [`sort`].
@@ -82,8 +83,8 @@ async fn sort_whole_rows<E: Engine>(e: &mut E, mut rows: Rows, width: usize) -> 
     Ok(rows)
 }
 
-/// The place of every row in a stable sort by one digit of 0, 1 or 2 bits: rows with a smaller digit come first, then those
-/// with the same digit above it.
+/// The place of every row in a stable sort by one digit of 0, 1 or 2 bits: rows with a smaller digit come first, then
+/// those with the same digit above it.
 async fn destinations<E: Engine>(e: &mut E, digit: &BitShare) -> Result<ArithShare<Z64>> {
     let rows = digit.rows();
     let onehot = digits_but_zero(e, digit).await?;

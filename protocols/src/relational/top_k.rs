@@ -36,18 +36,20 @@ pub struct Top {
     pub carried: Vec<ArithShare<Z64>>,
 }
 
-/// The positions of the `limit` best totals in the given public order, and the carried columns at these positions. Ties go to
-/// the earlier position; rows that are not `eligible` come after all others, in public order, so a caller who opens the result
-/// carries a column that says who is eligible. Nothing is opened but what `place` opens.
+/// The positions of the `limit` best totals in the given public order, and the carried columns at these positions. Ties
+/// go to the earlier position; rows that are not `eligible` come after all others, in public order, so a caller who
+/// opens the result carries a column that says who is eligible. Nothing is opened but what `place` opens.
 ///
-/// n rows. Up to [`PAIRWISE_ROWS`] rows of at most [`PAIRWISE_BITS`] bits, every pair is compared at once and each row's rank
-/// is the number of rows before it: [mux of n], `less_than` of n(n−1)/2 in bits + 2, `b2a` of as many, `place` of n rows:
-/// rounds [select +] negative + b2a + place. Otherwise `a2b` of n totals, [`and` of n·bits] and one stable [`sort::sort`] by (ineligible, total).
+/// n rows. Up to [`PAIRWISE_ROWS`] rows of at most [`PAIRWISE_BITS`] bits, every pair is compared at once and each
+/// row's rank is the number of rows before it: [mux of n], `less_than` of n(n−1)/2 in bits + 2, `b2a` of as many,
+/// `place` of n rows: rounds [select +] negative + b2a + place. Otherwise `a2b` of n totals, [`and` of n·bits] and one
+/// stable [`sort::sort`] by (ineligible, total).
 ///
 /// # Source
 /// Rank by counting: Bogdanov, Laur, Talviste, NordSec'14 (their naive comparison sort), placed by [`Engine::place`].
 /// # Errors
-/// `Local(Lengths)` when the columns differ in length; `Local(Other)` when `bits` is not 1 to 64; as the engine's operations.
+/// `Local(Lengths)` when the columns differ in length; `Local(Other)` when `bits` is not 1 to 64; as the engine's
+/// operations.
 pub async fn top_k<E: Engine>(
     e: &mut E,
     totals: &ArithShare<Z64>,
@@ -128,8 +130,8 @@ fn rows_before<E: Engine>(
     e.add(&earlier_rows, &beaten)
 }
 
-/// Unsigned keys whose smallest is best: the total with its sign bit flipped, everything flipped for descending order, and on
-/// top a bit that is 1 for the ineligible.
+/// Unsigned keys whose smallest is best: the total with its sign bit flipped, everything flipped for descending order,
+/// and on top a bit that is 1 for the ineligible.
 async fn keys<E: Engine>(
     e: &mut E,
     totals: &ArithShare<Z64>,

@@ -71,7 +71,8 @@ fn clamp(bounds: &mut Bounds, cell: usize, low: i64, high: i64) -> bool {
     before != (bounds.low[cell], bounds.high[cell])
 }
 
-/// Is there a table of numbers within these bounds? `near` is where to look first. None when the search became too long.
+/// Is there a table of numbers within these bounds? `near` is where to look first. None when the search became too
+/// long.
 fn feasible(mut bounds: Bounds, equations: &[Equation], near: &[i64], budget: &mut usize) -> Option<bool> {
     if !narrow(&mut bounds, equations) {
         return Some(false);

@@ -1,5 +1,5 @@
-//! What every engine must do: programs over any engine that open their results and compare them with plain Rust. A test file
-//! chooses the engine, the parties and the network.
+//! What every engine must do: programs over any engine that open their results and compare them with plain Rust. A test
+//! file chooses the engine, the parties and the network.
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 

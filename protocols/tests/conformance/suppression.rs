@@ -169,6 +169,28 @@ pub async fn nothing_small_follows_from_what_is_shown<E: Engine>(e: &mut E, case
     Ok(())
 }
 
+/// What random tables seldom show: a part hidden for a difference, where the total is that part alone, or is 0 and
+/// shown.
+pub async fn a_total_that_tells_its_hidden_part_is_hidden<E: Engine>(e: &mut E, case: &mut Case) -> Result<()> {
+    let sum = |total, parts: &[usize]| Table::Sum { total, parts: parts.to_vec() };
+    let trials = [
+        (vec![7, 7, 9], (0, 2), vec![sum(1, &[0])]),
+        (vec![7, 7, 9, 16, 16], (0, 2), vec![sum(1, &[0]), sum(3, &[1, 2]), sum(4, &[3])]),
+        (vec![0, 0, 0, 2], (0, 3), vec![sum(2, &[0, 1])]),
+        (vec![0, 0, 0, 2, 30, 30], (0, 3), vec![sum(2, &[0, 1]), sum(5, &[2, 4])]),
+    ];
+    for (counts, difference, tables) in trials {
+        let rules = Rules { threshold: 5, zero_allowed: true, bound_bits: 8, differences: vec![difference], tables };
+        let mut parts = vec![vec![0; counts.len()]; case.sites];
+        parts[0] = counts.clone();
+        let tried = Tried { rules, parts, counts };
+        let bits = shown(e, case, &tried, &tried.rules, false).await?;
+        let fault = fault(&tried, &bits, false);
+        assert!(fault.is_none() && !bits[difference.0], "{fault:?}: {:?} {bits:?}", tried.rules);
+    }
+    Ok(())
+}
+
 /// The check is no formality: without complementary suppression it fails.
 pub async fn primary_suppression_alone_is_caught<E: Engine>(e: &mut E, case: &mut Case) -> Result<()> {
     let mut all = 0;

@@ -29,7 +29,8 @@ fn rows(world: &World, code: Code, ots: usize) -> Vec<Outcome<Rows>> {
 
 async fn both_directions(session: &mut Session, code: Code, ots: usize) -> Result<Rows> {
     let mut ot = Ot::setup_with(session, Extension::Silent { batch: BATCH, code }).await?;
-    ot.prepare(session, ots).await?;
+    let others = session.other_sites();
+    ot.prepare(session, &others, ots).await?;
     let with = session.other_sites()[0];
     let OtSender::Silent(sender) = ot.sender(with) else { unreachable!("silent was asked for") };
     let (q, delta) = (sender.stock.take(ots).unwrap().column().to_vec(), sender.delta);

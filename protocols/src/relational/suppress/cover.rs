@@ -21,12 +21,12 @@ pub struct Row {
     pub zero_is_enough: bool,
 }
 
-/// Adds members in their order to those chosen, as few as will do: let J(t) be the chosen members and the first t. The result
-/// is J(t) for the first t from 0 to m − 1 whose sums satisfy all rows, all members when none does, and no member where
-/// none was chosen. `chosen` and the result have one bit for each member, problem after problem.
+/// Adds members in their order to those chosen, as few as will do: let J(t) be the chosen members and the first t. The
+/// result is J(t) for the first t from 0 to m − 1 whose sums satisfy all rows, all members when none does, and no
+/// member where none was chosen. `chosen` and the result have one bit for each member, problem after problem.
 ///
-/// All t are tried at once: J(t)'s sum is the chosen sum and a prefix sum of the rest. One `select`, one `negative` and one `is_zero` of
-/// rows·members, ⌈log2 rows⌉ + 2·⌈log2 members⌉ + 2 rounds of `and`.
+/// All t are tried at once: J(t)'s sum is the chosen sum and a prefix sum of the rest. One `select`, one `negative` and
+/// one `is_zero` of rows·members, ⌈log2 rows⌉ + 2·⌈log2 members⌉ + 2 rounds of `and`.
 pub async fn cover<E: Engine>(
     e: &mut E,
     chosen: &BitShare,

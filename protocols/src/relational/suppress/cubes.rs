@@ -1,25 +1,29 @@
 //! Complementary suppression for a table with all its margins.
 //!
-//! Order the dimensions 0 to D − 1. Level l holds the cells (α, b): b a category of dimension l, α a category or "all" for each earlier
-//! dimension, all later dimensions "all". (α, ∗) is the cell with dimension l at "all"; it belongs to an earlier level or is the
-//! grand total. Level l is *under trouble* when a cell of an earlier level, or the grand total, is hidden for its own sake.
+//! Order the dimensions 0 to D − 1. Level l holds the cells (α, b): b a category of dimension l, α a category or "all"
+//! for each earlier dimension, all later dimensions "all". (α, ∗) is the cell with dimension l at "all"; it belongs to
+//! an earlier level or is the grand total. Level l is *under trouble* when a cell of an earlier level, or the grand
+//! total, is hidden for its own sake.
 //!
 //! - A level under trouble is hidden whole.
-//! - Otherwise the set J of categories with a hidden cell in this level is covered: categories are added in public order until there are two, and for each
-//!   combination a of categories (no "all") of the earlier dimensions the cells (a, b), b ∈ J, hold M(a) ≥ k − 1 together. Then all cells (α, b), b ∈ J, are hidden.
+//! - Otherwise the set J of categories with a hidden cell in this level is covered: categories are added in public
+//!   order until there are two, and for each combination a of categories (no "all") of the earlier dimensions the
+//!   cells (a, b), b ∈ J, hold M(a) ≥ k − 1 together. Then all cells (α, b), b ∈ J, are hidden.
 //!
-//! So one level (the first with a hidden cell) loses some of its categories, as if they were one unnamed category, and all later
-//! levels are hidden. Where zero may be shown, cells whose class is known to be empty stay visible: (α, b) with (α, ∗) = 0 shown, in a
-//! level under trouble; with M(α) = Σ over J of (α, b) = 0 in the other; and M(a) = 0 is as good as M(a) ≥ k − 1.
+//! So one level (the first with a hidden cell) loses some of its categories, as if they were one unnamed category, and
+//! all later levels are hidden. Where zero may be shown, cells whose class is known to be empty stay visible: (α, b)
+//! with (α, ∗) = 0 shown, in a level under trouble; with M(α) = Σ over J of (α, b) = 0 in the other; and M(a) = 0 is as
+//! good as M(a) ≥ k − 1.
 //!
-//! **Therefore** every hidden cell h = (α, b) of level l can be any v from 0 to k − 1. Lemma: counts for all earlier levels
-//! that add up extend to a level under trouble, with (α, b) any number up to (α, ∗): give each combination a's count to categories as you
-//! like, there are two at least. Shown cells of that level are zeros below a shown zero and stay 0.
-//! If l is under trouble: (α, ∗) is shown and at least k (if 0, h would be shown), or hidden and can be v by induction; by the lemma
-//! (α, b) can be v, and later levels, under trouble too, extend. If not: all earlier levels are shown and stay. M(α) ≠ 0, so
-//! some a below α has M(a) ≥ k − 1 ≥ v; give v of it to b and all the rest, of every combination, to another category of J. Shown cells are
-//! those outside J, untouched, and those with M = 0, still 0. Later levels extend by the lemma. When the cover takes all
-//! categories, M(a) = (a, ∗) is shown, so it is 0 where that is allowed, or at least k. ∎
+//! **Therefore** every hidden cell h = (α, b) of level l can be any v from 0 to k − 1. Lemma: counts for all earlier
+//! levels that add up extend to a level under trouble, with (α, b) any number up to (α, ∗): give each combination a's
+//! count to categories as you like, there are two at least. Shown cells of that level are zeros below a shown zero and
+//! stay 0. If l is under trouble: (α, ∗) is shown and at least k (if 0, h would be shown), or hidden and can be v by
+//! induction; by the lemma (α, b) can be v, and later levels, under trouble too, extend. If not: all earlier levels are
+//! shown and stay. M(α) ≠ 0, so some a below α has M(a) ≥ k − 1 ≥ v; give v of it to b and all the rest, of every
+//! combination, to another category of J. Shown cells are those outside J, untouched, and those with M = 0, still 0.
+//! Later levels extend by the lemma. When the cover takes all categories, M(a) = (a, ∗) is shown, so it is 0 where that
+//! is allowed, or at least k. If the grand total is hidden, all cells are, and it can be anything. ∎
 //!
 //! A cell hidden for its own sake stays hidden unless it is 0 and 0 may be shown.
 
@@ -46,7 +50,8 @@ pub async fn protect<E: Engine>(e: &mut E, facts: &Facts<'_>, mut hidden: BitSha
     Ok(hidden)
 }
 
-/// One level: for each α its margin (α, ∗), its cells (α, b), and whether it names a category in every earlier dimension.
+/// One level: for each α its margin (α, ∗), its cells (α, b), and whether it names a category in every earlier
+/// dimension.
 struct Level {
     size: usize,
     groups: Vec<Group>,
@@ -126,8 +131,8 @@ async fn empty_classes<E: Engine>(
     e.is_zero(&sums, facts.bits(0)).await
 }
 
-/// One bit for each group: do its cells show that they are 0? Under trouble when the margin is a shown 0, else when the class
-/// is empty.
+/// One bit for each group: do its cells show that they are 0? Under trouble when the margin is a shown 0, else when the
+/// class is empty.
 async fn zeros_to_show<E: Engine>(
     e: &mut E,
     facts: &Facts<'_>,

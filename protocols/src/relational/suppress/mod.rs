@@ -1,16 +1,17 @@
-//! Which cells of an answer may be shown, decided on shares before anything is opened: the small ones are hidden, and others
-//! with them, so that what is shown does not tell a hidden one.
+//! Which cells of an answer may be shown, decided on shares before anything is opened: the small ones are hidden, and
+//! others with them, so that what is shown does not tell a hidden one.
 //!
 //! # What is promised
-//! Let k be the threshold. A shown count is at least k, or 0 if zero is allowed; so is (0 always allowed here) every shown count
-//! without the part of any one site that receives the answer, and every declared difference of two shown counts, with and without
-//! that part. And for every hidden cell and every v from 0 to k − 1 there is a table of counts ≥ 0 that agrees with all that is
-//! shown and all [`Table`]s, in which the hidden cell is v. The same holds for what the other sites contribute, seen by a
-//! receiving site, except that it may learn that the others contribute nothing to some hidden cells. The proofs are in
-//! [`sums`] and [`cubes`]; both rest on [`cover`]. More is hidden than need be: which cells is found by fixed rules in a public
-//! order, not by optimisation.
+//! Let k be the threshold. A shown count is at least k, or 0 if zero is allowed; so is (0 always allowed here) every
+//! shown count without the part of any one site that receives the answer, and every declared difference of two shown
+//! counts, with and without that part. And for every hidden cell and every v from 0 to k − 1 there is a table of counts
+//! ≥ 0 that agrees with all that is shown and all [`Table`]s, in which the hidden cell is v. The same holds for what
+//! the other sites contribute, seen by a receiving site, except that it may learn that the others contribute nothing to
+//! some hidden cells. The proofs are in `sums.rs` and `cubes.rs`; both rest on `cover.rs`. More is hidden than need be:
+//! which cells is found by fixed rules in a public order, not by optimisation.
 //!
-//! Not promised: that knowledge of this procedure tells nothing. Which cells are hidden is itself shown.
+//! Not promised: that knowledge of this procedure tells nothing (which cells are hidden is itself shown), and anything
+//! that needs more than the declared tables: that one cell is inside another bounds it, which is not counted.
 
 mod cover;
 mod cubes;
@@ -32,7 +33,8 @@ pub struct Rules {
     pub zero_allowed: bool,
     /// Every count is below 2^`bound_bits`.
     pub bound_bits: usize,
-    /// Pairs (a, b) where the patients of cell a are among those of cell b: b − a must be 0 or at least k, else a is hidden.
+    /// Pairs (a, b) where the patients of cell a are among those of cell b: b − a must be 0 or at least k, else a is
+    /// hidden.
     pub differences: Vec<(usize, usize)>,
     /// How cells add up.
     pub tables: Vec<Table>,
@@ -41,8 +43,8 @@ pub struct Rules {
 /// Cells that add up to others, as everybody knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Table {
-    /// One cell is the sum of others. A cell may be the total of several sums (and of none), but a part of one only: nested
-    /// totals, as of ROLLUP. It is not in a cube.
+    /// One cell is the sum of others. A cell may be the total of several sums (and of none), but a part of one only:
+    /// nested totals, as of ROLLUP. It is not in a cube.
     Sum {
         /// The sum.
         total: usize,
@@ -53,23 +55,23 @@ pub enum Table {
     Cube {
         /// Categories of each dimension, at least 2.
         sizes: Vec<usize>,
-        /// The cells, row by row: each dimension has its categories and then "all". Every cell of the cube has a count, also
-        /// those the caller does not show. In no other table.
+        /// The cells, row by row: each dimension has its categories and then "all". Every cell of the cube has a count,
+        /// also those the caller does not show. In no other table.
         cells: Vec<usize>,
     },
 }
 
-/// One bit for each cell: may it be shown? `counts` holds each cell's count, `without` for each site that receives the answer
-/// the counts without that site's part (see [`without_each`]).
+/// One bit for each cell: may it be shown? `counts` holds each cell's count, `without` for each site that receives the
+/// answer the counts without that site's part (see [`without_each`]).
 ///
-/// c cells, v = 1 + receiving sites, d differences: `negative` and `is_zero` of v·(c + d) in bound_bits + 1, an OR tree; then for
-/// each level of nested sums two ORs and one [`cover`], for each cube of D dimensions one cover and O(D) ANDs (and with zero
-/// allowed one more `select` and `is_zero` of the cube's cells). A cover of members m and rows r is one `select` of r·m, `negative`
-/// [and `is_zero`] of r·m and ⌈log2 m⌉ + ⌈log2 r⌉ + 3 ANDs deep. Nothing is opened.
+/// c cells, v = 1 + receiving sites, d differences: `negative` and `is_zero` of v·(c + d) in bound_bits + 1, an OR
+/// tree; then for each level of nested sums two ORs and one cover, for each cube of D dimensions one cover and O(D)
+/// ANDs (and with zero allowed one more `select` and `is_zero` of the cube's cells). A cover of members m and rows r is
+/// one `select` of r·m, `negative` [and `is_zero`] of r·m and ⌈log2 m⌉ + ⌈log2 r⌉ + 3 ANDs deep. Nothing is opened.
 ///
 /// # Source
-/// The interval rule is the usual one for complementary suppression (Hundepool et al., Statistical Disclosure Control, 2012,
-/// ch. 4); deciding it on shares, by covers and levels, is ours.
+/// The interval rule is the usual one for complementary suppression (Hundepool et al., Statistical Disclosure Control,
+/// 2012, ch. 4 and 5); deciding it on shares, by covers and levels, is ours.
 /// # Errors
 /// `Local(Lengths)` when a column has not one count for each cell; `Local(Other)` when the rules are not as their types
 /// say; as the engine's operations.
@@ -124,8 +126,8 @@ struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    /// What a set of hidden cells must hold together: in the joint counts and in each view, at least k − 1, so that each of them can have
-    /// 0 to k − 1. `cells` is one cell for each member.
+    /// What a set of hidden cells must hold together: in the joint counts and in each view, at least k − 1, so that
+    /// each of them can have 0 to k − 1. `cells` is one cell for each member.
     fn rows(&self, cells: &[usize], zero_is_enough: bool) -> Vec<cover::Row> {
         let row = |view: usize| cover::Row {
             amounts: cells.iter().map(|cell| view * self.cells + cell).collect(),

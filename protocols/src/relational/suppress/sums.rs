@@ -1,24 +1,25 @@
 //! Complementary suppression for nested sums.
 //!
-//! Two passes. Upwards: a total with a hidden part is hidden too when it is 0, or when that part is its only one. Downwards, from
-//! the topmost total: all parts of a hidden total are hidden; where the total is shown, its hidden parts are covered: parts are
-//! added in public order until there are two and they hold at least k − 1 together.
+//! Two passes. Upwards: a total with a hidden part is hidden too when it is 0, or when that part is its only one.
+//! Downwards, from the topmost total: all parts of a hidden total are hidden; where the total is shown, its hidden
+//! parts are covered: parts are added in public order until there are two and they hold at least k − 1 together.
 //!
-//! **Afterwards** (1) every part of a hidden total is hidden, and (2) a shown total has no hidden part, or at least two which hold
-//! R ≥ k − 1 together, R = total − shown parts. (1) is the downward pass, after which nothing else hides a total: a cell is
-//! hidden downwards only as a part of its one sum, before the sums it is the total of are looked at. (2) Where the cover stops early
-//! this is what it asks for. Where it takes all parts, there are two of them (a single part hides its total, upwards) and R is
-//! the total, which is shown, so at least k (a total of 0 with a hidden part was hidden, upwards; and a part hidden downwards
-//! has a hidden total or one that is at least k).
+//! **Afterwards** (1) every part of a hidden total is hidden, and (2) a shown total has no hidden part, or at least two
+//! which hold R ≥ k − 1 together, R = total − shown parts. (1) is the downward pass, after which nothing else hides a
+//! total: a cell is hidden downwards only as a part of its one sum, before the sums it is the total of are looked at.
+//! (2) Where the cover stops early this is what it asks for. Where it takes all parts, there are two of them (a single
+//! part hides its total, upwards) and R is the total, which is shown, so at least k (a total of 0 with a hidden part
+//! was hidden, upwards; and a part hidden downwards has a hidden total or one that is at least k).
 //!
-//! **Therefore** every hidden cell h can be any v from 0 to k − 1. Lemma: a hidden cell can be given any x ≥ 0 if only the cells below it
-//! change: in each sum whose total it is, all parts are hidden by (1); one of them gets x, the others 0, and so on down. Now follow from
-//! h the totals it is part of up to the last hidden one, a. Set a and all cells on the way to v, their other parts to 0, and complete
-//! what hangs below by the lemma. If a is part of a shown total, the hidden parts hold R ≥ k − 1 ≥ v together: another
-//! hidden part gets R − v, the rest 0, by the lemma. All else stays as it is; sums hold, nothing shown has changed, all counts are ≥ 0. ∎
+//! **Therefore** every hidden cell h can be any v from 0 to k − 1. Lemma: a hidden cell can be given any x ≥ 0 if only
+//! the cells below it change: in each sum whose total it is, all parts are hidden by (1); one of them gets x, the
+//! others 0, and so on down. Now follow from h the totals it is part of up to the last hidden one, a. Set a and all
+//! cells on the way to v, their other parts to 0, and complete what hangs below by the lemma. If a is part of a shown
+//! total, the hidden parts hold R ≥ k − 1 ≥ v together: another hidden part gets R − v, the rest 0, by the lemma. All
+//! else stays as it is; sums hold, nothing shown has changed, all counts are ≥ 0. ∎
 //!
-//! In the view of a receiving site the same numbers are the other sites' parts; there R may also be 0, and then it knows that
-//! the others contribute nothing to these hidden cells.
+//! In the view of a receiving site the same numbers are the other sites' parts; there R may also be 0, and then it
+//! knows that the others contribute nothing to these hidden cells.
 
 use mpc_core::Result;
 use mpc_core::error::LocalFault;
