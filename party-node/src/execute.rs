@@ -7,8 +7,8 @@ mod program;
 use mpc_core::error::LocalFault;
 use mpc_core::field::F61;
 use mpc_core::{Error, Result};
-use protocols::additive::{Additive, demand};
-use protocols::correlation::Chains;
+use protocols::additive::Additive;
+use protocols::additive::demand::{self, Link};
 use protocols::key_union::{self, Limits};
 use protocols::relational::frequent_keys::{self, Counted, Seat, frequent_keys};
 use protocols::{Engine, Release};
@@ -39,7 +39,7 @@ pub async fn run(engine: &mut Additive, plan: &JointPlan, own: Option<&[Partials
     let public = Public::new(plan, groups, me);
     let inputs = Own::new(plan, &encoded, own, me);
     if !plan.is_linear() {
-        let budget = demand::budget(plan.sites.len(), Chains::Ripple, async |e| {
+        let budget = demand::budget(plan.sites.len(), Link::Local, async |e| {
             program(e, &public, Own::new(plan, &encoded, None, me)).await
         })?;
         engine.prepare(&budget).await?;
@@ -116,12 +116,15 @@ async fn agree_frequent(
 ) -> Result<Vec<Vec<u8>>> {
     let s = engine.session();
     let seat = Seat { me: s.me().index(), sites: s.parties().site_count() };
-    let salt: [u8; 32] =
-        Sha256::new().chain_update(b"consilium key salt v1\0").chain_update(s.id().0).chain_update(name).finalize().into();
+    let salt: [u8; 32] = Sha256::new()
+        .chain_update(b"consilium key salt v1\0")
+        .chain_update(s.id().0)
+        .chain_update(name)
+        .finalize()
+        .into();
     let to = (name, protocols::Audience::Everyone);
-    let budget = demand::budget(seat.sites, Chains::Ripple, async |e| {
-        frequent_keys(e, &[], limits, seat, &salt, to).await
-    })?;
+    let budget =
+        demand::budget(seat.sites, Link::Local, async |e| frequent_keys(e, &[], limits, seat, &salt, to).await)?;
     engine.prepare(&budget).await?;
     let keys = frequent_keys(engine, own, limits, seat, &salt, to).await?.unwrap_or_default();
     if keys.len() > max_groups {

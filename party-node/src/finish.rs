@@ -54,10 +54,7 @@ pub async fn answer(compiled: &Compiled, opened: &[Opened]) -> Result<Finished, 
 /// # Errors
 /// The codes of failed evaluation (`DIVISION_BY_ZERO`, `ARITHMETIC_OVERFLOW`, `CAST_FAILED`, `FINISH_FAILED`…), and
 /// `PLAN_INVALID` when the rows are not those the plan expects.
-pub async fn finish(
-    compiled: &Compiled,
-    revealed: Vec<RecordBatch>,
-) -> Result<(Table, Vec<Suppressed>), NodeError> {
+pub async fn finish(compiled: &Compiled, revealed: Vec<RecordBatch>) -> Result<(Table, Vec<Suppressed>), NodeError> {
     let failed = |e: DataFusionError| in_our_words(&e, "the analyst's part", "FINISH_FAILED");
     let rows_of = |scan: &TableScan| revealed_rows(scan, &revealed);
     let stream = exec::run(compiled.finish.clone(), rows_of).await.map_err(failed)?;

@@ -41,6 +41,7 @@ fn of_sum(sum: &SecureSum, opened: &Opened) -> Vec<String> {
 }
 
 fn place(sum: &SecureSum, group: &[crate::value::Value]) -> String {
-    let keys: Vec<String> = sum.keys.iter().zip(group).map(|(key, value)| format!("{} = {value}", key.expression)).collect();
+    let keys: Vec<String> =
+        sum.keys.iter().zip(group).map(|(key, value)| format!("{} = {value}", key.expression)).collect();
     if keys.is_empty() { String::new() } else { format!(" where {}", keys.join(", ")) }
 }

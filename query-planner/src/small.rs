@@ -24,7 +24,8 @@ impl Slots<'_> {
         let mut cells: Vec<usize> = counts.chain([0]).chain(self.ones.iter().copied()).collect();
         cells.sort_unstable();
         cells.dedup();
-        let too_wide = |slot: &&usize| self.slots[**slot].ring != Ring::Z64 || self.slots[**slot].partial_bits > MAX_BITS;
+        let too_wide =
+            |slot: &&usize| self.slots[**slot].ring != Ring::Z64 || self.slots[**slot].partial_bits > MAX_BITS;
         match cells.iter().find(too_wide) {
             None => Ok(cells),
             Some(_) => {

@@ -19,12 +19,7 @@ pub struct Own<'a> {
 
 impl<'a> Own<'a> {
     /// Of a site with its partials, one for each sum, or of a party without rows. `keys[sum]` are the groups' encoded keys.
-    pub fn new(
-        plan: &'a JointPlan,
-        keys: &[Vec<Vec<u8>>],
-        partials: Option<&'a [Partials]>,
-        me: usize,
-    ) -> Self {
+    pub fn new(plan: &'a JointPlan, keys: &[Vec<Vec<u8>>], partials: Option<&'a [Partials]>, me: usize) -> Self {
         let place = |sum: usize, key: &Vec<u8>| partials.and_then(|p| p[sum].keys.binary_search(key).ok());
         let at = keys.iter().enumerate().map(|(sum, keys)| keys.iter().map(|key| place(sum, key)).collect()).collect();
         Self { plan, partials, at, me }
@@ -55,7 +50,8 @@ impl<'a> Own<'a> {
         match order.path {
             Path::Histogram { cells } => values.histogram = histogram(at.len(), cells as usize, codes),
             Path::Sort { rows_per_site } => {
-                values.rows = rows(self.block(whole), whole.contributors.len(), rows_per_site as usize, at.len(), codes);
+                values.rows =
+                    rows(self.block(whole), whole.contributors.len(), rows_per_site as usize, at.len(), codes);
             }
             Path::Local => values.found = found(order, at.len(), codes),
         }

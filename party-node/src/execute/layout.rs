@@ -2,11 +2,11 @@
 
 use std::cmp::Ordering;
 
+use query_planner::JointPlan;
 use query_planner::cells::gates;
 use query_planner::decode::Opened;
 use query_planner::plan::{Ring, SecureSum, Tie, Top};
 use query_planner::value::Value;
-use query_planner::JointPlan;
 
 /// A slot of one sum that is opened, and the cells that must be shown for it.
 #[derive(Debug, Clone)]

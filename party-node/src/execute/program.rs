@@ -115,16 +115,13 @@ async fn slots<E: Engine, R: mpc_core::PowerOfTwo>(
 }
 
 /// One bit for each group of each slot: may it be opened?
-async fn gates<E: Engine>(
-    e: &mut E,
-    public: &Public<'_>,
-    shown: &BitShare,
-    opened: &[OpenedSlot],
-) -> Result<BitShare> {
+async fn gates<E: Engine>(e: &mut E, public: &Public<'_>, shown: &BitShare, opened: &[OpenedSlot]) -> Result<BitShare> {
     let cells = |which: fn(&[usize]) -> Option<&usize>| {
         let of_slot = |slot: &OpenedSlot| {
             let cell = which(&slot.gate).copied().unwrap_or_default();
-            (0..public.groups[slot.sum].len()).filter_map(|group| public.cell(slot.sum, cell, group)).collect::<Vec<_>>()
+            (0..public.groups[slot.sum].len())
+                .filter_map(|group| public.cell(slot.sum, cell, group))
+                .collect::<Vec<_>>()
         };
         opened.iter().flat_map(of_slot).collect::<Vec<usize>>()
     };
@@ -184,7 +181,8 @@ async fn first<E: Engine>(
     let totals = e.input(own.slot(0, top.slot, |x| Z64(x as u64))).gather(&order);
     let eligible = match shown {
         Some(shown) => {
-            let cells: Vec<usize> = order.iter().filter_map(|group| public.cell(0, gate_of(sum, top), *group)).collect();
+            let cells: Vec<usize> =
+                order.iter().filter_map(|group| public.cell(0, gate_of(sum, top), *group)).collect();
             Some(shown.gather(&cells))
         }
         // A declared group without rows is no row of the answer.

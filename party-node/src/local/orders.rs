@@ -76,8 +76,10 @@ impl Trouble {
         let fault = |code, what: &str| NodeError::new(code, format!("site {site}: sorting {name}: {what}"));
         match self {
             Trouble::NoPlace => fault("NOT_FINITE", "a value has no place in an order"),
-            Trouble::Outside => fault("VALUE_OUTSIDE_RANGE", "a value lies outside the range that the plan gives the column")
-                .hint("declare the column's range in network.toml, or filter the rows"),
+            Trouble::Outside => {
+                fault("VALUE_OUTSIDE_RANGE", "a value lies outside the range that the plan gives the column")
+                    .hint("declare the column's range in network.toml, or filter the rows")
+            }
         }
     }
 }

@@ -94,7 +94,20 @@ fn secure_sum(plan: &LogicalPlan, groups: Groups, keys: Vec<Key>, slots: Vec<Slo
     let (contributors, outputs) = (vec![site()], vec![Output::Count(0)]);
     let (cells, disjoint, orders, top) = (Vec::new(), Vec::new(), Vec::new(), None);
     let (local_work, row_bound) = (String::new(), 1 << 20);
-    SecureSum { contributors, local_work, row_bound, columns, keys, groups, slots, cells, disjoint, orders, top, outputs }
+    SecureSum {
+        contributors,
+        local_work,
+        row_bound,
+        columns,
+        keys,
+        groups,
+        slots,
+        cells,
+        disjoint,
+        orders,
+        top,
+        outputs,
+    }
 }
 
 fn slot(what: Summand, scale: Scale) -> Slot {
