@@ -9,15 +9,16 @@ use mpc_core::identity::{Identity, Pin};
 use mpc_core::random::os_bytes;
 use mpc_core::{Parties, PartyId};
 use protocols::additive::Additive;
+use query_planner::decode::Opened;
 use query_planner::{Audience, Catalog, Compiled, Options};
 use quinn::Endpoint;
 
 use crate::agree::{Greeting, JobId, PROTOCOL_VERSION, Propose, Reply, Report, Start, session_id};
 use crate::blame;
 use crate::connect::{self, Link, Place};
-use crate::execute::{self, Totals};
+use crate::execute;
 use crate::fault::NodeError;
-use crate::finish;
+use crate::finish::{self, Finished};
 use crate::network::Network;
 use crate::output::{Answer, Cost};
 
@@ -79,10 +80,9 @@ impl Analyst {
         let job = random()?[..16].try_into().expect("a slice of 16 is 16 long");
         let (links, nonces) = self.gather(job, &propose).await?;
         let (totals, mut cost) = self.compute(job, &propose, links, nonces, &compiled).await?;
-        let table = finish::answer(&compiled, &totals).await?;
+        let Finished { table, suppressed, disclosures } = finish::answer(&compiled, &totals).await?;
         cost.wall_ms = began.elapsed().as_millis() as u64;
-        let disclosures = compiled.joint.disclosures;
-        Ok(Answer { table, suppressed: Vec::new(), disclosures, cost })
+        Ok(Answer { table, suppressed, disclosures, cost })
     }
 
     fn say(&self, text: &str) {
@@ -146,7 +146,7 @@ impl Analyst {
         mut links: HashMap<PartyId, Link>,
         nonces: Vec<[u8; 32]>,
         compiled: &Compiled,
-    ) -> Result<(Vec<Totals>, Cost), NodeError> {
+    ) -> Result<(Vec<Opened>, Cost), NodeError> {
         let sites = self.network.site.len();
         let pins = self.network.site.iter().flat_map(|s| s.pins.iter().copied());
         let mut keys: Vec<Pin> = pins.chain([self.identity.pin()]).collect();

@@ -1,67 +1,78 @@
-//! Runs a joint plan: agree keys where none are declared, put the partials in, open the sums.
+//! Runs a joint plan: agree keys where none are declared, put the partials in, hide and find on shares, open the answer.
 
-use futures::future::try_join;
+mod inputs;
+mod layout;
+mod program;
+
 use mpc_core::error::LocalFault;
 use mpc_core::field::F61;
-use mpc_core::{Error, Result, Z64, Z128};
+use mpc_core::{Error, Result};
 use protocols::additive::Additive;
+use protocols::additive::demand::{self, Link};
 use protocols::key_union::{self, Limits};
+use protocols::relational::frequent_keys::{self, Counted, Seat, frequent_keys};
 use protocols::{Engine, Release};
-use query_planner::plan::{Groups, Ring, SecureSum};
+use query_planner::decode::Opened;
+use query_planner::plan::{Groups, SecureSum};
 use query_planner::value::Value;
 use query_planner::{Audience, JointPlan, decode, keys};
+use sha2::{Digest, Sha256};
 
 use crate::local::Partials;
-
-/// What one secure sum revealed: its groups, and `totals[slot][group]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Totals {
-    /// In the order of the released vector.
-    pub groups: Vec<Vec<Value>>,
-    /// Signed integers, scaled as the plan says.
-    pub totals: Vec<Vec<i128>>,
-}
+pub use inputs::Own;
+pub use program::{Public, program};
 
 /// Runs the plan at this party. A site gives its partials, one for each sum; the analyst gives none. Whoever is in the
-/// plan's audience gets the totals.
+/// plan's audience gets what was opened.
 ///
 /// # Errors
 /// The protocols' own; `Local` when more keys are agreed than the plan allows.
-pub async fn run(engine: &mut Additive, plan: &JointPlan, own: Option<&[Partials]>) -> Result<Option<Vec<Totals>>> {
+pub async fn run(engine: &mut Additive, plan: &JointPlan, own: Option<&[Partials]>) -> Result<Option<Vec<Opened>>> {
+    let mut encoded = Vec::with_capacity(plan.sums.len());
     let mut groups = Vec::with_capacity(plan.sums.len());
     for (index, sum) in plan.sums.iter().enumerate() {
-        let own_keys = own.map_or(&[][..], |partials| &partials[index].keys);
-        let keys = group_keys(engine, sum, index, own_keys).await?;
-        decode_keys(engine, sum, &keys)?;
-        groups.push(keys);
+        let keys = group_keys(engine, sum, index, own.map(|partials| &partials[index])).await?;
+        groups.push(decode_keys(engine, sum, &keys)?);
+        encoded.push(keys);
     }
-    let narrow = vector(plan, &groups, own, Ring::Z64, |x| Z64::from_signed(x as i64));
-    let wide = vector(plan, &groups, own, Ring::Z128, Z128::from_signed);
-    let opened = open(engine, audience(plan), narrow, wide).await?;
-    opened.map(|(narrow, wide)| totals(engine, plan, &groups, narrow, wide)).transpose()
+    let me = engine.session().me().index();
+    let public = Public::new(plan, groups, me);
+    let inputs = Own::new(plan, &encoded, own, me);
+    if !plan.is_linear() {
+        let budget = demand::budget(plan.sites.len(), Link::Local, async |e| {
+            program(e, &public, Own::new(plan, &encoded, None, me)).await
+        })?;
+        engine.prepare(&budget).await?;
+    }
+    program(engine, &public, inputs).await
 }
 
-/// The releases a plan declares before the run; the vectors of sums follow when their groups are known.
+/// The releases a plan declares before the run; those of the answer follow when its groups are known.
 pub fn declared(plan: &JointPlan) -> Vec<Release> {
     let sketches = plan.sums.iter().enumerate().filter_map(|(index, sum)| {
         let elements = limits(sum)?.sketch_elements();
-        Some(Release::of::<F61>(sketch_name(index), elements, protocols::Audience::Analyst))
+        Some(Release::of::<F61>(exchange_name(index), elements, protocols::Audience::Analyst))
     });
     sketches.collect()
 }
 
-/// The limits of a sum's key exchange, if it has one.
+/// The limits of a sum's key exchange, if it has one that shows every key that is put in.
 pub fn limits(sum: &SecureSum) -> Option<Limits> {
     match sum.groups {
-        Groups::Agreed { max_groups, max_key_bytes } => {
+        Groups::Agreed { max_groups, max_key_bytes, .. } if !counts_keys(sum) => {
             let contributors = sum.contributors.len();
             Some(Limits { max_keys: max_groups as usize, contributors, max_key_bytes: max_key_bytes as usize })
         }
-        Groups::Whole | Groups::Declared => None,
+        _ => None,
     }
 }
 
-fn sketch_name(index: usize) -> String {
+/// Must several sites count together which keys may become known? One site alone counts by itself.
+fn counts_keys(sum: &SecureSum) -> bool {
+    matches!(sum.groups, Groups::Agreed { threshold: 1.., .. }) && sum.contributors.len() > 1
+}
+
+fn exchange_name(index: usize) -> String {
     format!("keys/{index}")
 }
 
@@ -72,77 +83,61 @@ fn audience(plan: &JointPlan) -> protocols::Audience {
     }
 }
 
-async fn group_keys(engine: &mut Additive, sum: &SecureSum, index: usize, own: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
-    match limits(sum) {
-        Some(limits) => key_union::agree(engine, own, limits, &sketch_name(index)).await,
-        None => Ok(decode::groups(sum).iter().map(|group| keys::encode(group)).collect()),
-    }
-}
-
-/// The elements of one ring, sum by sum, slot by slot, group by group; zero where this party has no rows. Sized before it is
-/// filled, because a vector that grows leaves copies of unmasked partials behind that nobody wipes.
-fn vector<R>(
-    plan: &JointPlan,
-    groups: &[Vec<Vec<u8>>],
-    own: Option<&[Partials]>,
-    ring: Ring,
-    element: fn(i128) -> R,
-) -> Vec<R> {
-    let slots = |sum: &SecureSum| sum.slots.iter().filter(|slot| slot.ring == ring).count();
-    let mut out = Vec::with_capacity(plan.sums.iter().zip(groups).map(|(sum, keys)| slots(sum) * keys.len()).sum());
-    for (index, sum) in plan.sums.iter().enumerate() {
-        let own = own.map(|partials| &partials[index]);
-        let at: Vec<Option<usize>> =
-            groups[index].iter().map(|key| own.and_then(|p| p.keys.binary_search(key).ok())).collect();
-        for (slot, _) in sum.slots.iter().enumerate().filter(|(_, s)| s.ring == ring) {
-            let partial = |group: &Option<usize>| group.and_then(|g| own.map(|p| p.slots[slot][g])).unwrap_or(0);
-            out.extend(at.iter().map(|group| element(partial(group))));
-        }
-    }
-    out
-}
-
-type Opened = Option<(Vec<Z64>, Vec<Z128>)>;
-
-/// Opens both vectors, side by side when there are two.
-async fn open(
+async fn group_keys(
     engine: &mut Additive,
-    audience: protocols::Audience,
-    narrow: Vec<Z64>,
-    wide: Vec<Z128>,
-) -> Result<Opened> {
-    engine.declare(Release::of::<Z64>("sums64", narrow.len(), audience));
-    if wide.is_empty() {
-        let column = engine.input(narrow);
-        let opened = engine.reveal(column, "sums64").await?;
-        return Ok(opened.map(|values| (values, Vec::new())));
+    sum: &SecureSum,
+    index: usize,
+    own: Option<&Partials>,
+) -> Result<Vec<Vec<u8>>> {
+    let Groups::Agreed { max_groups, max_key_bytes, threshold } = sum.groups else {
+        return Ok(decode::groups(sum).iter().map(|group| keys::encode(group)).collect());
+    };
+    let own = own.map(counted).unwrap_or_default();
+    if let Some(limits) = limits(sum) {
+        // The only contributor keeps back the keys that are too rare.
+        let keys = own.into_iter().filter(|(_, count)| *count >= u64::from(threshold)).map(|(key, _)| key);
+        return key_union::agree(engine, &keys.collect::<Vec<_>>(), limits, &exchange_name(index)).await;
     }
-    engine.declare(Release::of::<Z128>("sums128", wide.len(), audience));
-    let [mut left, mut right] = engine.fork(["sums64", "sums128"]);
-    let (narrow, wide) = (left.input(narrow), right.input(wide));
-    let (narrow, wide) = try_join(left.reveal(narrow, "sums64"), right.reveal(wide, "sums128")).await?;
-    Ok(narrow.zip(wide))
+    let limits = frequent_keys::Limits {
+        max_keys: max_groups as usize,
+        max_key_bytes: max_key_bytes as usize,
+        count_bits: sum.slots[0].partial_bits as usize,
+        threshold: threshold.into(),
+    };
+    agree_frequent(engine, &own, limits, &exchange_name(index), max_groups as usize).await
 }
 
-fn totals(
+async fn agree_frequent(
     engine: &mut Additive,
-    plan: &JointPlan,
-    groups: &[Vec<Vec<u8>>],
-    narrow: Vec<Z64>,
-    wide: Vec<Z128>,
-) -> Result<Vec<Totals>> {
-    let mut narrow = narrow.into_iter().map(|x| i128::from(x.to_signed()));
-    let mut wide = wide.into_iter().map(Z128::to_signed);
-    let mut all = Vec::with_capacity(plan.sums.len());
-    for (sum, keys) in plan.sums.iter().zip(groups) {
-        let slots = sum.slots.iter().map(|slot| match slot.ring {
-            Ring::Z64 => narrow.by_ref().take(keys.len()).collect(),
-            Ring::Z128 => wide.by_ref().take(keys.len()).collect(),
-        });
-        let totals = slots.collect();
-        all.push(Totals { groups: decode_keys(engine, sum, keys)?, totals });
+    own: &[Counted],
+    limits: frequent_keys::Limits,
+    name: &str,
+    max_groups: usize,
+) -> Result<Vec<Vec<u8>>> {
+    let s = engine.session();
+    let seat = Seat { me: s.me().index(), sites: s.parties().site_count() };
+    let salt: [u8; 32] = Sha256::new()
+        .chain_update(b"consilium key salt v1\0")
+        .chain_update(s.id().0)
+        .chain_update(name)
+        .finalize()
+        .into();
+    let to = (name, protocols::Audience::Everyone);
+    let budget =
+        demand::budget(seat.sites, Link::Local, async |e| frequent_keys(e, &[], limits, seat, &salt, to).await)?;
+    engine.prepare(&budget).await?;
+    let keys = frequent_keys(engine, own, limits, seat, &salt, to).await?.unwrap_or_default();
+    if keys.len() > max_groups {
+        let message = format!("{} group keys: the plan allows {max_groups}", keys.len());
+        return Err(engine.fault(LocalFault::Other(message)));
     }
-    Ok(all)
+    Ok(keys)
+}
+
+/// A site's keys and how many rows each has.
+fn counted(own: &Partials) -> Vec<Counted> {
+    let counts = own.slots[0].iter().map(|count| u64::try_from(*count).unwrap_or_default());
+    own.keys.iter().cloned().zip(counts).filter(|(_, count)| *count > 0).collect()
 }
 
 /// The keys as values, which must be as many as the plan has keys.

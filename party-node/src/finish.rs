@@ -1,17 +1,20 @@
 //! From revealed totals to the answer's rows: decode, then the last part of the query as plain SQL.
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::logical_expr::TableScan;
 use futures::TryStreamExt;
 use query_planner::bind::RevealedTable;
+use query_planner::decode::Opened;
+use query_planner::plan::Disclosure;
+use query_planner::shares::extreme_shares;
 use query_planner::{Compiled, decode};
 
 use crate::exec::{self, Rows, external, in_our_words};
-use crate::execute::Totals;
 use crate::fault::NodeError;
+use crate::output::Suppressed;
 
 /// The answer's rows, in the order the query asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,14 +25,28 @@ pub struct Table {
     pub rows: RecordBatch,
 }
 
-/// The answer that the totals of `compiled.joint.sums` give, at whoever received them.
+/// An answer without its cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// The rows.
+    pub table: Table,
+    /// The cells that derive from hidden ones, row by row.
+    pub suppressed: Vec<Suppressed>,
+    /// What the run revealed, what is remarkable about it included.
+    pub disclosures: Vec<Disclosure>,
+}
+
+/// The answer that the opened sums of `compiled.joint.sums` give, at whoever received them.
 ///
 /// # Errors
 /// `SUM_TOO_LARGE` when a total does not fit its SQL type, and as [`finish`].
-pub async fn answer(compiled: &Compiled, totals: &[Totals]) -> Result<Table, NodeError> {
-    let sums = compiled.joint.sums.iter().zip(&compiled.revealed).zip(totals);
-    let revealed = sums.map(|((sum, schema), t)| decode::decode(sum, schema.clone(), &t.groups, &t.totals));
-    finish(compiled, revealed.collect::<Result<Vec<_>, _>>()?).await
+pub async fn answer(compiled: &Compiled, opened: &[Opened]) -> Result<Finished, NodeError> {
+    let sums = compiled.joint.sums.iter().zip(&compiled.revealed).zip(opened);
+    let revealed = sums.map(|((sum, schema), opened)| decode::decode(sum, schema.clone(), opened));
+    let (table, suppressed) = finish(compiled, revealed.collect::<Result<Vec<_>, _>>()?).await?;
+    let mut disclosures = compiled.joint.disclosures.clone();
+    disclosures.extend(extreme_shares(&compiled.joint, opened));
+    Ok(Finished { table, suppressed, disclosures })
 }
 
 /// Runs the last part of a query over the revealed rows, one batch for each of `compiled.joint.sums`.
@@ -37,7 +54,7 @@ pub async fn answer(compiled: &Compiled, totals: &[Totals]) -> Result<Table, Nod
 /// # Errors
 /// The codes of failed evaluation (`DIVISION_BY_ZERO`, `ARITHMETIC_OVERFLOW`, `CAST_FAILED`, `FINISH_FAILED`…), and
 /// `PLAN_INVALID` when the rows are not those the plan expects.
-pub async fn finish(compiled: &Compiled, revealed: Vec<RecordBatch>) -> Result<Table, NodeError> {
+pub async fn finish(compiled: &Compiled, revealed: Vec<RecordBatch>) -> Result<(Table, Vec<Suppressed>), NodeError> {
     let failed = |e: DataFusionError| in_our_words(&e, "the analyst's part", "FINISH_FAILED");
     let rows_of = |scan: &TableScan| revealed_rows(scan, &revealed);
     let stream = exec::run(compiled.finish.clone(), rows_of).await.map_err(failed)?;
@@ -47,7 +64,28 @@ pub async fn finish(compiled: &Compiled, revealed: Vec<RecordBatch>) -> Result<T
     // The query's own names: the optimizer keeps them, but the physical plan's schema has no qualifiers to strip.
     let names = compiled.finish.schema().fields().iter().map(|field| field.name().clone());
     let types = schema.fields().iter().map(|field| field.data_type().clone());
-    Ok(Table { columns: names.zip(types).collect(), rows })
+    let mut columns: Vec<(String, DataType)> = names.zip(types).collect();
+    if !compiled.joint.hides() {
+        return Ok((Table { columns, rows }, Vec::new()));
+    }
+    // Behind the answer's columns stands for each of them where it is hidden.
+    columns.truncate(columns.len() / 2);
+    let suppressed = suppressed(compiled, &columns, &rows);
+    let shown: Vec<usize> = (0..columns.len()).collect();
+    let rows = rows.project(&shown).map_err(|e| failed(e.into()))?;
+    Ok((Table { columns, rows }, suppressed))
+}
+
+fn suppressed(compiled: &Compiled, columns: &[(String, DataType)], rows: &RecordBatch) -> Vec<Suppressed> {
+    let label = format!("<{}", compiled.joint.min_patients);
+    let hidden = |row: usize, at: usize| {
+        let mark = rows.column(columns.len() + at).as_boolean_opt();
+        // A mark of another type would be a fault of ours: then nothing of the column is shown.
+        mark.is_none_or(|mark| mark.is_valid(row) && mark.value(row))
+    };
+    let cells = (0..rows.num_rows()).flat_map(|row| (0..columns.len()).map(move |at| (row, at)));
+    let cells = cells.filter(|(row, at)| hidden(*row, *at));
+    cells.map(|(row, at)| Suppressed { row, at, column: columns[at].0.clone(), label: label.clone() }).collect()
 }
 
 /// The rows that a scan stands for.

@@ -20,6 +20,7 @@ mod exec;
 pub mod execute;
 pub mod fault;
 pub mod finish;
+pub mod joint;
 pub mod local;
 pub mod network;
 pub mod output;

@@ -1,4 +1,4 @@
-//! A site's own part of a secure sum: its rows to one integer for each group and slot.
+//! A site's own part of a secure sum: its rows to one integer for each group and slot, and to sortable codes.
 //!
 //! DataFusion evaluates the fragment's expressions; grouping and adding are ours, because every partial must be exact:
 //! integers and decimals in checked 128 bits, doubles without any rounding before the one to the slot's scale.
@@ -6,6 +6,7 @@
 mod exact;
 mod groups;
 mod numbers;
+mod orders;
 #[cfg(test)]
 mod tests;
 mod totals;
@@ -13,7 +14,6 @@ mod totals;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use arrow::array::RecordBatch;
 use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::logical_expr::TableScan;
 use futures::StreamExt;
@@ -26,6 +26,7 @@ use crate::exec::{self, Rows, external, in_our_words};
 use crate::fault::NodeError;
 use crate::source::BoundData;
 use groups::GroupTable;
+use orders::Codes;
 use totals::Totals;
 
 /// One site's contribution to a secure sum. Private: it never prints and never leaves the site unshared.
@@ -36,6 +37,8 @@ pub struct Partials {
     pub keys: Vec<Vec<u8>>,
     /// `slots[slot][group]`, each within the slot's declared bits.
     pub slots: Vec<Vec<i128>>,
+    /// `orders[order][group]`: the codes of the values of each group, in ascending order.
+    pub orders: Vec<Vec<Vec<u64>>>,
 }
 
 /// Runs the local stage of one site.
@@ -53,17 +56,20 @@ pub async fn partials(
 ) -> Result<Partials, NodeError> {
     check_rings(sum, sites)?;
     let mut groups = GroupTable::new(sum, site);
+    let (mut totals, mut codes) = (Totals::new(sum, site), Codes::new(sum, site));
     let Some((_, fragment)) = stage.fragments.iter().find(|(name, _)| name.same(site)) else {
-        return finish(groups, Totals::new(sum, site));
+        return finish(groups, totals, codes);
     };
-    let mut totals = Totals::new(sum, site);
     let failed = |e: &DataFusionError| in_our_words(e, &format!("site {site}, its local stage"), "LOCAL_FAILED");
     let rows_of = |scan: &TableScan| site_rows(scan, site, data);
     let mut batches = exec::run(fragment.clone(), rows_of).await.map_err(|e| failed(&e))?;
     while let Some(batch) = batches.next().await {
-        add(&batch.map_err(|e| failed(&e))?, &mut groups, &mut totals)?;
+        let batch = batch.map_err(|e| failed(&e))?;
+        let rows = groups.assign(&batch)?;
+        totals.add(&batch, &rows, groups.len())?;
+        codes.add(&batch, &rows, groups.len())?;
     }
-    finish(groups, totals)
+    finish(groups, totals, codes)
 }
 
 /// [`partials`] on a runtime of its own in the calling thread, which must not drive a runtime itself: DataFusion's work
@@ -87,6 +93,7 @@ pub fn partials_blocking(
 impl Drop for Partials {
     fn drop(&mut self) {
         self.slots.iter_mut().for_each(Zeroize::zeroize);
+        self.orders.iter_mut().flatten().for_each(Zeroize::zeroize);
     }
 }
 
@@ -96,18 +103,16 @@ impl fmt::Debug for Partials {
     }
 }
 
-fn add(batch: &RecordBatch, groups: &mut GroupTable<'_>, totals: &mut Totals<'_>) -> Result<(), NodeError> {
-    let rows = groups.assign(batch)?;
-    totals.add(batch, &rows, groups.len())
-}
-
-/// Sorts the groups by their keys, and the slots with them.
-fn finish(groups: GroupTable<'_>, totals: Totals<'_>) -> Result<Partials, NodeError> {
+/// Sorts the groups by their keys, and everything else with them.
+fn finish(groups: GroupTable<'_>, totals: Totals<'_>, codes: Codes<'_>) -> Result<Partials, NodeError> {
     let slots = totals.finish(groups.len())?;
+    let orders = codes.finish(groups.len());
     let order: BTreeMap<Vec<u8>, usize> = groups.into_keys();
     let sorted = |totals: Vec<i128>| order.values().map(|group| totals[*group]).collect();
     let slots = slots.into_iter().map(sorted).collect();
-    Ok(Partials { keys: order.into_keys().collect(), slots })
+    let sorted = |mut codes: Vec<Vec<u64>>| order.values().map(|group| std::mem::take(&mut codes[*group])).collect();
+    let orders = orders.into_iter().map(sorted).collect();
+    Ok(Partials { keys: order.into_keys().collect(), slots, orders })
 }
 
 /// The rows of this site's own table, in the columns that the scan knows.

@@ -29,6 +29,8 @@ pub struct Answer {
 pub struct Suppressed {
     /// Row, from 0.
     pub row: usize,
+    /// Column, from 0: names may repeat.
+    pub at: usize,
     /// The column's name.
     pub column: String,
     /// What is shown instead, such as `<11`.
@@ -148,8 +150,7 @@ impl Answer {
 
     /// The label of a hidden cell.
     fn label(&self, row: usize, column: usize) -> Option<&str> {
-        let name = &self.table.columns[column].0;
-        self.suppressed.iter().find(|s| s.row == row && s.column == *name).map(|s| s.label.as_str())
+        self.suppressed.iter().find(|s| s.row == row && s.at == column).map(|s| s.label.as_str())
     }
 }
 

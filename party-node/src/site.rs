@@ -13,6 +13,7 @@ use mpc_core::transport::quic;
 use mpc_core::{Parties, PartyId};
 use protocols::additive::Additive;
 use query_planner::catalog::SiteName;
+use query_planner::decode::Opened;
 use query_planner::{Catalog, Compiled, Options};
 use quinn::{Connection, Endpoint};
 use tokio::sync::oneshot;
@@ -22,9 +23,9 @@ use crate::agree::{Greeting, JobId, PROTOCOL_VERSION, Propose, Reply, Report, St
 use crate::blame;
 use crate::connect::{self, Link, Place};
 use crate::drill::Drill;
-use crate::execute::{self, Totals};
+use crate::execute;
 use crate::fault::{NodeError, printable};
-use crate::finish;
+use crate::finish::{self, Finished};
 use crate::local::{Partials, partials_blocking};
 use crate::network::Network;
 use crate::output::{Answer, Cost, Format};
@@ -296,12 +297,11 @@ impl Site {
     }
 
     /// Prints an answer that was opened to everyone.
-    async fn show(&self, compiled: &Compiled, totals: &[Totals], stats: &Stats) -> Result<(), NodeError> {
-        let table = finish::answer(compiled, totals).await?;
+    async fn show(&self, compiled: &Compiled, totals: &[Opened], stats: &Stats) -> Result<(), NodeError> {
+        let Finished { table, suppressed, disclosures } = finish::answer(compiled, totals).await?;
         let parties = self.network.site.len();
         let cost = Cost { rounds: u64::from(stats.rounds), bytes: stats.bytes(), wall_ms: 0, parties };
-        let disclosures = compiled.joint.disclosures.clone();
-        let answer = Answer { table, suppressed: Vec::new(), disclosures, cost };
+        let answer = Answer { table, suppressed, disclosures, cost };
         eprintln!("[{}] received an answer:\n{}", self.name(), answer.render(Format::Table));
         Ok(())
     }

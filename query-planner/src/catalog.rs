@@ -96,8 +96,19 @@ pub struct Policy {
     pub min_sites: u32,
     /// Smallest cell that may be released; 1 releases every cell.
     pub min_patients: u32,
+    /// May a cell of exactly zero be shown although `min_patients` is above 1?
+    pub zero_allowed: bool,
+    /// Say so where an answer shows that all or none of a group have something?
+    pub flag_extreme_shares: bool,
     /// Most groups a query may have.
     pub max_groups: u32,
+}
+
+impl Policy {
+    /// Must small cells be hidden?
+    pub fn hides(&self) -> bool {
+        self.min_patients > 1
+    }
 }
 
 impl Catalog {

@@ -1,9 +1,13 @@
 //! What a plan costs before it runs: rounds and bytes from public sizes only. The formulas are those of the protocols; a test
 //! of the node holds them against the protocols' own and against what sessions count.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Audience, Groups, JointPlan, Ring, SecureSum};
+use crate::bounds::site_bits;
+use crate::cells::gates;
+use crate::plan::{Audience, Groups, JointPlan, Key, Order, Path, Ring, SecureSum};
 
 /// Rounds and bytes of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +26,9 @@ pub fn cost(plan: &JointPlan) -> Cost {
     let mut total = Cost { rounds: 0, bytes_per_site: 0, bytes_total: 0 };
     let mut analyst = 0;
     for sum in &plan.sums {
-        if let Groups::Agreed { max_groups, max_key_bytes } = sum.groups {
+        if let Groups::Agreed { max_groups, max_key_bytes, threshold } = sum.groups
+            && (threshold == 0 || sum.contributors.len() == 1)
+        {
             let sketch = sketch_elements(sum.contributors.len(), max_groups, max_key_bytes);
             total.bytes_per_site += opening(sites, Audience::Analyst, sketch, 8);
             // The sites compare the lists they got.
@@ -32,7 +38,7 @@ pub fn cost(plan: &JointPlan) -> Cost {
             analyst += sites * (message(4) + message(4 * groups) + message(groups * key_bytes));
         }
     }
-    let elements = |ring| plan.sums.iter().map(|sum| vector(sum, ring)).sum::<u64>();
+    let elements = |ring| plan.sums.iter().map(|sum| vector(plan, sum, ring)).sum::<u64>();
     total.bytes_per_site += opening(sites, plan.audience, elements(Ring::Z64), 8);
     if elements(Ring::Z128) > 0 {
         total.bytes_per_site += opening(sites, plan.audience, elements(Ring::Z128), 16);
@@ -42,12 +48,157 @@ pub fn cost(plan: &JointPlan) -> Cost {
     total
 }
 
+/// Work on shared values whose cost the protocols know. All numbers are public bounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Keys that enough rows have together, of one sum.
+    FrequentKeys {
+        /// Position in `sums`.
+        sum: usize,
+    },
+    /// Choosing the cells that may be shown.
+    Visible {
+        /// Numbers of rows.
+        cells: u64,
+        /// Bits of each.
+        bits: u32,
+        /// Pairs whose difference is compared.
+        differences: u64,
+        /// Equations that bind them.
+        equations: u64,
+    },
+    /// Multiplying what is opened by what may be shown.
+    Mask {
+        /// Elements of 64 bits.
+        narrow: u64,
+        /// Elements of 128 bits.
+        wide: u64,
+    },
+    /// Positions found in counts of each value.
+    Histogram {
+        /// Groups.
+        groups: u64,
+        /// Values.
+        cells: u64,
+        /// Positions in each group.
+        points: u64,
+        /// Bits of a group's rows.
+        bits: u32,
+    },
+    /// Positions found by sorting.
+    Sort {
+        /// Rows of all sites, padding included.
+        rows: u64,
+        /// Bits of a key, the group's number included.
+        bits: u32,
+        /// Groups.
+        groups: u64,
+        /// Positions in each group.
+        points: u64,
+    },
+    /// The groups with the largest totals.
+    TopK {
+        /// Groups.
+        groups: u64,
+        /// Bits of a total, its sign included.
+        bits: u32,
+        /// How many are wanted.
+        limit: u64,
+    },
+}
+
+/// What a plan does with shared values beyond adding and opening; nothing for plans of sums alone.
+pub fn work(plan: &JointPlan) -> Vec<Work> {
+    let sites = site_bits(plan.sites.len());
+    let mut out = Vec::new();
+    for (index, sum) in plan.sums.iter().enumerate() {
+        if matches!(sum.groups, Groups::Agreed { threshold: 1.., .. }) && sum.contributors.len() > 1 {
+            out.push(Work::FrequentKeys { sum: index });
+        }
+        out.extend(sum.orders.iter().filter_map(|order| order_work(sum, order, sites)));
+    }
+    out.extend(visible_work(plan, sites));
+    for sum in &plan.sums {
+        if let Some(top) = &sum.top {
+            let bits = sum.slots[top.slot].partial_bits + sites + 1;
+            out.push(Work::TopK { groups: max_groups(sum), bits, limit: top.limit });
+        }
+    }
+    out
+}
+
+fn visible_work(plan: &JointPlan, sites: u32) -> Vec<Work> {
+    if !plan.hides() {
+        return Vec::new();
+    }
+    let sums = || plan.sums.iter().map(|sum| (sum, max_groups(sum)));
+    let pairs = |sum: &SecureSum| (sum.cells.len() * (sum.cells.len() - 1)) as u64;
+    let bits = sums().flat_map(|(sum, _)| sum.cells.iter().map(|slot| sum.slots[*slot].partial_bits + sites)).max();
+    let margins = plan.margins.iter().map(|m| m.slots.len() as u64 * max_groups(&plan.sums[m.total]));
+    let opened = |ring| {
+        let slots = |sum| gates(sum).iter().zip(&sum.slots).filter(|(g, s)| g.is_some() && s.ring == ring).count();
+        sums().map(|(sum, groups)| slots(sum) as u64 * groups).sum::<u64>()
+    };
+    let points = sums().map(|(sum, groups)| groups * sum.orders.iter().map(|o| o.points.len() as u64).sum::<u64>());
+    vec![
+        Work::Visible {
+            cells: sums().map(|(sum, groups)| sum.cells.len() as u64 * groups).sum(),
+            bits: bits.unwrap_or(0),
+            differences: sums().map(|(sum, groups)| pairs(sum) * groups).sum(),
+            equations: sums().map(|(sum, groups)| sum.disjoint.len() as u64 * groups).chain(margins).sum(),
+        },
+        Work::Mask { narrow: opened(Ring::Z64) + points.sum::<u64>(), wide: opened(Ring::Z128) },
+    ]
+}
+
+fn order_work(sum: &SecureSum, order: &Order, sites: u32) -> Option<Work> {
+    let (groups, points) = (max_groups(sum), order.points.len() as u64);
+    let row_bits = sum.slots[order.count].partial_bits + sites;
+    match order.path {
+        Path::Local => None,
+        Path::Histogram { cells } => Some(Work::Histogram { groups, cells: cells.into(), points, bits: row_bits }),
+        Path::Sort { rows_per_site } => {
+            let rows = rows_per_site * sum.contributors.len() as u64;
+            let group_bits = u64::BITS - (groups - 1).leading_zeros();
+            Some(Work::Sort { rows, bits: order.encoding.bits + group_bits, groups, points })
+        }
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Work::FrequentKeys { sum } => write!(f, "agreeing the keys of sum {sum} that are frequent enough"),
+            Work::Visible { cells, bits, differences, equations } => write!(
+                f,
+                "comparing at most {cells} counts of {bits} bits, {differences} differences, {equations} equations"
+            ),
+            Work::Mask { narrow, wide: 0 } => write!(f, "masking {narrow} numbers of 64 bits"),
+            Work::Mask { narrow, wide } => write!(f, "masking {narrow} numbers of 64 bits, {wide} of 128"),
+            Work::Histogram { groups, cells, points, .. } => {
+                write!(f, "searching {groups} · {cells} counts for {points} positions each")
+            }
+            Work::Sort { rows, bits, points, .. } => {
+                write!(f, "sorting {rows} keys of {bits} bits for {points} positions in each group")
+            }
+            Work::TopK { groups, bits, limit } => {
+                write!(f, "finding the first {limit} of {groups} totals of {bits} bits")
+            }
+        }
+    }
+}
+
 /// Most groups a sum can have.
 pub fn max_groups(sum: &SecureSum) -> u64 {
-    match &sum.groups {
+    most_groups(&sum.keys, &sum.groups)
+}
+
+/// Most groups that keys can make.
+pub(crate) fn most_groups(keys: &[Key], groups: &Groups) -> u64 {
+    match groups {
         Groups::Whole => 1,
         Groups::Declared => {
-            let sizes = sum.keys.iter().map(|k| k.domain.as_ref().map_or(1, |d| d.len() as u64));
+            let sizes = keys.iter().map(|k| k.domain.as_ref().map_or(1, |d| d.len() as u64));
             sizes.fold(1u64, u64::saturating_mul)
         }
         Groups::Agreed { max_groups, .. } => u64::from(*max_groups),
@@ -61,9 +212,17 @@ pub fn sketch_elements(contributors: usize, max_groups: u32, max_key_bytes: u32)
     6 * subtable * (2 + (u64::from(max_key_bytes) + 2).div_ceil(7))
 }
 
-fn vector(sum: &SecureSum, ring: Ring) -> u64 {
-    let slots = sum.slots.iter().filter(|slot| slot.ring == ring).count() as u64;
-    slots.saturating_mul(max_groups(sum))
+/// Numbers of a sum that are opened in one ring: slots, positions, and where only some groups are revealed which ones.
+fn vector(plan: &JointPlan, sum: &SecureSum, ring: Ring) -> u64 {
+    let gates = gates(sum);
+    let slots = sum.slots.iter().zip(&gates);
+    let opened = slots.filter(|(slot, gate)| slot.ring == ring && (!plan.hides() || gate.is_some())).count() as u64;
+    let narrow = if ring == Ring::Z64 { sum.orders.iter().map(|o| o.points.len() as u64).sum() } else { 0 };
+    match &sum.top {
+        // With the groups' own numbers.
+        Some(top) if ring == Ring::Z64 => (opened + narrow + 1).saturating_mul(top.limit),
+        _ => (opened + narrow).saturating_mul(max_groups(sum)),
+    }
 }
 
 /// A site's bytes when a column is opened: commitments to the other sites, echoes to them (three sites or more) and to the

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, SchemaRef, i256};
 use datafusion_common::ScalarValue;
 
 use crate::error::PlanError;
-use crate::plan::{Form, Groups, Output, Scale, SecureSum};
+use crate::plan::{Form, Groups, Output, Point, Scale, SecureSum};
 use crate::value::Value;
 
 /// The groups of a sum with declared domains, the last key fastest; one empty tuple without keys; none when the groups
@@ -24,28 +24,45 @@ pub fn groups(sum: &SecureSum) -> Vec<Vec<Value>> {
     tuples
 }
 
-/// The revealed rows. `totals[slot][group]` is signed; groups without rows are dropped, except the one row of a sum
-/// without keys.
+/// What one secure sum revealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The groups, in the order of the numbers.
+    pub groups: Vec<Vec<Value>>,
+    /// `totals[slot][group]`, signed; none where it is hidden or was not opened.
+    pub totals: Vec<Vec<Option<i128>>>,
+    /// `points[order][point][group]`: codes, or numerators of interpolated codes; 0 where hidden.
+    pub points: Vec<Vec<Vec<i128>>>,
+}
+
+impl Opened {
+    /// Sums alone, of which nothing is hidden.
+    pub fn sums(groups: &[Vec<Value>], totals: &[Vec<i128>]) -> Opened {
+        let totals = totals.iter().map(|slot| slot.iter().copied().map(Some).collect()).collect();
+        Opened { groups: groups.to_vec(), totals, points: Vec::new() }
+    }
+}
+
+/// The revealed rows. Where cells are hidden every group is a row, and behind the columns stand as many truth values as there
+/// are aggregates: is this one hidden? Else groups without rows are dropped, except the one row of a sum without keys.
 ///
 /// # Errors
 /// `BAD_TOTALS` when the shape is not the plan's or a count is negative; `SUM_TOO_LARGE` when a sum does not fit its SQL
 /// type.
-pub fn decode(
-    sum: &SecureSum,
-    schema: SchemaRef,
-    groups: &[Vec<Value>],
-    totals: &[Vec<i128>],
-) -> Result<RecordBatch, PlanError> {
-    check_shape(sum, &schema, groups, totals)?;
-    let kept: Vec<usize> = (0..groups.len()).filter(|g| sum.groups == Groups::Whole || totals[0][*g] != 0).collect();
-    let mut columns: Vec<ArrayRef> = Vec::with_capacity(sum.outputs.len());
+pub fn decode(sum: &SecureSum, schema: SchemaRef, opened: &Opened) -> Result<RecordBatch, PlanError> {
+    check_shape(sum, &schema, opened)?;
+    let all = sum.groups == Groups::Whole || !sum.cells.is_empty();
+    let kept = (0..opened.groups.len()).filter(|g| all || opened.totals[0][*g] != Some(0));
+    let rows = |field| kept.clone().map(move |group| Row { sum, opened, group, field });
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
     for (output, field) in sum.outputs.iter().zip(schema.fields()) {
-        let scalars = kept.iter().map(|g| {
-            let row = Row { sum, totals, group: *g, field };
-            row.scalar(output, &groups[*g])
-        });
-        let scalars = scalars.collect::<Result<Vec<_>, _>>()?;
+        let scalars = rows(field).map(|row| row.scalar(output)).collect::<Result<Vec<_>, _>>()?;
         columns.push(array(scalars, field.data_type())?);
+    }
+    let marks = sum.outputs.iter().filter(|output| !matches!(output, Output::Key(_)));
+    for (output, field) in marks.zip(schema.fields().iter().skip(sum.outputs.len())) {
+        let hidden = rows(field).map(|row| Some(row.is_hidden(output)));
+        columns.push(Arc::new(hidden.collect::<BooleanArray>()));
     }
     RecordBatch::try_new(schema, columns).map_err(|e| bad(&e.to_string()))
 }
@@ -56,27 +73,29 @@ fn extended(tuple: &[Value], value: &Value) -> Vec<Value> {
     longer
 }
 
-fn check_shape(
-    sum: &SecureSum,
-    schema: &SchemaRef,
-    groups: &[Vec<Value>],
-    totals: &[Vec<i128>],
-) -> Result<(), PlanError> {
-    let keys = sum.keys.len();
-    if sum.outputs.len() != schema.fields().len() || totals.len() != sum.slots.len() || totals.is_empty() {
+fn check_shape(sum: &SecureSum, schema: &SchemaRef, opened: &Opened) -> Result<(), PlanError> {
+    let (keys, groups) = (sum.keys.len(), opened.groups.len());
+    let values = sum.outputs.iter().filter(|output| !matches!(output, Output::Key(_))).count();
+    let columns = sum.outputs.len() + if sum.cells.is_empty() { 0 } else { values };
+    if columns != schema.fields().len() || opened.totals.len() != sum.slots.len() || opened.totals.is_empty() {
         return Err(bad("as many outputs as columns and as many totals as slots are expected"));
     }
-    if groups.iter().any(|g| g.len() != keys) || totals.iter().any(|t| t.len() != groups.len()) {
+    let points: Vec<usize> = sum.orders.iter().map(|order| order.points.len()).collect();
+    let revealed: Vec<usize> = opened.points.iter().map(Vec::len).collect();
+    if opened.groups.iter().any(|g| g.len() != keys)
+        || opened.totals.iter().any(|t| t.len() != groups)
+        || points != revealed
+        || opened.points.iter().flatten().any(|p| p.len() != groups)
+    {
         return Err(bad("one total per slot and group is expected"));
     }
-    let slots = sum.slots.len();
     let known = |output: &Output| match output {
         Output::Key(i) => *i < keys,
-        Output::Count(slot) => *slot < slots,
-        Output::Sum { sum, count } | Output::Avg { sum, count } => sum.max(count) < &slots,
-        Output::Variance { sum, squares, count, .. } => sum.max(squares).max(count) < &slots,
+        Output::Point { order, point } => points.get(*order).is_some_and(|points| point < points),
+        other => other.slots(sum).iter().all(|slot| *slot < sum.slots.len()),
     };
-    if sum.outputs.iter().all(known) { Ok(()) } else { Err(bad("an output names a slot that is not there")) }
+    let cells = sum.cells.iter().chain(sum.orders.iter().map(|order| &order.count)).all(|slot| *slot < sum.slots.len());
+    if cells && sum.outputs.iter().all(known) { Ok(()) } else { Err(bad("an output names a slot that is not there")) }
 }
 
 fn array(scalars: Vec<ScalarValue>, data_type: &DataType) -> Result<ArrayRef, PlanError> {
@@ -89,16 +108,20 @@ fn array(scalars: Vec<ScalarValue>, data_type: &DataType) -> Result<ArrayRef, Pl
 /// One cell's surroundings.
 struct Row<'a> {
     sum: &'a SecureSum,
-    totals: &'a [Vec<i128>],
+    opened: &'a Opened,
     group: usize,
     field: &'a Arc<Field>,
 }
 
 impl Row<'_> {
-    fn scalar(&self, output: &Output, keys: &[Value]) -> Result<ScalarValue, PlanError> {
+    fn scalar(&self, output: &Output) -> Result<ScalarValue, PlanError> {
+        if self.is_hidden(output) {
+            return self.null();
+        }
         match output {
             Output::Key(i) => {
-                keys[*i].to_scalar(self.to()).ok_or_else(|| bad("a group key is not of its column's type"))
+                let key = &self.opened.groups[self.group][*i];
+                key.to_scalar(self.to()).ok_or_else(|| bad("a group key is not of its column's type"))
             }
             Output::Count(slot) => self.whole(self.count(*slot)?, 0),
             Output::Sum { sum, count } => {
@@ -113,6 +136,27 @@ impl Row<'_> {
                 n => self.average(*sum, n),
             },
             Output::Variance { sum, squares, count, form, root } => self.variance(*sum, *squares, *count, *form, *root),
+            Output::Point { order, point } => match self.count(self.sum.orders[*order].count)? {
+                0 => self.null(),
+                _ => self.point(*order, *point),
+            },
+        }
+    }
+
+    /// Is a total missing that it needs?
+    fn is_hidden(&self, output: &Output) -> bool {
+        output.slots(self.sum).iter().any(|slot| self.opened.totals[*slot][self.group].is_none())
+    }
+
+    fn point(&self, order: usize, point: usize) -> Result<ScalarValue, PlanError> {
+        let code = self.opened.points[order][point][self.group];
+        let order = &self.sum.orders[order];
+        match order.points[point] {
+            Point::Cont { share } => self.real(order.encoding.interpolated(code, share.denominator)),
+            _ => {
+                let code = u64::try_from(code).map_err(|_| bad("a code is negative"))?;
+                order.encoding.value(code, self.to()).ok_or_else(|| bad("a code is not of its column's type"))
+            }
         }
     }
 
@@ -120,12 +164,13 @@ impl Row<'_> {
         self.field.data_type()
     }
 
-    fn at(&self, slot: usize) -> i128 {
-        self.totals[slot][self.group]
+    /// A total that is shown.
+    fn at(&self, slot: usize) -> Result<i128, PlanError> {
+        self.opened.totals[slot][self.group].ok_or_else(|| bad("a total is missing"))
     }
 
     fn count(&self, slot: usize) -> Result<i128, PlanError> {
-        match self.at(slot) {
+        match self.at(slot)? {
             n if n >= 0 => Ok(n),
             _ => Err(bad("a count is negative")),
         }
@@ -137,8 +182,8 @@ impl Row<'_> {
 
     fn total(&self, slot: usize) -> Result<ScalarValue, PlanError> {
         match self.sum.slots[slot].scale {
-            Scale::Decimal(digits) => self.whole(self.at(slot), digits),
-            Scale::Binary(bits) => self.real(self.at(slot) as f64 / 2f64.powi(bits.into())),
+            Scale::Decimal(digits) => self.whole(self.at(slot)?, digits),
+            Scale::Binary(bits) => self.real(self.at(slot)? as f64 / 2f64.powi(bits.into())),
         }
     }
 
@@ -173,7 +218,7 @@ impl Row<'_> {
     }
 
     fn average(&self, slot: usize, n: i128) -> Result<ScalarValue, PlanError> {
-        let total = self.at(slot);
+        let total = self.at(slot)?;
         match self.sum.slots[slot].scale {
             // One rounding where the denominator fits 128 bits, which it does for every column of up to 18 digits.
             Scale::Decimal(digits) => match 10i128.checked_pow(digits.into()).and_then(|unit| unit.checked_mul(n)) {
@@ -199,11 +244,11 @@ impl Row<'_> {
             return self.null();
         }
         let (total, squares, unit) = match self.sum.slots[sum].scale {
-            Scale::Decimal(digits) => (self.at(sum), i256::from_i128(self.at(squares)), power_of_ten(digits).powi(2)),
+            Scale::Decimal(digits) => (self.at(sum)?, i256::from_i128(self.at(squares)?), power_of_ten(digits).powi(2)),
             Scale::Binary(bits) => {
                 // Both are held with `bits` fractional bits; the square of the sum has twice as many.
-                let lifted = i256::from_i128(self.at(squares)).checked_mul(i256::from_i128(1i128 << bits));
-                (self.at(sum), lifted.ok_or_else(overflow)?, 2f64.powi(2 * i32::from(bits)))
+                let lifted = i256::from_i128(self.at(squares)?).checked_mul(i256::from_i128(1i128 << bits));
+                (self.at(sum)?, lifted.ok_or_else(overflow)?, 2f64.powi(2 * i32::from(bits)))
             }
         };
         let square = i256::from_i128(total).checked_mul(i256::from_i128(total)).ok_or_else(overflow)?;

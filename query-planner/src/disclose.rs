@@ -5,29 +5,80 @@ use datafusion_expr::LogicalPlan;
 
 use crate::bind::NetworkTable;
 use crate::catalog::Catalog;
-use crate::plan::{Audience, Disclosure, Groups, Output, Scale, SecureSum, Slot, Summand};
+use crate::cells::gates;
+use crate::plan::{
+    Audience, Disclosure, Fraction, Groups, JointPlan, Number, Order, Output, Point, Scale, SecureSum, Slot, Summand,
+};
 use crate::slots::ONCE;
 use crate::words::words;
 
-/// One line for each number that is revealed, and one for agreed keys. `work` is what the contributors run.
-pub(crate) fn disclosures(
-    sum: &SecureSum,
-    work: &LogicalPlan,
-    audience: Audience,
-    catalog: &Catalog,
-) -> Vec<Disclosure> {
-    let source = source(work);
+/// One line for each number that is revealed, for agreed keys, for what is left out and for what is hidden. `works` is what
+/// the contributors run, one for each sum.
+pub(crate) fn disclosures(plan: &JointPlan, works: &[LogicalPlan], catalog: &Catalog) -> Vec<Disclosure> {
     let mut out = Vec::new();
-    if let Groups::Agreed { .. } = sum.groups {
-        let what = format!("the values of {} that occur {} in {source}", key_list(sum), whose(sum, catalog));
-        out.push(Disclosure { what, to: to_words(Audience::Everyone).into() });
+    for (sum, work) in plan.sums.iter().zip(works) {
+        of_sum(plan, sum, &source(work), catalog, &mut out);
     }
-    for slot in &sum.slots {
-        let (what, groups) = (slot_words(slot, &sum.columns), per_group(sum));
-        let what = format!("{what}{groups} {} in {source}", over(sum, catalog));
-        out.push(Disclosure { what, to: to_words(audience).into() });
+    let to = to_words(plan.audience);
+    if plan.hides() {
+        let zeros = if plan.zero_allowed { "zeros are shown" } else { "zeros too" };
+        let what = format!(
+            "which of these figures are hidden: those with fewer than {0} rows behind them ({zeros}), and those from which one of \
+             them would follow; both are shown as <{0}",
+            plan.min_patients
+        );
+        out.push(Disclosure { what, to: to.into() });
+    }
+    if plan.audience == Audience::Everyone && plan.sums.iter().any(|sum| sum.contributors.len() == 2) {
+        let what = "the other's part of each sum of two sites, exactly: the answer less its own part";
+        out.push(Disclosure { what: what.into(), to: "each of the two sites".into() });
     }
     out
+}
+
+fn of_sum(plan: &JointPlan, sum: &SecureSum, source: &str, catalog: &Catalog, out: &mut Vec<Disclosure>) {
+    let to = to_words(plan.audience);
+    if let Groups::Agreed { threshold, .. } = sum.groups {
+        let what = match threshold {
+            0 | 1 => format!("the values of {} that occur {} in {source}", key_list(sum), whose(sum, catalog)),
+            least => format!(
+                "the values of {} that occur in at least {least} rows {} in {source}, and nothing about other values",
+                key_list(sum),
+                over(sum, catalog)
+            ),
+        };
+        out.push(Disclosure { what, to: to_words(Audience::Everyone).into() });
+    }
+    let place = format!("{} {} in {source}", per_group(sum), over(sum, catalog));
+    if let Some(top) = &sum.top {
+        let slot = slot_words(&sum.slots[top.slot], &sum.columns);
+        let (which, bound) = if top.descending { ("largest", "at most") } else { ("smallest", "at least") };
+        let what = format!(
+            "which {} values of {} have the {which} figure for {slot}, in their order: every row left out has {bound} the last \
+             one's, or is hidden or empty",
+            top.limit,
+            key_list(sum)
+        );
+        out.push(Disclosure { what, to: to.into() });
+    }
+    let only = if sum.top.is_some() { ", of these rows only" } else { "" };
+    for slot in opened(plan, sum) {
+        let what = slot_words(&sum.slots[slot], &sum.columns);
+        out.push(Disclosure { what: format!("{what}{place}{only}"), to: to.into() });
+    }
+    for order in &sum.orders {
+        for point in &order.points {
+            let one = if point.is_one_rows_value() { ": the exact value of one patient" } else { "" };
+            let what = point_words(*point, order, &sum.columns);
+            out.push(Disclosure { what: format!("{what}{place}{only}{one}"), to: to.into() });
+        }
+    }
+}
+
+/// The slots that are opened: all of them, or where cells are hidden those that something shown needs.
+fn opened(plan: &JointPlan, sum: &SecureSum) -> Vec<usize> {
+    let gates = gates(sum);
+    (0..sum.slots.len()).filter(|slot| !plan.hides() || gates[*slot].is_some()).collect()
 }
 
 /// Who receives the answer, in words.
@@ -38,8 +89,27 @@ pub(crate) fn to_words(audience: Audience) -> &'static str {
     }
 }
 
-/// What an analyst should know about this sum.
-pub(crate) fn notes(sum: &SecureSum, work: &LogicalPlan, catalog: &Catalog, notes: &mut Vec<String>) {
+/// What an analyst should know about the sums.
+pub(crate) fn notes(plan: &mut JointPlan, works: &[LogicalPlan], catalog: &Catalog) {
+    let mut notes = std::mem::take(&mut plan.notes);
+    for (sum, work) in plan.sums.iter().zip(works) {
+        notes_of_sum(plan, sum, work, catalog, &mut notes);
+    }
+    if plan.hides() {
+        let k = plan.min_patients;
+        notes
+            .push(format!("min_patients is {k}: figures are hidden inside the computation, before anything is opened"));
+        notes.push(HIDDEN_CELLS.into());
+        if plan.audience == Audience::Everyone {
+            notes.push(format!(
+                "every site sees the answer: a figure is shown only if what is left without a site's own rows is 0 or at least {k}"
+            ));
+        }
+    }
+    plan.notes = notes;
+}
+
+fn notes_of_sum(plan: &JointPlan, sum: &SecureSum, work: &LogicalPlan, catalog: &Catalog, notes: &mut Vec<String>) {
     let mut add = |text: String| {
         if !notes.contains(&text) {
             notes.push(text);
@@ -48,9 +118,22 @@ pub(crate) fn notes(sum: &SecureSum, work: &LogicalPlan, catalog: &Catalog, note
     if counts_rows(sum) && reads_patients(work, catalog) {
         add(format!("counts are of rows, not of patients: one {} may have several rows", catalog.patient_key));
     }
+    if plan.hides() && reads_patients(work, catalog) {
+        add("small cells are judged by their rows, not by their patients".into());
+    }
     for slot in sum.slots.iter().filter(|s| !s.proven && matches!(s.scale, Scale::Decimal(_))) {
         let what = slot_words(slot, &sum.columns);
         add(format!("{what} is not bounded by declared ranges: each site checks its own before it shares anything"));
+    }
+    for order in sum.orders.iter().filter(|o| o.encoding.checked) {
+        let what = sum.columns.get(order.column).map_or("?", String::as_str);
+        add(format!(
+            "{what} is sorted in {} bits without a declared range: each site checks its own values",
+            order.encoding.bits
+        ));
+    }
+    if sum.orders.iter().any(|o| matches!(o.encoding.number, Number::Fixed(_))) {
+        add("percentiles of real numbers are exact to nine decimals".into());
     }
     if sum.slots.iter().any(|s| matches!(s.scale, Scale::Binary(_))) {
         add(format!(
@@ -58,6 +141,33 @@ pub(crate) fn notes(sum: &SecureSum, work: &LogicalPlan, catalog: &Catalog, note
             sum.contributors.len()
         ));
     }
+}
+
+const HIDDEN_CELLS: &str = "a hidden cell is NULL for WHERE, HAVING and LIMIT; ORDER BY puts it behind all others in both \
+                            directions; what is computed from it, also by COALESCE or CASE, is hidden too";
+
+/// A point as a reader would say it.
+pub(crate) fn point_words(point: Point, order: &Order, texts: &[String]) -> String {
+    let text = |column: usize| texts.get(column).map_or("?", String::as_str);
+    let column = text(order.column);
+    let what = match point {
+        Point::Min => format!("the smallest {column}"),
+        Point::Max => format!("the largest {column}"),
+        Point::Cont { share: Fraction::HALF } => format!("the median of {column}"),
+        Point::Cont { share } => format!("the interpolated {} percentile of {column}", share_words(share)),
+        Point::Disc { share, descending } => {
+            let from = if descending { " from the largest down" } else { "" };
+            format!("the value of {column} at {}{from}", share_words(share))
+        }
+    };
+    match order.filter {
+        Some(filter) => format!("{what} ({})", text(filter)),
+        None => what,
+    }
+}
+
+fn share_words(share: Fraction) -> String {
+    format!("{}/{}", share.numerator, share.denominator)
 }
 
 /// A slot as a reader would say it.

@@ -80,7 +80,7 @@ fn restrict(fact: &mut Fact, values: Vec<Value>) {
 }
 
 /// `c = 1`, `c IN (1, 2)`, `c = 1 OR c = 2`: a column and the constants it equals.
-fn listed(condition: &Expr) -> Option<(&Expr, Vec<Value>)> {
+pub(crate) fn listed(condition: &Expr) -> Option<(&Expr, Vec<Value>)> {
     let mut found: Option<(&Expr, Vec<Value>)> = None;
     for branch in split_binary(condition, Operator::Or) {
         let (column, values) = listed_once(branch)?;

@@ -2,17 +2,23 @@
 
 use std::fmt::{self, Write};
 
-use crate::cost::{cost, max_groups};
-use crate::disclose::{slot_words, to_words};
-use crate::plan::{Compiled, Groups, JointPlan, Key, Output, Ring, Scale, SecureSum, Slot};
+use crate::cost::{cost, max_groups, work};
+use crate::disclose::{point_words, slot_words, to_words};
+use crate::plan::{Compiled, Groups, JointPlan, Key, Order, Output, Path, Ring, Scale, SecureSum, Slot};
 use crate::value::Value;
 
 /// The whole plan: question, sites, each sum with its owners, visibility and bounds, the reveal, the analyst's work,
 /// the cost, every disclosure, the promise, notes.
 pub fn explain(compiled: &Compiled) -> String {
+    explain_with(compiled, &[])
+}
+
+/// [`explain`] with lines on the cost of comparing and sorting shared values, which the protocols know ([`crate::cost::work`]
+/// says what they will do).
+pub fn explain_with(compiled: &Compiled, joint_cost: &[String]) -> String {
     let mut out = String::new();
     // Writing to a String never fails.
-    let _ = write_plan(&mut out, &compiled.joint);
+    let _ = write_plan(&mut out, &compiled.joint, joint_cost);
     out
 }
 
@@ -23,18 +29,21 @@ pub fn disclosures(plan: &JointPlan) -> String {
     out
 }
 
-fn write_plan(out: &mut String, plan: &JointPlan) -> fmt::Result {
+fn write_plan(out: &mut String, plan: &JointPlan, joint_cost: &[String]) -> fmt::Result {
     writeln!(out, "Question\n  {}", plan.query)?;
     let sites: Vec<&str> = plan.sites.iter().map(|s| s.0.as_str()).collect();
     writeln!(out, "Sites\n  {}", sites.join(", "))?;
     for (i, sum) in plan.sums.iter().enumerate() {
         write_sum(out, i, sum, plan)?;
     }
+    write_margins(out, plan)?;
     writeln!(out, "Finish: Public, by the analyst, on revealed rows")?;
     indented(out, &plan.finish)?;
     let cost = cost(plan);
     let (site, all) = (cost.bytes_per_site, cost.bytes_total);
     writeln!(out, "Cost\n  {} rounds, at most {site} bytes from each site, {all} in all", cost.rounds)?;
+    work(plan).iter().try_for_each(|work| writeln!(out, "  and {work}"))?;
+    joint_cost.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
     write_disclosures(out, plan)?;
     writeln!(out, "Promise\n  {PROMISE}")?;
     if !plan.notes.is_empty() {
@@ -50,14 +59,63 @@ fn write_sum(out: &mut String, index: usize, sum: &SecureSum, plan: &JointPlan) 
     for line in sum.local_work.lines() {
         writeln!(out, "    {line}")?;
     }
-    writeln!(out, "  Groups: Public, {}", groups_words(sum))?;
+    writeln!(out, "  Groups: Public, {}", groups_words(sum, plan))?;
     sum.keys.iter().enumerate().try_for_each(|(i, key)| writeln!(out, "    key {}: {}", i + 1, key_words(key)))?;
     writeln!(out, "  Vectors: Shared, one number per group and slot")?;
     for (i, slot) in sum.slots.iter().enumerate() {
         writeln!(out, "    slot {i}: {}", slot_line(slot, &sum.columns, sum.contributors.len()))?;
     }
-    let outputs: Vec<String> = sum.outputs.iter().map(output_words).collect();
+    write_order(out, sum)?;
+    write_small(out, sum, plan)?;
+    if let Some(top) = &sum.top {
+        let which = if top.descending { "largest" } else { "smallest" };
+        writeln!(out, "  Top: Shared, only the {} groups with the {which} slot {} go on", top.limit, top.slot)?;
+    }
+    let outputs: Vec<String> = sum.outputs.iter().map(|output| output_words(output, sum)).collect();
     writeln!(out, "  Reveal to {}: {}", to_words(plan.audience), outputs.join(", "))
+}
+
+fn write_order(out: &mut String, sum: &SecureSum) -> fmt::Result {
+    for (i, order) in sum.orders.iter().enumerate() {
+        let points: Vec<String> = order.points.iter().map(|p| point_words(*p, order, &sum.columns)).collect();
+        writeln!(out, "    order {i}: {}; {}", points.join(", "), path_words(order))?;
+    }
+    Ok(())
+}
+
+fn path_words(order: &Order) -> String {
+    let bits = order.encoding.bits;
+    let bound = if order.encoding.checked { "checked at the site" } else { "proven" };
+    match order.path {
+        Path::Local => "found by the one site alone".to_owned(),
+        Path::Histogram { cells } => format!("from shared counts of {cells} values ({bound})"),
+        Path::Sort { rows_per_site } => {
+            format!("by sorting keys of {bits} bits ({bound}), {rows_per_site} rows of each site, padded")
+        }
+    }
+}
+
+/// Which cells are compared, and what binds them.
+fn write_small(out: &mut String, sum: &SecureSum, plan: &JointPlan) -> fmt::Result {
+    if !plan.hides() {
+        return Ok(());
+    }
+    let slots: Vec<String> = sum.cells.iter().map(usize::to_string).collect();
+    writeln!(out, "  Small cells: Shared, slots {} of each group against {}", slots.join(", "), plan.min_patients)?;
+    sum.disjoint.iter().try_for_each(|set| {
+        let slots: Vec<String> = set.iter().map(usize::to_string).collect();
+        writeln!(out, "    slots {} count different rows", slots.join(", "))
+    })
+}
+
+/// How tables add up to each other.
+fn write_margins(out: &mut String, plan: &JointPlan) -> fmt::Result {
+    for margin in &plan.margins {
+        let details: Vec<String> = margin.details.iter().map(|d| format!("sum {}", d.sum)).collect();
+        let rest = if margin.rest { " and rows that are not shown" } else { "" };
+        writeln!(out, "Margin: sum {} holds the totals of {}{rest}", margin.total, details.join(", "))?;
+    }
+    Ok(())
 }
 
 fn slot_line(slot: &Slot, texts: &[String], contributors: usize) -> String {
@@ -74,13 +132,17 @@ fn slot_line(slot: &Slot, texts: &[String], contributors: usize) -> String {
     format!("{}; {ring}, {scale}, partial below 2^{} ({bound})", slot_words(slot, texts), slot.partial_bits)
 }
 
-fn groups_words(sum: &SecureSum) -> String {
+fn groups_words(sum: &SecureSum, plan: &JointPlan) -> String {
     match &sum.groups {
         Groups::Whole => "one row".to_owned(),
+        Groups::Declared if plan.hides() => format!("declared, {} groups (each is a row)", max_groups(sum)),
         Groups::Declared => format!("declared, {} groups (empty ones are dropped)", max_groups(sum)),
-        Groups::Agreed { max_groups, max_key_bytes } => {
+        Groups::Agreed { max_groups, max_key_bytes, threshold: 0 | 1 } => {
             format!("agreed: the union of the sites' keys, at most {max_groups} of at most {max_key_bytes} bytes")
         }
+        Groups::Agreed { max_groups, max_key_bytes, threshold } => format!(
+            "agreed: the sites' keys with {threshold} rows or more together, of at most {max_groups} of at most {max_key_bytes} bytes"
+        ),
     }
 }
 
@@ -98,7 +160,7 @@ fn key_words(key: &Key) -> String {
     }
 }
 
-fn output_words(output: &Output) -> String {
+fn output_words(output: &Output, sum: &SecureSum) -> String {
     match output {
         Output::Key(i) => format!("key {}", i + 1),
         Output::Count(slot) => format!("count = slot {slot}"),
@@ -108,6 +170,10 @@ fn output_words(output: &Output) -> String {
             let name = if *root { "standard deviation" } else { "variance" };
             let form = format!("{form:?}").to_lowercase();
             format!("{form} {name} from slots {count}, {sum}, {squares}")
+        }
+        Output::Point { order, point } => {
+            let count = sum.orders.get(*order).map_or(0, |o| o.count);
+            format!("point {} of order {order} (NULL if slot {count} is 0)", point + 1)
         }
     }
 }

@@ -89,7 +89,10 @@ pub(crate) fn groups(keys: &[GroupKey], catalog: &Catalog) -> Result<Groups, Pla
     }
     let barred = keys.iter().filter(|k| product.is_some() || k.key.domain.is_none()).find_map(|k| barred(k, catalog));
     match (barred, product) {
-        (None, _) => Ok(Groups::Agreed { max_groups, max_key_bytes: key_bytes(keys) }),
+        (None, _) => {
+            let threshold = if catalog.policy.hides() { catalog.policy.min_patients } else { 0 };
+            Ok(Groups::Agreed { max_groups, max_key_bytes: key_bytes(keys), threshold })
+        }
         (Some(_), Some(groups)) => {
             let text = format!("the declared domains make {groups} groups, the policy allows {max_groups}");
             Err(PlanError::new("TOO_MANY_GROUPS", text).hint("group by fewer or coarser keys"))

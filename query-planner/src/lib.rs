@@ -10,6 +10,7 @@ pub mod bind;
 mod bounds;
 pub mod catalog;
 mod catalog_file;
+pub mod cells;
 pub mod cost;
 pub mod decode;
 mod disclose;
@@ -18,6 +19,7 @@ pub mod error;
 pub mod explain;
 mod facts;
 mod groups;
+pub mod hidden;
 mod in_lists;
 pub mod keys;
 mod logical;
@@ -25,13 +27,21 @@ mod lower;
 pub mod merge;
 mod names;
 mod notes;
+mod nullable_count;
+pub mod order;
+mod orders;
 mod parse;
+mod percentile;
 pub mod plan;
 mod policy;
 pub mod registry;
+mod relate;
 pub mod settings;
+pub mod shares;
 mod slots;
+mod small;
 mod split;
+mod top;
 pub mod udf;
 pub mod value;
 mod words;
@@ -80,12 +90,12 @@ fn straight_line(sql: &str, catalog: &Catalog, options: &Options) -> Result<Comp
     names::name_columns(&mut question.statement);
     policy::check_network(catalog)?;
     let bound = bind::bind(question.statement, catalog, &functions())?;
-    let logical = logical::optimize(bound, options.now_ms)?;
+    let logical = logical::optimize(bound, options.now_ms, catalog.policy.hides())?;
     let mut lowering = Lowering::new(catalog, options.audience);
     notes::question(&logical, &mut lowering.notes);
     let checked = policy::check(logical, catalog)?;
     let finish = split::split(checked, &mut lowering)?;
-    Ok(lowering.compiled(question.text, finish, options.now_ms))
+    lowering.compiled(question.text, finish, options.now_ms)
 }
 
 fn internal(text: &str) -> PlanError {

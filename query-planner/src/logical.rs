@@ -24,14 +24,14 @@ use crate::error::{PlanError, refuse};
 use crate::parse::MAX_CALLS;
 use crate::{aggregates, in_lists};
 
-/// Coerces types, freezes `now()` and applies the rewrites.
-pub(crate) fn optimize(plan: LogicalPlan, now_ms: i64) -> Result<LogicalPlan, PlanError> {
+/// Coerces types, freezes `now()` and applies the rewrites. `hides`: counts may come back as NULL.
+pub(crate) fn optimize(plan: LogicalPlan, now_ms: i64, hides: bool) -> Result<LogicalPlan, PlanError> {
     check_depth(&plan)?;
     column_calls(&plan)?;
     let now = timestamp_ms_to_datetime(now_ms)
         .ok_or_else(|| PlanError::new("BAD_OPTIONS", "now_ms is outside the calendar"))?
         .and_utc();
-    let plan = aggregates::normalize(plan)?;
+    let plan = aggregates::normalize(plan, hides)?;
     let analyzed =
         Analyzer::new().execute_and_check(plan, &ConfigOptions::default(), |_, _| {}).map_err(|e| refuse(&e))?;
     let analyzed = in_lists::guard(analyzed)?;

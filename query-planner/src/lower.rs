@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{Column, TableReference};
 use datafusion_expr::logical_plan::{
     Aggregate, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan, TableScanBuilder, Union,
@@ -13,15 +13,15 @@ use datafusion_expr::{Expr, lit};
 
 use crate::bind::{NetworkTable, RevealedTable, SiteTable, table_schema};
 use crate::catalog::{Catalog, SiteName};
-use crate::disclose;
+use crate::cost::most_groups;
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
-use crate::groups;
-use crate::notes;
-use crate::plan::{Audience, Compiled, Disclosure, JointPlan, LocalStage, PLAN_VERSION, SecureSum};
+use crate::plan::{Audience, Compiled, Groups, JointPlan, LocalStage, PLAN_VERSION, SecureSum, Top};
 use crate::policy::check_local;
-use crate::slots::{Slots, window_name};
+use crate::relate::{self, Footprint};
+use crate::slots::{Size, Slots, window_name};
 use crate::split::{Sites, sites_of};
+use crate::{disclose, groups, hidden, notes, top};
 
 /// Collects the secure sums of one query.
 #[derive(Debug)]
@@ -31,14 +31,17 @@ pub(crate) struct Lowering<'a> {
     pub sums: Vec<SecureSum>,
     pub stages: Vec<LocalStage>,
     pub schemas: Vec<SchemaRef>,
-    pub disclosures: Vec<Disclosure>,
     pub notes: Vec<String>,
+    /// What contributors run, before their own tables are put in, one for each of `sums`.
+    works: Vec<LogicalPlan>,
+    prints: Vec<Footprint>,
 }
 
 impl<'a> Lowering<'a> {
     pub fn new(catalog: &'a Catalog, audience: Audience) -> Self {
         let (sums, stages, schemas) = (Vec::new(), Vec::new(), Vec::new());
-        Lowering { catalog, audience, sums, stages, schemas, disclosures: Vec::new(), notes: Vec::new() }
+        let (notes, works, prints) = (Vec::new(), Vec::new(), Vec::new());
+        Lowering { catalog, audience, sums, stages, schemas, notes, works, prints }
     }
 
     /// Lowers one aggregate over distributed rows; returns the plan that stands for its revealed rows, with exactly
@@ -48,9 +51,12 @@ impl<'a> Lowering<'a> {
         let relation = check_local(&aggregate.input, self.catalog)?;
         let scope = Scope::over(aggregate.input.schema(), &relation);
         let keys = groups::keys(aggregate, &scope, self.catalog, inside && sites.len() > 1)?;
-        let mut slots = Slots::new(&keys, &scope, relation.rows, self.catalog, sites.len() == 1);
-        let outputs = slots.outputs(aggregate)?;
         let groups = groups::groups(&keys, self.catalog)?;
+        let domains: Vec<_> = keys.iter().map(|k| k.key.clone()).collect();
+        let size = Size { rows: relation.rows, groups: most_groups(&domains, &groups), contributors: sites.len() };
+        let mut slots = Slots::new(&keys, &scope, size, self.catalog);
+        let outputs = slots.outputs(aggregate)?;
+        let cells = if self.hides() { slots.cells(&outputs)? } else { Vec::new() };
         let generic = fragment(aggregate, &slots)?;
         let sum = SecureSum {
             contributors: sites.iter().map(|i| self.catalog.sites[*i].clone()).collect(),
@@ -60,19 +66,43 @@ impl<'a> Lowering<'a> {
             keys: keys.into_iter().map(|k| k.key).collect(),
             groups,
             slots: slots.slots.clone(),
+            disjoint: slots.disjoint(&cells),
+            cells,
+            orders: slots.orders.clone(),
+            top: None,
             outputs,
         };
+        if slots.approximate && !self.notes.iter().any(|note| note == EXACT) {
+            self.notes.push(EXACT.into());
+        }
         let index = match self.sums.iter().position(|known| *known == sum) {
             Some(index) => index,
-            None => self.add(sum, &generic, &sites, revealed_schema(aggregate))?,
+            None => {
+                self.prints.push(Footprint::new(aggregate, &slots));
+                self.add(sum, generic, &sites, revealed_schema(aggregate, self.hides()))?
+            }
         };
         revealed_rows(index, self.schemas[index].clone(), aggregate)
     }
 
+    fn hides(&self) -> bool {
+        self.catalog.policy.hides()
+    }
+
     /// The whole result, once the plan over revealed rows is known.
-    pub fn compiled(mut self, query: String, finish: LogicalPlan, now_ms: i64) -> Compiled {
-        self.notes.extend(notes::hidden_groups(&finish));
-        let joint = JointPlan {
+    ///
+    /// # Errors
+    /// `RELATED_TABLES` when cells must be hidden and two sums share rows in a way that is not understood.
+    pub fn compiled(mut self, query: String, finish: LogicalPlan, now_ms: i64) -> Result<Compiled, PlanError> {
+        let margins = if self.hides() { relate::margins(&self.sums, &self.prints)? } else { Vec::new() };
+        if let Some(top) = top::top(&finish, &self.sums) {
+            self.leave_out(top);
+        }
+        let hides = self.hides();
+        let text = finish.display_indent().to_string();
+        self.notes.extend(notes::finish(&finish, &self.sums));
+        let policy = &self.catalog.policy;
+        let mut joint = JointPlan {
             version: PLAN_VERSION,
             planner: format!("query-planner {}, datafusion {}", env!("CARGO_PKG_VERSION"), DATAFUSION_VERSION),
             query,
@@ -80,25 +110,43 @@ impl<'a> Lowering<'a> {
             catalog: hex(&self.catalog.digest()),
             sites: self.catalog.sites.clone(),
             audience: self.audience,
+            min_patients: policy.min_patients,
+            zero_allowed: policy.zero_allowed,
+            flag_extreme_shares: hides && policy.flag_extreme_shares,
             sums: self.sums,
-            finish: finish.display_indent().to_string(),
-            disclosures: self.disclosures,
+            margins,
+            finish: text,
+            disclosures: Vec::new(),
             notes: self.notes,
         };
-        Compiled { joint, local: self.stages, finish, revealed: self.schemas }
+        joint.disclosures = disclose::disclosures(&joint, &self.works, self.catalog);
+        disclose::notes(&mut joint, &self.works, self.catalog);
+        let finish = if hides { hidden::carry(finish)? } else { finish };
+        Ok(Compiled { joint, local: self.stages, finish, revealed: self.schemas })
+    }
+
+    /// Only the top groups of the one sum are revealed. Keys that come without their counts come from an exchange that says
+    /// nothing else about them.
+    fn leave_out(&mut self, top: Top) {
+        let sum = &mut self.sums[0];
+        sum.top = Some(top);
+        if let Groups::Agreed { threshold, .. } = &mut sum.groups
+            && sum.contributors.len() > 1
+        {
+            *threshold = (*threshold).max(1);
+        }
     }
 
     fn add(
         &mut self,
         sum: SecureSum,
-        generic: &LogicalPlan,
+        generic: LogicalPlan,
         sites: &Sites,
         schema: SchemaRef,
     ) -> Result<usize, PlanError> {
-        self.stages.push(stage(generic, sites, self.catalog)?);
+        self.stages.push(stage(&generic, sites, self.catalog)?);
         self.schemas.push(schema);
-        self.disclosures.extend(disclose::disclosures(&sum, generic, self.audience, self.catalog));
-        disclose::notes(&sum, generic, self.catalog, &mut self.notes);
+        self.works.push(generic);
         self.sums.push(sum);
         Ok(self.sums.len() - 1)
     }
@@ -179,14 +227,19 @@ fn own_union(union: &Union, site: usize, name: &SiteName) -> Result<LogicalPlan,
     Projection::try_new(columns.collect(), only).map(LogicalPlan::Projection).map_err(|e| refuse(&e))
 }
 
-/// Columns `key_1`…, `value_1`… with the types of the aggregate's output.
-fn revealed_schema(aggregate: &Aggregate) -> SchemaRef {
+/// Columns `key_1`…, `value_1`… with the types of the aggregate's output. Where small cells are hidden, any value can be NULL,
+/// and `hidden_1`… say which ones are.
+fn revealed_schema(aggregate: &Aggregate, hides: bool) -> SchemaRef {
     let keys = aggregate.group_expr.len();
-    let fields = aggregate.schema.fields().iter().enumerate().map(|(i, field)| {
-        let name = if i < keys { format!("key_{}", i + 1) } else { format!("value_{}", i + 1 - keys) };
-        Field::new(name, field.data_type().clone(), field.is_nullable())
+    let fields = aggregate.schema.fields().iter().enumerate().map(|(i, field)| match i.checked_sub(keys) {
+        None => Field::new(format!("key_{}", i + 1), field.data_type().clone(), field.is_nullable()),
+        Some(value) => {
+            Field::new(format!("value_{}", value + 1), field.data_type().clone(), hides || field.is_nullable())
+        }
     });
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    let values = aggregate.schema.fields().len() - keys;
+    let marks = (1..=values).filter(|_| hides).map(|i| Field::new(hidden::mark(i), DataType::Boolean, false));
+    Arc::new(Schema::new(fields.chain(marks).collect::<Vec<_>>()))
 }
 
 fn revealed_rows(index: usize, schema: SchemaRef, aggregate: &Aggregate) -> Result<LogicalPlan, PlanError> {
@@ -202,6 +255,8 @@ fn revealed_rows(index: usize, schema: SchemaRef, aggregate: &Aggregate) -> Resu
         .and_then(LogicalPlanBuilder::build)
         .map_err(|e| refuse(&e))
 }
+
+const EXACT: &str = "APPROX_MEDIAN and APPROX_PERCENTILE_CONT are computed exactly here";
 
 /// As pinned in the workspace: the wording of local work depends on it.
 const DATAFUSION_VERSION: &str = "55.2";

@@ -54,6 +54,7 @@ pub fn merge(sites: &[(SiteName, SiteSchema)], settings: &Settings) -> Result<Ca
         tables.push(merge_table(&holders, declared, settings, &mut differences)?);
     }
     check_names(&tables, settings)?;
+    check_sites(sites, settings)?;
     if !differences.is_empty() {
         let text = format!("the sites' tables do not match:\n{}", differences.join("\n"));
         return Err(
@@ -199,8 +200,17 @@ fn check_names(tables: &[Table], settings: &Settings) -> Result<(), PlanError> {
     Ok(())
 }
 
+/// A site's own rules must be some site's: a slip in its name would silently drop them.
+fn check_sites(sites: &[(SiteName, SiteSchema)], settings: &Settings) -> Result<(), PlanError> {
+    let names = || sites.iter().map(|(name, _)| name.0.as_str());
+    match settings.sites.keys().find(|key| !names().any(|name| name.eq_ignore_ascii_case(key))) {
+        Some(key) => Err(no_such("site", key, nearest(key, names()))),
+        None => Ok(()),
+    }
+}
+
 fn no_such(kind: &str, name: &str, near: Option<String>) -> PlanError {
-    let error = PlanError::new("BAD_SETTINGS", format!("the settings name the {kind} '{name}', which no site has"));
+    let error = PlanError::new("BAD_SETTINGS", format!("the settings name the {kind} '{name}', which is not there"));
     match near {
         Some(near) => error.hint(format!("did you mean '{near}'?")),
         None => error,

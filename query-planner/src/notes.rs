@@ -1,8 +1,10 @@
-//! What an analyst should know about the dialect before believing a number.
+//! What an analyst should know about the dialect and the answer before believing a number.
 
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::expr::BinaryExpr;
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
+
+use crate::plan::SecureSum;
 
 /// Notes on integer division and the order of NULLs.
 pub(crate) fn question(plan: &LogicalPlan, notes: &mut Vec<String>) {
@@ -28,8 +30,11 @@ pub(crate) fn question(plan: &LogicalPlan, notes: &mut Vec<String>) {
     }
 }
 
-/// What the analyst sees beyond the final answer.
-pub(crate) fn hidden_groups(finish: &LogicalPlan) -> Option<String> {
+/// What the analyst sees beyond the final answer, or does not.
+pub(crate) fn finish(finish: &LogicalPlan, sums: &[SecureSum]) -> Option<String> {
+    if sums.iter().any(|sum| sum.top.is_some()) {
+        return Some(TOP.to_owned());
+    }
     let mut hides = false;
     // The closure never fails.
     let _ = finish.apply_with_subqueries(|node| {
@@ -38,6 +43,9 @@ pub(crate) fn hidden_groups(finish: &LogicalPlan) -> Option<String> {
     });
     hides.then(|| "HAVING, WHERE and LIMIT on revealed rows hide nothing: all groups are revealed first".to_owned())
 }
+
+const TOP: &str = "only the rows of the answer are revealed: of rows with equal figures those that ORDER BY, then the order of the \
+                   keys, puts first; hidden figures come behind all shown ones";
 
 fn divides_integers(expr: &Expr, node: &LogicalPlan) -> bool {
     let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Divide, right }) = expr else { return false };

@@ -8,12 +8,15 @@ use datafusion_expr::LogicalPlan;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use crate::order::{Encoding, Fraction, Number, Order, Path, Point};
+pub use crate::relate::{Detail, Margin};
+
 use crate::catalog::SiteName;
 use crate::error::PlanError;
 use crate::value::Value;
 
 /// Version of the canonical form.
-pub const PLAN_VERSION: u16 = 1;
+pub const PLAN_VERSION: u16 = 2;
 
 /// Everything the planner makes of one query.
 #[derive(Debug, Clone)]
@@ -23,7 +26,8 @@ pub struct Compiled {
     /// The work of each site, one entry for each of `joint.sums`.
     pub local: Vec<LocalStage>,
     /// The analyst's plain SQL over revealed rows: scans named `revealed_0`, `revealed_1`… stand for `joint.sums`, with
-    /// the schema that [`crate::decode::decode`] returns.
+    /// the schema that [`crate::decode::decode`] returns. Where small cells are hidden, each column of the answer is followed,
+    /// behind all of them, by a truth value that says whether its cell derives from a hidden one ([`crate::hidden`]).
     pub finish: LogicalPlan,
     /// The schema of the revealed rows, one for each of `joint.sums`.
     pub revealed: Vec<SchemaRef>,
@@ -54,8 +58,16 @@ pub struct JointPlan {
     pub sites: Vec<SiteName>,
     /// Who receives the answer.
     pub audience: Audience,
+    /// A cell with fewer rows behind it is hidden before anything is opened; 1 hides none.
+    pub min_patients: u32,
+    /// May a cell of exactly zero be shown all the same?
+    pub zero_allowed: bool,
+    /// Does the answer say where all or none of a group have something?
+    pub flag_extreme_shares: bool,
     /// The secure sums, revealed together.
     pub sums: Vec<SecureSum>,
+    /// How the groups of one sum add up to those of another, where cells are hidden.
+    pub margins: Vec<Margin>,
     /// The analyst's work on revealed rows, as text.
     pub finish: String,
     /// Everything that is revealed, and to whom.
@@ -91,6 +103,14 @@ pub struct SecureSum {
     pub groups: Groups,
     /// The sums of each group. Slot 0 always counts the rows of the group.
     pub slots: Vec<Slot>,
+    /// The slots whose totals are numbers of rows that may be too few to show, slot 0 first; empty where nothing is hidden.
+    pub cells: Vec<usize>,
+    /// Sets of `cells` that count different rows of a group each, so that their sum is at most slot 0.
+    pub disjoint: Vec<Vec<usize>>,
+    /// The order statistics of each group.
+    pub orders: Vec<Order>,
+    /// Only so many groups are revealed, if any.
+    pub top: Option<Top>,
     /// The columns of the revealed rows: keys first, then aggregates.
     pub outputs: Vec<Output>,
 }
@@ -119,7 +139,35 @@ pub enum Groups {
         max_groups: u32,
         /// Most bytes of an encoded key tuple.
         max_key_bytes: u32,
+        /// 0: every key becomes known, and with it a count that is released. Else only keys of at least so many rows over all
+        /// contributors become known, and nothing about the others.
+        threshold: u32,
     },
+}
+
+/// Which groups are revealed: those with the largest (or smallest) totals. Hidden totals and groups without rows come behind
+/// all others, in both directions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Top {
+    /// The slot that is compared.
+    pub slot: usize,
+    /// The largest first?
+    pub descending: bool,
+    /// How many groups.
+    pub limit: u64,
+    /// Which of two groups with equal totals comes first: by these keys, then in the order of the groups.
+    pub ties: Vec<Tie>,
+}
+
+/// A key that decides between equal totals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tie {
+    /// Position in `keys`.
+    pub key: usize,
+    /// The largest first?
+    pub descending: bool,
+    /// NULL before all values?
+    pub nulls_first: bool,
 }
 
 /// One number per group and site, summed in the open ring over all sites.
@@ -211,6 +259,31 @@ pub enum Output {
         /// Take the square root?
         root: bool,
     },
+    /// An order statistic; NULL when there are no values.
+    Point {
+        /// Position in `orders`.
+        order: usize,
+        /// Position in its `points`.
+        point: usize,
+    },
+}
+
+impl Output {
+    /// The slots that must be known to show it, counts first; none for keys.
+    pub fn slots(&self, sum: &SecureSum) -> Vec<usize> {
+        match self {
+            Output::Key(_) => Vec::new(),
+            Output::Count(slot) => vec![*slot],
+            Output::Sum { sum, count } | Output::Avg { sum, count } => vec![*count, *sum],
+            Output::Variance { sum, squares, count, .. } => vec![*count, *sum, *squares],
+            Output::Point { order, .. } => sum.orders.get(*order).map(|o| o.count).into_iter().collect(),
+        }
+    }
+
+    /// The cells it is made of: it is shown only if all of them are.
+    pub fn cells(&self, sum: &SecureSum) -> Vec<usize> {
+        self.slots(sum).into_iter().filter(|slot| sum.cells.contains(slot)).collect()
+    }
 }
 
 /// Which denominator a variance has.
@@ -233,6 +306,16 @@ pub struct Disclosure {
 }
 
 impl JointPlan {
+    /// Are small cells hidden?
+    pub fn hides(&self) -> bool {
+        self.min_patients > 1
+    }
+
+    /// Is it sums alone, which need no work on shares but adding and opening?
+    pub fn is_linear(&self) -> bool {
+        !self.hides() && self.sums.iter().all(|sum| sum.orders.is_empty() && sum.top.is_none())
+    }
+
     /// The one encoding of this plan: JSON without blanks, fields in the order of the struct, no maps, no floats.
     pub fn canonical_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("the plan's types hold no maps and no floats")

@@ -23,14 +23,6 @@ pub(crate) fn check_network(catalog: &Catalog) -> Result<(), PlanError> {
         let text = format!("this network has {} sites, its policy asks for {}", catalog.sites.len(), policy.min_sites);
         return Err(PlanError::new("TOO_FEW_SITES", text).hint("run with more sites, or agree on a lower min_sites"));
     }
-    if policy.min_patients > 1 {
-        let text = format!(
-            "hiding small cells inside the computation is not available yet, so nothing may be released under \
-             min_patients={}",
-            policy.min_patients
-        );
-        return Err(PlanError::new("SUPPRESSION_NOT_YET", text));
-    }
     Ok(())
 }
 

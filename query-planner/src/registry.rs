@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion_expr::planner::ExprPlanner;
 use datafusion_expr::{AggregateUDF, ScalarUDF, Volatility, WindowUDF};
 
+use crate::percentile::percentile_disc;
 use crate::udf::width_bucket;
 
 /// Everything that can be called in SQL.
@@ -26,9 +27,11 @@ pub fn functions() -> Functions {
     // A volatile function (random, uuid) would make sites derive different rows from one plan.
     scalar.retain(|f| f.signature().volatility != Volatility::Volatile);
     scalar.push(width_bucket());
+    let mut aggregate = datafusion_functions_aggregate::all_default_aggregate_functions();
+    aggregate.push(percentile_disc());
     Functions {
         scalar,
-        aggregate: datafusion_functions_aggregate::all_default_aggregate_functions(),
+        aggregate,
         window: datafusion_functions_window::all_default_window_functions(),
         planners: vec![
             Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner::default()),

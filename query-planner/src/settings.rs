@@ -17,12 +17,30 @@ pub struct Settings {
     pub patient_key: String,
     /// Smallest cell that may be released.
     pub min_patients: u32,
+    /// May a cell of exactly zero be shown although `min_patients` is above 1?
+    pub zero_allowed: bool,
+    /// Say so where an answer shows that all or none of a group have something?
+    pub flag_extreme_shares: bool,
     /// Fewer sites than this cannot run a query.
     pub min_sites: u32,
     /// Most groups a query may have.
     pub max_groups: u32,
+    /// What single sites ask for beyond the above, by site name: the strictest wins.
+    pub sites: BTreeMap<String, SitePolicy>,
     /// Declarations by table name.
     pub tables: BTreeMap<String, TableSettings>,
+}
+
+/// What one site asks for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SitePolicy {
+    /// Smallest cell that may be released.
+    pub min_patients: Option<u32>,
+    /// `false`: no zero may be shown, whatever the network says.
+    pub zero_allowed: Option<bool>,
+    /// `true`: extreme shares are flagged, whatever the network says.
+    pub flag_extreme_shares: Option<bool>,
 }
 
 /// What is declared about one table.
@@ -59,8 +77,11 @@ impl Default for Settings {
         Self {
             patient_key: "person_id".into(),
             min_patients: 1,
+            zero_allowed: false,
+            flag_extreme_shares: true,
             min_sites: 3,
             max_groups: 4096,
+            sites: BTreeMap::new(),
             tables: BTreeMap::new(),
         }
     }
@@ -101,9 +122,17 @@ impl Settings {
         columns.any(|(name, settings)| name.eq_ignore_ascii_case(column) && settings.data_type.is_some())
     }
 
-    /// The joint policy.
+    /// The joint policy: of what the network and its sites ask for, the strictest.
     pub fn policy(&self) -> Policy {
-        Policy { min_sites: self.min_sites, min_patients: self.min_patients, max_groups: self.max_groups }
+        let sites = || self.sites.values();
+        let least = sites().filter_map(|site| site.min_patients).fold(self.min_patients, u32::max);
+        Policy {
+            min_sites: self.min_sites,
+            min_patients: least,
+            zero_allowed: self.zero_allowed && sites().all(|site| site.zero_allowed != Some(false)),
+            flag_extreme_shares: self.flag_extreme_shares || sites().any(|site| site.flag_extreme_shares == Some(true)),
+            max_groups: self.max_groups,
+        }
     }
 
     fn from_table(table: TomlTable) -> Result<Settings, PlanError> {
@@ -120,8 +149,9 @@ impl Settings {
         if self.min_sites < 2 {
             return Err(bad("min_sites is at least 2: with one site there is nothing to hide"));
         }
-        if self.min_patients < 1 {
-            return Err(bad("min_patients is at least 1"));
+        let asked = self.sites.values().filter_map(|site| site.min_patients).chain([self.min_patients]);
+        if !asked.into_iter().all(|least| (1..=MAX_MIN_PATIENTS).contains(&least)) {
+            return Err(bad(format!("min_patients is 1 to {MAX_MIN_PATIENTS}")));
         }
         if !(1..=MAX_GROUPS).contains(&self.max_groups) {
             return Err(bad(format!("max_groups is 1 to {MAX_GROUPS}")));
@@ -183,7 +213,11 @@ fn read_time(text: &str, column: ColumnType) -> Option<Value> {
 
 /// Unknown keys are refused here, before serde, so that the message can name the nearest one.
 fn check_keys(table: &TomlTable) -> Result<(), PlanError> {
-    known(table, &["patient_key", "min_patients", "min_sites", "max_groups", "tables"], "")?;
+    known(table, TOP_KEYS, "")?;
+    for (name, entry) in members(table.get("sites")) {
+        let Toml::Table(entry) = entry else { continue };
+        known(entry, &["min_patients", "zero_allowed", "flag_extreme_shares"], &format!("sites.{name}."))?;
+    }
     for (name, entry) in members(table.get("tables")) {
         let place = format!("tables.{name}.");
         let Toml::Table(entry) = entry else { continue };
@@ -240,6 +274,20 @@ fn bad(text: impl Into<String>) -> PlanError {
 /// Most groups a policy may allow: 2^20 sums of 16 bytes stay below one frame.
 const MAX_GROUPS: u32 = 1 << 20;
 
+/// Largest cell that can be called small: far above any rule in use, far below what a comparison of counts must bear.
+const MAX_MIN_PATIENTS: u32 = 10_000;
+
+const TOP_KEYS: &[&str] = &[
+    "patient_key",
+    "min_patients",
+    "zero_allowed",
+    "flag_extreme_shares",
+    "min_sites",
+    "max_groups",
+    "sites",
+    "tables",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,6 +315,18 @@ mod tests {
         assert_eq!((settings.min_patients, settings.min_sites), (11, 2));
         assert_eq!(settings.patient_key, "nhs_number");
         assert_eq!(settings.tables["person"].columns["sex"].domain.as_ref().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn of_what_the_sites_ask_for_the_strictest_wins() {
+        let text =
+            "min_patients = 5\nzero_allowed = true\n[sites.A]\nmin_patients = 11\n[sites.B]\nzero_allowed = false";
+        let mut settings = Settings::from_toml(text).unwrap();
+        assert_eq!((settings.policy().min_patients, settings.policy().zero_allowed), (11, false));
+        settings.set("min_patients=20").unwrap();
+        assert_eq!(settings.policy().min_patients, 20);
+        let error = Settings::from_toml("[sites.A]\nmin_patient = 3").unwrap_err();
+        assert_eq!(error.hint.as_deref(), Some("did you mean 'sites.A.min_patients'?"));
     }
 
     #[test]

@@ -11,7 +11,8 @@ use crate::catalog::Catalog;
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
 use crate::groups::GroupKey;
-use crate::plan::{Form, Output, Ring, Scale, Slot, Summand};
+use crate::orders::is_order;
+use crate::plan::{Form, Order, Output, Ring, Scale, Slot, Summand};
 use crate::split::not_yet;
 use crate::words::words;
 
@@ -25,15 +26,36 @@ pub(crate) struct Slots<'a> {
     pub texts: Vec<String>,
     /// Window functions the local stage needs below its columns (DISTINCT at a single site).
     pub windows: Vec<Expr>,
+    /// The order statistics.
+    pub orders: Vec<Order>,
+    /// Was an approximation asked for?
+    pub approximate: bool,
+    /// Slots that add ones, and so count rows.
+    pub ones: Vec<usize>,
     keys: Vec<Expr>,
-    scope: &'a Scope<'a>,
-    rows: u64,
+    pub scope: &'a Scope<'a>,
+    /// Bound on the rows of one contributor.
+    pub rows: u64,
+    /// Bound on the groups.
+    pub max_groups: u64,
+    /// How many sites have rows.
+    pub contributors: usize,
     catalog: &'a Catalog,
-    single_site: bool,
+}
+
+/// How large a sum can be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    /// Rows of one contributor.
+    pub rows: u64,
+    /// Groups.
+    pub groups: u64,
+    /// Sites that have rows.
+    pub contributors: usize,
 }
 
 impl<'a> Slots<'a> {
-    pub fn new(keys: &[GroupKey], scope: &'a Scope<'a>, rows: u64, catalog: &'a Catalog, single_site: bool) -> Self {
+    pub fn new(keys: &[GroupKey], scope: &'a Scope<'a>, size: Size, catalog: &'a Catalog) -> Self {
         let columns = keys
             .iter()
             .enumerate()
@@ -43,11 +65,15 @@ impl<'a> Slots<'a> {
             columns: columns.collect(),
             texts: keys.iter().map(|k| k.key.expression.clone()).collect(),
             windows: Vec::new(),
+            orders: Vec::new(),
+            approximate: false,
+            ones: Vec::new(),
             keys: keys.iter().map(|k| k.expr.clone()).collect(),
             scope,
-            rows,
+            rows: size.rows,
+            max_groups: size.groups,
+            contributors: size.contributors,
             catalog,
-            single_site,
         };
         slots.count(Summand::Rows, None);
         slots
@@ -72,6 +98,9 @@ impl<'a> Slots<'a> {
 
     fn call(&mut self, call: &AggregateFunction) -> Result<Output, PlanError> {
         let name = call.func.name();
+        if is_order(name) {
+            return self.order(call);
+        }
         let kind = Kind::of(name).ok_or_else(|| not_a_sum(name))?;
         let [arg] = &call.params.args[..] else {
             return Err(PlanError::new("UNSUPPORTED", format!("{name} of several columns is not supported")));
@@ -101,7 +130,7 @@ impl<'a> Slots<'a> {
         if !call.params.distinct {
             return Ok(clause.map(|f| self.column("filter", f.clone(), format!("only where {}", words(f)))));
         }
-        if !self.single_site {
+        if self.contributors > 1 {
             return Err(not_yet("counting distinct values across sites"));
         }
         let text = match clause {
@@ -133,7 +162,7 @@ impl<'a> Slots<'a> {
     }
 
     /// A count of rows where `arg` is not NULL; of all rows when it cannot be.
-    fn non_null(&mut self, arg: &Expr, filter: Option<usize>) -> usize {
+    pub(crate) fn non_null(&mut self, arg: &Expr, filter: Option<usize>) -> usize {
         if !self.scope.fact(arg).nullable {
             return self.count(Summand::Rows, filter);
         }
@@ -158,7 +187,11 @@ impl<'a> Slots<'a> {
 
     fn sum(&mut self, number: &Number, filter: Option<usize>) -> Result<usize, PlanError> {
         let scale = number.scale.map_or(Scale::Binary(BINARY_DIGITS), Scale::Decimal);
-        self.number_slot(Summand::Value(number.column), number, number.magnitude, scale, filter)
+        let slot = self.number_slot(Summand::Value(number.column), number, number.magnitude, scale, filter)?;
+        if number.is_one_or_zero && !self.ones.contains(&slot) {
+            self.ones.push(slot);
+        }
+        Ok(slot)
     }
 
     fn squares(&mut self, number: &Number, filter: Option<usize>) -> Result<usize, PlanError> {
@@ -211,7 +244,7 @@ impl<'a> Slots<'a> {
         }
     }
 
-    fn column(&mut self, kind: &str, expr: Expr, text: String) -> usize {
+    pub(crate) fn column(&mut self, kind: &str, expr: Expr, text: String) -> usize {
         let keys = self.keys.len();
         if let Some(position) = self.columns[keys..].iter().position(|(_, known)| *known == expr) {
             return keys + position;
@@ -224,10 +257,7 @@ impl<'a> Slots<'a> {
     /// The argument of a sum as an exact number where possible, in the local stage.
     fn number(&mut self, arg: &Expr, name: &str) -> Result<Number, PlanError> {
         let expr = exact(arg, self.scope);
-        if let Some(origin) = self.scope.origins(expr).iter().find(|o| self.catalog.is_patient_key(&o.column)) {
-            let text = format!("{name} of {origin} would reveal something about single patients' identifiers");
-            return Err(PlanError::new("PATIENT_KEY_VALUE", text).hint("count it instead"));
-        }
+        self.not_the_patient_key(expr, name)?;
         let data_type = expr.get_type(self.scope).map_err(|e| refuse(&e))?;
         let scale = digits(&data_type).map_err(|()| {
             let text = format!("{name} needs a number, and {} is of type {data_type}", words(expr));
@@ -240,13 +270,28 @@ impl<'a> Slots<'a> {
         };
         let column = self.column("arg", as_carrier(expr.clone(), &carrier, self.scope), words(expr));
         let widest = type_interval(&data_type);
+        let interval = self.scope.fact(expr).interval;
         Ok(Number {
             column,
             expr: expr.clone(),
             scale,
-            magnitude: self.scope.fact(expr).interval.map(|i| i.magnitude()),
+            magnitude: interval.map(|i| i.magnitude()),
+            is_one_or_zero: scale == Some(0) && interval.is_some_and(|i| i.lo >= 0 && i.hi <= 1),
             narrow: widest.is_none_or(|w| w.magnitude() <= 1 << 64),
         })
+    }
+}
+
+impl Slots<'_> {
+    /// Refuses values of the patient key.
+    pub(crate) fn not_the_patient_key(&self, expr: &Expr, name: &str) -> Result<(), PlanError> {
+        match self.scope.origins(expr).iter().find(|o| self.catalog.is_patient_key(&o.column)) {
+            Some(origin) => {
+                let text = format!("{name} of {origin} would reveal something about single patients' identifiers");
+                Err(PlanError::new("PATIENT_KEY_VALUE", text).hint("count it instead"))
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -263,6 +308,8 @@ struct Number {
     scale: Option<u8>,
     /// Largest absolute value, unscaled; none for doubles.
     magnitude: Option<u128>,
+    /// Is every value 0 or 1, so that the sum is a count?
+    is_one_or_zero: bool,
     /// Does its type fit 64 bits (or is it a double), so that a site can check its own partial in 128?
     narrow: bool,
 }
@@ -292,11 +339,12 @@ impl Kind {
 }
 
 pub(crate) fn not_a_sum(name: &str) -> PlanError {
-    const COMPARING: [&str; 6] = ["min", "max", "median", "percentile", "quantile", "mode"];
     const LISTING: [&str; 5] = ["array_agg", "string_agg", "first_value", "last_value", "nth_value"];
-    if COMPARING.iter().any(|word| name.contains(word)) {
-        let text = format!("{name} is not available yet: it needs comparisons on shared values");
-        return PlanError::new("NOT_YET", text).hint("use AVG with STDDEV, or a histogram with width_bucket");
+    if is_order(name) {
+        let text =
+            format!("{name} over the rows of many patients, inside a site's own work, is the value of one of them");
+        return PlanError::new("NOT_RELEASED", text)
+            .hint("take it at the end of the question, or group by the patient key first");
     }
     if LISTING.contains(&name) {
         return PlanError::new(
@@ -305,11 +353,11 @@ pub(crate) fn not_a_sum(name: &str) -> PlanError {
         );
     }
     PlanError::new("UNSUPPORTED", format!("{name} cannot be computed as a sum"))
-        .hint("available: COUNT, SUM, AVG, VAR_SAMP, VAR_POP, STDDEV_SAMP, STDDEV_POP, each with FILTER")
+        .hint("available: COUNT, SUM, AVG, VAR_SAMP, VAR_POP, STDDEV_SAMP, STDDEV_POP, MIN, MAX, MEDIAN, PERCENTILE_CONT, PERCENTILE_DISC, each with FILTER")
 }
 
 /// Takes off the casts to double that type coercion put around an exact number: the exact sum is the better one.
-fn exact<'e>(expr: &'e Expr, scope: &Scope<'_>) -> &'e Expr {
+pub(crate) fn exact<'e>(expr: &'e Expr, scope: &Scope<'_>) -> &'e Expr {
     match expr {
         Expr::Alias(alias) => exact(&alias.expr, scope),
         Expr::Cast(cast) if *cast.field.data_type() == DataType::Float64 => {
@@ -331,7 +379,7 @@ fn digits(data_type: &DataType) -> Result<Option<u8>, ()> {
     }
 }
 
-fn as_carrier(expr: Expr, carrier: &DataType, scope: &Scope<'_>) -> Expr {
+pub(crate) fn as_carrier(expr: Expr, carrier: &DataType, scope: &Scope<'_>) -> Expr {
     match expr.get_type(scope) {
         Ok(data_type) if data_type == *carrier => expr,
         _ => cast(expr, carrier.clone()),

@@ -3,10 +3,10 @@
 mod common;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Decimal128Type, Float64Type, Int32Type, Int64Type};
+use arrow::datatypes::{Decimal128Type, Float64Type, Int32Type, Int64Type, SchemaRef};
 use common::planned;
 use proptest::prelude::*;
-use query_planner::decode::{decode, groups};
+use query_planner::decode::{Opened, groups};
 use query_planner::plan::{Scale, SecureSum, Summand};
 use query_planner::value::Value;
 use query_planner::{Compiled, PlanError};
@@ -22,6 +22,15 @@ fn totals(sum: &SecureSum, values: &[Option<i128>]) -> Vec<Vec<i128>> {
         Summand::Product(..) | Summand::BothNotNull(..) => unreachable!("no aggregate of two columns in these tests"),
     };
     sum.slots.iter().map(|slot| vec![total(slot.what)]).collect()
+}
+
+fn decode(
+    sum: &SecureSum,
+    schema: SchemaRef,
+    groups: &[Vec<Value>],
+    totals: &[Vec<i128>],
+) -> Result<RecordBatch, PlanError> {
+    query_planner::decode::decode(sum, schema, &Opened::sums(groups, totals))
 }
 
 fn whole(compiled: &Compiled, values: &[Option<i128>]) -> Result<RecordBatch, PlanError> {

@@ -50,9 +50,9 @@ fn canonical_bytes_come_back_and_mutated_ones_do_not() {
             assert_eq!(JointPlan::from_canonical(&spoilt).unwrap_err().code, "BAD_PLAN");
         }
         let text = String::from_utf8(bytes).unwrap();
-        let version = text.replacen("\"version\":1", "\"version\":2", 1);
+        let version = text.replacen("\"version\":2", "\"version\":3", 1);
         assert_eq!(JointPlan::from_canonical(version.as_bytes()).unwrap_err().code, "PLAN_VERSION");
-        let unknown = text.replacen("{\"version\":1", "{\"version\":1,\"extra\":0", 1);
+        let unknown = text.replacen("{\"version\":2", "{\"version\":2,\"extra\":0", 1);
         assert_eq!(JointPlan::from_canonical(unknown.as_bytes()).unwrap_err().code, "BAD_PLAN");
     }
 }
@@ -169,7 +169,7 @@ fn group_domains_come_from_catalogue_and_query() {
         assert_eq!(groups(sql), Groups::Declared, "{sql}");
     }
     let agreed = groups("SELECT year_of_birth, COUNT(*) FROM person GROUP BY 1");
-    assert_eq!(agreed, Groups::Agreed { max_groups: 4096, max_key_bytes: 9 });
+    assert_eq!(agreed, Groups::Agreed { max_groups: 4096, max_key_bytes: 9, threshold: 0 });
 }
 
 #[test]

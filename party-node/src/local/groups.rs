@@ -101,7 +101,7 @@ impl<'a> GroupTable<'a> {
     }
 
     fn check_limits(&self, key: &[u8], groups: usize) -> Result<(), NodeError> {
-        let Groups::Agreed { max_groups, max_key_bytes } = self.sum.groups else { return Ok(()) };
+        let Groups::Agreed { max_groups, max_key_bytes, .. } = self.sum.groups else { return Ok(()) };
         let site = self.site;
         if key.len() > max_key_bytes as usize {
             let message =

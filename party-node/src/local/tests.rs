@@ -36,7 +36,8 @@ impl Fixture {
         };
         let columns = columns.iter().map(column).collect();
         let table = Table { name: "t".into(), columns, max_rows: 1 << 20, sites: vec![site()] };
-        let policy = Policy { min_sites: 2, min_patients: 1, max_groups: 100 };
+        let policy =
+            Policy { min_sites: 2, min_patients: 1, zero_allowed: false, flag_extreme_shares: true, max_groups: 100 };
         let catalog = Catalog { sites: vec![site()], patient_key: "id".into(), tables: vec![table.clone()], policy };
         let data = folder(csv).bind(&catalog, &site()).unwrap();
         Self { data, table }
@@ -91,7 +92,22 @@ fn folder(csv: &str) -> SiteData {
 fn secure_sum(plan: &LogicalPlan, groups: Groups, keys: Vec<Key>, slots: Vec<Slot>) -> SecureSum {
     let columns = plan.schema().fields().iter().map(|f| f.name().clone()).collect();
     let (contributors, outputs) = (vec![site()], vec![Output::Count(0)]);
-    SecureSum { contributors, local_work: String::new(), row_bound: 1 << 20, columns, keys, groups, slots, outputs }
+    let (cells, disjoint, orders, top) = (Vec::new(), Vec::new(), Vec::new(), None);
+    let (local_work, row_bound) = (String::new(), 1 << 20);
+    SecureSum {
+        contributors,
+        local_work,
+        row_bound,
+        columns,
+        keys,
+        groups,
+        slots,
+        cells,
+        disjoint,
+        orders,
+        top,
+        outputs,
+    }
 }
 
 fn slot(what: Summand, scale: Scale) -> Slot {
@@ -103,7 +119,7 @@ fn exact(what: Summand) -> Slot {
 }
 
 fn agreed() -> Groups {
-    Groups::Agreed { max_groups: 100, max_key_bytes: 64 }
+    Groups::Agreed { max_groups: 100, max_key_bytes: 64, threshold: 0 }
 }
 
 fn key(expression: &str, domain: Option<Vec<Value>>) -> Key {
@@ -180,8 +196,8 @@ fn keys_outside_their_domain_too_many_or_too_long_are_refused_without_the_value(
         fault.code
     };
     assert_eq!(run(Groups::Declared, Some(vec![Value::Text("x".into())])), "VALUE_OUTSIDE_DOMAIN");
-    assert_eq!(run(Groups::Agreed { max_groups: 1, max_key_bytes: 64 }, None), "TOO_MANY_GROUPS");
-    assert_eq!(run(Groups::Agreed { max_groups: 9, max_key_bytes: 8 }, None), "KEY_TOO_LONG");
+    assert_eq!(run(Groups::Agreed { max_groups: 1, max_key_bytes: 64, threshold: 0 }, None), "TOO_MANY_GROUPS");
+    assert_eq!(run(Groups::Agreed { max_groups: 9, max_key_bytes: 8, threshold: 0 }, None), "KEY_TOO_LONG");
 }
 
 #[test]

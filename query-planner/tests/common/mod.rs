@@ -1,5 +1,7 @@
 //! A small network of three hospitals for the tests of this crate.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use query_planner::catalog::{Catalog, InferredType, SiteName, SiteSchema, SiteTableSchema, merge};
 use query_planner::{Audience, Compiled, Options, PlanError, Settings, plan};
 
@@ -21,6 +23,11 @@ pub fn catalog_with(settings: &str) -> Catalog {
 /// Plans under the test catalogue.
 pub fn planned(sql: &str) -> Result<Compiled, PlanError> {
     plan(sql, &catalog(), &OPTIONS)
+}
+
+/// Plans under the same catalogue with cells below 11 hidden.
+pub fn planned_hiding(sql: &str) -> Result<Compiled, PlanError> {
+    plan(sql, &catalog_with(&format!("min_patients = 11\n{SETTINGS}")), &OPTIONS)
 }
 
 fn tables() -> Vec<SiteTableSchema> {

@@ -1,0 +1,224 @@
+//! The joint program, written once for every engine: sums, what may be shown, positions, the first groups, and one opening.
+
+use futures::future::try_join;
+use mpc_core::{Result, Z64, Z128};
+use protocols::relational::suppress::without_each;
+use protocols::{ArithShare, BitShare, Engine, Release};
+use query_planner::cells::CellTable;
+use query_planner::decode::Opened;
+use query_planner::plan::{Groups, Ring, SecureSum, Top};
+use query_planner::value::Value;
+use query_planner::{Audience, JointPlan};
+
+use super::audience;
+use super::inputs::Own;
+use super::layout::{OpenedSlot, Reader, limit, opened_slots, points, tie_order};
+use crate::joint::{self, Policy};
+
+/// What everybody knows before the program runs.
+pub struct Public<'p> {
+    plan: &'p JointPlan,
+    groups: Vec<Vec<Vec<Value>>>,
+    table: CellTable,
+    me: usize,
+}
+
+impl<'p> Public<'p> {
+    /// Of a plan whose groups are known, as party `me` sees it.
+    pub fn new(plan: &'p JointPlan, groups: Vec<Vec<Vec<Value>>>, me: usize) -> Self {
+        let table = CellTable::new(plan, &groups);
+        Self { plan, groups, table, me }
+    }
+
+    fn sites(&self) -> usize {
+        self.plan.sites.len()
+    }
+
+    /// Bits that adding up all sites' partials can add.
+    fn site_bits(&self) -> u32 {
+        self.sites().next_power_of_two().trailing_zeros()
+    }
+
+    fn cell(&self, sum: usize, slot: usize, group: usize) -> Option<usize> {
+        self.table.position(&self.plan.sums[sum], sum, slot, group, self.groups[sum].len())
+    }
+}
+
+/// Everything behind the agreement on keys. Whoever is in the plan's audience gets what was opened.
+///
+/// # Errors
+/// The engine's and the operators' own.
+pub async fn program<E: Engine>(e: &mut E, public: &Public<'_>, own: Own<'_>) -> Result<Option<Vec<Opened>>> {
+    let shown = shown(e, public, &own).await?;
+    let narrow = slots(e, public, &own, shown.as_ref(), Ring::Z64, |x| Z64(x as u64)).await?;
+    let wide = slots(e, public, &own, shown.as_ref(), Ring::Z128, Z128::from_signed).await?;
+    let positions = positions(e, public, &own, shown.as_ref()).await?;
+    let top = public.plan.sums.iter().find_map(|sum| sum.top.as_ref().map(|top| (sum, top)));
+    let narrow = match top {
+        Some((sum, top)) => first(e, public, (sum, top), &own, shown.as_ref(), &[narrow, positions]).await?,
+        None => ArithShare::concat(&[&narrow, &positions]),
+    };
+    let opened = open(e, audience(public.plan), narrow, wide).await?;
+    Ok(opened.map(|(narrow, wide)| {
+        let narrow: Vec<u64> = narrow.into_iter().map(|x| x.0).collect();
+        let wide: Vec<i128> = wide.into_iter().map(Z128::to_signed).collect();
+        let (plan, groups) = (public.plan, &public.groups[..]);
+        Reader { plan, groups, narrow: narrow.into_iter(), wide: wide.into_iter() }.read()
+    }))
+}
+
+/// One bit for each cell, where small cells are hidden.
+async fn shown<E: Engine>(e: &mut E, public: &Public<'_>, own: &Own<'_>) -> Result<Option<BitShare>> {
+    let plan = public.plan;
+    if !plan.hides() {
+        return Ok(None);
+    }
+    let mut counts: Vec<Z64> = Vec::with_capacity(public.table.cells.len());
+    for (index, sum) in plan.sums.iter().enumerate() {
+        sum.cells.iter().for_each(|slot| counts.extend(own.slot(index, *slot, |x| Z64(x as u64))));
+    }
+    let without = match plan.audience {
+        Audience::Everyone => without_each(e, &counts, public.me, public.sites()),
+        Audience::Analyst => Vec::new(),
+    };
+    let counts = e.input(counts);
+    let cells = plan.sums.iter().flat_map(|sum| sum.cells.iter().map(|slot| sum.slots[*slot].partial_bits));
+    let policy = Policy {
+        threshold: plan.min_patients.into(),
+        zero_allowed: plan.zero_allowed,
+        bits: (cells.max().unwrap_or(0) + public.site_bits()) as usize,
+    };
+    joint::visible(e, &public.table, policy, &counts, &without).await.map(Some)
+}
+
+/// The slots of one ring that are opened, hidden where they must be; counts that can be hidden are one larger.
+async fn slots<E: Engine, R: mpc_core::PowerOfTwo>(
+    e: &mut E,
+    public: &Public<'_>,
+    own: &Own<'_>,
+    shown: Option<&BitShare>,
+    ring: Ring,
+    element: fn(i128) -> R,
+) -> Result<ArithShare<R>> {
+    let opened = opened_slots(public.plan, ring);
+    let mut parts = Vec::with_capacity(opened.len());
+    for OpenedSlot { sum, slot, .. } in &opened {
+        let column = e.input(own.slot(*sum, *slot, element));
+        let one = if public.plan.sums[*sum].cells.contains(slot) { 1 } else { 0 };
+        let ones = vec![element(one); column.len()];
+        parts.push(e.add_public(&column, &ones)?);
+    }
+    let all = ArithShare::concat(&parts.iter().collect::<Vec<_>>());
+    let Some(shown) = shown.filter(|_| !all.is_empty()) else { return Ok(all) };
+    let choice = gates(e, public, shown, &opened).await?;
+    e.select(&choice, &all).await
+}
+
+/// One bit for each group of each slot: may it be opened?
+async fn gates<E: Engine>(e: &mut E, public: &Public<'_>, shown: &BitShare, opened: &[OpenedSlot]) -> Result<BitShare> {
+    let cells = |which: fn(&[usize]) -> Option<&usize>| {
+        let of_slot = |slot: &OpenedSlot| {
+            let cell = which(&slot.gate).copied().unwrap_or_default();
+            (0..public.groups[slot.sum].len())
+                .filter_map(|group| public.cell(slot.sum, cell, group))
+                .collect::<Vec<_>>()
+        };
+        opened.iter().flat_map(of_slot).collect::<Vec<usize>>()
+    };
+    let (one, other) = (cells(<[usize]>::first), cells(<[usize]>::last));
+    let bits = shown.gather(&one);
+    if one == other { Ok(bits) } else { e.and(&bits, &shown.gather(&other)).await }
+}
+
+/// Every position by group, zero where it is hidden or there are no values.
+async fn positions<E: Engine>(
+    e: &mut E,
+    public: &Public<'_>,
+    own: &Own<'_>,
+    shown: Option<&BitShare>,
+) -> Result<ArithShare<Z64>> {
+    let mut columns = Vec::new();
+    for (index, sum) in public.plan.sums.iter().enumerate() {
+        let groups = public.groups[index].len();
+        for (at, order) in sum.orders.iter().enumerate().filter(|_| groups > 0) {
+            let counts = e.input(own.slot(index, order.count, |x| Z64(x as u64)));
+            let found = joint::points(e, order, own.values(index, at), &counts).await?;
+            let known = match shown {
+                Some(shown) => {
+                    let cells: Vec<usize> = (0..groups).filter_map(|g| public.cell(index, order.count, g)).collect();
+                    shown.gather(&cells)
+                }
+                None => {
+                    let bits = sum.slots[order.count].partial_bits + public.site_bits();
+                    let none = e.is_zero(&counts, bits as usize).await?;
+                    e.not(&none)
+                }
+            };
+            let points = order.points.len();
+            let by_point: Vec<usize> = (0..groups * points).map(|i| i % groups * points + i / groups).collect();
+            let choices: Vec<usize> = (0..groups * points).map(|i| i % groups).collect();
+            columns.push(e.select(&known.gather(&choices), &found.gather(&by_point)).await?);
+        }
+    }
+    Ok(ArithShare::concat(&columns.iter().collect::<Vec<_>>()))
+}
+
+/// Only the first groups: which they are, then their part of every column.
+async fn first<E: Engine>(
+    e: &mut E,
+    public: &Public<'_>,
+    (sum, top): (&SecureSum, &Top),
+    own: &Own<'_>,
+    shown: Option<&BitShare>,
+    columns: &[ArithShare<Z64>],
+) -> Result<ArithShare<Z64>> {
+    let groups = public.groups[0].len();
+    let order = tie_order(top, &public.groups[0]);
+    let all = ArithShare::concat(&columns.iter().collect::<Vec<_>>());
+    let in_order = |column: usize| order.iter().map(|group| column * groups + group).collect::<Vec<_>>();
+    let count = opened_slots(public.plan, Ring::Z64).len() + points(sum).count();
+    let carried = (0..count).map(|column| all.gather(&in_order(column))).collect();
+    let totals = e.input(own.slot(0, top.slot, |x| Z64(x as u64))).gather(&order);
+    let eligible = match shown {
+        Some(shown) => {
+            let cells: Vec<usize> =
+                order.iter().filter_map(|group| public.cell(0, gate_of(sum, top), *group)).collect();
+            Some(shown.gather(&cells))
+        }
+        // A declared group without rows is no row of the answer.
+        None if sum.groups == Groups::Declared => {
+            let rows = e.input(own.slot(0, 0, |x| Z64(x as u64))).gather(&order);
+            let bits = sum.slots[0].partial_bits + public.site_bits();
+            let none = e.is_zero(&rows, bits as usize).await?;
+            Some(e.not(&none))
+        }
+        None => None,
+    };
+    let bits = (sum.slots[top.slot].partial_bits + public.site_bits() + 1) as usize;
+    joint::top(e, &totals, eligible.as_ref(), carried, (bits, limit(top, groups), top.descending)).await
+}
+
+/// The cell behind the total that groups compete by: itself, or the rows it is summed over.
+fn gate_of(sum: &SecureSum, top: &Top) -> usize {
+    if sum.cells.contains(&top.slot) { top.slot } else { 0 }
+}
+
+type Columns = Option<(Vec<Z64>, Vec<Z128>)>;
+
+/// Opens both columns, side by side when there are two.
+async fn open<E: Engine>(
+    e: &mut E,
+    audience: protocols::Audience,
+    narrow: ArithShare<Z64>,
+    wide: ArithShare<Z128>,
+) -> Result<Columns> {
+    e.declare(Release::of::<Z64>("sums64", narrow.len(), audience));
+    if wide.is_empty() {
+        let opened = e.reveal(narrow, "sums64").await?;
+        return Ok(opened.map(|values| (values, Vec::new())));
+    }
+    e.declare(Release::of::<Z128>("sums128", wide.len(), audience));
+    let [mut left, mut right] = e.fork(["sums64", "sums128"]);
+    let (narrow, wide) = try_join(left.reveal(narrow, "sums64"), right.reveal(wide, "sums128")).await?;
+    Ok(narrow.zip(wide))
+}

@@ -1,0 +1,153 @@
+//! The cells of a question that may be too small to show, and everything public that binds them: what the joint computation
+//! needs to choose which ones to hide.
+
+use std::collections::HashMap;
+
+use crate::plan::{JointPlan, Margin, SecureSum, Slot, Summand};
+use crate::value::Value;
+
+/// A number of rows behind something that may be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cell {
+    /// Position in `joint.sums`.
+    pub sum: usize,
+    /// Position in the sum's `slots`.
+    pub slot: usize,
+    /// Position among the sum's groups.
+    pub group: usize,
+}
+
+/// total = Σ parts, plus a number of rows that nothing shows if there is a rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Equation {
+    /// Position in [`CellTable::cells`].
+    pub total: usize,
+    /// Positions in [`CellTable::cells`].
+    pub parts: Vec<usize>,
+    /// May there be rows that are in no part?
+    pub rest: bool,
+}
+
+/// All cells of a question in their public order: by sum, slot and group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CellTable {
+    /// The cells.
+    pub cells: Vec<Cell>,
+    /// Pairs (a, b) of positions in `cells`, the rows of a among those of b: a is hidden when b − a is 1 to k − 1.
+    pub differences: Vec<(usize, usize)>,
+    /// Pairs of positions whose rows may or may not be among each other's: the smaller one is hidden when they differ by 1 to
+    /// k − 1.
+    pub apart: Vec<(usize, usize)>,
+    /// Linear relations, totals before what they are parts of.
+    pub equations: Vec<Equation>,
+    first: Vec<usize>,
+}
+
+impl CellTable {
+    /// The cells of a plan whose groups are known. `groups[sum]` holds key tuples. Empty where nothing is hidden.
+    pub fn new(plan: &JointPlan, groups: &[Vec<Vec<Value>>]) -> CellTable {
+        let mut table = CellTable::default();
+        for (index, (sum, groups)) in plan.sums.iter().zip(groups).enumerate() {
+            table.first.push(table.cells.len());
+            for slot in &sum.cells {
+                table.cells.extend((0..groups.len()).map(|group| Cell { sum: index, slot: *slot, group }));
+            }
+        }
+        for (index, (sum, groups)) in plan.sums.iter().zip(groups).enumerate() {
+            for group in 0..groups.len() {
+                table.within(index, sum, group, groups.len());
+            }
+        }
+        for margin in &plan.margins {
+            table.across(plan, margin, groups);
+        }
+        table
+    }
+
+    /// The position of a cell; none when that slot is no cell.
+    pub fn position(&self, sum: &SecureSum, index: usize, slot: usize, group: usize, groups: usize) -> Option<usize> {
+        let at = sum.cells.iter().position(|cell| *cell == slot)?;
+        Some(self.first[index] + at * groups + group)
+    }
+
+    /// What binds the cells of one group: one choice of its rows may be another's but for a few rows.
+    fn within(&mut self, index: usize, sum: &SecureSum, group: usize, groups: usize) {
+        let at = |position: usize| self.first[index] + position * groups + group;
+        let exclusive = |a: &usize, b: &usize| sum.disjoint.iter().any(|set| set.contains(a) && set.contains(b));
+        let (mut differences, mut apart) = (Vec::new(), Vec::new());
+        for (b, of) in sum.cells.iter().enumerate() {
+            for (a, part) in sum.cells.iter().enumerate().filter(|(a, part)| *a != b && !exclusive(part, of)) {
+                let (part, of) = (&sum.slots[*part], &sum.slots[*of]);
+                if is_within(part, of) {
+                    differences.push((at(a), at(b)));
+                } else if a < b && !is_within(of, part) {
+                    apart.push((at(a), at(b)));
+                }
+            }
+        }
+        let position = |slot: &usize| sum.cells.iter().position(|cell| cell == slot);
+        let disjoint = sum.disjoint.iter().map(|set| Equation {
+            total: at(0),
+            parts: set.iter().filter_map(position).map(at).collect(),
+            rest: true,
+        });
+        let disjoint: Vec<Equation> = disjoint.collect();
+        self.differences.extend(differences);
+        self.apart.extend(apart);
+        self.equations.extend(disjoint);
+    }
+
+    /// The equations of a margin.
+    fn across(&mut self, plan: &JointPlan, margin: &Margin, groups: &[Vec<Vec<Value>>]) {
+        let (whole, totals) = (&plan.sums[margin.total], &groups[margin.total]);
+        let by_key: HashMap<&[Value], usize> = totals.iter().enumerate().map(|(i, key)| (key.as_slice(), i)).collect();
+        for slots in &margin.slots {
+            let mut parts: Vec<Vec<usize>> = vec![Vec::new(); totals.len()];
+            for (detail, slot) in margin.details.iter().zip(&slots[1..]) {
+                let own = &groups[detail.sum];
+                for (group, key) in own.iter().enumerate() {
+                    let key: Vec<Value> = detail.keys.iter().map(|i| key[*i].clone()).collect();
+                    let cell = self.position(&plan.sums[detail.sum], detail.sum, *slot, group, own.len());
+                    if let (Some(total), Some(cell)) = (by_key.get(key.as_slice()), cell) {
+                        parts[*total].push(cell);
+                    }
+                }
+            }
+            for (group, parts) in parts.into_iter().enumerate() {
+                if let Some(total) = self.position(whole, margin.total, slots[0], group, totals.len()) {
+                    self.equations.push(Equation { total, parts, rest: margin.rest });
+                }
+            }
+        }
+    }
+}
+
+/// Is every row that `part` counts provably a row that `of` counts?
+fn is_within(part: &Slot, of: &Slot) -> bool {
+    let filter = of.filter.is_none() || of.filter == part.filter;
+    let what = match (part.what, of.what) {
+        (_, Summand::Rows) => true,
+        // A sum that is a cell adds ones over the rows where its column is not NULL.
+        (Summand::Value(a) | Summand::NotNull(a), Summand::NotNull(b)) => a == b,
+        (Summand::BothNotNull(a, b), Summand::NotNull(c)) => a == c || b == c,
+        (a, b) => a == b,
+    };
+    filter && what
+}
+
+/// The cells that must be shown for a slot to be opened in a group, or none when nothing that is shown needs the slot.
+pub fn gates(sum: &SecureSum) -> Vec<Option<Vec<usize>>> {
+    let mut gates: Vec<Option<Vec<usize>>> = vec![None; sum.slots.len()];
+    for output in &sum.outputs {
+        let cells = output.cells(sum);
+        for slot in output.slots(sum) {
+            // A count opens by itself; what is computed with it needs both.
+            let needed = if sum.cells.contains(&slot) { vec![slot] } else { cells.clone() };
+            let gate = gates[slot].get_or_insert_default();
+            gate.extend(needed);
+            gate.sort_unstable();
+            gate.dedup();
+        }
+    }
+    gates
+}

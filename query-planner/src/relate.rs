@@ -1,0 +1,347 @@
+//! How the tables of one question relate: a total beside its parts lets a hidden part be computed, unless the relation is known
+//! when cells are chosen. What is not provably a margin, disjoint or apart is refused.
+
+use std::collections::BTreeSet;
+
+use datafusion_common::Column;
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion_expr::logical_plan::{Aggregate, Projection};
+use datafusion_expr::utils::split_conjunction;
+use datafusion_expr::{BinaryExpr, Expr, LogicalPlan};
+use serde::{Deserialize, Serialize};
+
+use crate::bind::NetworkTable;
+use crate::domain::listed;
+use crate::error::PlanError;
+use crate::plan::{Groups, SecureSum, Slot, Summand};
+use crate::slots::Slots;
+use crate::split::{Sites, sites_of};
+use crate::value::Value;
+
+/// A sum whose groups are made of groups of others: for each of its groups and each line of `slots`, the total is the sum
+/// over the details' groups with the same key values, plus, if there is a rest, a number of rows that no table shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Margin {
+    /// The sum that holds the totals.
+    pub total: usize,
+    /// The sums that hold the parts; no row is in two of them.
+    pub details: Vec<Detail>,
+    /// The slot of the total, then the slot of each detail, that count alike.
+    pub slots: Vec<Vec<usize>>,
+    /// May rows of the total be in no detail?
+    pub rest: bool,
+}
+
+/// The parts of a margin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detail {
+    /// Position in `sums`.
+    pub sum: usize,
+    /// For each key of the total, the key of this sum that is the same.
+    pub keys: Vec<usize>,
+}
+
+/// The rows a sum is over, and its keys and slots, in a wording in which equal things are equal texts.
+#[derive(Debug, Clone)]
+pub(crate) struct Footprint {
+    tables: BTreeSet<String>,
+    sites: Sites,
+    /// Everything below the filters that stand directly above it.
+    core: String,
+    conditions: Vec<Expr>,
+    keys: Vec<String>,
+    slots: Vec<String>,
+}
+
+impl Footprint {
+    /// Of the sum that `slots` collected for an aggregate.
+    pub fn new(aggregate: &Aggregate, slots: &Slots<'_>) -> Footprint {
+        let input = aggregate.input.as_ref();
+        let mut conditions = Vec::new();
+        let (core, is_table) = match has_subqueries(input) {
+            // Their plans would not show in the wording of an expression.
+            true => (input.display_indent().to_string(), false),
+            false => core(input, &mut conditions),
+        };
+        let wording = |expr: &Expr| plain(expr, is_table).to_string();
+        let mut conditions: Vec<Expr> = conditions.iter().map(|c| plain(c, is_table)).collect();
+        conditions.sort_by_key(Expr::to_string);
+        conditions.dedup();
+        Footprint {
+            tables: tables(input),
+            sites: sites_of(input),
+            core,
+            conditions,
+            keys: aggregate.group_expr.iter().map(wording).collect(),
+            slots: slots.slots.iter().map(|slot| slot_wording(slot, slots, &wording)).collect(),
+        }
+    }
+
+    fn same_rows(&self, other: &Footprint) -> bool {
+        self.core == other.core && self.sites == other.sites && self.conditions == other.conditions
+    }
+
+    /// Is every row of this one provably a row of `other`?
+    fn rows_within(&self, other: &Footprint) -> bool {
+        let conditions = other.conditions.iter().all(|c| self.conditions.contains(c));
+        self.core == other.core && self.sites.is_subset(&other.sites) && conditions
+    }
+
+    /// Is no row in both?
+    fn is_disjoint(&self, other: &Footprint) -> bool {
+        let contradict = |a: &Expr| other.conditions.iter().any(|b| contradicts(a, b));
+        self.sites.is_disjoint(&other.sites) || self.core == other.core && self.conditions.iter().any(contradict)
+    }
+
+    fn is_apart(&self, other: &Footprint) -> bool {
+        self.tables.is_disjoint(&other.tables) || self.is_disjoint(other)
+    }
+
+    /// For each key of `total`, the position of the same key here; none when one is missing.
+    fn keys_of(&self, total: &Footprint) -> Option<Vec<usize>> {
+        total.keys.iter().map(|key| self.keys.iter().position(|own| own == key)).collect()
+    }
+
+    /// Are this sum's groups parts of the groups of `total`?
+    fn details(&self, total: &Footprint) -> Option<Vec<usize>> {
+        if self.rows_within(total) { self.keys_of(total) } else { None }
+    }
+}
+
+/// The margins of a question whose small cells are hidden.
+///
+/// # Errors
+/// `RELATED_TABLES` when two sums share tables in a way that is not understood.
+pub(crate) fn margins(sums: &[SecureSum], prints: &[Footprint]) -> Result<Vec<Margin>, PlanError> {
+    let pairs = (0..sums.len()).flat_map(|a| (a + 1..sums.len()).map(move |b| (a, b)));
+    for (a, b) in pairs {
+        if !is_understood(a, b, prints) {
+            return Err(related(a, b, prints));
+        }
+    }
+    let cells = sums.iter().zip(prints).flat_map(|(sum, print)| sum.cells.iter().map(|slot| &print.slots[*slot]));
+    let wordings: BTreeSet<&String> = cells.collect();
+    let mut margins: Vec<Margin> = Vec::new();
+    for wording in wordings {
+        for margin in grouped(wording, &tree(wording, sums, prints)?, sums, prints) {
+            let alike = |m: &&mut Margin| m.total == margin.total && m.details == margin.details;
+            match margins.iter_mut().find(alike) {
+                Some(known) => known.slots.extend(margin.slots),
+                None => margins.push(margin),
+            }
+        }
+    }
+    margins.iter_mut().for_each(|margin| margin.slots.sort_unstable());
+    margins.sort_by_key(|margin| (margin.total, margin.details.iter().map(|d| d.sum).collect::<Vec<_>>()));
+    Ok(margins)
+}
+
+fn is_understood(a: usize, b: usize, prints: &[Footprint]) -> bool {
+    let (x, y) = (&prints[a], &prints[b]);
+    x.is_apart(y) || x.details(y).is_some() || y.details(x).is_some() || has_link(x, y, prints)
+}
+
+/// Is there a third sum that holds all that binds the two: the margin both share?
+fn has_link(x: &Footprint, y: &Footprint, prints: &[Footprint]) -> bool {
+    let shared = |z: &Footprint| {
+        let common = x.keys.iter().filter(|key| y.keys.contains(key)).count();
+        x.keys_of(z).is_some() && y.keys_of(z).is_some() && z.keys.len() == common
+    };
+    x.same_rows(y) && prints.iter().any(|z| z.same_rows(x) && shared(z))
+}
+
+/// What the counts of one wording add up to: pairs (detail, total) without those that follow from others, so that the counts
+/// make trees.
+///
+/// # Errors
+/// `RELATED_TABLES` when a table has two margins that are not margins of each other, or margins across its own choices of rows.
+fn tree(wording: &str, sums: &[SecureSum], prints: &[Footprint]) -> Result<Vec<(usize, usize)>, PlanError> {
+    let cell = |sum: usize| {
+        let slot = prints[sum].slots.iter().position(|text| text == wording)?;
+        sums[sum].cells.contains(&slot).then_some(slot)
+    };
+    let holders: Vec<usize> = (0..sums.len()).filter(|sum| cell(*sum).is_some()).collect();
+    // Equal rows and keys make each a detail of the other: the earlier one is taken for the total.
+    let is_detail = |part: usize, total: usize| {
+        let mirrored = prints[total].details(&prints[part]).is_some();
+        part != total && prints[part].details(&prints[total]).is_some() && !(mirrored && part < total)
+    };
+    let mut pairs = Vec::new();
+    for part in &holders {
+        let totals: Vec<usize> = holders.iter().copied().filter(|total| is_detail(*part, *total)).collect();
+        let direct = |total: &&usize| !totals.iter().any(|between| is_detail(*between, **total));
+        let direct: Vec<usize> = totals.iter().filter(direct).copied().collect();
+        let within = sums[*part].disjoint.iter().flatten().any(|slot| Some(*slot) == cell(*part));
+        if direct.len() > 1 || within && !direct.is_empty() {
+            return Err(related(*part, direct[0], prints));
+        }
+        pairs.extend(direct.into_iter().map(|total| (*part, total)));
+    }
+    Ok(pairs)
+}
+
+/// One margin for each total and each set of its details that share no row.
+fn grouped(wording: &str, pairs: &[(usize, usize)], sums: &[SecureSum], prints: &[Footprint]) -> Vec<Margin> {
+    let mut sets: Vec<(usize, Vec<usize>)> = Vec::new();
+    for (part, total) in pairs {
+        let fits = |(of, set): &&mut (usize, Vec<usize>)| {
+            of == total && set.iter().all(|other| prints[*part].is_disjoint(&prints[*other]))
+        };
+        match sets.iter_mut().find(fits) {
+            Some((_, set)) => set.push(*part),
+            None => sets.push((*total, vec![*part])),
+        }
+    }
+    sets.into_iter().map(|(total, set)| margin(wording, total, &set, sums, prints)).collect()
+}
+
+fn margin(wording: &str, total: usize, set: &[usize], sums: &[SecureSum], prints: &[Footprint]) -> Margin {
+    let whole = &prints[total];
+    let sites: Sites = set.iter().flat_map(|part| prints[*part].sites.iter().copied()).collect();
+    let same_conditions = set.iter().all(|part| prints[*part].conditions == whole.conditions);
+    let all_known = set.iter().all(|part| !matches!(sums[*part].groups, Groups::Agreed { .. }));
+    let details = set.iter().map(|part| Detail { sum: *part, keys: prints[*part].details(whole).unwrap_or_default() });
+    let slot = |sum: &usize| prints[*sum].slots.iter().position(|text| text == wording).unwrap_or_default();
+    Margin {
+        total,
+        details: details.collect(),
+        slots: vec![std::iter::once(&total).chain(set).map(slot).collect()],
+        rest: !(same_conditions && sites == whole.sites && all_known),
+    }
+}
+
+fn related(a: usize, b: usize, prints: &[Footprint]) -> PlanError {
+    let shared: Vec<&str> = prints[a].tables.intersection(&prints[b].tables).map(String::as_str).collect();
+    let text = format!(
+        "two parts of the question count rows of {} in ways whose relation is not known, so that a hidden small cell might \
+         follow from them together",
+        shared.join(", ")
+    );
+    PlanError::new("RELATED_TABLES", text).hint(
+        "keep FROM and WHERE the same and drop GROUP BY columns only, or narrow the WHERE of one by a further AND; else ask the \
+         questions apart",
+    )
+}
+
+/// The wording of a plan below its outermost filters, which are collected. Is it a table as it stands? Then names need no
+/// qualifier, and another alias is no other relation.
+fn core(plan: &LogicalPlan, conditions: &mut Vec<Expr>) -> (String, bool) {
+    match plan {
+        LogicalPlan::Filter(filter) => {
+            conditions.extend(split_conjunction(&filter.predicate).into_iter().cloned());
+            core(&filter.input, conditions)
+        }
+        LogicalPlan::Projection(p) if passes_through(p) => core(&p.input, conditions),
+        LogicalPlan::SubqueryAlias(alias) => {
+            let before = conditions.len();
+            match core(&alias.input, conditions) {
+                (text, true) => (text, true),
+                _ => {
+                    // Below a renamed join the qualifiers are others than above it.
+                    conditions.truncate(before);
+                    (wording(plan), false)
+                }
+            }
+        }
+        LogicalPlan::TableScan(_) => (wording(plan), true),
+        other => (wording(other), false),
+    }
+}
+
+/// Only columns, under their own names?
+fn passes_through(projection: &Projection) -> bool {
+    projection.expr.iter().all(|e| match e {
+        Expr::Column(_) => true,
+        Expr::Alias(alias) => matches!(&*alias.expr, Expr::Column(c) if c.name == alias.name),
+        _ => false,
+    })
+}
+
+/// A whole plan in words, without what a scan happens to read.
+fn wording(plan: &LogicalPlan) -> String {
+    match plan {
+        LogicalPlan::TableScan(scan) => match scan.source.downcast_ref::<NetworkTable>() {
+            Some(network) => network.table.name.to_lowercase(),
+            None => scan.table_name.to_string(),
+        },
+        LogicalPlan::Projection(p) if passes_through(p) => wording(&p.input),
+        other => {
+            let inputs: Vec<String> = other.inputs().into_iter().map(wording).collect();
+            format!("{}({})", other.display(), inputs.join("; "))
+        }
+    }
+}
+
+fn has_subqueries(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    // The closures never fail.
+    let _ = plan.apply(|node| {
+        let _ = node.apply_subqueries(|_| {
+            found = true;
+            Ok(TreeNodeRecursion::Stop)
+        });
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
+}
+
+fn tables(plan: &LogicalPlan) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    // The closure never fails.
+    let _ = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(network) = scan.source.downcast_ref::<NetworkTable>()
+        {
+            names.insert(network.table.name.to_lowercase());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    names
+}
+
+/// An expression without aliases, and over a single table without qualifiers.
+fn plain(expr: &Expr, is_table: bool) -> Expr {
+    let strip = |e: Expr| {
+        Ok(match e {
+            Expr::Alias(alias) => Transformed::yes(*alias.expr),
+            Expr::Column(column) if is_table => Transformed::yes(Expr::Column(Column::new_unqualified(column.name))),
+            other => Transformed::no(other),
+        })
+    };
+    expr.clone().transform_up(strip).map_or_else(|_| expr.clone(), |t| t.data)
+}
+
+fn slot_wording(slot: &Slot, slots: &Slots<'_>, wording: &dyn Fn(&Expr) -> String) -> String {
+    let column = |i: usize| slots.columns.get(i).map(|(_, expr)| wording(expr)).unwrap_or_default();
+    let what = match slot.what {
+        Summand::Rows => "rows".to_owned(),
+        Summand::NotNull(a) => format!("not null {}", column(a)),
+        Summand::Value(a) => format!("sum {}", column(a)),
+        Summand::Square(a) => format!("squares {}", column(a)),
+        Summand::Product(a, b) => format!("products {} by {}", column(a), column(b)),
+        Summand::BothNotNull(a, b) => format!("not null {} and {}", column(a), column(b)),
+    };
+    match slot.filter {
+        Some(filter) => format!("{what} where {}", column(filter)),
+        None => what,
+    }
+}
+
+/// Can no row meet both? `x = 1` and `x IN (2, 3)`; `x < 5` and `x >= 5`.
+pub(crate) fn contradicts(a: &Expr, b: &Expr) -> bool {
+    if let (Some((column, ours)), Some((other, theirs))) = (listed(a), listed(b)) {
+        return column == other && ours.iter().all(|value: &Value| !theirs.contains(value));
+    }
+    match (a, b) {
+        (Expr::BinaryExpr(a), Expr::BinaryExpr(b)) => is_negation(a, b),
+        (Expr::IsNull(a), Expr::IsNotNull(b)) | (Expr::IsNotNull(a), Expr::IsNull(b)) => a == b,
+        (Expr::Not(a), b) | (b, Expr::Not(a)) => **a == *b,
+        _ => false,
+    }
+}
+
+fn is_negation(a: &BinaryExpr, b: &BinaryExpr) -> bool {
+    let opposite = a.op.negate() == Some(b.op) && a.left == b.left && a.right == b.right;
+    let swapped = b.op.swap().is_some_and(|op| a.op.negate() == Some(op)) && a.left == b.right && a.right == b.left;
+    opposite || swapped
+}

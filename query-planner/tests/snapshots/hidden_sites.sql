@@ -1,0 +1,1 @@
+SELECT 'A' AS site, COUNT(*) AS n FROM hospital_A.person UNION ALL SELECT 'B', COUNT(*) FROM hospital_B.person UNION ALL SELECT 'C', COUNT(*) FROM hospital_C.person UNION ALL SELECT 'all', COUNT(*) FROM person

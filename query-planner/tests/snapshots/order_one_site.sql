@@ -1,0 +1,1 @@
+SELECT MAX(year_of_birth) AS youngest FROM hospital_B.person
