@@ -15,8 +15,8 @@ use party_node::finish::{Table, finish};
 use party_node::local::{Partials, partials};
 use party_node::source::{BoundData, SiteData};
 use query_planner::catalog::SiteName;
+use query_planner::decode::Opened;
 use query_planner::plan::{self, SecureSum};
-use query_planner::value::Value;
 use query_planner::{Audience, Catalog, Options, Settings, keys, merge};
 
 /// A network in one process, without secrets.
@@ -46,10 +46,9 @@ impl Network {
             for (site, data) in &self.data {
                 parts.push(partials(stage, sum, site, data, self.data.len()).await?);
             }
-            let (groups, totals) = add(sum, &parts)?;
-            revealed.push(query_planner::decode::decode(sum, schema.clone(), &groups, &totals)?);
+            revealed.push(query_planner::decode::decode(sum, schema.clone(), &add(sum, &parts)?)?);
         }
-        finish(&compiled, revealed).await
+        finish(&compiled, revealed).await.map(|(table, _)| table)
     }
 
     /// DataFusion's answer over all rows in one place.
@@ -61,17 +60,18 @@ impl Network {
             let provider = MemTable::try_new(held[0].schema().clone(), vec![batches]).unwrap();
             context.register_table(table.name.as_str(), Arc::new(provider)).unwrap();
         }
+        let (_, first) = &self.data[0];
+        let visit = first.table("visit").unwrap();
+        let alone = MemTable::try_new(visit.schema().clone(), vec![visit.batches().to_vec()]).unwrap();
+        context.register_table("a_visit", Arc::new(alone)).unwrap();
         let frame = context.sql(sql).await.unwrap();
         let schema = frame.schema().inner().clone();
         concat_batches(&schema, &frame.collect().await.unwrap()).unwrap()
     }
 }
 
-type Groups = Vec<Vec<Value>>;
-type Totals = Vec<Vec<i128>>;
-
-/// What the secure sum computes: all groups, and each slot summed over the sites.
-fn add(sum: &SecureSum, parts: &[Partials]) -> Result<(Groups, Totals), NodeError> {
+/// What the joint computation opens: all groups, each slot summed over the sites, each position among all sites' values.
+fn add(sum: &SecureSum, parts: &[Partials]) -> Result<Opened, NodeError> {
     let mut groups = query_planner::decode::groups(sum);
     if matches!(sum.groups, plan::Groups::Agreed { .. }) {
         let union: BTreeSet<&Vec<u8>> = parts.iter().flat_map(|part| &part.keys).collect();
@@ -82,13 +82,29 @@ fn add(sum: &SecureSum, parts: &[Partials]) -> Result<(Groups, Totals), NodeErro
         |part: &Partials, slot: usize, key| part.keys.binary_search(key).map_or(0, |group| part.slots[slot][group]);
     let total = |slot, key| parts.iter().map(|part| at(part, slot, key)).sum();
     let slot = |slot| encoded.iter().map(|key| total(slot, key)).collect();
-    Ok((groups, (0..sum.slots.len()).map(slot).collect()))
+    let totals: Vec<Vec<i128>> = (0..sum.slots.len()).map(slot).collect();
+    let codes = |order: usize, key: &Vec<u8>| {
+        let held = parts.iter().filter_map(|part| Some(&part.orders[order][part.keys.binary_search(key).ok()?]));
+        let mut codes: Vec<u64> = held.flatten().copied().collect();
+        codes.sort_unstable();
+        codes
+    };
+    let position = |order: usize, point: plan::Point| {
+        encoded.iter().map(|key| point.of_sorted(&codes(order, key)) as i128).collect::<Vec<_>>()
+    };
+    let points = sum.orders.iter().enumerate();
+    let points = points.map(|(i, order)| order.points.iter().map(|point| position(i, *point)).collect()).collect();
+    Ok(Opened { points, ..Opened::sums(&groups, &totals) })
 }
 
 /// A table as text, without its header: names are compared apart.
 fn text(rows: &RecordBatch) -> Vec<String> {
     let text = pretty_format_batches(std::slice::from_ref(rows)).unwrap().to_string();
-    text.lines().skip(3).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    text.lines()
+        .skip(3)
+        .filter(|line| !line.starts_with('+'))
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect()
 }
 
 /// Three folders of random visits, gone after the test.
@@ -140,6 +156,45 @@ async fn answers_are_those_of_the_pooled_rows() {
     ] {
         let answer = network.answer(sql).await.unwrap_or_else(|fault| panic!("{sql}: {fault}"));
         assert_eq!(text(&answer.rows), text(&network.pooled(sql).await), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn order_statistics_are_those_of_the_pooled_rows() {
+    let folders = Folders::new(11);
+    let network = Network::open(&folders.1).unwrap();
+    for sql in [
+        "SELECT MIN(n), MAX(n), MEDIAN(n) FROM visit",
+        "SELECT MIN(day), MAX(day) FROM visit WHERE n > 10",
+        "SELECT MIN(dose), MAX(dose), MEDIAN(dose) FROM visit",
+        "SELECT sex, MIN(n), MAX(n) FILTER (WHERE dose < 50), MEDIAN(n) FROM visit GROUP BY sex ORDER BY sex",
+        "SELECT PERCENTILE_CONT(0.9) WITHIN GROUP (ORDER BY n), PERCENTILE_CONT(0.25) WITHIN GROUP (ORDER BY n DESC) FROM visit",
+        "SELECT MAX(n) - MIN(n), MEDIAN(n * 2 + 1) FROM visit WHERE sex = 'F'",
+        "SELECT MIN(n), MEDIAN(n), COUNT(n) FROM visit WHERE n > 1000",
+        "SELECT MIN(n > 0), MAX(n > 0) FROM visit",
+        "SELECT MAX(dose), MEDIAN(n) FROM A.visit",
+    ] {
+        let answer = network.answer(sql).await.unwrap_or_else(|fault| panic!("{sql}: {fault}"));
+        assert_eq!(text(&answer.rows), text(&network.pooled(&sql.replace("A.visit", "a_visit")).await), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_discrete_percentile_is_the_first_value_at_or_beyond_its_share() {
+    let folders = Folders::new(12);
+    let network = Network::open(&folders.1).unwrap();
+    // By its definition: the smallest value with at least the share of rows at or below it.
+    for (share, clause, rows) in
+        [("0.3", "day", "<="), ("0.5", "day", "<="), ("0.3", "day DESC", ">="), ("1", "day", "<=")]
+    {
+        let ours = format!("SELECT PERCENTILE_DISC({share}) WITHIN GROUP (ORDER BY {clause}) AS d FROM visit");
+        let (best, from) = if rows == "<=" { ("MIN", "asc") } else { ("MAX", "desc") };
+        let theirs = format!(
+            "SELECT {best}(day) AS d FROM (SELECT day, COUNT(*) OVER (ORDER BY day {from} RANGE BETWEEN UNBOUNDED PRECEDING \
+             AND CURRENT ROW) AS c, COUNT(*) OVER () AS n FROM visit) t WHERE c >= {share} * n"
+        );
+        let answer = network.answer(&ours).await.unwrap_or_else(|fault| panic!("{ours}: {fault}"));
+        assert_eq!(text(&answer.rows), text(&network.pooled(&theirs).await), "{ours}");
     }
 }
 

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 fn sums_on_the_three_hospitals_equal_the_pooled_answers() {
     let Some(data) = shared("data/omop_3hospitals") else { return };
     let queries: Vec<Value> = serde_json::from_slice(&fs::read(data.join("queries.json")).unwrap()).unwrap();
-    let sums =
-        |query: &&Value| ["sum", "site-local"].iter().any(|kind| query["kind"].as_str().unwrap().starts_with(kind));
+    let sums = |query: &&Value| {
+        ["sum", "site-local", "quantile"].iter().any(|kind| query["kind"].as_str().unwrap().starts_with(kind))
+    };
     let queries: Vec<&Value> = queries.iter().filter(sums).collect();
     assert!(queries.len() >= 5, "only {} queries of this class", queries.len());
     let mut arguments = vec!["--format", "json"];

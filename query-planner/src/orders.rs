@@ -38,7 +38,7 @@ impl Slots<'_> {
         self.not_the_patient_key(arg, name)?;
         let expr = exact(arg, self.scope);
         let data_type = expr.get_type(self.scope).map_err(|e| refuse(&e))?;
-        let encoding = encoding(expr, &data_type, &self.scope.fact(expr), point)?;
+        let encoding = encoding((name, expr), &data_type, &self.scope.fact(expr), point)?;
         let carrier = carrier(&data_type).ok_or_else(|| not_ordered(name, expr, &data_type))?;
         let column = self.column("arg", as_carrier(expr.clone(), &carrier, self.scope), words(expr));
         let filter = call.params.filter.as_deref();
@@ -131,7 +131,12 @@ fn share(call: &AggregateFunction) -> Result<Fraction, PlanError> {
 }
 
 /// The narrowest code that the declarations allow; where they say nothing, a window that each site checks.
-fn encoding(expr: &Expr, data_type: &DataType, fact: &Fact, point: Point) -> Result<Encoding, PlanError> {
+fn encoding(
+    (name, expr): (&str, &Expr),
+    data_type: &DataType,
+    fact: &Fact,
+    point: Point,
+) -> Result<Encoding, PlanError> {
     let number = match data_type {
         DataType::Decimal128(_, scale) => Number::Exact(u8::try_from(*scale).unwrap_or(0)),
         DataType::Float16 | DataType::Float32 | DataType::Float64 => match point {
@@ -142,13 +147,14 @@ fn encoding(expr: &Expr, data_type: &DataType, fact: &Fact, point: Point) -> Res
         },
         DataType::Boolean | DataType::Date32 | DataType::Timestamp(_, None) => Number::Exact(0),
         integer if integer.is_integer() => Number::Exact(0),
-        other => return Err(not_ordered("an order statistic", expr, other)),
+        other => return Err(not_ordered(name, expr, other)),
     };
     let declared = match data_type {
         DataType::Boolean => Some(Interval { lo: 0, hi: 1 }),
         other => fact.domain.as_deref().and_then(hull).or_else(|| {
-            let widest = type_interval(other);
-            fact.interval.filter(|interval| Some(*interval) != widest)
+            // A range that is open at one end says little.
+            let widest = type_interval(other)?;
+            fact.interval.filter(|interval| interval.lo != widest.lo && interval.hi != widest.hi)
         }),
     };
     let encoding = declared.map(within).filter(|encoding| encoding.bits <= 63);

@@ -105,7 +105,7 @@ fn text_cannot_move_the_cursor_in_a_table() {
 #[test]
 fn a_suppressed_value_appears_in_no_format() {
     let columns: Vec<(&str, ArrayRef)> = vec![("n", Arc::new(Int64Array::from(vec![4711])))];
-    let answer = answer(columns, vec![Suppressed { row: 0, at: 1, column: "n".into(), label: "<11".into() }]);
+    let answer = answer(columns, vec![Suppressed { row: 0, at: 0, column: "n".into(), label: "<11".into() }]);
     for format in [Format::Table, Format::Csv, Format::Json] {
         assert!(!answer.render(format).contains("4711"), "{format:?}");
         assert!(answer.render(format).contains("<11"), "{format:?}");
