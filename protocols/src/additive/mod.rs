@@ -71,6 +71,12 @@ pub(crate) async fn sum_of_private(s: &mut Session, pool: &mut Pool, own: &Bits)
     adder::sum_planes(s, pool, &levels, own, 0..own.width()).await
 }
 
+/// EdaBits of `bits` bits for so many words of rows, and the bit triples they are made of.
+pub(crate) fn demand_edabits(budget: &mut Budget, sites: &Group, bits: usize, words: usize) {
+    adder::demand(budget, &adder::levels(sites), words, bits, &(0..bits));
+    budget.add_edabits(bits, words);
+}
+
 impl Engine for Additive {
     fn input<R: Ring>(&mut self, own: Vec<R>) -> ArithShare<R> {
         // A site's own column is its summand as it stands: it never leaves without the zero-share of `reveal`.
