@@ -13,7 +13,7 @@ use crate::share::{ArithShare, BitShare};
 
 /// From so many sites on, comparisons open the number under an edaBit's mask: then only the last borrow chain, not the whole
 /// tree of adders, is worked off online.
-const EDABIT_SITES: usize = 4;
+pub(super) const EDABIT_SITES: usize = 4;
 
 /// The low `bits` bits: the sites' summands added up by the tree of adders.
 ///
@@ -147,7 +147,7 @@ pub(super) fn demand_is_zero(budget: &mut Budget, sites: &Group, words: usize, b
     budget.add_bit_triples(sites, words * bits.saturating_sub(1));
 }
 
-fn below_last(levels: &[Vec<Merge>]) -> &[Vec<Merge>] {
+pub(super) fn below_last(levels: &[Vec<Merge>]) -> &[Vec<Merge>] {
     levels.split_last().map_or(&[], |(_, below)| below)
 }
 

@@ -54,6 +54,11 @@ pub enum Link {
 }
 
 impl Link {
+    /// How carries run.
+    pub fn chains(self) -> Chains {
+        self.budget().chains
+    }
+
     fn budget(self) -> Budget {
         let silent = Extension::Silent { batch: SILENT_BATCH, code: Code::ExpandConvolute7 };
         match self {

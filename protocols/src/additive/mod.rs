@@ -6,10 +6,11 @@ mod compare;
 pub mod demand;
 mod masking;
 mod multiply;
-mod opening;
+pub(crate) mod opening;
 mod prefix;
 mod reveal;
 mod rows;
+pub(crate) mod traffic;
 
 use mpc_core::error::LocalFault;
 use mpc_core::{Bits, PowerOfTwo, Result, Ring, Session, Z64};
