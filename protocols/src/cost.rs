@@ -1,5 +1,12 @@
 //! What a protocol will send, known before it runs. Tests hold these formulas against what sessions count.
 
+mod online;
+mod preparation;
+mod tally;
+
+pub use online::{a2b, and, b2a, is_zero, mul, negative, place, select};
+pub use preparation::of;
+
 use mpc_core::transport::Header;
 use mpc_core::wire::MAX_FRAME_BYTES;
 

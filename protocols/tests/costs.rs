@@ -3,13 +3,51 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use mpc_core::{Result, Z64};
+use protocols::additive::demand::{Link, budget};
+use protocols::correlation::Budget;
 use protocols::key_union::Limits;
-use protocols::{Audience, cost};
+use protocols::{ArithShare, Audience, BitShare, Engine, cost};
+
+/// Every operation on 32-bit numbers, and making what it takes, for each kind of network.
+fn operations(row: &mut impl FnMut(&str, u64, u64, cost::SiteCost), sites: u64) {
+    for rows in [1000, 100_000] {
+        row("mul64", sites, rows, cost::mul(sites, rows, 8));
+        row("mul128", sites, rows, cost::mul(sites, rows, 16));
+        row("and, 32 bits", sites, rows, cost::and(sites, rows, 32));
+        row("b2a, 1 bit", sites, rows, cost::b2a(sites, rows, 1));
+        row("select64", sites, rows, cost::select(sites, rows, 8));
+        row("place, L=3", sites, rows, cost::place(sites, rows, 3));
+        for (name, link) in [("local", Link::Local), ("far", Link::Far), ("narrow", Link::Narrow)] {
+            let chains = link.chains();
+            if link != Link::Narrow {
+                row(&format!("a2b {name}"), sites, rows, cost::a2b(sites, chains, rows, 32));
+                row(&format!("negative {name}"), sites, rows, cost::negative(sites, chains, rows, 32));
+                row(&format!("is zero {name}"), sites, rows, cost::is_zero(sites, chains, rows, 32));
+            }
+            for (what, budget) in budgets(sites as usize, rows as usize, link) {
+                row(&format!("{what} prepared {name}"), sites, rows, cost::of(&budget, sites));
+            }
+        }
+    }
+}
+
+fn budgets(sites: usize, rows: usize, link: Link) -> Vec<(&'static str, Budget)> {
+    let number = || ArithShare::<Z64>::zeros(rows);
+    let bit = || BitShare::zeros(rows, 1);
+    let count = |result: Result<Budget>| result.expect("an operation can be counted");
+    vec![
+        ("mul64", count(budget(sites, link, async |e| e.mul(&number(), &number()).await))),
+        ("negative", count(budget(sites, link, async |e| e.negative(&number(), 32).await))),
+        ("b2a64", count(budget(sites, link, async |e| e.b2a::<Z64>(&bit()).await))),
+        ("select64", count(budget(sites, link, async |e| e.select(&bit(), &number()).await))),
+    ]
+}
 
 fn table() -> String {
-    let mut out = String::from("protocol                sites   elements  rounds  bytes sent by a site\n");
+    let mut out = String::from("protocol                    sites   elements  rounds  bytes sent by a site\n");
     let mut row = |name: &str, sites: u64, elements: u64, cost: cost::SiteCost| {
-        writeln!(out, "{name:<22} {sites:>6} {elements:>10} {:>7} {:>21}", cost.rounds, cost.bytes).unwrap();
+        writeln!(out, "{name:<26} {sites:>6} {elements:>10} {:>7} {:>21}", cost.rounds, cost.bytes).unwrap();
     };
     for sites in [2, 3, 5, 20] {
         for elements in [1, 10_000, 1_000_000] {
@@ -21,6 +59,7 @@ fn table() -> String {
             row("shuffle prepared, L=2", sites, rows, cost::shuffle_prepare(sites, rows, 2));
             row("shuffle, L=2", sites, rows, cost::shuffle(sites, rows, 2));
         }
+        operations(&mut row, sites);
         let limits = Limits { max_keys: 4096, contributors: sites as usize, max_key_bytes: 9 };
         row("key union, 4096 keys", sites, 4096, cost::key_union(sites, limits.sketch_elements() as u64));
     }

@@ -26,6 +26,8 @@ pub enum Change {
     Drop,
     /// The previous frame to the same party is sent in its place.
     Replay,
+    /// The next frame to the same party goes first.
+    Delay,
 }
 
 /// Passes everything through but for one frame.
@@ -34,13 +36,14 @@ pub struct Tamper {
     frame: usize,
     change: Change,
     sent: AtomicUsize,
+    held: Mutex<Option<(PartyId, Frame)>>,
     last: Mutex<Vec<(PartyId, LaneId, Frame)>>,
 }
 
 impl Tamper {
     /// Changes the `frame`-th frame (0-based) this party sends.
     pub fn new(inner: Arc<dyn Transport>, frame: usize, change: Change) -> Self {
-        Self { inner, frame, change, sent: AtomicUsize::new(0), last: Mutex::default() }
+        Self { inner, frame, change, sent: AtomicUsize::new(0), held: Mutex::default(), last: Mutex::default() }
     }
 
     fn changed(&self, to: PartyId, frame: &Frame) -> Vec<Frame> {
@@ -67,6 +70,10 @@ impl Tamper {
             }
             Change::Duplicate => vec![frame.clone(), frame.clone()],
             Change::Drop => Vec::new(),
+            Change::Delay => {
+                *self.held.lock().expect("no code panics while it holds the frame") = Some((to, frame.clone()));
+                Vec::new()
+            }
             Change::Replay => {
                 let last = self.last.lock().expect("no code panics while it holds the last frames");
                 last.iter().rev().find(|(p, ..)| *p == to).map(|(_, _, f)| f.clone()).into_iter().collect()
@@ -78,7 +85,13 @@ impl Tamper {
 impl Transport for Tamper {
     fn send(&self, to: PartyId, lane: LaneId, frame: Frame) -> Result<(), LinkError> {
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
-        let frames = if number == self.frame { self.changed(to, &frame) } else { vec![frame.clone()] };
+        let frames = if number == self.frame {
+            self.changed(to, &frame)
+        } else {
+            let mut held = self.held.lock().expect("no code panics while it holds the frame");
+            let late = held.take_if(|(party, _)| *party == to).map(|(_, frame)| frame);
+            [frame.clone()].into_iter().chain(late).collect()
+        };
         self.last.lock().expect("no code panics while it holds the last frames").push((to, lane, frame));
         frames.into_iter().try_for_each(|f| self.inner.send(to, lane, f))
     }

@@ -37,16 +37,34 @@ pub(super) fn levels(sites: &[PartyId]) -> Vec<Vec<Merge>> {
     levels
 }
 
+/// The ANDs of an addition, step by step: groups, and how many planes of rows each of them ANDs.
+pub(super) fn steps(
+    levels: &[Vec<Merge>],
+    chains: Chains,
+    width: usize,
+    keep: &Range<usize>,
+) -> Vec<Vec<(Group, usize)>> {
+    let carries = width.saturating_sub(1);
+    let all = |merges: &[Merge], planes: usize| merges.iter().map(|m| (m.group(), planes)).collect::<Vec<_>>();
+    if chains == Chains::Ripple {
+        return (0..carries).map(|_| all(&levels.concat(), 1)).collect();
+    }
+    let mut steps = Vec::new();
+    for (at, level) in levels.iter().enumerate().filter(|_| carries > 0) {
+        let network = match only_top(levels, at, width, keep) {
+            true => prefix::last_pairs(carries),
+            false => prefix::all_pairs(carries),
+        };
+        steps.push(all(level, carries));
+        steps.extend(network.iter().map(|pairs| all(level, 2 * pairs.len())));
+    }
+    steps
+}
+
 /// Bit triples for adding rows of `words` words and `width` bits and keeping the planes of `keep`.
 pub(super) fn demand(budget: &mut Budget, levels: &[Vec<Merge>], words: usize, width: usize, keep: &Range<usize>) {
-    for (at, merge) in levels.iter().enumerate().flat_map(|(at, level)| level.iter().map(move |merge| (at, merge))) {
-        let carries = width.saturating_sub(1);
-        let ands = match budget.chains {
-            Chains::Ripple => carries,
-            Chains::Prefix if only_top(levels, at, width, keep) => carries + prefix::last_ands(carries),
-            Chains::Prefix => carries + prefix::all_ands(carries),
-        };
-        budget.add_bit_triples(&merge.group(), words * ands);
+    for (group, planes) in steps(levels, budget.chains, width, keep).into_iter().flatten() {
+        budget.add_bit_triples(&group, words * planes);
     }
 }
 

@@ -7,13 +7,13 @@ use super::adder::{self, Merge, sum_planes};
 use super::and::{And, and_all};
 use super::opening::{Opening, open};
 use super::prefix::{self, Carries};
-use super::{all_sites, low};
+use super::{all_sites, demand_edabits, low};
 use crate::correlation::{Budget, Chains, Group, Pool};
 use crate::share::{ArithShare, BitShare};
 
 /// From so many sites on, comparisons open the number under an edaBit's mask: then only the last borrow chain, not the whole
 /// tree of adders, is worked off online.
-const EDABIT_SITES: usize = 4;
+pub(super) const EDABIT_SITES: usize = 4;
 
 /// The low `bits` bits: the sites' summands added up by the tree of adders.
 ///
@@ -50,12 +50,10 @@ pub(super) async fn negative(s: &mut Session, pool: &mut Pool, a: &ArithShare<Z6
 
 /// Bit triples, or edaBits and what they are made of, for one sign of each of so many words of rows.
 pub(super) fn demand_negative(budget: &mut Budget, sites: &Group, words: usize, bits: usize) {
-    let levels = adder::levels(sites);
     if sites.len() < EDABIT_SITES {
-        return adder::demand(budget, &levels, words, bits, &(bits - 1..bits));
+        return adder::demand(budget, &adder::levels(sites), words, bits, &(bits - 1..bits));
     }
-    adder::demand(budget, &levels, words, bits, &(0..bits));
-    budget.add_edabits(bits, words);
+    demand_edabits(budget, sites, bits, words);
     let borrows = match budget.chains {
         Chains::Ripple => bits - 1,
         Chains::Prefix => prefix::last_ands(bits - 1),
@@ -149,7 +147,7 @@ pub(super) fn demand_is_zero(budget: &mut Budget, sites: &Group, words: usize, b
     budget.add_bit_triples(sites, words * bits.saturating_sub(1));
 }
 
-fn below_last(levels: &[Vec<Merge>]) -> &[Vec<Merge>] {
+pub(super) fn below_last(levels: &[Vec<Merge>]) -> &[Vec<Merge>] {
     levels.split_last().map_or(&[], |(_, below)| below)
 }
 

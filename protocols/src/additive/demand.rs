@@ -62,6 +62,11 @@ impl Link {
         Self::NAMES.into_iter().find_map(|(known, link)| (known == name).then_some(link))
     }
 
+    /// How carries run.
+    pub fn chains(self) -> Chains {
+        self.budget().chains
+    }
+
     fn budget(self) -> Budget {
         let silent = Extension::Silent { batch: SILENT_BATCH, code: Code::ExpandConvolute7 };
         match self {

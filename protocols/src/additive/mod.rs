@@ -6,10 +6,11 @@ mod compare;
 pub mod demand;
 mod masking;
 mod multiply;
-mod opening;
+pub(crate) mod opening;
 mod prefix;
 mod reveal;
 mod rows;
+pub(crate) mod traffic;
 
 use mpc_core::error::LocalFault;
 use mpc_core::{Bits, PowerOfTwo, Result, Ring, Session, Z64};
@@ -72,6 +73,12 @@ pub(crate) fn low(value: u64, bits: usize) -> u64 {
 pub(crate) async fn sum_of_private(s: &mut Session, pool: &mut Pool, own: &Bits) -> Result<Bits> {
     let levels = adder::levels(&all_sites(s));
     adder::sum_planes(s, pool, &levels, own, 0..own.width()).await
+}
+
+/// EdaBits of `bits` bits for so many words of rows, and the bit triples they are made of.
+pub(crate) fn demand_edabits(budget: &mut Budget, sites: &Group, bits: usize, words: usize) {
+    adder::demand(budget, &adder::levels(sites), words, bits, &(0..bits));
+    budget.add_edabits(bits, words);
 }
 
 impl Engine for Additive {

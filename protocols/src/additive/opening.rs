@@ -1,5 +1,7 @@
 //! Opening masked intermediates: values that a fresh random mask hides, so that everybody may see them.
 
+use std::ops::Range;
+
 use mpc_core::wire::Wire;
 use mpc_core::{PartyId, Result, Session};
 
@@ -7,6 +9,16 @@ use crate::correlation::Group;
 
 /// From so many bytes on, three and more sites open by reduce-scatter: fewer bytes, one more round.
 const SCATTER_BYTES: usize = 1 << 15;
+
+/// Do so many members open a column of so many bytes by reduce-scatter?
+pub(crate) fn scatters(members: usize, bytes: usize) -> bool {
+    members > 2 && bytes >= SCATTER_BYTES
+}
+
+/// The part of a column of `len` elements that the member at place `at` of a group sums up for all.
+pub(crate) fn part(len: usize, members: usize, at: usize) -> Range<usize> {
+    len * at / members..len * (at + 1) / members
+}
 
 /// One column that the members of a group open to each other.
 pub(super) struct Opening<T> {
@@ -22,18 +34,16 @@ impl<T: Wire> Opening<T> {
     }
 
     fn scatters(&self) -> bool {
-        self.group.len() > 2 && self.column.len() * T::BYTES >= SCATTER_BYTES
+        scatters(self.group.len(), self.column.len() * T::BYTES)
     }
 
     fn others(&self, s: &Session) -> Vec<PartyId> {
         self.group.iter().copied().filter(|p| *p != s.me()).collect()
     }
 
-    /// The part of the column that a member sums up for all.
-    fn part(&self, of: PartyId) -> std::ops::Range<usize> {
-        let (at, members, len) =
-            (self.group.iter().position(|p| *p == of).unwrap_or(0), self.group.len(), self.column.len());
-        len * at / members..len * (at + 1) / members
+    fn part(&self, of: PartyId) -> Range<usize> {
+        let at = self.group.iter().position(|p| *p == of).unwrap_or(0);
+        part(self.column.len(), self.group.len(), at)
     }
 
     /// Sends each member its part, or everything.

@@ -53,14 +53,14 @@ impl Carries {
 }
 
 /// Sklansky's network: in round d every position whose bit d is set takes the last position of the block below it.
-fn all_pairs(width: usize) -> Vec<Vec<(usize, usize)>> {
+pub(super) fn all_pairs(width: usize) -> Vec<Vec<(usize, usize)>> {
     let rounds = width.next_power_of_two().trailing_zeros();
     let pairs = |d: u32| (0..width).filter(|i| i >> d & 1 == 1).map(|i| (i, (i >> d << d) - 1)).collect();
     (0..rounds).map(pairs).collect()
 }
 
 /// A tree that ends in the top position: in every round the positions that are left join in pairs, from the top.
-fn last_pairs(width: usize) -> Vec<Vec<(usize, usize)>> {
+pub(super) fn last_pairs(width: usize) -> Vec<Vec<(usize, usize)>> {
     let mut left: Vec<usize> = (0..width).rev().collect();
     let mut rounds = Vec::new();
     while left.len() > 1 {
@@ -68,11 +68,6 @@ fn last_pairs(width: usize) -> Vec<Vec<(usize, usize)>> {
         left = left.into_iter().step_by(2).collect();
     }
     rounds
-}
-
-/// ANDs for one row of each kind of network.
-pub(super) fn all_ands(width: usize) -> usize {
-    2 * all_pairs(width).iter().map(Vec::len).sum::<usize>()
 }
 
 /// ANDs for one row of the tree that ends in the top position.

@@ -8,7 +8,7 @@ use super::pool::BitTriples;
 use crate::ot::Ot;
 
 /// Words of a batch: 2^17 OTs with each other member, 512 KiB of corrections.
-const BATCH: usize = 1 << 11;
+pub(crate) const BATCH: usize = 1 << 11;
 
 /// Makes triples for `words` words of 64 bits. (Σ a_i)(Σ b_j) is the sum of every site's own a_i·b_i and of a_i·b_j for
 /// each ordered pair: one OT with choice a_i, in which j offers messages that differ by b_j. Each site uses the same a_i

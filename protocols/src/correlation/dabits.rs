@@ -8,7 +8,7 @@ use super::products::{self, Buffers};
 use crate::ot::Ot;
 
 /// Words of a batch: 2^16 OTs with each other site.
-const BATCH: usize = 1 << 10;
+pub(crate) const BATCH: usize = 1 << 10;
 
 /// Makes `words` words of 64 daBits. Every site draws its own bit r_i; the shared bit is their XOR. As a number it is built
 /// site by site: A ⊕ r_i = A + r_i − 2·A·r_i, where A is shared among the sites before i and r_i is i's own, so that

@@ -23,4 +23,13 @@ pub use budget::{Budget, Chains, Group};
 pub(crate) use permutation::schedule;
 pub use permutation::{Permutation, Shuffle};
 pub(crate) use pool::{BitTriples, Pool};
+pub(crate) use products::message_len;
 pub use words::{Layout, WordKind};
+
+/// Elements, or words of bits, that are made at once.
+pub(crate) mod batches {
+    pub(crate) use super::bit_triples::BATCH as BIT_TRIPLES;
+    pub(crate) use super::dabits::BATCH as DABITS;
+    pub(crate) use super::ring_triples::BATCH as RING_TRIPLES;
+    pub(crate) use super::selections::BATCH as SELECTIONS;
+}

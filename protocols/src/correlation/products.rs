@@ -104,6 +104,6 @@ fn element_bytes<R: PowerOfTwo>(plane: usize) -> usize {
 }
 
 /// Bytes of a message for `len` elements and so many planes.
-pub(super) fn message_len<R: PowerOfTwo>(planes: usize, len: usize) -> usize {
+pub(crate) fn message_len<R: PowerOfTwo>(planes: usize, len: usize) -> usize {
     (0..planes).map(|plane| element_bytes::<R>(plane) * len).sum()
 }

@@ -8,7 +8,7 @@ use super::products::{self, Buffers};
 use crate::ot::Ot;
 
 /// Elements of a batch: 2^18 OTs with each other site in Z64.
-const BATCH: usize = 4096;
+pub(crate) const BATCH: usize = 4096;
 
 /// Makes `len` triples for all sites. c is the sum of every site's own a_i·b_i and of a_i·b_j for each ordered pair, bit by
 /// bit of a_i (`products.rs`).

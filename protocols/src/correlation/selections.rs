@@ -9,7 +9,7 @@ use super::products::{self, Buffers};
 use crate::ot::Ot;
 
 /// Words of a batch: 2^16 OTs with each other site.
-const BATCH: usize = 1 << 10;
+pub(crate) const BATCH: usize = 1 << 10;
 
 /// Makes `words` words of 64 selections. r·y for r = ⊕ r_i is built site by site: with z = (r_0 ⊕ … ⊕ r_{i−1})·y, the next
 /// is z + r_i·(y − 2z), where r_i is i's own and y, z are shared among all: one OT with each other site.

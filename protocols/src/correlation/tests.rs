@@ -15,6 +15,11 @@ use super::*;
 use crate::cost;
 use crate::ot::Ot;
 
+mod canaries;
+mod once;
+mod relations;
+mod samplers;
+
 const SEED: u64 = 20_261_122;
 
 /// What a party had and has, and what it sent to prepare and to shuffle.

@@ -27,8 +27,12 @@ pub struct Case {
 
 impl Case {
     pub fn new(session: &Session, seed: u64) -> Self {
-        let prg = stream(seed, "inputs");
-        Self { seed, me: session.me().index(), sites: session.parties().sites().count(), opened: 0, prg }
+        Self::at(session.me().index(), session.parties().sites().count(), seed)
+    }
+
+    /// The same without a session.
+    pub fn at(me: usize, sites: usize, seed: u64) -> Self {
+        Self { seed, me, sites, opened: 0, prg: stream(seed, "inputs") }
     }
 
     pub fn is_site(&self) -> bool {
