@@ -44,7 +44,7 @@ pub(crate) fn select(sites: &Group, rows: usize, element_bytes: usize) -> Vec<St
 }
 
 pub(crate) fn places(sites: &Group, rows: usize) -> Vec<Step> {
-    vec![vec![one(sites, rows, 8)]]
+    vec![vec![one(sites, rows, 4)]]
 }
 
 pub(crate) fn a2b(sites: &Group, chains: Chains, rows: usize, bits: usize) -> Vec<Step> {

@@ -57,7 +57,7 @@ pub fn is_zero(sites: u64, chains: Chains, rows: u64, bits: u64) -> SiteCost {
     of(sites, |group| traffic::is_zero(group, chains, rows as usize, bits as usize))
 }
 
-/// [`crate::Engine::place`] of rows whose words, places included, take `lanes` lanes: a [`shuffle`], then Open(8·rows).
+/// [`crate::Engine::place`] of rows whose words, places included, take `lanes` lanes: a [`shuffle`], then Open(4·rows).
 pub fn place(sites: u64, rows: u64, lanes: u64) -> SiteCost {
     shuffle(sites, rows, lanes).then(of(sites, |group| traffic::places(group, rows as usize)))
 }
