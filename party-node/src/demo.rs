@@ -55,12 +55,23 @@ const QUESTIONS: &[(&str, &str)] = &[
         "SELECT 100.0 * SUM(CASE WHEN drug_concept_id IN (1112807, 19059056) THEN 1 ELSE 0 END) / COUNT(*) AS percent_aspirin \
          FROM drug_exposure",
     ),
+    (
+        "Half of the patients' records are of people younger than what age? (Sorted on shares; only the median is opened.)",
+        "SELECT MEDIAN(2019 - year_of_birth) AS median_age FROM person",
+    ),
     ("May I see a row? (No: only figures over many rows come out.)", "SELECT person_id, year_of_birth FROM person"),
     (
         "How many patients, each counted once? (Refused: this needs private matching, which is not built yet.)",
         "SELECT COUNT(DISTINCT person_id) AS patients FROM person",
     ),
 ];
+
+/// Asked of the same hospitals under a policy that hides small cells.
+const SMALL: (&str, &str) = (
+    "The same hospitals, but no figure over fewer than 11 rows may come out: how often were these diagnoses made?",
+    "SELECT condition_concept_id, COUNT(*) AS n FROM condition_occurrence \
+     WHERE condition_concept_id IN (80809, 198199, 317009, 4066995, 192671) GROUP BY 1 ORDER BY 1",
+);
 
 /// Runs the tour.
 ///
@@ -79,7 +90,10 @@ pub async fn run(format: Format) -> Result<(), NodeError> {
         println!("\n{}. {title}\n   {sql}\n", number + 1);
         ask(&running, sql, format).await?;
     }
-    Ok(())
+    drop(running);
+    let strict = Sandbox::open(&folder.0, &["min_patients=11".into()])?.start(false).await?;
+    println!("\n{}. {}\n   {}\n", QUESTIONS.len() + 1, SMALL.0, SMALL.1);
+    ask(&strict, SMALL.1, format).await
 }
 
 async fn ask(running: &Running, sql: &str, format: Format) -> Result<(), NodeError> {

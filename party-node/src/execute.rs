@@ -32,7 +32,7 @@ pub async fn run(engine: &mut Additive, plan: &JointPlan, own: Option<&[Partials
     let mut encoded = Vec::with_capacity(plan.sums.len());
     let mut groups = Vec::with_capacity(plan.sums.len());
     for (index, sum) in plan.sums.iter().enumerate() {
-        let keys = group_keys(engine, sum, index, own.map(|partials| &partials[index])).await?;
+        let keys = group_keys(engine, sum, index, own.map(|partials| &partials[index]), link(plan)).await?;
         groups.push(decode_keys(engine, sum, &keys)?);
         encoded.push(keys);
     }
@@ -40,12 +40,21 @@ pub async fn run(engine: &mut Additive, plan: &JointPlan, own: Option<&[Partials
     let public = Public::new(plan, groups, me);
     let inputs = Own::new(plan, &encoded, own, me);
     if !plan.is_linear() {
-        let budget = demand::budget(plan.sites.len(), Link::Local, async |e| {
+        let budget = demand::budget(plan.sites.len(), link(plan), async |e| {
             program(e, &public, Own::new(plan, &encoded, None, me)).await
         })?;
         engine.prepare(&budget).await?;
     }
     program(engine, &public, inputs).await
+}
+
+/// The plan's choice in the protocols' words.
+fn link(plan: &JointPlan) -> Link {
+    match plan.link {
+        query_planner::catalog::Link::Local => Link::Local,
+        query_planner::catalog::Link::Far => Link::Far,
+        query_planner::catalog::Link::Narrow => Link::Narrow,
+    }
 }
 
 /// The releases a plan declares before the run; those of the answer follow when its groups are known.
@@ -89,6 +98,7 @@ async fn group_keys(
     sum: &SecureSum,
     index: usize,
     own: Option<&Partials>,
+    link: Link,
 ) -> Result<Vec<Vec<u8>>> {
     let Groups::Agreed { max_groups, max_key_bytes, threshold } = sum.groups else {
         return Ok(decode::groups(sum).iter().map(|group| keys::encode(group)).collect());
@@ -105,7 +115,7 @@ async fn group_keys(
         count_bits: sum.slots[0].partial_bits as usize,
         threshold: threshold.into(),
     };
-    agree_frequent(engine, &own, limits, &exchange_name(index), max_groups as usize).await
+    agree_frequent(engine, &own, limits, &exchange_name(index), max_groups as usize, link).await
 }
 
 async fn agree_frequent(
@@ -114,6 +124,7 @@ async fn agree_frequent(
     limits: frequent_keys::Limits,
     name: &str,
     max_groups: usize,
+    link: Link,
 ) -> Result<Vec<Vec<u8>>> {
     let s = engine.session();
     let seat = Seat { me: s.me().index(), sites: s.parties().site_count() };
@@ -124,8 +135,7 @@ async fn agree_frequent(
         .finalize()
         .into();
     let to = (name, protocols::Audience::Everyone);
-    let budget =
-        demand::budget(seat.sites, Link::Local, async |e| frequent_keys(e, &[], limits, seat, &salt, to).await)?;
+    let budget = demand::budget(seat.sites, link, async |e| frequent_keys(e, &[], limits, seat, &salt, to).await)?;
     engine.prepare(&budget).await?;
     let keys = frequent_keys(engine, own, limits, seat, &salt, to).await?.unwrap_or_default();
     if keys.len() > max_groups {

@@ -10,8 +10,17 @@
 //! | silent OT | 2–20 sites, in pairs | semi-honest, dishonest majority, dual LPN with regular noise | Boyle et al. CCS'19, code of Raghuraman–Rindal–Tanguy Crypto'23 | 2 for a batch, then 1 | a batch of 2^20 for each other site: 13,312 as receiver and 110,592 as sender, then a bit per OT from its receiver | `ot/silent/` |
 //! | a permutation one site knows, prepared | 2–20 sites | semi-honest, dishonest majority | Mohassel–Sadeghian Eurocrypt'13 §4, Chase et al. Asiacrypt'20 §3 | 2 for each window of 2^22 OTs | its owner 4·S to each other site, which sends back 8·L·S (S switches, L lanes of a row) | `correlation/permutation.rs` |
 //! | permute, shuffle | 2–20 sites | the same; a shuffle's order is nobody's | Chase et al. Asiacrypt'20 §4 | 1; N for a shuffle | 8·L per row to the owner; to each other site for a shuffle | `correlation/permutation.rs` |
+//! | bit triples | 2–20 sites, any group of g | semi-honest, dishonest majority | Asharov et al. CCS'13 §5.1; GMW for g sites | 2 for a batch of 2^17 | 4⅛ for each triple and OT pair, to each other member | `correlation/bit_triples.rs` |
+//! | ring triples (Z64, Z128) | 2–20 sites | the same | Gilboa Crypto'99; ABY NDSS'15 §III-A.5 | 2 for a batch of 4096 | in Z64 544 for each triple to each other site | `correlation/ring_triples.rs` |
+//! | daBits, selections | 2–20 sites | the same | Rotaru–Wood Indocrypt'19; the chain is argued in the file | N, 3N for a batch | one, two OTs of 4 + 8 for each pair of sites | `correlation/{dabits,selections}.rs` |
+//! | edaBits | 2–20 sites | the same | Escudero et al. Crypto'20 §4 | those of an adder | those of an adder | `correlation/edabits.rs` |
+//! | multiply | 2–20 sites | the same | Beaver Crypto'91, opening by reduce-scatter | 1 (2 by reduce-scatter) | 16 per product to each other site; by reduce-scatter 32·(N−1)/N in all | `additive/multiply.rs` |
+//! | AND | 2–20 sites | the same | Beaver Crypto'91 | 1 (2) | ¼ per AND to each other site, less by reduce-scatter | `additive/and.rs` |
+//! | bits of a number, sign, zero test | 2–20 sites | the same | ABY NDSS'15 §IV-B in a tree of groups; from 4 sites the sign by an edaBit (Crypto'20 §5); prefix chains: Sklansky 1960 | w − 1 by ripple, 1 + log2 w a level by prefix | ¼ per AND and member: see the files | `additive/{adder,prefix,compare}.rs` |
+//! | bit to number, selection | 2–20 sites | the same | Rotaru–Wood Indocrypt'19 §4; Beaver's technique | 1 (2) | ⅛, and 8 or 16 per selection, to each other site | `additive/multiply.rs` |
+//! | apply a shared permutation | 2–20 sites | the same; only shuffled places are opened | Asharov et al. CCS'22 | N + 1 (N + 2) | a shuffle and 8 a row | `additive/rows.rs` |
 //!
-//! Exact bytes are in [`cost`], and a test compares them with what sessions count.
+//! Operators made of these, for any engine, are listed in [`relational`]. Exact bytes are in [`cost`], and a test compares them with what sessions count.
 
 pub mod additive;
 pub mod clear;

@@ -17,6 +17,7 @@ macro_rules! on_additive {
             let cases = [
                 (2, false, Net::Memory, Local), (3, true, Net::Memory, Far), (5, false, Net::Memory, Far),
                 (8, false, Net::Memory, Local), (2, true, Net::Quic, Narrow), (3, false, Net::Quic, Local),
+                (5, false, Net::Quic, Local), (8, false, Net::Quic, Local),
             ];
             for (sites, analyst, net, link) in cases {
                 println!("seed {SEED}, {sites} sites, analyst {analyst}, {net:?}, {link:?}");

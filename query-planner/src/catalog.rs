@@ -102,6 +102,34 @@ pub struct Policy {
     pub flag_extreme_shares: bool,
     /// Most groups a query may have.
     pub max_groups: u32,
+    /// What connects the sites.
+    pub link: Link,
+}
+
+/// The kind of network between the sites: decides how work on shares is done, not what it gives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Link {
+    /// Rounds and bytes are cheap.
+    #[default]
+    Local,
+    /// Rounds are dear: sites far apart.
+    Far,
+    /// Rounds are dear and bandwidth is below about 30 MB/s.
+    Narrow,
+}
+
+impl Link {
+    /// What is done for such a network, for a steward to read.
+    pub fn words(self) -> &'static str {
+        match self {
+            Link::Local => "oblivious transfer by SoftSpoken, carries bit by bit (for a local network)",
+            Link::Far => "oblivious transfer by SoftSpoken, carries in logarithmic depth (for distant sites)",
+            Link::Narrow => {
+                "silent oblivious transfer (expand-convolute code 7×24), carries in logarithmic depth (for narrow links)"
+            }
+        }
+    }
 }
 
 impl Policy {

@@ -154,8 +154,14 @@ mod tests {
         ];
         let sites: Vec<SiteName> = vec!["A".into(), "B".into()];
         let table = Table { name: "t".into(), columns, max_rows: 1024, sites: sites.clone() };
-        let policy =
-            Policy { min_sites: 2, min_patients: 1, zero_allowed: false, flag_extreme_shares: true, max_groups: 10 };
+        let policy = Policy {
+            min_sites: 2,
+            min_patients: 1,
+            zero_allowed: false,
+            flag_extreme_shares: true,
+            max_groups: 10,
+            link: Default::default(),
+        };
         Catalog { sites, patient_key: "id".into(), tables: vec![table], policy }
     }
 

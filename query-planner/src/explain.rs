@@ -43,6 +43,9 @@ fn write_plan(out: &mut String, plan: &JointPlan, joint_cost: &[String]) -> fmt:
     let (site, all) = (cost.bytes_per_site, cost.bytes_total);
     writeln!(out, "Cost\n  {} rounds, at most {site} bytes from each site, {all} in all", cost.rounds)?;
     work(plan).iter().try_for_each(|work| writeln!(out, "  and {work}"))?;
+    if !plan.is_linear() {
+        writeln!(out, "  on shares: {}", plan.link.words())?;
+    }
     joint_cost.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
     write_disclosures(out, plan)?;
     writeln!(out, "Promise\n  {PROMISE}")?;

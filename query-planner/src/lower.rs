@@ -110,6 +110,7 @@ impl<'a> Lowering<'a> {
             catalog: hex(&self.catalog.digest()),
             sites: self.catalog.sites.clone(),
             audience: self.audience,
+            link: policy.link,
             min_patients: policy.min_patients,
             zero_allowed: policy.zero_allowed,
             flag_extreme_shares: hides && policy.flag_extreme_shares,

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 pub use crate::order::{Encoding, Fraction, Number, Order, Path, Point};
 pub use crate::relate::{Detail, Margin};
 
-use crate::catalog::SiteName;
+use crate::catalog::{Link, SiteName};
 use crate::error::PlanError;
 use crate::value::Value;
 
@@ -59,6 +59,8 @@ pub struct JointPlan {
     pub sites: Vec<SiteName>,
     /// Who receives the answer.
     pub audience: Audience,
+    /// How work on shares is done.
+    pub link: Link,
     /// A cell with fewer rows behind it is hidden before anything is opened; 1 hides none.
     pub min_patients: u32,
     /// May a cell of exactly zero be shown all the same?

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use toml::{Table as TomlTable, Value as Toml};
 
-use crate::catalog::{ColumnType, MAX_ROWS, Policy};
+use crate::catalog::{ColumnType, Link, MAX_ROWS, Policy};
 use crate::error::{PlanError, nearest};
 use crate::value::{Value, read_decimal};
 
@@ -25,6 +25,8 @@ pub struct Settings {
     pub min_sites: u32,
     /// Most groups a query may have.
     pub max_groups: u32,
+    /// What connects the sites: local, far or narrow.
+    pub link: Link,
     /// What single sites ask for beyond the above, by site name: the strictest wins.
     pub sites: BTreeMap<String, SitePolicy>,
     /// Declarations by table name.
@@ -81,6 +83,7 @@ impl Default for Settings {
             flag_extreme_shares: true,
             min_sites: 3,
             max_groups: 4096,
+            link: Link::Local,
             sites: BTreeMap::new(),
             tables: BTreeMap::new(),
         }
@@ -132,6 +135,7 @@ impl Settings {
             zero_allowed: self.zero_allowed && sites().all(|site| site.zero_allowed != Some(false)),
             flag_extreme_shares: self.flag_extreme_shares || sites().any(|site| site.flag_extreme_shares == Some(true)),
             max_groups: self.max_groups,
+            link: self.link,
         }
     }
 
@@ -284,6 +288,7 @@ const TOP_KEYS: &[&str] = &[
     "flag_extreme_shares",
     "min_sites",
     "max_groups",
+    "link",
     "sites",
     "tables",
 ];

@@ -36,8 +36,14 @@ impl Fixture {
         };
         let columns = columns.iter().map(column).collect();
         let table = Table { name: "t".into(), columns, max_rows: 1 << 20, sites: vec![site()] };
-        let policy =
-            Policy { min_sites: 2, min_patients: 1, zero_allowed: false, flag_extreme_shares: true, max_groups: 100 };
+        let policy = Policy {
+            min_sites: 2,
+            min_patients: 1,
+            zero_allowed: false,
+            flag_extreme_shares: true,
+            max_groups: 100,
+            link: Default::default(),
+        };
         let catalog = Catalog { sites: vec![site()], patient_key: "id".into(), tables: vec![table.clone()], policy };
         let data = folder(csv).bind(&catalog, &site()).unwrap();
         Self { data, table }

@@ -124,18 +124,15 @@ async fn by_prefix(
         // Also a site that waits takes the step, so that the next one has the same number everywhere.
         let mut s = s.step("level");
         let Some(place) = places(&s, &levels[at..=at], stride).pop() else { continue };
-        if width == 1 {
+        if width < 2 || stride == 0 {
             continue;
         }
         let below = sum.words()[..(width - 1) * stride].to_vec();
         let zeros = vec![0; below.len()];
         let (left, right) = if place.in_left { (below.clone(), zeros) } else { (zeros, below.clone()) };
         let both = and_all(&mut s, pool, vec![And { group: place.group.clone(), left, right }]).await?.remove(0);
-        let planes = |words: &[u64]| words.chunks(stride.max(1)).map(<[u64]>::to_vec).collect::<Vec<_>>();
+        let planes = |words: &[u64]| words.chunks(stride).map(<[u64]>::to_vec).collect::<Vec<_>>();
         let carries = Carries { generate: planes(&both), propagate: planes(&below) };
-        if stride == 0 {
-            continue;
-        }
         if only_top(levels, at, width, &keep) {
             let top = carries.last(&mut s, pool, &place.group).await?;
             xor_words(sum.plane_mut(width - 1), &top);

@@ -37,6 +37,9 @@ impl Additive {
     /// # Errors
     /// The protocols' own.
     pub async fn prepare(&mut self, budget: &Budget) -> Result<()> {
+        if !self.computes() {
+            self.session.wait_longer(budget.patience());
+        }
         self.pool.fill(&mut self.session, budget).await
     }
 

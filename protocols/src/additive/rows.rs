@@ -2,7 +2,7 @@
 
 use mpc_core::error::LocalFault;
 use mpc_core::random::Domain;
-use mpc_core::{Bits, Result, Ring, Session, Z64};
+use mpc_core::{Bits, Result, Session, Z64};
 
 use super::all_sites;
 use super::masking::add_zero_share;
@@ -39,12 +39,18 @@ pub(super) async fn place(s: &mut Session, pool: &mut Pool, mut rows: Rows, plac
     let mut shuffled = shuffle_words(&mut s, pool, rows, &words).await?;
     let mut places = shuffled.columns.pop().unwrap_or_else(|| ArithShare::zeros(0));
     add_zero_share(&mut s, Domain::SumZeroShare, places.column_mut())?;
-    let opening = Opening::new(all_sites(&s), places.into_column(), Z64::add_columns);
+    // Only the 32 bits of a place: the carry of the summands beyond them is nobody's business.
+    let own = places.low_words().iter().map(|x| *x as u32).collect();
+    let opening = Opening::new(all_sites(&s), own, add_places);
     let opened = open(&mut s, vec![opening]).await?.remove(0);
-    let places: Vec<usize> = opened.iter().map(|x: &Z64| x.0 as u32 as usize).collect();
+    let places: Vec<usize> = opened.into_iter().map(|x: u32| x as usize).collect();
     let order = inverse(&places);
     let order = order.ok_or_else(|| s.local(LocalFault::Other("shared places are no permutation".into())))?;
     Ok(shuffled.gather(&order))
+}
+
+fn add_places(acc: &mut [u32], places: &[u32]) {
+    acc.iter_mut().zip(places).for_each(|(a, p)| *a = a.wrapping_add(*p));
 }
 
 /// The words of a row: its bits, 64 or 32 to a word, then its numbers.

@@ -46,8 +46,7 @@ pub(super) async fn offer<R: PowerOfTwo>(
     let Buffers { zero, one, message } = buffers;
     offered.hash_into(zero, one);
     let len = message_len::<R>(planes, values.len());
-    message.clear();
-    message.resize(len + 16, 0);
+    grow(message, len + 16);
     let mut from = 0;
     for plane in 0..planes {
         let at = plane * stride * 64;
@@ -75,10 +74,14 @@ pub(super) async fn take<R: PowerOfTwo>(
 ) -> Result<()> {
     let Buffers { zero: masks, message, .. } = buffers;
     received.hash_into(masks);
-    message.clear();
-    let take = |block: &[u8]| message.extend_from_slice(block);
-    session.recv_blocks(from, message_len::<R>(bits.width(), bits.rows()), take).await?;
-    message.resize(message.len() + 16, 0);
+    let len = message_len::<R>(bits.width(), bits.rows());
+    grow(message, len + 16);
+    let mut at = 0;
+    let take = |block: &[u8]| {
+        message[at..at + block.len()].copy_from_slice(block);
+        at += block.len();
+    };
+    session.recv_blocks(from, len, take).await?;
     let mut rest = message.as_slice();
     for plane in 0..bits.width() {
         let at = plane * bits.stride() * 64;
@@ -87,6 +90,13 @@ pub(super) async fn take<R: PowerOfTwo>(
         rest = &rest[bytes * bits.rows()..];
     }
     Ok(())
+}
+
+/// Messages hold nothing that their receiver may not see, and are overwritten as far as they are used.
+fn grow(message: &mut Vec<u8>, len: usize) {
+    if message.len() < len {
+        message.resize(len, 0);
+    }
 }
 
 fn element_bytes<R: PowerOfTwo>(plane: usize) -> usize {

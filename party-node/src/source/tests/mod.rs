@@ -61,8 +61,14 @@ fn site() -> SiteName {
 
 fn catalog(columns: Vec<Column>) -> Catalog {
     let table = Table { name: "T".into(), columns, max_rows: 1024, sites: vec![SiteName("a".into())] };
-    let policy =
-        Policy { min_sites: 2, min_patients: 1, zero_allowed: false, flag_extreme_shares: true, max_groups: 100 };
+    let policy = Policy {
+        min_sites: 2,
+        min_patients: 1,
+        zero_allowed: false,
+        flag_extreme_shares: true,
+        max_groups: 100,
+        link: Default::default(),
+    };
     Catalog { sites: vec![site()], patient_key: "person_id".into(), tables: vec![table], policy }
 }
 
