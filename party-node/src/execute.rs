@@ -1,4 +1,5 @@
-//! Runs a joint plan: agree keys where none are declared, put the partials in, hide and find on shares, open the answer.
+//! Runs a joint plan: agree keys where none are declared, put the partials in, hide and find on shares, open the
+//! answer.
 
 mod inputs;
 mod layout;

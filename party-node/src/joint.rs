@@ -28,11 +28,12 @@ pub struct Policy {
     pub bits: usize,
 }
 
-/// One bit for each cell of the table: may it be shown? `counts` are the cells' counts; `without`, for each site that receives
-/// the answer, the counts without its part.
+/// One bit for each cell of the table: may it be shown? `counts` are the cells' counts; `without`, for each site that
+/// receives the answer, the counts without its part.
 ///
-/// What the table says beyond the operator's rules is said with further counts that are never shown: the rows of a total that
-/// are in no part, and of two choices of rows that may or may not be nested the larger count, of which both are then parts.
+/// What the table says beyond the operator's rules is said with further counts that are never shown: the rows of a
+/// total that are in no part, and of two choices of rows that may or may not be nested the larger count, of which both
+/// are then parts.
 ///
 /// # Errors
 /// As [`suppress::visible`].
@@ -133,9 +134,9 @@ pub struct Rows {
     pub groups: Vec<u64>,
 }
 
-/// The positions of an order, element `group·points + point`: a code, or for an interpolated one lower·(b − r) + upper·r with
-/// b the share's denominator and r = a·(n − 1) mod b, which the analyst divides by b. `counts` is the number of values of each
-/// group; where it is 0 the result means nothing and must be hidden.
+/// The positions of an order, element `group·points + point`: a code, or for an interpolated one lower·(b − r) +
+/// upper·r with b the share's denominator and r = a·(n − 1) mod b, which the analyst divides by b. `counts` is the
+/// number of values of each group; where it is 0 the result means nothing and must be hidden.
 ///
 /// # Errors
 /// As [`quantile::by_histogram`]; `Local(Other)` when sorting would look at too many rows for too many groups.
@@ -225,8 +226,8 @@ fn wanted(point: Point) -> quantile::Point {
     }
 }
 
-/// The first groups: their positions, then their part of each column, one after the other. Ties go to the earlier position;
-/// groups that are not eligible come last.
+/// The first groups: their positions, then their part of each column, one after the other. Ties go to the earlier
+/// position; groups that are not eligible come last.
 ///
 /// # Errors
 /// As [`top_k::top_k`].

@@ -154,8 +154,8 @@ impl Answer {
     }
 }
 
-/// A JSON object of texts that are JSON already. Written by hand so that decimals keep their digits: a JSON number is text
-/// of any precision, and serde_json would read it as a double.
+/// A JSON object of texts that are JSON already. Written by hand so that decimals keep their digits: a JSON number is
+/// text of any precision, and serde_json would read it as a double.
 fn object(parts: &[(&str, String)]) -> String {
     let mut out = String::from("{");
     for (i, (key, value)) in parts.iter().enumerate() {

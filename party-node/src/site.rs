@@ -214,8 +214,8 @@ impl Site {
         self.compute(job, link, &propose, &start, nonce, compiled, partials).await
     }
 
-    /// Derives the plan from the question, compares digests, runs the local stage. No share exists yet; a failure of the local
-    /// stage is a fact about this site's rows, so the analyst hears that it failed and nothing else.
+    /// Derives the plan from the question, compares digests, runs the local stage. No share exists yet; a failure of
+    /// the local stage is a fact about this site's rows, so the analyst hears that it failed and nothing else.
     async fn prepare(&self, propose: &Propose) -> Result<(Compiled, Vec<Partials>), NodeError> {
         if propose.network != self.network.digest() {
             return Err(NodeError::new("NETWORK_DIFFERS", "the analyst's network file is not this site's")
@@ -385,8 +385,9 @@ fn log(site: &SiteName, text: &str) {
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
-/// Keeps the reason in this site's own log and tells the others only that its work failed: a division by zero or a value out of
-/// bounds says something about a row, and a question can be built to make it say what the analyst wants to know.
+/// Keeps the reason in this site's own log and tells the others only that its work failed: a division by zero or a
+/// value out of bounds says something about a row, and a question can be built to make it say what the analyst wants to
+/// know.
 fn failed_at_home(site: &SiteName, error: &NodeError) -> NodeError {
     log(site, &format!("its own work failed: {error}"));
     NodeError::new("LOCAL_FAILED", "its own work on its rows failed; the reason is in its log and stays there").hint(

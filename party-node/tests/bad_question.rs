@@ -1,4 +1,5 @@
-//! A question that cannot or may not be answered is refused with a stable code, the place in the text and what to do instead.
+//! A question that cannot or may not be answered is refused with a stable code, the place in the text and what to do
+//! instead.
 
 mod common;
 

@@ -70,7 +70,8 @@ impl Network {
     }
 }
 
-/// What the joint computation opens: all groups, each slot summed over the sites, each position among all sites' values.
+/// What the joint computation opens: all groups, each slot summed over the sites, each position among all sites'
+/// values.
 fn add(sum: &SecureSum, parts: &[Partials]) -> Result<Opened, NodeError> {
     let mut groups = query_planner::decode::groups(sum);
     if matches!(sum.groups, plan::Groups::Agreed { .. }) {

@@ -46,7 +46,8 @@ fn rows_of(folder: &Scratch, sql: &str) -> Value {
 #[test]
 fn a_row_whose_condition_is_null_is_not_counted() {
     let folder = with_null_keys();
-    // Each holds for every number and is NULL for NULL, so each counts the rows where k is not NULL: three at each site.
+    // Each holds for every number and is NULL for NULL, so each counts the rows where k is not NULL: three at each
+    // site.
     let conditions = [
         "k IS NOT NULL",
         "k NOT IN (1, 2) OR k NOT IN (0, 3)",

@@ -1,4 +1,5 @@
-//! Small cells are hidden before anything is opened, in three real processes, and nothing that is shown tells a hidden one.
+//! Small cells are hidden before anything is opened, in three real processes, and nothing that is shown tells a hidden
+//! one.
 
 mod common;
 
@@ -135,8 +136,8 @@ impl Random {
     }
 }
 
-/// Can the hidden counts be completed to what is shown with the cell at `at` equal to `value`? Counts may be any number from
-/// 0 up, so it is enough that the rest can take up what is left.
+/// Can the hidden counts be completed to what is shown with the cell at `at` equal to `value`? Counts may be any number
+/// from 0 up, so it is enough that the rest can take up what is left.
 fn possible(parts: &[Option<i64>], total: Option<i64>, at: usize, value: i64) -> bool {
     let Some(total) = total else { return true };
     let shown: i64 = parts.iter().flatten().sum();

@@ -1,6 +1,6 @@
-//! Aggregates as PostgreSQL means them, before types are coerced: a key named twice is one key, and the average or median of a
-//! decimal is not cut to a few digits (DataFusion keeps four more than the column has, or none). Where small cells are hidden, a
-//! count can be NULL.
+//! Aggregates as PostgreSQL means them, before types are coerced: a key named twice is one key, and the average or
+//! median of a decimal is not cut to a few digits (DataFusion keeps four more than the column has, or none). Where
+//! small cells are hidden, a count can be NULL.
 
 use std::sync::Arc;
 
@@ -52,8 +52,8 @@ fn counting(expr: Expr, count: Option<&Arc<AggregateUDF>>) -> Result<Expr> {
     expr.transform_up(replace).map(|changed| changed.data)
 }
 
-/// `avg(x)` or `median(x)` of a decimal becomes that of `CAST(x AS DOUBLE)` under its old name. The slots look through the cast,
-/// so the sum stays exact and only the quotient is a double.
+/// `avg(x)` or `median(x)` of a decimal becomes that of `CAST(x AS DOUBLE)` under its old name. The slots look through
+/// the cast, so the sum stays exact and only the quotient is a double.
 fn average_as_double(expr: Expr, input: &LogicalPlan) -> Result<Expr> {
     let name = expr.schema_name().to_string();
     match expr {

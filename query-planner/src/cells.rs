@@ -1,5 +1,5 @@
-//! The cells of a question that may be too small to show, and everything public that binds them: what the joint computation
-//! needs to choose which ones to hide.
+//! The cells of a question that may be too small to show, and everything public that binds them: what the joint
+//! computation needs to choose which ones to hide.
 
 use std::collections::HashMap;
 
@@ -35,8 +35,8 @@ pub struct CellTable {
     pub cells: Vec<Cell>,
     /// Pairs (a, b) of positions in `cells`, the rows of a among those of b: a is hidden when b − a is 1 to k − 1.
     pub differences: Vec<(usize, usize)>,
-    /// Pairs of positions whose rows may or may not be among each other's: the smaller one is hidden when they differ by 1 to
-    /// k − 1.
+    /// Pairs of positions whose rows may or may not be among each other's: the smaller one is hidden when they differ
+    /// by 1 to k − 1.
     pub apart: Vec<(usize, usize)>,
     /// Linear relations, totals before what they are parts of.
     pub equations: Vec<Equation>,

@@ -1,5 +1,5 @@
-//! What a plan costs before it runs: rounds and bytes from public sizes only. The formulas are those of the protocols; a test
-//! of the node holds them against the protocols' own and against what sessions count.
+//! What a plan costs before it runs: rounds and bytes from public sizes only. The formulas are those of the protocols;
+//! a test of the node holds them against the protocols' own and against what sessions count.
 
 use std::fmt;
 
@@ -205,8 +205,8 @@ pub(crate) fn most_groups(keys: &[Key], groups: &Groups) -> u64 {
     }
 }
 
-/// Field elements of the sketch that carries every contributor's keys: six subtables, two cells for each key, and in each
-/// cell a weight, a check value and the key with its length in pieces of seven bytes.
+/// Field elements of the sketch that carries every contributor's keys: six subtables, two cells for each key, and in
+/// each cell a weight, a check value and the key with its length in pieces of seven bytes.
 pub fn sketch_elements(contributors: usize, max_groups: u32, max_key_bytes: u32) -> u64 {
     let subtable = (2 * contributors as u64 * u64::from(max_groups)).div_ceil(6).max(2048);
     6 * subtable * (2 + (u64::from(max_key_bytes) + 2).div_ceil(7))
@@ -225,8 +225,8 @@ fn vector(plan: &JointPlan, sum: &SecureSum, ring: Ring) -> u64 {
     }
 }
 
-/// A site's bytes when a column is opened: commitments to the other sites, echoes to them (three sites or more) and to the
-/// analyst, salt and column to the audience.
+/// A site's bytes when a column is opened: commitments to the other sites, echoes to them (three sites or more) and to
+/// the analyst, salt and column to the audience.
 fn opening(sites: u64, audience: Audience, elements: u64, element_bytes: u64) -> u64 {
     let others = sites - 1;
     let echoes = 1 + if others < 2 { 0 } else { others };

@@ -43,12 +43,13 @@ impl Opened {
     }
 }
 
-/// The revealed rows. Where cells are hidden every group is a row, and behind the columns stand as many truth values as there
-/// are aggregates: is this one hidden? Else groups without rows are dropped, except the one row of a sum without keys.
+/// The revealed rows. Where cells are hidden every group is a row, and behind the columns stand as many truth values as
+/// there are aggregates: is this one hidden? Else groups without rows are dropped, except the one row of a sum without
+/// keys.
 ///
 /// # Errors
-/// `BAD_TOTALS` when the shape is not the plan's or a count is negative; `SUM_TOO_LARGE` when a sum does not fit its SQL
-/// type.
+/// `BAD_TOTALS` when the shape is not the plan's or a count is negative; `SUM_TOO_LARGE` when a sum does not fit its
+/// SQL type.
 pub fn decode(sum: &SecureSum, schema: SchemaRef, opened: &Opened) -> Result<RecordBatch, PlanError> {
     check_shape(sum, &schema, opened)?;
     let all = sum.groups == Groups::Whole || !sum.cells.is_empty();

@@ -12,8 +12,8 @@ use crate::plan::{
 use crate::slots::ONCE;
 use crate::words::words;
 
-/// One line for each number that is revealed, for agreed keys, for what is left out and for what is hidden. `works` is what
-/// the contributors run, one for each sum.
+/// One line for each number that is revealed, for agreed keys, for what is left out and for what is hidden. `works` is
+/// what the contributors run, one for each sum.
 pub(crate) fn disclosures(plan: &JointPlan, works: &[LogicalPlan], catalog: &Catalog) -> Vec<Disclosure> {
     let mut out = Vec::new();
     for (sum, work) in plan.sums.iter().zip(works) {

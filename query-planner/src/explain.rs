@@ -13,8 +13,8 @@ pub fn explain(compiled: &Compiled) -> String {
     explain_with(compiled, &[])
 }
 
-/// [`explain`] with lines on the cost of comparing and sorting shared values, which the protocols know ([`crate::cost::work`]
-/// says what they will do).
+/// [`explain`] with lines on the cost of comparing and sorting shared values, which the protocols know
+/// ([`crate::cost::work`] says what they will do).
 pub fn explain_with(compiled: &Compiled, joint_cost: &[String]) -> String {
     let mut out = String::new();
     // Writing to a String never fails.

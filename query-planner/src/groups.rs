@@ -27,7 +27,8 @@ pub(crate) struct GroupKey {
 /// The keys of an aggregate. `feeds_more`: its rows go on into other work across sites, so they stand for patients.
 ///
 /// # Errors
-/// `PATIENT_KEY_GROUP` or, when the grouped rows were only a step, `NOT_YET`; `UNSUPPORTED` for grouping sets and types.
+/// `PATIENT_KEY_GROUP` or, when the grouped rows were only a step, `NOT_YET`; `UNSUPPORTED` for grouping sets and
+/// types.
 pub(crate) fn keys(
     aggregate: &Aggregate,
     scope: &Scope<'_>,

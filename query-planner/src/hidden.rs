@@ -1,10 +1,11 @@
-//! Which cells of the answer derive from hidden ones. A hidden cell is NULL among the revealed rows, and beside every column of
-//! the analyst's part runs a truth value: does the cell derive from a hidden one? It takes the same way through filters, sorts,
-//! limits, joins and unions as its cell does, so it is right for whatever row ends up in the answer.
+//! Which cells of the answer derive from hidden ones. A hidden cell is NULL among the revealed rows, and beside every
+//! column of the analyst's part runs a truth value: does the cell derive from a hidden one? It takes the same way
+//! through filters, sorts, limits, joins and unions as its cell does, so it is right for whatever row ends up in the
+//! answer.
 //!
-//! - An expression derives from a hidden cell if an operand does. A CASE does if a condition that was looked at does, or the
-//!   result that was chosen; a COALESCE if a value that was passed over or taken does. So `COALESCE(n, 0)` of a hidden n is
-//!   hidden: a made-up 0 is not shown.
+//! - An expression derives from a hidden cell if an operand does. A CASE does if a condition that was looked at does, or
+//!   the result that was chosen; a COALESCE if a value that was passed over or taken does. So `COALESCE(n, 0)` of a hidden
+//!   n is hidden: a made-up 0 is not shown.
 //! - An aggregate or window function over revealed rows derives from what any of its rows does.
 //! - A sort puts what derives from hidden cells behind everything else, in both directions.
 //! - A row that HAVING or WHERE drops because a hidden cell is NULL is not there, and nothing is said about it.

@@ -2,7 +2,8 @@
 //! options give the same canonical bytes at every site.
 //!
 //! ```text
-//! SQL ─parse→ Ast ─bind(catalog)→ LogicalPlan ─check(policy)→ CheckedPlan ─lower→ Compiled { JointPlan, local, finish } ─cost→ Cost
+//! SQL ─parse→ Ast ─bind(catalog)→ LogicalPlan ─check(policy)→ CheckedPlan ─lower→ Compiled { JointPlan, local, finish
+//! } ─cost→ Cost
 //! ```
 
 mod aggregates;
@@ -72,8 +73,9 @@ pub struct Options {
 /// # Errors
 /// Everything the planner refuses, with a stable code and a sentence: see [`PlanError`].
 pub fn plan(sql: &str, catalog: &Catalog, options: &Options) -> Result<Compiled, PlanError> {
-    // DataFusion walks plans by recursion. A stack of known size bears the deepest text the limits let through, whatever
-    // thread the caller is on; and should a library panic on a text, the text is refused and the node lives on.
+    // DataFusion walks plans by recursion. A stack of known size bears the deepest text the limits let through,
+    // whatever thread the caller is on; and should a library panic on a text, the text is refused and the node lives
+    // on.
     let straight = || straight_line(sql, catalog, options);
     thread::scope(|scope| {
         let planner =

@@ -126,8 +126,8 @@ impl<'a> Lowering<'a> {
         Ok(Compiled { joint, local: self.stages, finish, revealed: self.schemas })
     }
 
-    /// Only the top groups of the one sum are revealed. Keys that come without their counts come from an exchange that says
-    /// nothing else about them.
+    /// Only the top groups of the one sum are revealed. Keys that come without their counts come from an exchange that
+    /// says nothing else about them.
     fn leave_out(&mut self, top: Top) {
         let sum = &mut self.sums[0];
         sum.top = Some(top);
@@ -228,8 +228,8 @@ fn own_union(union: &Union, site: usize, name: &SiteName) -> Result<LogicalPlan,
     Projection::try_new(columns.collect(), only).map(LogicalPlan::Projection).map_err(|e| refuse(&e))
 }
 
-/// Columns `key_1`…, `value_1`… with the types of the aggregate's output. Where small cells are hidden, any value can be NULL,
-/// and `hidden_1`… say which ones are.
+/// Columns `key_1`…, `value_1`… with the types of the aggregate's output. Where small cells are hidden, any value can
+/// be NULL, and `hidden_1`… say which ones are.
 fn revealed_schema(aggregate: &Aggregate, hides: bool) -> SchemaRef {
     let keys = aggregate.group_expr.len();
     let fields = aggregate.schema.fields().iter().enumerate().map(|(i, field)| match i.checked_sub(keys) {

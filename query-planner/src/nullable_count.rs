@@ -1,4 +1,5 @@
-//! COUNT as it is where small cells are hidden: its result may be NULL, so that no rewrite takes `COUNT(*) IS NULL` for false or
+//! COUNT as it is where small cells are hidden: its result may be NULL, so that no rewrite takes `COUNT(*) IS NULL` for
+//! false or
 //! `COALESCE(COUNT(*), 0)` for `COUNT(*)`.
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Order statistics in the plan: which positions of which sorted column are wanted, and how a value becomes an unsigned integer
-//! that sorts as the value does.
+//! Order statistics in the plan: which positions of which sorted column are wanted, and how a value becomes an unsigned
+//! integer that sorts as the value does.
 
 use datafusion_common::ScalarValue;
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,8 @@ pub struct Encoding {
     pub low: i128,
     /// Codes are below 2^bits, 1 to 64.
     pub bits: u32,
-    /// True: a site may hold values outside, and checks its own before it shares anything. False: follows from declarations.
+    /// True: a site may hold values outside, and checks its own before it shares anything. False: follows from
+    /// declarations.
     pub checked: bool,
 }
 
@@ -74,7 +75,8 @@ pub enum Point {
     Min,
     /// The largest.
     Max,
-    /// PERCENTILE_DISC: the first value at or beyond the share, counted from the smallest or (`descending`) the largest.
+    /// PERCENTILE_DISC: the first value at or beyond the share, counted from the smallest or (`descending`) the
+    /// largest.
     Disc {
         /// The share.
         share: Fraction,
@@ -200,8 +202,8 @@ fn fixed(x: f64, fraction: u8) -> Option<i128> {
 
 impl Point {
     /// What is taken from codes in ascending order: a code, or for [`Point::Cont`] the numerator over the share's
-    /// denominator, lower · (b − r) + upper · r with r = a·(n−1) mod b. 0 when there are none. This is the definition that the
-    /// joint computation must meet.
+    /// denominator, lower · (b − r) + upper · r with r = a·(n−1) mod b. 0 when there are none. This is the definition
+    /// that the joint computation must meet.
     pub fn of_sorted(self, codes: &[u64]) -> u128 {
         let Some(last) = codes.len().checked_sub(1) else { return 0 };
         let at = |i: u128| u128::from(codes[usize::try_from(i).map_or(last, |i| i.min(last))]);

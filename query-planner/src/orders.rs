@@ -25,8 +25,8 @@ impl Slots<'_> {
     /// Adds an order statistic.
     ///
     /// # Errors
-    /// `TYPE_MISMATCH`, `PATIENT_KEY_VALUE`, `TOO_MANY_ROWS`, `PERCENTILE_TOO_FINE`, `INVALID_QUERY` for a share that is no
-    /// constant from 0 to 1.
+    /// `TYPE_MISMATCH`, `PATIENT_KEY_VALUE`, `TOO_MANY_ROWS`, `PERCENTILE_TOO_FINE`, `INVALID_QUERY` for a share that
+    /// is no constant from 0 to 1.
     pub(crate) fn order(&mut self, call: &AggregateFunction) -> Result<Output, PlanError> {
         let name = call.func.name();
         self.approximate |= name.starts_with("approx_");

@@ -1,5 +1,5 @@
-//! The joint plan: our own versioned form of a query. Its canonical bytes are what every site derives for itself, compares
-//! and approves; the DataFusion plans beside it never travel.
+//! The joint plan: our own versioned form of a query. Its canonical bytes are what every site derives for itself,
+//! compares and approves; the DataFusion plans beside it never travel.
 
 use std::collections::BTreeMap;
 
@@ -26,8 +26,9 @@ pub struct Compiled {
     /// The work of each site, one entry for each of `joint.sums`.
     pub local: Vec<LocalStage>,
     /// The analyst's plain SQL over revealed rows: scans named `revealed_0`, `revealed_1`… stand for `joint.sums`, with
-    /// the schema that [`crate::decode::decode`] returns. Where small cells are hidden, each column of the answer is followed,
-    /// behind all of them, by a truth value that says whether its cell derives from a hidden one ([`crate::hidden`]).
+    /// the schema that [`crate::decode::decode`] returns. Where small cells are hidden, each column of the answer is
+    /// followed, behind all of them, by a truth value that says whether its cell derives from a hidden one
+    /// ([`crate::hidden`]).
     pub finish: LogicalPlan,
     /// The schema of the revealed rows, one for each of `joint.sums`.
     pub revealed: Vec<SchemaRef>,
@@ -105,7 +106,8 @@ pub struct SecureSum {
     pub groups: Groups,
     /// The sums of each group. Slot 0 always counts the rows of the group.
     pub slots: Vec<Slot>,
-    /// The slots whose totals are numbers of rows that may be too few to show, slot 0 first; empty where nothing is hidden.
+    /// The slots whose totals are numbers of rows that may be too few to show, slot 0 first; empty where nothing is
+    /// hidden.
     pub cells: Vec<usize>,
     /// Sets of `cells` that count different rows of a group each, so that their sum is at most slot 0.
     pub disjoint: Vec<Vec<usize>>,
@@ -122,8 +124,8 @@ pub struct SecureSum {
 pub struct Key {
     /// The expression, as text.
     pub expression: String,
-    /// Its public domain (with `Value::Null` if it can be NULL), or none when only its rows know it. A key with a domain
-    /// keeps it in an agreed tuple too: no site may offer another value.
+    /// Its public domain (with `Value::Null` if it can be NULL), or none when only its rows know it. A key with a
+    /// domain keeps it in an agreed tuple too: no site may offer another value.
     pub domain: Option<Vec<Value>>,
 }
 
@@ -141,14 +143,14 @@ pub enum Groups {
         max_groups: u32,
         /// Most bytes of an encoded key tuple.
         max_key_bytes: u32,
-        /// 0: every key becomes known, and with it a count that is released. Else only keys of at least so many rows over all
-        /// contributors become known, and nothing about the others.
+        /// 0: every key becomes known, and with it a count that is released. Else only keys of at least so many rows
+        /// over all contributors become known, and nothing about the others.
         threshold: u32,
     },
 }
 
-/// Which groups are revealed: those with the largest (or smallest) totals. Hidden totals and groups without rows come behind
-/// all others, in both directions.
+/// Which groups are revealed: those with the largest (or smallest) totals. Hidden totals and groups without rows come
+/// behind all others, in both directions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Top {
     /// The slot that is compared.

@@ -1,5 +1,5 @@
-//! How the tables of one question relate: a total beside its parts lets a hidden part be computed, unless the relation is known
-//! when cells are chosen. What is not provably a margin, disjoint or apart is refused.
+//! How the tables of one question relate: a total beside its parts lets a hidden part be computed, unless the relation
+//! is known when cells are chosen. What is not provably a margin, disjoint or apart is refused.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +18,9 @@ use crate::slots::Slots;
 use crate::split::{Sites, sites_of};
 use crate::value::Value;
 
-/// A sum whose groups are made of groups of others: for each of its groups and each line of `slots`, the total is the sum
-/// over the details' groups with the same key values, plus, if there is a rest, a number of rows that no table shows.
+/// A sum whose groups are made of groups of others: for each of its groups and each line of `slots`, the total is the
+/// sum over the details' groups with the same key values, plus, if there is a rest, a number of rows that no table
+/// shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Margin {
     /// The sum that holds the totals.
@@ -150,11 +151,12 @@ fn has_link(x: &Footprint, y: &Footprint, prints: &[Footprint]) -> bool {
     x.same_rows(y) && prints.iter().any(|z| z.same_rows(x) && shared(z))
 }
 
-/// What the counts of one wording add up to: pairs (detail, total) without those that follow from others, so that the counts
-/// make trees.
+/// What the counts of one wording add up to: pairs (detail, total) without those that follow from others, so that the
+/// counts make trees.
 ///
 /// # Errors
-/// `RELATED_TABLES` when a table has two margins that are not margins of each other, or margins across its own choices of rows.
+/// `RELATED_TABLES` when a table has two margins that are not margins of each other, or margins across its own choices
+/// of rows.
 fn tree(wording: &str, sums: &[SecureSum], prints: &[Footprint]) -> Result<Vec<(usize, usize)>, PlanError> {
     let cell = |sum: usize| {
         let slot = prints[sum].slots.iter().position(|text| text == wording)?;
@@ -223,8 +225,8 @@ fn related(a: usize, b: usize, prints: &[Footprint]) -> PlanError {
     )
 }
 
-/// The wording of a plan below its outermost filters, which are collected. Is it a table as it stands? Then names need no
-/// qualifier, and another alias is no other relation.
+/// The wording of a plan below its outermost filters, which are collected. Is it a table as it stands? Then names need
+/// no qualifier, and another alias is no other relation.
 fn core(plan: &LogicalPlan, conditions: &mut Vec<Expr>) -> (String, bool) {
     match plan {
         LogicalPlan::Filter(filter) => {

@@ -4,8 +4,8 @@ use crate::decode::Opened;
 use crate::disclose::{slot_words, to_words};
 use crate::plan::{Disclosure, JointPlan, Output, SecureSum};
 
-/// A line for each count that is shown beside its group's number of rows and equals it, or is 0. Nothing where the policy does
-/// not ask for it.
+/// A line for each count that is shown beside its group's number of rows and equals it, or is 0. Nothing where the
+/// policy does not ask for it.
 pub fn extreme_shares(plan: &JointPlan, opened: &[Opened]) -> Vec<Disclosure> {
     if !plan.flag_extreme_shares {
         return Vec::new();

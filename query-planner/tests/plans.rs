@@ -92,6 +92,24 @@ fn fragments_read_only_their_own_site_and_the_finish_only_revealed_rows() {
     }
 }
 
+#[test]
+fn where_cells_are_hidden_every_column_of_the_answer_has_its_companion() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
+    let texts = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let texts = texts.filter(|path| path.extension().is_some_and(|e| e == "sql"));
+    let mut planned = 0;
+    for sql in texts.map(|path| fs::read_to_string(path).unwrap()) {
+        let (Ok(plain), Ok(hiding)) = (common::planned(&sql), common::planned_hiding(&sql)) else { continue };
+        hiding.finish.check_invariants(InvariantLevel::Executable).expect(&sql);
+        let names =
+            |plan: &LogicalPlan| -> Vec<String> { plan.schema().fields().iter().map(|f| f.name().clone()).collect() };
+        let (columns, all) = (names(&plain.finish), names(&hiding.finish));
+        assert_eq!((all.len(), &all[..columns.len()]), (2 * columns.len(), &columns[..]), "{sql}");
+        planned += 1;
+    }
+    assert!(planned > 20);
+}
+
 fn each_scan(plan: &LogicalPlan, check: &mut dyn FnMut(&datafusion_expr::logical_plan::TableScan)) {
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {

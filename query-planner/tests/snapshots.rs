@@ -1,4 +1,5 @@
-//! Every `snapshots/*.sql` explains to the text beside it; those named `hidden_…` with small cells hidden. `UPDATE_SNAPSHOTS=1` writes the texts anew: read them.
+//! Every `snapshots/*.sql` explains to the text beside it; those named `hidden_…` with small cells hidden.
+//! `UPDATE_SNAPSHOTS=1` writes the texts anew: read them.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! What this party puts in, in the order of the agreed groups. The analyst, and whoever only counts what a run needs, puts in
-//! zeros of the same shape.
+//! What this party puts in, in the order of the agreed groups. The analyst, and whoever only counts what a run needs,
+//! puts in zeros of the same shape.
 
 use mpc_core::{Ring, Z64};
 use query_planner::JointPlan;
@@ -18,15 +18,16 @@ pub struct Own<'a> {
 }
 
 impl<'a> Own<'a> {
-    /// Of a site with its partials, one for each sum, or of a party without rows. `keys[sum]` are the groups' encoded keys.
+    /// Of a site with its partials, one for each sum, or of a party without rows. `keys[sum]` are the groups' encoded
+    /// keys.
     pub fn new(plan: &'a JointPlan, keys: &[Vec<Vec<u8>>], partials: Option<&'a [Partials]>, me: usize) -> Self {
         let place = |sum: usize, key: &Vec<u8>| partials.and_then(|p| p[sum].keys.binary_search(key).ok());
         let at = keys.iter().enumerate().map(|(sum, keys)| keys.iter().map(|key| place(sum, key)).collect()).collect();
         Self { plan, partials, at, me }
     }
 
-    /// A slot's numbers by group. Sized before it is filled, because a vector that grows leaves copies of unmasked partials
-    /// behind that nobody wipes.
+    /// A slot's numbers by group. Sized before it is filled, because a vector that grows leaves copies of unmasked
+    /// partials behind that nobody wipes.
     pub fn slot<R: Ring>(&self, sum: usize, slot: usize, element: fn(i128) -> R) -> Vec<R> {
         let mut out = Vec::with_capacity(self.at[sum].len());
         out.extend(self.at[sum].iter().map(|at| element(self.number(sum, slot, *at))));

@@ -1,4 +1,5 @@
-//! The joint program, written once for every engine: sums, what may be shown, positions, the first groups, and one opening.
+//! The joint program, written once for every engine: sums, what may be shown, positions, the first groups, and one
+//! opening.
 
 use futures::future::try_join;
 use mpc_core::{Result, Z64, Z128};
