@@ -1,6 +1,7 @@
 //! Runs a joint plan: agree keys where none are declared, put the partials in, hide and find on shares, open the
 //! answer.
 
+mod forecast;
 mod inputs;
 mod layout;
 mod program;
@@ -20,6 +21,7 @@ use query_planner::{Audience, JointPlan, decode, keys};
 use sha2::{Digest, Sha256};
 
 use crate::local::Partials;
+pub use forecast::forecast;
 pub use inputs::Own;
 pub use program::{Public, program};
 

@@ -11,6 +11,7 @@ use party_node::analyst::{Analyst, Question, options_now};
 use party_node::bench::{self, Bench, Network};
 use party_node::cli::{Cli, Command, Queries, Text};
 use party_node::config::{self, Config};
+use party_node::execute;
 use party_node::fault::{NodeError, printable};
 use party_node::network;
 use party_node::output::Format;
@@ -66,7 +67,10 @@ async fn run(command: Command) -> Result<(), NodeError> {
             };
             for sql in texts(&text)? {
                 let compiled = query_planner::plan(&sql, &catalog, &options_now(to.into()))?;
-                let text = if disclosure { explain::disclosures(&compiled.joint) } else { explain::explain(&compiled) };
+                let text = match disclosure {
+                    true => explain::disclosures(&compiled.joint),
+                    false => explain::explain_with(&compiled, &execute::forecast(&compiled.joint)),
+                };
                 print(&text)?;
             }
             Ok(())
