@@ -14,11 +14,11 @@ const MOMENTS: [&str; 4] = ["propose", "ready", "start", "connected"];
 /// More frames than any site sends in the queries below; a drill beyond a site's last frame changes nothing.
 const FRAMES: usize = 24;
 /// How long a step waits.
-const DEADLINE: Duration = Duration::from_millis(1500);
+const DEADLINE: Duration = Duration::from_millis(2500);
 /// Starting four processes on a busy machine and printing.
 const START_UP: Duration = Duration::from_secs(4);
 /// Runs at a time: most of a run is waiting.
-const THREADS: usize = 5;
+const THREADS: usize = 4;
 
 /// One planned death.
 struct Kill {
