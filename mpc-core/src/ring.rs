@@ -93,6 +93,12 @@ macro_rules! column_kernels {
 }
 pub(crate) use column_kernels;
 
+/// Every bit as 0 or −1. The compiler must not know that there is nothing else: where it does, it makes a branch of each choice.
+fn spread_choices(word: u64, spread: &mut [i64; 64]) -> &[i64; 64] {
+    spread.iter_mut().enumerate().for_each(|(bit, chosen)| *chosen = -((word >> bit & 1) as i64));
+    std::hint::black_box(spread)
+}
+
 macro_rules! ring {
     ($name:ident, $unsigned:ty, $signed:ty, $text:literal, $doc:literal) => {
         #[doc = $doc]
@@ -192,15 +198,15 @@ macro_rules! ring {
                 acc: &mut [Self],
             ) {
                 let power = Self::power(plane);
+                let mut spread = zeroize::Zeroizing::new([0; 64]);
                 for ((masks, acc), (choices, word)) in
                     masks.chunks(64).zip(acc.chunks_mut(64)).zip(choices.iter().zip(0..))
                 {
                     let mut at = word * 64 * bytes;
-                    for (bit, (mask, acc)) in masks.iter().zip(acc).enumerate() {
+                    for ((mask, acc), chosen) in masks.iter().zip(acc).zip(spread_choices(*choices, &mut spread)) {
                         let mut element = [0; size_of::<Self>()];
                         element.copy_from_slice(&message[at..at + size_of::<Self>()]);
-                        let chosen = (0 as $unsigned).wrapping_sub((choices >> bit & 1) as $unsigned);
-                        let correction = Self(<$unsigned>::from_le_bytes(element) & chosen);
+                        let correction = Self(<$unsigned>::from_le_bytes(element) & *chosen as $signed as $unsigned);
                         *acc = acc.add(Self(mask.0 as $unsigned).add(correction).mul(power));
                         at += bytes;
                     }

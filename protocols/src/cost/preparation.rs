@@ -139,16 +139,16 @@ impl Preparation {
 
     /// As `dabits::numbers`: each site in turn hears of those before it, and then answers those behind it.
     fn bits_as_numbers<R: PowerOfTwo>(&mut self, words: usize) {
-        let (sites, answer) = (self.tally.sites(), message(message_len::<R>(1, 64 * words) as u64));
-        let asked_at: Vec<u32> = (0..sites).map(|site| self.tally.depth(site)).collect();
-        let mut answered_at = vec![vec![0; sites]; sites];
-        for me in 0..sites {
-            for before in 0..me {
+        let (all, answer) = (self.all.clone(), message(message_len::<R>(1, 64 * words) as u64));
+        let asked_at: Vec<u32> = all.iter().map(|site| self.tally.depth(*site)).collect();
+        let mut answered_at = vec![vec![0; all.len()]; all.len()];
+        for me in all.iter().copied() {
+            for before in all[..me].iter().copied() {
                 let question = self.choose(before, me, 64 * words);
                 self.tally.sends(me, question);
                 self.tally.receives(me, answered_at[before][me]);
             }
-            for behind in me + 1..sites {
+            for behind in all[me + 1..].iter().copied() {
                 self.tally.receives(me, asked_at[behind]);
                 self.tally.sends(me, answer);
                 answered_at[me][behind] = self.tally.depth(me);

@@ -7,7 +7,7 @@ mod base;
 mod extension;
 pub mod silent;
 mod soft_spoken;
-mod tree;
+pub mod tree;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -18,13 +18,14 @@ use subtle::ConditionallySelectable;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Blocks of correction for one tree: two for each level but the first.
-pub(super) const CORRECTIONS: usize = 2 * (LEAF_BITS - 1);
+pub const CORRECTIONS: usize = 2 * (LEAF_BITS - 1);
 
 /// The seeds of a tree's leaves.
-pub(super) type Seeds = Zeroizing<[Block; LEAVES]>;
+pub type Seeds = Zeroizing<[Block; LEAVES]>;
 
-/// Grows the tree of these base OTs' keys. Leaf `x` went right at level ℓ where bit ℓ of `x` is set.
-pub(super) fn grow(keys: &[[Block; 2]], corrections: &mut Vec<Block>) -> Seeds {
+/// Grows the tree of these base OTs' keys, a pair for each of [`LEAF_BITS`] levels, and appends its [`CORRECTIONS`] blocks. Leaf `x`
+/// went right at level ℓ where bit ℓ of `x` is set.
+pub fn grow(keys: &[[Block; 2]], corrections: &mut Vec<Block>) -> Seeds {
     let mut nodes = Zeroizing::new([Block::ZERO; LEAVES]);
     nodes[..2].copy_from_slice(&keys[0]);
     for (level, keys) in keys.iter().enumerate().skip(1) {
@@ -44,7 +45,7 @@ pub(super) fn grow(keys: &[[Block; 2]], corrections: &mut Vec<Block>) -> Seeds {
 
 /// The tree as the receiver sees it whose chosen keys these are: it chose ¬bit ℓ of `delta` in base OT ℓ. Leaf `y` is the
 /// sender's leaf `y ⊕ delta`; leaf 0 is unknown and stands as zero. `delta` decides over data only.
-pub(super) fn regrow(delta: Block, keys: &[Block], corrections: &[Block]) -> Seeds {
+pub fn regrow(delta: Block, keys: &[Block], corrections: &[Block]) -> Seeds {
     let mut nodes = Zeroizing::new([Block::ZERO; LEAVES]);
     nodes[1] = keys[0];
     for (level, pair) in (1..LEAF_BITS).zip(corrections.chunks_exact(2)) {

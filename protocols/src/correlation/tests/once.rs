@@ -4,7 +4,7 @@ use mpc_core::Session;
 use mpc_core::error::{Error, LocalFault};
 use mpc_core::world::World;
 
-use super::super::{Chains, Pool, WordKind};
+use super::super::{Budget, Chains, Pool, WordKind};
 use super::SEED;
 use super::relations::{Column, KINDS, Kind};
 
@@ -72,8 +72,8 @@ fn a_pool_without_a_budget_has_nothing() {
 #[test]
 fn a_shuffle_is_used_once_and_only_for_the_rows_it_was_made_for() {
     println!("seed {SEED}");
-    let mut budget = super::super::Budget::default();
-    budget.shuffles = vec![(10, vec![WordKind::Add]), (10, vec![WordKind::Xor])];
+    let shuffles = vec![(10, vec![WordKind::Add]), (10, vec![WordKind::Xor])];
+    let budget = Budget { shuffles, ..Budget::default() };
     let program = move |mut session: Session, (): ()| {
         let budget = budget.clone();
         async move {

@@ -20,7 +20,7 @@ use mpc_core::Block;
 use mpc_core::doubling::Doubling;
 use mpc_core::random::Prg;
 use mpc_core::ring::Z128;
-use subtle::{Choice, ConstantTimeEq};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 const LOWEST: u128 = 1;
@@ -176,7 +176,7 @@ impl Path {
         patch(left, self.index, fixes[0]);
         patch(right, self.index, fixes[1]);
         self.rest = sums[0] ^ sums[1] ^ fixes[0] ^ fixes[1];
-        self.index |= u64::from(turn.unwrap_u8()) * parents as u64;
+        self.index |= u64::conditional_select(&0, &(parents as u64), turn);
     }
 }
 

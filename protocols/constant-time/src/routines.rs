@@ -1,0 +1,196 @@
+//! Routines that handle secrets.
+
+use mpc_core::bits::{beaver_and, transpose_64};
+use mpc_core::block::{Planes, TILE_WORDS, transpose_128};
+use mpc_core::doubling::Doubling;
+use mpc_core::hash::CorrelationHash;
+use mpc_core::leaves::{LEAF_BITS, LEAVES, Leaves, Streams, TILE_BLOCKS};
+use mpc_core::random::{Domain, PrivateSeed, PublicSeed};
+use mpc_core::session::SessionId;
+use mpc_core::step::StepPath;
+use mpc_core::world::World;
+use mpc_core::{Block, PartyId, PowerOfTwo, Result, Session, Z64, Z128};
+use protocols::Engine;
+use protocols::additive::Additive;
+use protocols::additive::demand::{Link, budget};
+use protocols::ot::silent::expand_convolute::ExpandConvolute;
+use protocols::ot::silent::pprf::{Hidden, Shape};
+use protocols::ot::{Ot, tree};
+use protocols::parameters::Code;
+
+use crate::{public, secret};
+
+/// By name.
+pub const ALL: [(&str, fn()); 14] = [
+    ("correlation hash of secret rows", hash_rows),
+    ("lowest bits of hashes of secret rows", hash_bits),
+    ("streams and folds of secret seeds", fold),
+    ("tree regrown with a secret delta", regrow),
+    ("transposing secret planes", transpose),
+    ("AND with a secret triple", and_with_triple),
+    ("products taken with secret choices in Z64", take_plane::<Z64>),
+    ("products taken with secret choices in Z128", take_plane::<Z128>),
+    ("products offered of secret numbers", offer_plane),
+    ("OTs with secret choices, both sides", ots),
+    ("silent trees with secret noise", silent_trees),
+    ("compressing secret noise", compress),
+    ("products of secret numbers, both sites", products),
+    ("signs of secret numbers, both sites", signs),
+];
+
+fn blocks(len: usize) -> Vec<Block> {
+    secret((1..=len as u128).map(|i| Block(i << 64 | i)).collect())
+}
+
+fn words(len: usize) -> Vec<u64> {
+    secret((1..=len as u64).collect())
+}
+
+fn hash() -> CorrelationHash {
+    CorrelationHash::new(SessionId([1; 32]), &StepPath::root(), PartyId(0), PartyId(1))
+}
+
+fn hash_rows() {
+    let (delta, mut out) = (blocks(1)[0], vec![Block::ZERO; 1000]);
+    hash().hash(&blocks(1000), delta, 5, &mut out);
+    public(&mut out);
+}
+
+fn hash_bits() {
+    let (delta, mut out) = (blocks(1)[0], vec![0; 16]);
+    hash().hash_bits(&blocks(1024), delta, 5, &mut out);
+    public(&mut out);
+}
+
+fn fold() {
+    let seeds: [Block; LEAVES] = std::array::from_fn(|i| blocks(i + 1)[i]);
+    let (mut streams, mut sum, mut planes) = (Streams::new(), [0; TILE_WORDS], [[0; TILE_WORDS]; LEAF_BITS]);
+    let leaves = Leaves::new(&seeds);
+    streams.seek(3, TILE_BLOCKS);
+    leaves.fold(&mut streams, &mut sum, &mut planes);
+    public(&mut sum);
+    public(planes.as_flattened_mut());
+}
+
+fn regrow() {
+    let mut seeds = tree::regrow(blocks(1)[0], &blocks(LEAF_BITS), &blocks(tree::CORRECTIONS));
+    public(&mut seeds[..]);
+}
+
+fn transpose() {
+    let mut planes = Box::new(Planes::default());
+    planes.0.iter_mut().for_each(|plane| plane.copy_from_slice(&words(TILE_WORDS)));
+    let mut rows = vec![Block::ZERO; 64 * TILE_WORDS];
+    transpose_128(&planes, &mut rows);
+    public(&mut rows);
+    let mut square: [u64; 64] = std::array::from_fn(|i| words(i + 1)[i]);
+    transpose_64(&mut square);
+    public(&mut square);
+}
+
+fn and_with_triple() {
+    let mut c = words(100);
+    beaver_and(&mut c, &words(100), &words(100), &[3; 100], &[5; 100], true);
+    public(&mut c);
+}
+
+fn take_plane<R: PowerOfTwo>() {
+    let mut acc = vec![R::default(); 200];
+    for plane in [0, 1, 33] {
+        let bytes = (R::BITS - plane).div_ceil(8);
+        R::take_plane(plane, &blocks(200), &words(4), bytes, &vec![7; 200 * bytes + 16], &mut acc);
+    }
+    public(&mut acc);
+}
+
+fn offer_plane() {
+    let values: Vec<Z64> = words(200).into_iter().map(Z64).collect();
+    let (mut acc, mut message) = (vec![Z64(0); 200], vec![0; 8 * 200 + 16]);
+    Z64::offer_plane(0, (&blocks(200), &blocks(200)), &values, &mut acc, 8, &mut message);
+    public(&mut acc);
+    public(&mut message);
+}
+
+/// The correction that travels depends on the choices, so the sender's side works on undefined values too.
+fn ots() {
+    let program = |mut session: Session, (): ()| async move {
+        let result = both_sides(&mut session).await;
+        (session, result)
+    };
+    let outcomes = World::new(2).seed(1).run(program, vec![(); 2]);
+    assert!(outcomes.iter().all(|o| o.result.is_ok()), "both sites are honest");
+}
+
+async fn both_sides(session: &mut Session) -> Result<()> {
+    let with = session.other_sites()[0];
+    let mut ot = Ot::setup(session).await?;
+    let received = ot.receiver(with).choose(session, &words(200))?;
+    let offered = ot.sender(with).offer(session, 200).await?;
+    let (mut chosen, mut zero, mut one) = (Vec::new(), Vec::new(), Vec::new());
+    received.hash_into(&mut chosen);
+    offered.hash_into(&mut zero, &mut one);
+    [chosen, zero, one].iter_mut().for_each(|column| public(column));
+    let (mut zero, mut one) = offered.hash_bits();
+    public(&mut zero);
+    public(&mut one);
+    Ok(())
+}
+
+fn silent_trees() {
+    let shape = Shape { trees: 64, depth: 7 };
+    let seed = secret(vec![1u8; 32]);
+    let mut rng = PrivateSeed::new(std::array::from_fn(|i| seed[i])).prg(Domain::Test, &StepPath::root());
+    let hidden = Hidden::new(shape, &mut rng);
+    let doubling = Doubling::new([1; 16], [2; 16]);
+    let mut leaves = hidden.leaves(&doubling, &blocks(shape.ots()), &blocks(shape.message_blocks()));
+    public(&mut leaves);
+}
+
+fn compress() {
+    for code in [Code::ExpandConvolute7, Code::ExpandConvolute21] {
+        let mut noise = blocks(1 << 12);
+        ExpandConvolute::new(code, PublicSeed([1; 32])).compress(&mut noise);
+        public(&mut noise);
+    }
+}
+
+fn products() {
+    on_secret_numbers(Operation::Product);
+}
+
+fn signs() {
+    on_secret_numbers(Operation::Sign);
+}
+
+#[derive(Clone, Copy)]
+enum Operation {
+    Product,
+    Sign,
+}
+
+async fn apply<E: Engine>(e: &mut E, operation: Operation, own: Vec<Z64>) -> Result<()> {
+    let own = e.input(own);
+    match operation {
+        Operation::Product => e.mul(&own, &own).await.map(drop),
+        Operation::Sign => e.negative(&own, 16).await.map(drop),
+    }
+}
+
+/// What the sites send is masked and so undefined too; these operations do not look at what they open.
+fn on_secret_numbers(operation: Operation) {
+    let zeros = vec![Z64(0); 100];
+    let needed = budget(2, Link::Local, async move |e| apply(e, operation, zeros).await).expect("it can be counted");
+    let program = move |session: Session, (): ()| {
+        let needed = needed.clone();
+        async move {
+            let mut engine = Additive::new(session, Vec::new());
+            let result = match engine.prepare(&needed).await {
+                Ok(()) => apply(&mut engine, operation, words(100).into_iter().map(Z64).collect()).await,
+                Err(error) => Err(error),
+            };
+            (engine.into_session(), result)
+        }
+    };
+    let outcomes = World::new(2).seed(1).run(program, vec![(); 2]);
+    assert!(outcomes.iter().all(|o| o.result.is_ok()), "both sites are honest");
+}
