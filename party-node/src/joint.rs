@@ -50,6 +50,7 @@ pub async fn visible<E: Engine>(
         let larger = cells + i;
         differences.extend([(*a, larger), (*b, larger)]);
     }
+    let unseen = (cells..cells + table.apart.len()).collect();
     let first_rest = cells + table.apart.len();
     let rests = table.equations.iter().filter(|equation| equation.rest).enumerate();
     let mut rest_of = rests.map(|(i, _)| first_rest + i);
@@ -64,7 +65,7 @@ pub async fn visible<E: Engine>(
         views.push(extended(e, table, policy, view).await?);
     }
     let Policy { threshold, zero_allowed, bits } = policy;
-    let rules = Rules { threshold, zero_allowed, bound_bits: bits, differences, tables };
+    let rules = Rules { threshold, zero_allowed, bound_bits: bits, differences, unseen, tables };
     let shown = suppress::visible(e, &rules, &counts, &views).await?;
     Ok(shown.gather(&(0..cells).collect::<Vec<_>>()))
 }

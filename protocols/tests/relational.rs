@@ -32,6 +32,9 @@ on_clear! {
     remainders_are_those_of_division => quantiles::remainders_are_those_of_division;
     nothing_small_follows_from_what_is_shown => suppression::nothing_small_follows_from_what_is_shown;
     a_total_that_tells_its_hidden_part_is_hidden => suppression::a_total_that_tells_its_hidden_part_is_hidden;
+    what_lies_within_another_cell_does_not_tell_it => suppression::what_lies_within_another_cell_does_not_tell_it;
+    nothing_small_follows_from_paired_tables => suppression::nothing_small_follows_from_paired_tables;
+    a_label_does_not_tell_whether_others_have_somebody => suppression::a_label_does_not_tell_whether_others_have_somebody;
     primary_suppression_alone_is_caught => suppression::primary_suppression_alone_is_caught;
     tables_of_large_counts_are_shown_whole => suppression::tables_of_large_counts_are_shown_whole;
     impossible_rules_are_refused => suppression::impossible_rules_are_refused;

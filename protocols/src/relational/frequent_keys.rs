@@ -3,6 +3,7 @@
 use mpc_core::error::LocalFault;
 use mpc_core::{Bits, Result, Z64};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroize;
 
 use super::{shape, sort};
 use crate::engine::{Engine, Rows};
@@ -39,7 +40,7 @@ pub type Counted = (Vec<u8>, u64);
 /// parties and fresh for each session: derive it from the session's id. Opens `name/flags` to everybody and `name/keys`
 /// to `audience`, both declared here.
 ///
-/// N sites, N·m rows of ⌈max_key_bytes / 8⌉ + 2 numbers: one sort of 64-bit fingerprints, equality of neighbours (63
+/// N sites, N·m rows of ⌈max_key_bytes / 8⌉ + 2 numbers: one sort of w-bit fingerprints, equality of neighbours (w − 1
 /// ANDs a row), N − 2 ANDs and N − 1 selections a row to add up a key's at most N rows, one comparison, one shuffle.
 /// Rounds: sort + (6 + N − 2 + 1)·and + select + negative + b2a + shuffle + 2·reveal.
 ///
@@ -50,10 +51,14 @@ pub type Counted = (Vec<u8>, u64);
 /// Flags are opened in an order that is uniform and unknown to all, so they say how many keys are frequent and no more;
 /// then only flagged rows are opened, one for each frequent key, without its count. Unlike [`crate::key_union`] it
 /// needs no released counts to be safe: which sites hold a key stays hidden, also from all others together, but for
-/// what the key's being frequent implies: a site whose own count is below k learns that the others have the rest.
+/// what a key's being listed or not implies. To a site with k − d rows of a key, d ≥ 1, "listed" means that the others
+/// have at least d of it, and "not listed" that they have fewer than d (with d = 1: none). The same for all but one site
+/// together. Sealed to the analyst the list tells the sites only how many keys are frequent; who opens it to everyone
+/// accepts both halves for every key some site has.
 /// # Deviations
-/// Rows are told apart by a 64-bit fingerprint, not by the whole key: two keys collide, and are taken for one with both
-/// their counts, with probability at most (N·m)²/2^65 for a salt chosen after the keys.
+/// Rows are told apart by a fingerprint of w = σ + 2·⌈log2(N·m)⌉ bits, σ = 40, not by the whole key: two keys collide,
+/// and are taken for one with both their counts, with probability at most (N·m)²/2^(w+1) ≤ 2^−(σ+1) for a salt chosen
+/// after the keys. N·m of more than 2^28 rows (w > 96) are refused.
 /// # Errors
 /// `Local(Other)` when this site's keys are not distinct or beyond the limits, or when an opened key is no key (a site
 /// deviated); as the engine's operations.
@@ -90,6 +95,9 @@ fn check(own: &[Counted], limits: Limits, seat: Seat) -> std::result::Result<(),
     if limits.threshold == 0 || limits.threshold >> 62 != 0 || total_bits(limits, seat.sites) > 62 {
         return Err("a threshold is 1 to 2^62, a joint count has at most 62 bits");
     }
+    if seat.sites.checked_mul(limits.max_keys).is_none_or(|rows| print_bits(rows) > MAX_PRINT_BITS) {
+        return Err("more rows than fingerprints tell apart");
+    }
     if own.iter().any(|(_, count)| *count == 0 || *count >> limits.count_bits != 0) {
         return Err("a count is 0 or greater than the plan allows");
     }
@@ -106,10 +114,12 @@ fn total_bits(limits: Limits, sites: usize) -> usize {
 fn put_in<E: Engine>(e: &mut E, own: &[Counted], limits: Limits, seat: Seat, salt: &[u8; 32]) -> (BitShare, Rows) {
     let all = seat.sites * limits.max_keys;
     let first = seat.me * limits.max_keys;
-    let mut prints = vec![0; all];
+    let width = print_bits(all);
+    let (mut low, mut high) = (vec![0; all], vec![0; all]);
     let mut columns = vec![vec![Z64(0); all]; KEY + limits.max_key_bytes.div_ceil(WORD)];
     for (row, (key, count)) in (first..).zip(own) {
-        prints[row] = fingerprint(key, salt);
+        let print = fingerprint(key, salt);
+        (low[row], high[row]) = (print as u64, (print >> 64) as u64);
         columns[COUNT][row] = Z64(*count);
         columns[LENGTH][row] = Z64(key.len() as u64);
         for (column, word) in columns[KEY..].iter_mut().zip(key.chunks(WORD)) {
@@ -120,18 +130,27 @@ fn put_in<E: Engine>(e: &mut E, own: &[Counted], limits: Limits, seat: Seat, sal
     }
     let rows =
         Rows { bits: BitShare::zeros(all, 0), columns: columns.into_iter().map(|column| e.input(column)).collect() };
-    let bits = e.input_bits(Bits::from_column(&prints, 64));
-    prints.fill(0);
-    (bits, rows)
+    let parts = [
+        e.input_bits(Bits::from_column(&low, width.min(64))),
+        e.input_bits(Bits::from_column(&high, width.saturating_sub(64))),
+    ];
+    low.zeroize();
+    high.zeroize();
+    (BitShare::beside(&[&parts[0], &parts[1]]), rows)
 }
 
-/// The salt stands first: who chooses keys cannot know it.
-fn fingerprint(key: &[u8], salt: &[u8; 32]) -> u64 {
+/// Bits of a fingerprint, w, among so many rows.
+fn print_bits(rows: usize) -> usize {
+    STATISTICAL_BITS + 2 * rows.max(1).next_power_of_two().ilog2() as usize
+}
+
+/// Its lowest bits are used. The salt stands first: who chooses keys cannot know it.
+fn fingerprint(key: &[u8], salt: &[u8; 32]) -> u128 {
     let digest =
         Sha256::new().chain_update(b"consilium key fingerprint v1\0").chain_update(salt).chain_update(key).finalize();
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&digest[..8]);
-    u64::from_le_bytes(bytes)
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    u128::from_le_bytes(bytes)
 }
 
 /// One bit for each row: is it the first of its key, and is the key's joint count at least the threshold? Rows are
@@ -232,6 +251,9 @@ async fn open_keys<E: Engine>(
     Ok(Some(keys))
 }
 
+/// σ: keys are merged with probability below 2^-σ.
+const STATISTICAL_BITS: usize = 40;
+const MAX_PRINT_BITS: usize = 96;
 /// Bytes of a key in one number.
 const WORD: usize = 8;
 /// The columns of a row. The count goes before the shuffle.

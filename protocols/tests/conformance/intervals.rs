@@ -1,9 +1,9 @@
 //! What follows from shown cells, found by search: an independent check of suppression.
 
-use protocols::relational::suppress::Table;
+use protocols::relational::suppress::{Rules, Table};
 
 /// total = Σ parts
-type Equation = (usize, Vec<usize>);
+pub type Equation = (usize, Vec<usize>);
 
 /// Every equation between cells, of a cube in every dimension.
 pub fn equations(tables: &[Table]) -> Vec<Equation> {
@@ -28,6 +28,13 @@ fn of_table(table: &Table) -> Vec<Equation> {
     equations
 }
 
+/// What everybody knows about the numbers.
+pub struct Known<'a> {
+    pub equations: Vec<Equation>,
+    /// (a, b): a ≤ b
+    pub pairs: &'a [(usize, usize)],
+}
+
 /// Cells between bounds, and what they must fulfil.
 #[derive(Clone)]
 struct Bounds {
@@ -36,13 +43,20 @@ struct Bounds {
 }
 
 /// Narrows bounds until nothing changes; false when nothing is left.
-fn narrow(bounds: &mut Bounds, equations: &[Equation]) -> bool {
+fn narrow(bounds: &mut Bounds, known: &Known<'_>) -> bool {
     if (0..bounds.low.len()).any(|cell| bounds.low[cell] > bounds.high[cell]) {
         return false;
     }
     loop {
         let mut changed = false;
-        for (total, parts) in equations {
+        for (a, b) in known.pairs {
+            let (low, high) = (bounds.low[*a], bounds.high[*b]);
+            changed |= clamp(bounds, *a, 0, high) | clamp(bounds, *b, low, i64::MAX);
+            if bounds.low[*a] > bounds.high[*a] || bounds.low[*b] > bounds.high[*b] {
+                return false;
+            }
+        }
+        for (total, parts) in &known.equations {
             let sum = |of: &Vec<i64>| parts.iter().map(|p| of[*p]).sum::<i64>();
             let (low, high) = (sum(&bounds.low), sum(&bounds.high));
             changed |= clamp(bounds, *total, low, high);
@@ -73,8 +87,8 @@ fn clamp(bounds: &mut Bounds, cell: usize, low: i64, high: i64) -> bool {
 
 /// Is there a table of numbers within these bounds? `near` is where to look first. None when the search became too
 /// long.
-fn feasible(mut bounds: Bounds, equations: &[Equation], near: &[i64], budget: &mut usize) -> Option<bool> {
-    if !narrow(&mut bounds, equations) {
+fn feasible(mut bounds: Bounds, known: &Known<'_>, near: &[i64], budget: &mut usize) -> Option<bool> {
+    if !narrow(&mut bounds, known) {
         return Some(false);
     }
     *budget = budget.checked_sub(1)?;
@@ -85,7 +99,7 @@ fn feasible(mut bounds: Bounds, equations: &[Equation], near: &[i64], budget: &m
     for value in values {
         let mut fixed = bounds.clone();
         (fixed.low[cell], fixed.high[cell]) = (value, value);
-        if feasible(fixed, equations, near, budget)? {
+        if feasible(fixed, known, near, budget)? {
             return Some(true);
         }
     }
@@ -93,14 +107,14 @@ fn feasible(mut bounds: Bounds, equations: &[Equation], near: &[i64], budget: &m
 }
 
 /// A hidden cell and a value it cannot have, given what is shown. `counts` is the true table.
-pub fn excluded(tables: &[Table], counts: &[u64], shown: &[bool], values: &[u64]) -> Option<(usize, u64)> {
+pub fn excluded(rules: &Rules, counts: &[u64], shown: &[bool], values: &[u64]) -> Option<(usize, u64)> {
     let hidden = (0..counts.len()).filter(|cell| !shown[*cell]);
     let mut asked = hidden.flat_map(|cell| values.iter().map(move |value| (cell, *value)));
-    asked.find(|(cell, value)| is_excluded(tables, counts, shown, *cell, *value))
+    asked.find(|(cell, value)| is_excluded(rules, counts, shown, *cell, *value))
 }
 
 /// Is a cell, given what is shown, known not to have this value? The search begins near the true table.
-pub fn is_excluded(tables: &[Table], counts: &[u64], shown: &[bool], cell: usize, value: u64) -> bool {
+pub fn is_excluded(rules: &Rules, counts: &[u64], shown: &[bool], cell: usize, value: u64) -> bool {
     let near: Vec<i64> = counts.iter().map(|n| *n as i64).collect();
     let most = 2 * near.iter().sum::<i64>() + 64;
     let known = |cell: usize, hidden: i64| if shown[cell] { near[cell] } else { hidden };
@@ -110,5 +124,6 @@ pub fn is_excluded(tables: &[Table], counts: &[u64], shown: &[bool], cell: usize
     };
     clamp(&mut bounds, cell, value as i64, value as i64);
     let mut budget = 200_000;
-    !feasible(bounds, &equations(tables), &near, &mut budget).expect("a small table is searched in time")
+    let facts = Known { equations: equations(&rules.tables), pairs: &rules.differences };
+    !feasible(bounds, &facts, &near, &mut budget).expect("a small table is searched in time")
 }

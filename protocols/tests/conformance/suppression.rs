@@ -89,16 +89,27 @@ fn draw(case: &mut Case, cells: usize, tables: &[Table]) -> Tried {
     for _ in 0..case.below(3) {
         let (a, b) = (case.below(cells as u64) as usize, case.below(cells as u64) as usize);
         // A cell inside another: no site has more in it.
-        if a != b && parts.iter().all(|p| p[a] <= p[b]) {
+        if a != b && parts.iter().all(|p| p[a] <= p[b]) && says_nothing_alone(tables, &differences, (a, b), &counts) {
             differences.push((a, b));
         }
     }
     let (threshold, zero_allowed) = (1 + case.below(6), case.below(2) == 1);
     Tried {
-        rules: Rules { threshold, zero_allowed, bound_bits: 12, differences, tables: tables.to_vec() },
+        rules: Rules { threshold, zero_allowed, bound_bits: 12, differences, unseen: vec![], tables: tables.to_vec() },
         parts,
         counts,
     }
+}
+
+/// A pair may say with the tables alone that a cell is 0 or not small; that is nothing an answer could hide.
+fn says_nothing_alone(tables: &[Table], pairs: &[(usize, usize)], pair: (usize, usize), counts: &[u64]) -> bool {
+    let differences = [pairs, &[pair]].concat();
+    let rules = of_rules(8, true, differences, tables.to_vec());
+    excluded(&rules, counts, &vec![false; counts.len()], &[0, 7]).is_none()
+}
+
+fn of_rules(threshold: u64, zero_allowed: bool, differences: Vec<(usize, usize)>, tables: Vec<Table>) -> Rules {
+    Rules { threshold, zero_allowed, bound_bits: 12, differences, unseen: vec![], tables }
 }
 
 async fn shown<E: Engine>(e: &mut E, case: &mut Case, tried: &Tried, rules: &Rules, told: bool) -> Result<Vec<bool>> {
@@ -112,7 +123,7 @@ async fn shown<E: Engine>(e: &mut E, case: &mut Case, tried: &Tried, rules: &Rul
 
 /// A broken promise, in words.
 fn fault(tried: &Tried, shown: &[bool], told: bool) -> Option<String> {
-    let Rules { threshold, zero_allowed, differences, tables, .. } = &tried.rules;
+    let Rules { threshold, zero_allowed, differences, .. } = &tried.rules;
     let views = if told { tried.parts.len() } else { 0 };
     let without = |site: usize| (0..shown.len()).map(move |cell| tried.counts[cell] - tried.parts[site][cell]);
     let fine = |count: u64, zero: bool| count >= *threshold || count == 0 && zero;
@@ -120,7 +131,7 @@ fn fault(tried: &Tried, shown: &[bool], told: bool) -> Option<String> {
         if !fine(tried.counts[cell], *zero_allowed) {
             return Some(format!("cell {cell} is small and shown"));
         }
-        if (0..views).any(|site| !fine(tried.counts[cell] - tried.parts[site][cell], true)) {
+        if (0..views).any(|site| !fine(tried.counts[cell] - tried.parts[site][cell], *zero_allowed)) {
             return Some(format!("cell {cell} is shown to a site that knows most of it"));
         }
     }
@@ -130,16 +141,16 @@ fn fault(tried: &Tried, shown: &[bool], told: bool) -> Option<String> {
         }
     }
     let values = if *threshold > 1 { vec![0, (threshold - 1) / 2, threshold - 1] } else { vec![0] };
-    if let Some((cell, value)) = excluded(tables, &tried.counts, shown, &values) {
+    if let Some((cell, value)) = excluded(&tried.rules, &tried.counts, shown, &values) {
         return Some(format!("cell {cell} is hidden but known not to be {value}"));
     }
     for site in 0..views {
         let others: Vec<u64> = without(site).collect();
         // That the others have nothing in a cell may be known: then it is as good as shown.
-        let nothing = (0..shown.len()).filter(|cell| others[*cell] == 0);
-        let known: Vec<usize> = nothing.filter(|cell| is_excluded(tables, &others, shown, *cell, 1)).collect();
+        let nothing = (0..shown.len()).filter(|cell| others[*cell] == 0 && *zero_allowed);
+        let known: Vec<usize> = nothing.filter(|cell| is_excluded(&tried.rules, &others, shown, *cell, 1)).collect();
         let seen: Vec<bool> = (0..shown.len()).map(|cell| shown[cell] || known.contains(&cell)).collect();
-        if let Some((cell, value)) = excluded(tables, &others, &seen, &values) {
+        if let Some((cell, value)) = excluded(&tried.rules, &others, &seen, &values) {
             return Some(format!("site {site} knows that the others have not {value} in cell {cell}"));
         }
     }
@@ -180,13 +191,104 @@ pub async fn a_total_that_tells_its_hidden_part_is_hidden<E: Engine>(e: &mut E, 
         (vec![0, 0, 0, 2, 30, 30], (0, 3), vec![sum(2, &[0, 1]), sum(5, &[2, 4])]),
     ];
     for (counts, difference, tables) in trials {
-        let rules = Rules { threshold: 5, zero_allowed: true, bound_bits: 8, differences: vec![difference], tables };
+        let rules = Rules {
+            threshold: 5,
+            zero_allowed: true,
+            bound_bits: 8,
+            differences: vec![difference],
+            unseen: vec![],
+            tables,
+        };
         let mut parts = vec![vec![0; counts.len()]; case.sites];
         parts[0] = counts.clone();
         let tried = Tried { rules, parts, counts };
         let bits = shown(e, case, &tried, &tried.rules, false).await?;
         let fault = fault(&tried, &bits, false);
         assert!(fault.is_none() && !bits[difference.0], "{fault:?}: {:?} {bits:?}", tried.rules);
+    }
+    Ok(())
+}
+
+/// COUNT(x) and COUNT(*) over the same groups bound each other: both hide the same groups, or what is shown of one tells
+/// of the other. Also a column without a total, a filter, and hidden cells that are small together.
+pub async fn what_lies_within_another_cell_does_not_tell_it<E: Engine>(e: &mut E, case: &mut Case) -> Result<()> {
+    let sum = |total, parts: &[usize]| Table::Sum { total, parts: parts.to_vec() };
+    let two = |parts: usize| {
+        let (first, second): (Vec<usize>, Vec<usize>) = ((0..parts).collect(), (parts + 1..=2 * parts).collect());
+        let pairs: Vec<(usize, usize)> = (0..=parts).map(|at| (parts + 1 + at, at)).collect();
+        (pairs, vec![sum(parts, &first), sum(2 * parts + 1, &second)])
+    };
+    let trials = [
+        ("men and women on a drug", true, vec![3, 50, 53, 50], (vec![(3, 1)], vec![sum(2, &[0, 1])])),
+        ("small together", true, vec![91, 4, 5, 100], (vec![], vec![sum(3, &[0, 1, 2])])),
+        ("zeros", true, vec![38, 4, 18, 48, 108, 38, 4, 5, 0, 47], two(4)),
+        ("caps", false, vec![38, 59, 38, 0, 135, 38, 23, 33, 0, 94], two(4)),
+        ("caps with zeros", true, vec![50, 10, 60, 48, 5, 53], two(2)),
+        ("a cap outside", true, vec![48, 5, 53, 50], (vec![(0, 3)], vec![sum(2, &[0, 1])])),
+        ("no total", true, vec![30, 4, 60, 94, 15, 58], (vec![(4, 0), (5, 2)], vec![sum(3, &[0, 1, 2])])),
+        ("crosswise", true, vec![30, 20, 4, 54, 20, 30, 4, 54], {
+            (vec![(4, 0), (1, 5)], vec![sum(3, &[0, 1, 2]), sum(7, &[4, 5, 6])])
+        }),
+    ];
+    for (name, zero_allowed, counts, (pairs, tables)) in trials {
+        let rules = of_rules(10, zero_allowed, pairs, tables);
+        let mut parts = vec![vec![0; counts.len()]; case.sites];
+        parts[case.sites - 1] = counts.clone();
+        let tried = Tried { rules, parts, counts };
+        let bits = shown(e, case, &tried, &tried.rules, false).await?;
+        let fault = fault(&tried, &bits, false);
+        assert!(fault.is_none(), "{name}: {fault:?}: {:?} {bits:?}", tried.rules);
+        let small_together = name == "small together";
+        assert!(!small_together || bits == [false, false, false, true], "{bits:?}");
+    }
+    Ok(())
+}
+
+/// Random tables of a column within another, over the same groups, with and without all the pairs' totals, nested.
+pub async fn nothing_small_follows_from_paired_tables<E: Engine>(e: &mut E, case: &mut Case) -> Result<()> {
+    let sum = |total, parts: &[usize]| Table::Sum { total, parts: parts.to_vec() };
+    let nested = |at: usize| vec![sum(at + 2, &[at, at + 1]), sum(at + 4, &[at + 2, at + 3])];
+    let (mut visible_cells, mut large) = (0, 0);
+    for round in 0..2 * TABLES {
+        let mut tried = draw(case, 10, &[nested(0), nested(5)].concat());
+        for part in &mut tried.parts {
+            for at in [0, 1, 3] {
+                part[5 + at] = case.below(part[at] + 1).max(case.below(2) * part[at]);
+            }
+            (part[7], part[9]) = (part[5] + part[6], part[5] + part[6] + part[8]);
+        }
+        tried.counts = (0..10).map(|cell| tried.parts.iter().map(|p| p[cell]).sum()).collect();
+        tried.rules.differences = (0..5).map(|at| (5 + at, at)).collect();
+        // The rest of a sum need not be named.
+        if round % 3 == 0 {
+            tried.rules.differences.retain(|pair| pair.0 != 8);
+        }
+        if round % 4 == 0 {
+            tried.rules.tables.truncate(3);
+        }
+        let told = case.below(2) == 1;
+        let bits = shown(e, case, &tried, &tried.rules, told).await?;
+        if case.me == 0 {
+            let fault = fault(&tried, &bits, told);
+            assert!(fault.is_none(), "{fault:?}; {:?} {:?} {bits:?}", tried.rules, tried.parts);
+        }
+        visible_cells += bits.iter().filter(|b| **b).count();
+        large += tried.counts.iter().filter(|n| **n >= tried.rules.threshold).count();
+    }
+    if case.me == 0 {
+        println!("paired: {visible_cells} cells shown, {large} are large");
+    }
+    Ok(())
+}
+
+/// Where zero is hidden, a site that receives the answer does not learn from a label that the others have nobody.
+pub async fn a_label_does_not_tell_whether_others_have_somebody<E: Engine>(e: &mut E, case: &mut Case) -> Result<()> {
+    for (zero_allowed, others) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
+        let mut parts = vec![vec![0]; case.sites];
+        (parts[0], parts[1]) = (vec![50], vec![others]);
+        let tried = Tried { rules: of_rules(10, zero_allowed, vec![], vec![]), parts, counts: vec![50 + others] };
+        let bits = shown(e, case, &tried, &tried.rules, true).await?;
+        assert_eq!(bits, [zero_allowed && others == 0]);
     }
     Ok(())
 }
@@ -238,7 +340,8 @@ pub async fn impossible_rules_are_refused<E: Engine>(e: &mut E, case: &mut Case)
         vec![Table::Cube { sizes: vec![2], cells: vec![0, 1, 1] }],
     ];
     for tables in wrong {
-        let rules = Rules { threshold: 3, zero_allowed: false, bound_bits: 5, differences: vec![], tables };
+        let rules =
+            Rules { threshold: 3, zero_allowed: false, bound_bits: 5, differences: vec![], unseen: vec![], tables };
         let counts = case.share_numbers(e, &[9; 6]);
         assert!(visible(e, &rules, &counts, &[]).await.is_err(), "{:?}", rules.tables);
     }

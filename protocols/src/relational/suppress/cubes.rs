@@ -8,19 +8,19 @@
 //! - A level under trouble is hidden whole.
 //! - Otherwise the set J of categories with a hidden cell in this level is covered: categories are added in public
 //!   order until there are two, and for each combination a of categories (no "all") of the earlier dimensions the
-//!   cells (a, b), b ∈ J, hold M(a) ≥ k − 1 together. Then all cells (α, b), b ∈ J, are hidden.
+//!   cells (a, b), b ∈ J, hold M(a) ≥ k together. Then all cells (α, b), b ∈ J, are hidden.
 //!
 //! So one level (the first with a hidden cell) loses some of its categories, as if they were one unnamed category, and
 //! all later levels are hidden. Where zero may be shown, cells whose class is known to be empty stay visible: (α, b)
 //! with (α, ∗) = 0 shown, in a level under trouble; with M(α) = Σ over J of (α, b) = 0 in the other; and M(a) = 0 is as
-//! good as M(a) ≥ k − 1.
+//! good as M(a) ≥ k.
 //!
 //! **Therefore** every hidden cell h = (α, b) of level l can be any v from 0 to k − 1. Lemma: counts for all earlier
 //! levels that add up extend to a level under trouble, with (α, b) any number up to (α, ∗): give each combination a's
 //! count to categories as you like, there are two at least. Shown cells of that level are zeros below a shown zero and
 //! stay 0. If l is under trouble: (α, ∗) is shown and at least k (if 0, h would be shown), or hidden and can be v by
 //! induction; by the lemma (α, b) can be v, and later levels, under trouble too, extend. If not: all earlier levels are
-//! shown and stay. M(α) ≠ 0, so some a below α has M(a) ≥ k − 1 ≥ v; give v of it to b and all the rest, of every
+//! shown and stay. M(α) ≠ 0, so some a below α has M(a) ≥ k > v; give v of it to b and all the rest, of every
 //! combination, to another category of J. Shown cells are those outside J, untouched, and those with M = 0, still 0.
 //! Later levels extend by the lemma. When the cover takes all categories, M(a) = (a, ∗) is shown, so it is 0 where that
 //! is allowed, or at least k. If the grand total is hidden, all cells are, and it can be anything. ∎
@@ -32,18 +32,28 @@ use mpc_core::error::LocalFault;
 
 use super::super::shape;
 use super::cover::{Problem, cover};
+use super::places::Places;
 use super::{Facts, Table, replace};
 use crate::engine::Engine;
 use crate::share::{ArithShare, BitShare};
 
 /// The cells hidden after complementary suppression in all cubes.
-pub async fn protect<E: Engine>(e: &mut E, facts: &Facts<'_>, mut hidden: BitShare) -> Result<BitShare> {
-    for table in &facts.rules.tables {
+pub async fn protect<E: Engine>(
+    e: &mut E,
+    facts: &Facts<'_>,
+    places: &Places,
+    mut hidden: BitShare,
+) -> Result<BitShare> {
+    for (at, table) in facts.rules.tables.iter().enumerate() {
         let Table::Cube { sizes, cells } = table else { continue };
         let levels = levels(sizes, cells).ok_or_else(|| {
             let why = "a dimension of a cube has two categories at least, and a cube a cell for each combination";
             e.fault(LocalFault::Other(why.into()))
         })?;
+        // A cube that is shown or hidden whole is a single place.
+        if !places.cubes.contains(&at) {
+            continue;
+        }
         let total = *cells.last().expect("a cube of no dimensions has one cell");
         hidden = protect_one(e, facts, hidden, &levels, total).await?;
     }

@@ -2,19 +2,23 @@
 //! others with them, so that what is shown does not tell a hidden one.
 //!
 //! # What is promised
-//! Let k be the threshold. A shown count is at least k, or 0 if zero is allowed; so is (0 always allowed here) every
-//! shown count without the part of any one site that receives the answer, and every declared difference of two shown
-//! counts, with and without that part. And for every hidden cell and every v from 0 to k − 1 there is a table of counts
-//! ≥ 0 that agrees with all that is shown and all [`Table`]s, in which the hidden cell is v. The same holds for what
-//! the other sites contribute, seen by a receiving site, except that it may learn that the others contribute nothing to
-//! some hidden cells. The proofs are in `sums.rs` and `cubes.rs`; both rest on `cover.rs`. More is hidden than need be:
-//! which cells is found by fixed rules in a public order, not by optimisation.
+//! Let k be the threshold. A shown count is at least k, or 0 if zero is allowed; so is every shown count without the
+//! part of any one site that receives the answer (where zero is not allowed, a label would else tell such a site whether
+//! the others have somebody), and every declared difference of two shown counts, with and without that part (0 always
+//! allowed here). Hidden cells whose sum follows from shown ones hold at least k together, or nothing if zero is allowed.
+//! And for every hidden cell and every v from 0 to k − 1 there is a table of counts ≥ 0 that agrees with all that is
+//! shown, all [`Table`]s and all declared pairs, in which the hidden cell is v. The same holds for what the other sites
+//! contribute, seen by a receiving site, except that where zero is allowed it may learn that the others contribute
+//! nothing to some hidden cells. The proofs are in `sums.rs`, `cubes.rs` and `places.rs`; all rest on `cover.rs`. More is
+//! hidden than need be: which cells is found by fixed rules in a public order, not by optimisation. There is one pass over
+//! places, sums, cubes and light cells each, in public order, so the work is bounded by the rules' size.
 //!
 //! Not promised: that knowledge of this procedure tells nothing (which cells are hidden is itself shown), and anything
-//! that needs more than the declared tables: that one cell is inside another bounds it, which is not counted.
+//! that needs more than the declared tables and pairs.
 
 mod cover;
 mod cubes;
+mod places;
 mod sums;
 
 use mpc_core::error::LocalFault;
@@ -34,8 +38,12 @@ pub struct Rules {
     /// Every count is below 2^`bound_bits`.
     pub bound_bits: usize,
     /// Pairs (a, b) where the patients of cell a are among those of cell b: b − a must be 0 or at least k, else a is
-    /// hidden.
+    /// hidden. Everybody knows that a ≤ b. Where the totals of two sums and all their parts but the last are pairs, in
+    /// the order of the parts, the last parts are taken as a pair too (the rows outside all groups).
     pub differences: Vec<(usize, usize)>,
+    /// Cells that are never shown, whatever comes out: each is b in pairs and nothing else, so that knowing a ≤ b tells
+    /// nothing.
+    pub unseen: Vec<usize>,
     /// How cells add up.
     pub tables: Vec<Table>,
 }
@@ -83,13 +91,16 @@ pub async fn visible<E: Engine>(
 ) -> Result<BitShare> {
     without.iter().try_for_each(|view| e.same_length(counts.len(), view.len()))?;
     check(rules, counts.len()).map_err(|why| e.fault(LocalFault::Other(why.into())))?;
-    let (hidden, zero) = primary(e, rules, counts, without).await?;
+    let pairs = places::pairs(rules);
+    let places = places::places(rules, &pairs, counts.len());
+    let (hidden, zero) = primary(e, rules, &pairs, (counts, without)).await?;
     let one = shape::public(e, &[1])?;
     let views: Vec<&ArithShare<Z64>> = std::iter::once(counts).chain(without).chain([&one]).collect();
     let facts =
         Facts { rules, cells: counts.len(), views: 1 + without.len(), amounts: ArithShare::concat(&views), zero };
-    let hidden = sums::protect(e, &facts, hidden).await?;
-    let hidden = cubes::protect(e, &facts, hidden).await?;
+    let hidden = sums::protect(e, &facts, &places, hidden).await?;
+    let hidden = cubes::protect(e, &facts, &places, hidden).await?;
+    let hidden = places::hide_light(e, &facts, &places, hidden).await?;
     Ok(e.not(&hidden))
 }
 
@@ -126,13 +137,13 @@ struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    /// What a set of hidden cells must hold together: in the joint counts and in each view, at least k − 1, so that
-    /// each of them can have 0 to k − 1. `cells` is one cell for each member.
+    /// What a set of hidden cells must hold together: in the joint counts and in each view, at least k, so that each of
+    /// them can have 0 to k − 1 and they are not small together. `cells` is one cell for each member.
     fn rows(&self, cells: &[usize], zero_is_enough: bool) -> Vec<cover::Row> {
         let row = |view: usize| cover::Row {
             amounts: cells.iter().map(|cell| view * self.cells + cell).collect(),
-            least: self.rules.threshold - 1,
-            zero_is_enough: zero_is_enough || view > 0,
+            least: self.rules.threshold,
+            zero_is_enough: zero_is_enough || view > 0 && self.rules.zero_allowed,
         };
         (0..self.views).map(row).collect()
     }
@@ -153,12 +164,12 @@ impl Facts<'_> {
 async fn primary<E: Engine>(
     e: &mut E,
     rules: &Rules,
-    counts: &ArithShare<Z64>,
-    without: &[ArithShare<Z64>],
+    pairs: &[(usize, usize)],
+    (counts, without): (&ArithShare<Z64>, &[ArithShare<Z64>]),
 ) -> Result<(BitShare, BitShare)> {
     let cells = counts.len();
-    let inside: Vec<usize> = rules.differences.iter().map(|pair| pair.0).collect();
-    let around: Vec<usize> = rules.differences.iter().map(|pair| pair.1).collect();
+    let inside: Vec<usize> = pairs.iter().map(|pair| pair.0).collect();
+    let around: Vec<usize> = pairs.iter().map(|pair| pair.1).collect();
     let mut tests = Vec::new();
     // Which cell a failed test hides.
     let mut about: Vec<usize> = Vec::new();
@@ -175,12 +186,10 @@ async fn primary<E: Engine>(
     let of_cells: Vec<usize> = (0..cells).collect();
     let zero_of_cells = zero.gather(&of_cells);
     // A zero is small: taking it away where it is allowed needs no AND.
-    let forgiven = if rules.zero_allowed {
-        zero
-    } else {
-        let others: Vec<usize> = (cells..tests.len()).collect();
-        shape::beneath(&[&BitShare::zeros(cells, 1), &zero.gather(&others)])
-    };
+    let per_view = cells + pairs.len();
+    let is_count = |test: &usize| test % per_view.max(1) < cells;
+    let forgiving: Vec<usize> = (0..tests.len()).filter(|test| rules.zero_allowed || !is_count(test)).collect();
+    let forgiven = replace(&BitShare::zeros(tests.len(), 1), &forgiving, &zero.gather(&forgiving));
     let failed = small.xor(&forgiven);
     let mut lists = vec![Vec::new(); cells];
     about.iter().enumerate().for_each(|(test, cell)| lists[*cell].push(test));
@@ -206,6 +215,14 @@ fn check(rules: &Rules, cells: usize) -> std::result::Result<(), &'static str> {
     in_sums.iter().for_each(|cell| once[*cell] = true);
     if in_cubes.iter().any(|cell| std::mem::replace(&mut once[*cell], true)) {
         return Err("a cell of a cube is in another table");
+    }
+    let sums: Vec<(usize, &[usize])> = places::sums(rules).collect();
+    if !sums::nested(&sums, cells) {
+        return Err("a cell is a part of two sums, or of itself, or a sum is empty");
+    }
+    let bound = |cell: &usize| once.get(*cell) != Some(&false) || rules.differences.iter().any(|pair| pair.0 == *cell);
+    if rules.unseen.iter().any(bound) {
+        return Err("a cell that is never shown is in a table, or within another cell");
     }
     if rules.threshold == 0 || rules.bound_bits >= 63 || rules.threshold >> 62 != 0 {
         return Err("a threshold is 1 to 2^62, a count has fewer than 63 bits");
