@@ -77,5 +77,9 @@ pub async fn keys_beyond_the_limits_are_refused<E: Engine>(e: &mut E, case: &mut
         let refused = frequent_keys(e, &own, limits, seat, &SALT, ("refused", Audience::Everyone)).await;
         assert!(refused.is_err(), "{} keys", own.len());
     }
+    let many = Limits { max_keys: 1 << 28, ..limits };
+    let seat = Seat { me: case.me, sites: case.sites };
+    let refused = frequent_keys(e, &[], many, seat, &SALT, ("many", Audience::Everyone)).await;
+    assert!(refused.is_err(), "more rows than fingerprints tell apart");
     Ok(())
 }

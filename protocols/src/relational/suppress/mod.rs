@@ -73,9 +73,11 @@ pub enum Table {
 /// answer the counts without that site's part (see [`without_each`]).
 ///
 /// c cells, v = 1 + receiving sites, d differences: `negative` and `is_zero` of v·(c + d) in bound_bits + 1, an OR
-/// tree; then for each level of nested sums two ORs and one cover, for each cube of D dimensions one cover and O(D)
-/// ANDs (and with zero allowed one more `select` and `is_zero` of the cube's cells). A cover of members m and rows r is
-/// one `select` of r·m, `negative` [and `is_zero`] of r·m and ⌈log2 m⌉ + ⌈log2 r⌉ + 3 ANDs deep. Nothing is opened.
+/// tree, one over the cells of each place and one over those around each light cell (`places.rs`), with one AND; for
+/// each level of nested sums two ORs and one cover (a row for each column and view), for each cube of D dimensions one
+/// cover and O(D) ANDs (and with zero allowed one more `select` and `is_zero` of the cube's cells). A cover of members m
+/// and rows r is one `select` of r·m, `negative` [and `is_zero`] of r·m and ⌈log2 m⌉ + ⌈log2 r⌉ + 3 ANDs deep. Nothing is
+/// opened.
 ///
 /// # Source
 /// The interval rule is the usual one for complementary suppression (Hundepool et al., Statistical Disclosure Control,
