@@ -246,4 +246,4 @@ pub async fn top<E: Engine>(
 }
 
 /// Rows times groups: every group looks at every sorted row.
-const MAX_LOOKS: usize = 1 << 24;
+const MAX_LOOKS: usize = 1 << 22;

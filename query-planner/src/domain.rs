@@ -115,6 +115,17 @@ fn listed_once(condition: &Expr) -> Option<(&Expr, Vec<Value>)> {
     }
 }
 
+/// Can no value meet both? Of conditions like `c < 5` and `c BETWEEN 5 AND 9` on the same column.
+pub(crate) fn exclude(a: &Expr, b: &Expr) -> bool {
+    let (Some((column, a_low, a_high)), Some((other, b_low, b_high))) = (ranged(a), ranged(b)) else { return false };
+    let is_strict = |e: &Expr| matches!(e, Expr::BinaryExpr(b) if matches!(b.op, Operator::Lt | Operator::Gt));
+    let before = |high: Option<i128>, low: Option<i128>| match (high, low) {
+        (Some(high), Some(low)) => high < low || high == low && (is_strict(a) || is_strict(b)),
+        _ => false,
+    };
+    column == other && (before(a_high, b_low) || before(b_high, a_low))
+}
+
 /// `c < 5`, `5 >= c`, `c BETWEEN 1 AND 5`: a column and its inclusive ends, unscaled.
 fn ranged(condition: &Expr) -> Option<(&Expr, Option<i128>, Option<i128>)> {
     if let Expr::Between(Between { expr, negated: false, low, high }) = condition {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion_common::tree_node::TreeNode;
 use datafusion_common::{Column, TableReference};
 use datafusion_expr::logical_plan::{
     Aggregate, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan, TableScanBuilder, Union,
@@ -57,6 +58,9 @@ impl<'a> Lowering<'a> {
         let mut slots = Slots::new(&keys, &scope, size, self.catalog);
         let outputs = slots.outputs(aggregate)?;
         let cells = if self.hides() { slots.cells(&outputs)? } else { Vec::new() };
+        slots.understood(&cells)?;
+        slots.no_hidden_counts(&aggregate.input)?;
+        few_enough(cells.len(), most_groups(&keys.iter().map(|k| k.key.clone()).collect::<Vec<_>>(), &groups))?;
         let generic = fragment(aggregate, &slots)?;
         let sum = SecureSum {
             contributors: sites.iter().map(|i| self.catalog.sites[*i].clone()).collect(),
@@ -94,6 +98,9 @@ impl<'a> Lowering<'a> {
     /// # Errors
     /// `RELATED_TABLES` when cells must be hidden and two sums share rows in a way that is not understood.
     pub fn compiled(mut self, query: String, finish: LogicalPlan, now_ms: i64) -> Result<Compiled, PlanError> {
+        if self.hides() {
+            self.counts_no_groups(&finish)?;
+        }
         let margins = if self.hides() { relate::margins(&self.sums, &self.prints)? } else { Vec::new() };
         if let Some(top) = top::top(&finish, &self.sums) {
             self.leave_out(top);
@@ -124,6 +131,19 @@ impl<'a> Lowering<'a> {
         disclose::notes(&mut joint, &self.works, self.catalog);
         let finish = if hides { hidden::carry(finish)? } else { finish };
         Ok(Compiled { joint, local: self.stages, finish, revealed: self.schemas })
+    }
+
+    /// Every declared group is a row where cells are hidden, also one without rows: work that counts such rows, or says which
+    /// there are, would say something else than on pooled rows.
+    fn counts_no_groups(&self, finish: &LogicalPlan) -> Result<(), PlanError> {
+        let declared = self.sums.iter().any(|sum| sum.groups == Groups::Declared);
+        let counts = |node: &LogicalPlan| Ok(matches!(node, LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_)));
+        if declared && finish.exists(counts).unwrap_or(true) {
+            let text = "a question that aggregates over declared groups, or lists those that occur, cannot be answered while \
+                        small cells are hidden: which groups have rows is hidden too";
+            return Err(PlanError::new("UNSUPPORTED", text).hint("ask for the groups themselves, or for the total"));
+        }
+        Ok(())
     }
 
     /// Only the top groups of the one sum are revealed. Keys that come without their counts come from an exchange that
@@ -261,3 +281,19 @@ const EXACT: &str = "APPROX_MEDIAN and APPROX_PERCENTILE_CONT are computed exact
 
 /// As pinned in the workspace: the wording of local work depends on it.
 const DATAFUSION_VERSION: &str = "55.2";
+
+/// Cells of one group are compared in pairs.
+///
+/// # Errors
+/// `TOO_MANY_GROUPS` beyond [`MAX_PAIRS`].
+fn few_enough(cells: usize, groups: u64) -> Result<(), PlanError> {
+    let pairs = (cells as u64).saturating_mul(cells as u64).saturating_mul(groups);
+    if cells < 2 || pairs <= MAX_PAIRS {
+        return Ok(());
+    }
+    let text = format!("{cells} counts in each of {groups} groups are too many to hide small cells among them");
+    Err(PlanError::new("TOO_MANY_GROUPS", text).hint("ask for fewer figures at a time, or for fewer groups"))
+}
+
+/// Comparisons of this many pairs of counts take seconds.
+const MAX_PAIRS: u64 = 1 << 20;

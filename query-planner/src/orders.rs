@@ -38,6 +38,11 @@ impl Slots<'_> {
         self.not_the_patient_key(arg, name)?;
         let expr = exact(arg, self.scope);
         let data_type = expr.get_type(self.scope).map_err(|e| refuse(&e))?;
+        self.not_a_count(expr, name)?;
+        if self.hides() && data_type == DataType::Boolean {
+            let text = format!("{name} of {} has two values and could tell how few rows have one", words(expr));
+            return Err(PlanError::new("CONDITIONAL_VALUE", text).hint("count the rows with FILTER (WHERE …)"));
+        }
         let encoding = encoding((name, expr), &data_type, &self.scope.fact(expr), point)?;
         let carrier = carrier(&data_type).ok_or_else(|| not_ordered(name, expr, &data_type))?;
         let column = self.column("arg", as_carrier(expr.clone(), &carrier, self.scope), words(expr));

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 
 use datafusion_common::Column;
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion_expr::logical_plan::{Aggregate, Projection};
+use datafusion_expr::logical_plan::{Aggregate, Projection, TableScan};
 use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{BinaryExpr, Expr, LogicalPlan};
 use serde::{Deserialize, Serialize};
 
 use crate::bind::NetworkTable;
-use crate::domain::listed;
+use crate::domain::{exclude, listed};
 use crate::error::PlanError;
 use crate::plan::{Groups, SecureSum, Slot, Summand};
 use crate::slots::Slots;
@@ -51,6 +51,8 @@ pub(crate) struct Footprint {
     core: String,
     conditions: Vec<Expr>,
     keys: Vec<String>,
+    /// The columns in each key, where the rows are those of a table as it stands; none where they are made of others.
+    columns: Option<Vec<BTreeSet<String>>>,
     slots: Vec<String>,
 }
 
@@ -74,6 +76,7 @@ impl Footprint {
             core,
             conditions,
             keys: aggregate.group_expr.iter().map(wording).collect(),
+            columns: is_table.then(|| aggregate.group_expr.iter().map(columns_of).collect()),
             slots: slots.slots.iter().map(|slot| slot_wording(slot, slots, &wording)).collect(),
         }
     }
@@ -92,6 +95,15 @@ impl Footprint {
     fn is_disjoint(&self, other: &Footprint) -> bool {
         let contradict = |a: &Expr| other.conditions.iter().any(|b| contradicts(a, b));
         self.sites.is_disjoint(&other.sites) || self.core == other.core && self.conditions.iter().any(contradict)
+    }
+
+    /// Do the keys that the two do not share come from different columns? Else one can be a function of the other.
+    fn keys_are_independent(&self, other: &Footprint) -> bool {
+        let own = |a: &Footprint, b: &Footprint| -> Option<BTreeSet<String>> {
+            let alone = a.keys.iter().zip(a.columns.as_ref()?).filter(|(key, _)| !b.keys.contains(key));
+            Some(alone.flat_map(|(_, columns)| columns.iter().cloned()).collect())
+        };
+        matches!((own(self, other), own(other, self)), (Some(a), Some(b)) if a.is_disjoint(&b))
     }
 
     fn is_apart(&self, other: &Footprint) -> bool {
@@ -116,7 +128,11 @@ impl Footprint {
 pub(crate) fn margins(sums: &[SecureSum], prints: &[Footprint]) -> Result<Vec<Margin>, PlanError> {
     let pairs = (0..sums.len()).flat_map(|a| (a + 1..sums.len()).map(move |b| (a, b)));
     for (a, b) in pairs {
-        if !is_understood(a, b, prints) {
+        let alone = |x: usize, y: usize| {
+            sums[x].cells.iter().any(|slot| !counts(y, sums, prints).any(|other| *other == prints[x].slots[*slot]))
+        };
+        let alike = prints[a].is_apart(&prints[b]) || !alone(a, b) && !alone(b, a);
+        if !alike || !is_understood(a, b, prints) {
             return Err(related(a, b, prints));
         }
     }
@@ -137,6 +153,11 @@ pub(crate) fn margins(sums: &[SecureSum], prints: &[Footprint]) -> Result<Vec<Ma
     Ok(margins)
 }
 
+/// The wordings of what a sum counts.
+fn counts<'a>(sum: usize, sums: &'a [SecureSum], prints: &'a [Footprint]) -> impl Iterator<Item = &'a String> {
+    sums[sum].cells.iter().map(move |slot| &prints[sum].slots[*slot])
+}
+
 fn is_understood(a: usize, b: usize, prints: &[Footprint]) -> bool {
     let (x, y) = (&prints[a], &prints[b]);
     x.is_apart(y) || x.details(y).is_some() || y.details(x).is_some() || has_link(x, y, prints)
@@ -148,7 +169,7 @@ fn has_link(x: &Footprint, y: &Footprint, prints: &[Footprint]) -> bool {
         let common = x.keys.iter().filter(|key| y.keys.contains(key)).count();
         x.keys_of(z).is_some() && y.keys_of(z).is_some() && z.keys.len() == common
     };
-    x.same_rows(y) && prints.iter().any(|z| z.same_rows(x) && shared(z))
+    x.same_rows(y) && x.keys_are_independent(y) && prints.iter().any(|z| z.same_rows(x) && shared(z))
 }
 
 /// What the counts of one wording add up to: pairs (detail, total) without those that follow from others, so that the
@@ -245,7 +266,7 @@ fn core(plan: &LogicalPlan, conditions: &mut Vec<Expr>) -> (String, bool) {
                 }
             }
         }
-        LogicalPlan::TableScan(_) => (wording(plan), true),
+        LogicalPlan::TableScan(scan) => (name(scan), true),
         other => (wording(other), false),
     }
 }
@@ -262,16 +283,28 @@ fn passes_through(projection: &Projection) -> bool {
 /// A whole plan in words, without what a scan happens to read.
 fn wording(plan: &LogicalPlan) -> String {
     match plan {
-        LogicalPlan::TableScan(scan) => match scan.source.downcast_ref::<NetworkTable>() {
-            Some(network) => network.table.name.to_lowercase(),
-            None => scan.table_name.to_string(),
-        },
+        // Below other work each scan's own sites matter: those of the whole are the same when they are exchanged.
+        LogicalPlan::TableScan(scan) => {
+            let sites = scan.source.downcast_ref::<NetworkTable>().map(|network| format!("{:?}", network.sites));
+            format!("{} of {}", name(scan), sites.unwrap_or_default())
+        }
         LogicalPlan::Projection(p) if passes_through(p) => wording(&p.input),
         other => {
             let inputs: Vec<String> = other.inputs().into_iter().map(wording).collect();
             format!("{}({})", other.display(), inputs.join("; "))
         }
     }
+}
+
+fn name(scan: &TableScan) -> String {
+    match scan.source.downcast_ref::<NetworkTable>() {
+        Some(network) => network.table.name.to_lowercase(),
+        None => scan.table_name.to_string(),
+    }
+}
+
+fn columns_of(expr: &Expr) -> BTreeSet<String> {
+    expr.column_refs().into_iter().map(|column| column.name.to_lowercase()).collect()
 }
 
 fn has_subqueries(plan: &LogicalPlan) -> bool {
@@ -329,10 +362,13 @@ fn slot_wording(slot: &Slot, slots: &Slots<'_>, wording: &dyn Fn(&Expr) -> Strin
     }
 }
 
-/// Can no row meet both? `x = 1` and `x IN (2, 3)`; `x < 5` and `x >= 5`.
+/// Can no row meet both? `x = 1` and `x IN (2, 3)`; `x < 5` and `x >= 5`; `x <= 17` and `x BETWEEN 18 AND 64`.
 pub(crate) fn contradicts(a: &Expr, b: &Expr) -> bool {
     if let (Some((column, ours)), Some((other, theirs))) = (listed(a), listed(b)) {
         return column == other && ours.iter().all(|value: &Value| !theirs.contains(value));
+    }
+    if exclude(a, b) {
+        return true;
     }
     match (a, b) {
         (Expr::BinaryExpr(a), Expr::BinaryExpr(b)) => is_negation(a, b),

@@ -4,7 +4,7 @@ use arrow::datatypes::DataType;
 use datafusion_common::Column;
 use datafusion_expr::expr::{AggregateFunction, WindowFunction};
 use datafusion_expr::logical_plan::Aggregate;
-use datafusion_expr::{Expr, ExprFunctionExt, ExprSchemable, WindowFunctionDefinition, cast, lit};
+use datafusion_expr::{Expr, ExprFunctionExt, ExprSchemable, LogicalPlan, WindowFunctionDefinition, cast, lit};
 
 use crate::bounds::{partial_bits, site_bits, type_interval};
 use crate::catalog::Catalog;
@@ -13,6 +13,7 @@ use crate::facts::Scope;
 use crate::groups::GroupKey;
 use crate::orders::is_order;
 use crate::plan::{Form, Order, Output, Ring, Scale, Slot, Summand};
+use crate::small::{carries_condition, conditional_columns};
 use crate::split::not_yet;
 use crate::words::words;
 
@@ -113,6 +114,9 @@ impl<'a> Slots<'a> {
             return Ok(Output::Count(self.non_null(arg, filter)));
         }
         let number = self.number(arg, name)?;
+        if !number.is_one_or_zero {
+            self.not_a_count(&number.expr, name)?;
+        }
         let sum = self.sum(&number, filter)?;
         let count = self.non_null(&number.expr, filter);
         Ok(match kind {
@@ -283,6 +287,47 @@ impl<'a> Slots<'a> {
 }
 
 impl Slots<'_> {
+    /// Refuses values that say how many rows meet a condition, where such a count may have to be hidden.
+    pub(crate) fn not_a_count(&self, expr: &Expr, name: &str) -> Result<(), PlanError> {
+        if !self.catalog.policy.hides() || !carries_condition(expr) {
+            return Ok(());
+        }
+        let text = format!("{name} of {} could tell how many rows meet its condition, which may be few", words(expr));
+        Err(PlanError::new("CONDITIONAL_VALUE", text).hint(
+            "put the condition into FILTER (WHERE …), or leave out ELSE: then the rows behind the figure are counted",
+        ))
+    }
+
+    /// Refuses the same where the condition is in work below: `SUM(c)` over `SELECT CASE … END AS c`.
+    ///
+    /// # Errors
+    /// `CONDITIONAL_VALUE`.
+    pub(crate) fn no_hidden_counts(&self, input: &LogicalPlan) -> Result<(), PlanError> {
+        if !self.catalog.policy.hides() {
+            return Ok(());
+        }
+        let made = conditional_columns(input);
+        let summed = self.slots.iter().enumerate().filter(|(at, _)| !self.ones.contains(at));
+        let summed = summed.filter_map(|(_, slot)| match slot.what {
+            Summand::Value(column) | Summand::Square(column) => Some(column),
+            _ => None,
+        });
+        let values = summed.chain(self.orders.iter().map(|order| order.column));
+        for (_, expr) in values.filter_map(|column| self.columns.get(column)) {
+            if let Some(column) = expr.column_refs().iter().find(|column| made.contains(&column.name)) {
+                let text =
+                    format!("values of {} could tell how many rows meet a condition, which may be few", column.name);
+                return Err(PlanError::new("CONDITIONAL_VALUE", text)
+                    .hint("put the condition into FILTER (WHERE …) of the figure itself"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn hides(&self) -> bool {
+        self.catalog.policy.hides()
+    }
+
     /// Refuses values of the patient key.
     pub(crate) fn not_the_patient_key(&self, expr: &Expr, name: &str) -> Result<(), PlanError> {
         match self.scope.origins(expr).iter().find(|o| self.catalog.is_patient_key(&o.column)) {

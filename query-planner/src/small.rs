@@ -1,8 +1,11 @@
 //! Which slots of a sum are numbers of rows that may be too few to show, and which of them count different rows.
 
+use std::collections::BTreeSet;
+
 use datafusion_common::ScalarValue;
-use datafusion_expr::Expr;
+use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::utils::split_conjunction;
+use datafusion_expr::{Expr, LogicalPlan, Operator};
 
 use crate::error::PlanError;
 use crate::plan::{Output, Ring, Slot, Summand};
@@ -40,11 +43,7 @@ impl Slots<'_> {
         let mut sets: Vec<Vec<(usize, &Expr)>> = Vec::new();
         let conditioned = cells.iter().filter_map(|slot| Some((*slot, self.condition(&self.slots[*slot])?)));
         for (slot, condition) in conditioned {
-            let excludes = |other: &Expr| {
-                let theirs = split_conjunction(other);
-                split_conjunction(condition).iter().any(|a| theirs.iter().any(|b| contradicts(a, b)))
-            };
-            let at = sets.iter().position(|set| set.iter().all(|(_, other)| excludes(other)));
+            let at = sets.iter().position(|set| set.iter().all(|(_, other)| excludes(condition, other)));
             match at {
                 Some(at) => sets[at].push((slot, condition)),
                 None => sets.push(vec![(slot, condition)]),
@@ -52,6 +51,25 @@ impl Slots<'_> {
         }
         let slots = |set: Vec<(usize, &Expr)>| set.into_iter().map(|(slot, _)| slot).collect();
         sets.into_iter().filter(|set| set.len() > 1).map(slots).collect()
+    }
+
+    /// Refuses three and more choices of a group's rows whose relation is not plain: from counts of overlapping choices the
+    /// count of a further one follows (inclusion and exclusion), and rules for pairs do not see it.
+    ///
+    /// # Errors
+    /// `RELATED_TABLES`.
+    pub(crate) fn understood(&self, cells: &[usize]) -> Result<(), PlanError> {
+        let conditions: Vec<&Expr> = cells.iter().filter_map(|slot| self.condition(&self.slots[*slot])).collect();
+        let all = |holds: &dyn Fn(&Expr, &Expr) -> bool| {
+            conditions.iter().enumerate().all(|(i, a)| conditions[i + 1..].iter().all(|b| holds(a, b)))
+        };
+        if conditions.len() < 3 || all(&excludes) || all(&|a, b| narrows(a, b) || narrows(b, a)) {
+            return Ok(());
+        }
+        let text = "three or more counts choose rows by conditions that may overlap, so that a hidden small cell might follow \
+                    from them together";
+        Err(PlanError::new("RELATED_TABLES", text)
+            .hint("let the conditions exclude each other (x < 18, x BETWEEN 18 AND 64…) or narrow each other (a, a AND b…), or GROUP BY"))
     }
 
     /// What a row must meet to be counted, if the slot counts rows that meet something.
@@ -64,6 +82,83 @@ impl Slots<'_> {
             _ => None,
         }
     }
+}
+
+/// Can no row meet both?
+fn excludes(a: &Expr, b: &Expr) -> bool {
+    let theirs = split_conjunction(b);
+    split_conjunction(a).iter().any(|a| theirs.iter().any(|b| contradicts(a, b)))
+}
+
+/// Does every row that meets `a` meet `b`?
+fn narrows(a: &Expr, b: &Expr) -> bool {
+    let ours = split_conjunction(a);
+    split_conjunction(b).iter().all(|b| ours.contains(b))
+}
+
+/// Could the values of this expression say how many rows meet a condition? A single `CASE WHEN c THEN x END` may: what it counts is
+/// counted, as the rows where it is not NULL.
+pub(crate) fn carries_condition(expr: &Expr) -> bool {
+    match expr {
+        Expr::Alias(alias) => carries_condition(&alias.expr),
+        Expr::Cast(cast) => carries_condition(&cast.expr),
+        Expr::Case(case) => {
+            let [(_, then)] = &case.when_then_expr[..] else { return true };
+            let is_null = |e: &Expr| matches!(e, Expr::Literal(scalar, _) if scalar.is_null());
+            case.expr.is_some() || !case.else_expr.as_deref().is_none_or(is_null) || decides(then)
+        }
+        other => decides(other),
+    }
+}
+
+/// The columns below an aggregate whose values are made by a condition, or by the branch of a union that they come from.
+pub(crate) fn conditional_columns(input: &LogicalPlan) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    // Nodes come before their inputs, so names travel up one level a pass.
+    loop {
+        let before = names.len();
+        collect_conditional(input, &mut names);
+        if names.len() == before {
+            return names;
+        }
+    }
+}
+
+fn collect_conditional(input: &LogicalPlan, names: &mut BTreeSet<String>) {
+    // The closure never fails.
+    let _ = input.apply_with_subqueries(|node| {
+        let made = match node {
+            LogicalPlan::Projection(_) | LogicalPlan::Window(_) | LogicalPlan::Aggregate(_) => node.expressions(),
+            _ => Vec::new(),
+        };
+        for expr in made {
+            let inner = expr.clone().unalias_nested().data;
+            let known = inner.column_refs().iter().any(|column| names.contains(&column.name));
+            if known || matches!(inner, Expr::Literal(..)) || carries_condition(&inner) {
+                names.insert(expr.qualified_name().1);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+}
+
+/// Is there a condition anywhere in it?
+fn decides(expr: &Expr) -> bool {
+    expr.exists(|e| {
+        Ok(match e {
+            Expr::Case(_) | Expr::Not(_) | Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::Like(_) => true,
+            Expr::IsTrue(_) | Expr::IsFalse(_) | Expr::IsUnknown(_) | Expr::SimilarTo(_) => true,
+            Expr::IsNotTrue(_) | Expr::IsNotFalse(_) | Expr::IsNotUnknown(_) => true,
+            Expr::Between(_) | Expr::InList(_) => true,
+            Expr::BinaryExpr(binary) => !matches!(
+                binary.op,
+                Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo
+            ),
+            Expr::AggregateFunction(call) => call.params.filter.is_some(),
+            _ => false,
+        })
+    })
+    .unwrap_or(true)
 }
 
 /// The condition of `CASE WHEN c THEN x END`, or for a sum also of `CASE WHEN c THEN 1 ELSE 0 END`.

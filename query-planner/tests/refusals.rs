@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{OPTIONS, catalog, catalog_with, planned};
+use common::{OPTIONS, catalog, catalog_with, planned, planned_hiding};
 use query_planner::{PlanError, plan};
 
 fn code(sql: &str) -> &'static str {
@@ -294,4 +294,60 @@ fn the_deepest_texts_the_limits_allow_do_not_exhaust_the_stack() {
             code(&sql)
         );
     }
+}
+
+/// Questions from which a hidden small cell would follow although every pair of shown cells looks harmless.
+#[test]
+fn what_would_tell_a_hidden_cell_together_is_refused() {
+    let hiding = |sql: &str| planned_hiding(sql).err().map_or("planned", |refusal| refusal.code);
+    let refused = |code: &str, questions: &[&str]| {
+        questions.iter().for_each(|sql| assert_eq!(hiding(sql), code, "{sql}"));
+    };
+    let g = "gender_concept_id";
+    let key_of_a_key = format!(
+        "SELECT {g} k, COUNT(*) n FROM person GROUP BY {g} \
+         UNION ALL SELECT CASE WHEN {g} = 8507 THEN 10 ELSE 20 END, COUNT(*) FROM person GROUP BY CASE WHEN {g} = 8507 THEN 10 ELSE 20 END \
+         UNION ALL SELECT NULL, COUNT(*) FROM person"
+    );
+    let filter_beside_group = format!(
+        "SELECT {g}, COUNT(*) n, 0 c FROM person GROUP BY {g} \
+         UNION ALL SELECT NULL, COUNT(*), COUNT(*) FILTER (WHERE {g} = 8507) FROM person"
+    );
+    let sites = |order: [&str; 3]| {
+        let branch = |(i, site): (usize, &&str)| format!("SELECT {} AS s FROM hospital_{site}.person", i + 1);
+        format!("({}) u", order.iter().enumerate().map(branch).collect::<Vec<_>>().join(" UNION ALL "))
+    };
+    let sites_exchanged = format!(
+        "SELECT s, COUNT(*) FROM {} GROUP BY s UNION ALL SELECT s, COUNT(*) FROM {} GROUP BY s",
+        sites(["A", "B", "C"]),
+        sites(["B", "C", "A"])
+    );
+    let inclusion_exclusion = format!(
+        "SELECT COUNT(*), COUNT(*) FILTER (WHERE {g} = 8507) a, COUNT(*) FILTER (WHERE year_of_birth > 1990) b, \
+         COUNT(*) FILTER (WHERE {g} = 8507 OR year_of_birth > 1990) u FROM person"
+    );
+    refused("RELATED_TABLES", &[&key_of_a_key, &filter_beside_group, &sites_exchanged, &inclusion_exclusion]);
+    refused(
+        "CONDITIONAL_VALUE",
+        &[
+            "SELECT COUNT(*), SUM(CASE WHEN year_of_birth > 1990 THEN 2 ELSE 0 END) FROM person",
+            "SELECT AVG(CASE WHEN year_of_birth > 1990 THEN 1.0 ELSE 0.0 END) FROM person",
+            "SELECT MAX(CASE WHEN year_of_birth > 1990 THEN 1 ELSE 0 END) FROM person",
+            "SELECT SUM(c) FROM (SELECT CASE WHEN year_of_birth > 1990 THEN 2 ELSE 0 END AS c FROM person) t",
+            "SELECT SUM(d) FROM (SELECT c + 1 AS d FROM (SELECT CASE WHEN year_of_birth > 1990 THEN 2 ELSE 0 END AS c FROM person) t) u",
+            "SELECT MAX(year_of_birth > 1990) FROM person",
+        ],
+    );
+    let bands = "SELECT COUNT(*), COUNT(*) FILTER (WHERE year_of_birth <= 1950), \
+                 COUNT(*) FILTER (WHERE year_of_birth BETWEEN 1951 AND 1990), COUNT(*) FILTER (WHERE year_of_birth >= 1991) FROM person";
+    let funnel = format!(
+        "SELECT COUNT(*), COUNT(*) FILTER (WHERE {g} = 8507), COUNT(*) FILTER (WHERE {g} = 8507 AND year_of_birth > 1950), \
+         COUNT(*) FILTER (WHERE {g} = 8507 AND year_of_birth > 1950 AND birth_date IS NOT NULL) FROM person"
+    );
+    refused(
+        "planned",
+        &[bands, &funnel, "SELECT SUM(CASE WHEN year_of_birth > 1990 THEN year_of_birth END) FROM person"],
+    );
+    let counts_groups = format!("SELECT COUNT(*) FROM (SELECT {g}, COUNT(*) n FROM person GROUP BY {g}) t");
+    refused("UNSUPPORTED", &[&counts_groups]);
 }

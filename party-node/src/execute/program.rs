@@ -79,7 +79,7 @@ async fn shown<E: Engine>(e: &mut E, public: &Public<'_>, own: &Own<'_>) -> Resu
         sum.cells.iter().for_each(|slot| counts.extend(own.slot(index, *slot, |x| Z64(x as u64))));
     }
     let without = match plan.audience {
-        Audience::Everyone => without_each(e, &counts, public.me, public.sites()),
+        Audience::Everyone => without_each(e, &of_others(public, own), public.me, public.sites()),
         Audience::Analyst => Vec::new(),
     };
     let counts = e.input(counts);
@@ -90,6 +90,19 @@ async fn shown<E: Engine>(e: &mut E, public: &Public<'_>, own: &Own<'_>) -> Resu
         bits: (cells.max().unwrap_or(0) + public.site_bits()) as usize,
     };
     joint::visible(e, &public.table, policy, &counts, &without).await.map(Some)
+}
+
+/// The cells' counts as far as another site may have part in them: that a sum is one site's own is public, and it may see it.
+fn of_others(public: &Public<'_>, own: &Own<'_>) -> Vec<Z64> {
+    let mut counts = Vec::with_capacity(public.table.cells.len());
+    for (index, sum) in public.plan.sums.iter().enumerate() {
+        let alone = sum.contributors.len() == 1;
+        let keep = |x: i128| Z64(x as u64);
+        sum.cells.iter().for_each(|slot| {
+            counts.extend(own.slot(index, *slot, keep).into_iter().map(|x| if alone { Z64(0) } else { x }))
+        });
+    }
+    counts
 }
 
 /// The slots of one ring that are opened, hidden where they must be; counts that can be hidden are one larger.
@@ -144,16 +157,16 @@ async fn positions<E: Engine>(
         for (at, order) in sum.orders.iter().enumerate().filter(|_| groups > 0) {
             let counts = e.input(own.slot(index, order.count, |x| Z64(x as u64)));
             let found = joint::points(e, order, own.values(index, at), &counts).await?;
+            // Without rows there is no position: what was found then is some other group's value.
+            let bits = sum.slots[order.count].partial_bits + public.site_bits();
+            let none = e.is_zero(&counts, bits as usize).await?;
+            let some = e.not(&none);
             let known = match shown {
                 Some(shown) => {
                     let cells: Vec<usize> = (0..groups).filter_map(|g| public.cell(index, order.count, g)).collect();
-                    shown.gather(&cells)
+                    e.and(&shown.gather(&cells), &some).await?
                 }
-                None => {
-                    let bits = sum.slots[order.count].partial_bits + public.site_bits();
-                    let none = e.is_zero(&counts, bits as usize).await?;
-                    e.not(&none)
-                }
+                None => some,
             };
             let points = order.points.len();
             let by_point: Vec<usize> = (0..groups * points).map(|i| i % groups * points + i / groups).collect();

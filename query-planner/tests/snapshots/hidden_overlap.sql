@@ -1,0 +1,1 @@
+SELECT COUNT(*) AS n, COUNT(*) FILTER (WHERE gender_concept_id = 8507) AS men, COUNT(*) FILTER (WHERE gender_concept_id = 8532) AS women, SUM(CASE WHEN year_of_birth < 1950 THEN 1 ELSE 0 END) AS old, COUNT(birth_date) AS dated FROM person
