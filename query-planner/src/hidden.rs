@@ -30,6 +30,9 @@ pub fn mark(i: usize) -> String {
     format!("hidden_{i}")
 }
 
+/// How the columns of revealed rows begin that hold group keys.
+pub const KEY: &str = "key_";
+
 /// The analyst's part with its truth values: the columns of `finish`, then one truth value for each.
 ///
 /// # Errors
@@ -57,6 +60,9 @@ fn carried(plan: &LogicalPlan) -> Result<LogicalPlan> {
         | LogicalPlan::Join(_)
         | LogicalPlan::Subquery(_)
         | LogicalPlan::Distinct(Distinct::All(_)) => {
+            if matches!(plan, LogicalPlan::Distinct(_)) && has_groups(plan) {
+                return Err(counts_groups());
+            }
             let inputs = plan.inputs().into_iter().map(carried).collect::<Result<Vec<_>>>()?;
             plan.with_new_exprs(plan.expressions(), inputs)
         }
@@ -115,13 +121,36 @@ fn sorted(sort: &Sort) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Sort(Sort { expr: keys, input: Arc::new(input), fetch: sort.fetch }))
 }
 
+/// Are the rows groups? Where cells are hidden, every declared group is a row, also an empty one, and rare undeclared ones are none:
+/// what counts such rows, or says which there are, would say something else than on pooled rows.
+fn has_groups(plan: &LogicalPlan) -> bool {
+    let grouped = |node: &LogicalPlan| {
+        Ok(match node {
+            LogicalPlan::TableScan(scan) => scan.source.schema().fields().iter().any(|f| f.name().starts_with(KEY)),
+            _ => false,
+        })
+    };
+    plan.exists(grouped).unwrap_or(true)
+}
+
+fn counts_groups() -> DataFusionError {
+    let text = "what counts groups, aggregates their keys or lists those that occur cannot be answered while small cells are \
+                hidden: which groups have rows is hidden too";
+    let refusal = PlanError::new("UNSUPPORTED", text).hint("ask for the groups themselves, or for the total");
+    DataFusionError::External(Box::new(refusal))
+}
+
 fn aggregated(aggregate: &Aggregate) -> Result<LogicalPlan> {
     let input = carried(&aggregate.input)?;
     let columns = aggregate.schema.columns();
     let sources = aggregate.group_expr.iter().chain(&aggregate.aggr_expr);
     let mut marks = Vec::with_capacity(columns.len());
     for (i, expr) in sources.enumerate() {
-        marks.push(any(derives(expr, &input)?).alias(temporary(i)));
+        let hidden = derives(expr, &input)?;
+        if hidden == lit(false) && i >= aggregate.group_expr.len() && has_groups(&aggregate.input) {
+            return Err(counts_groups());
+        }
+        marks.push(any(hidden).alias(temporary(i)));
     }
     let aggregates = aggregate.aggr_expr.iter().cloned().chain(marks).collect();
     let plan = Aggregate::try_new(Arc::new(input), aggregate.group_expr.clone(), aggregates)?;

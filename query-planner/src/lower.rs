@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion_common::tree_node::TreeNode;
 use datafusion_common::{Column, TableReference};
 use datafusion_expr::logical_plan::{
     Aggregate, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan, TableScanBuilder, Union,
@@ -98,9 +97,6 @@ impl<'a> Lowering<'a> {
     /// # Errors
     /// `RELATED_TABLES` when cells must be hidden and two sums share rows in a way that is not understood.
     pub fn compiled(mut self, query: String, finish: LogicalPlan, now_ms: i64) -> Result<Compiled, PlanError> {
-        if self.hides() {
-            self.counts_no_groups(&finish)?;
-        }
         let margins = if self.hides() { relate::margins(&self.sums, &self.prints)? } else { Vec::new() };
         if let Some(top) = top::top(&finish, &self.sums) {
             self.leave_out(top);
@@ -131,19 +127,6 @@ impl<'a> Lowering<'a> {
         disclose::notes(&mut joint, &self.works, self.catalog);
         let finish = if hides { hidden::carry(finish)? } else { finish };
         Ok(Compiled { joint, local: self.stages, finish, revealed: self.schemas })
-    }
-
-    /// Every declared group is a row where cells are hidden, also one without rows: work that counts such rows, or says which
-    /// there are, would say something else than on pooled rows.
-    fn counts_no_groups(&self, finish: &LogicalPlan) -> Result<(), PlanError> {
-        let declared = self.sums.iter().any(|sum| sum.groups == Groups::Declared);
-        let counts = |node: &LogicalPlan| Ok(matches!(node, LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_)));
-        if declared && finish.exists(counts).unwrap_or(true) {
-            let text = "a question that aggregates over declared groups, or lists those that occur, cannot be answered while \
-                        small cells are hidden: which groups have rows is hidden too";
-            return Err(PlanError::new("UNSUPPORTED", text).hint("ask for the groups themselves, or for the total"));
-        }
-        Ok(())
     }
 
     /// Only the top groups of the one sum are revealed. Keys that come without their counts come from an exchange that
@@ -253,7 +236,7 @@ fn own_union(union: &Union, site: usize, name: &SiteName) -> Result<LogicalPlan,
 fn revealed_schema(aggregate: &Aggregate, hides: bool) -> SchemaRef {
     let keys = aggregate.group_expr.len();
     let fields = aggregate.schema.fields().iter().enumerate().map(|(i, field)| match i.checked_sub(keys) {
-        None => Field::new(format!("key_{}", i + 1), field.data_type().clone(), field.is_nullable()),
+        None => Field::new(format!("{}{}", hidden::KEY, i + 1), field.data_type().clone(), field.is_nullable()),
         Some(value) => {
             Field::new(format!("value_{}", value + 1), field.data_type().clone(), hides || field.is_nullable())
         }
