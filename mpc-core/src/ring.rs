@@ -21,6 +21,9 @@ pub trait Ring: Wire + Default + PartialEq {
     /// `acc[i] += values[i]`
     fn add_columns(acc: &mut [Self], values: &[Self]);
 
+    /// Appends `values[i] − masks[i]` to `out`.
+    fn append_masked(out: &mut Vec<Self>, values: &[Self], masks: &[Self]);
+
     /// Overwrites a column that was secret.
     fn wipe(column: &mut [Self]);
 
@@ -75,6 +78,10 @@ macro_rules! column_kernels {
     () => {
         fn add_columns(acc: &mut [Self], values: &[Self]) {
             acc.iter_mut().zip(values).for_each(|(a, v)| *a = a.add(*v));
+        }
+
+        fn append_masked(out: &mut Vec<Self>, values: &[Self], masks: &[Self]) {
+            out.extend(values.iter().zip(masks).map(|(x, m)| x.sub(*m)));
         }
 
         fn wipe(column: &mut [Self]) {

@@ -21,8 +21,8 @@ pub(super) async fn mul<R: PowerOfTwo>(
     let mut s = s.step("mul");
     let mut triple = pool.ring_triples::<R>(&s, a.len())?;
     let mut masked = Vec::with_capacity(2 * a.len());
-    masked.extend(a.column().iter().zip(&triple.a).map(|(x, a)| x.sub(*a)));
-    masked.extend(b.column().iter().zip(&triple.b).map(|(y, b)| y.sub(*b)));
+    R::append_masked(&mut masked, a.column(), &triple.a);
+    R::append_masked(&mut masked, b.column(), &triple.b);
     let group = all_sites(&s);
     let first = group.first() == Some(&s.me());
     let opened = open(&mut s, vec![Opening::new(group, masked, R::add_columns)]).await?.remove(0);

@@ -264,6 +264,9 @@ fn append_ring<R: PowerOfTwo>(to: &mut Vec<R>, mut more: Vec<R>) {
 /// Takes the last ones out, and wipes what it leaves.
 fn cut(from: &mut Vec<u64>, count: usize) -> Vec<u64> {
     let at = from.len() - count;
+    if at == 0 {
+        return std::mem::take(from);
+    }
     let taken = from[at..].to_vec();
     from[at..].zeroize();
     from.truncate(at);
@@ -272,6 +275,9 @@ fn cut(from: &mut Vec<u64>, count: usize) -> Vec<u64> {
 
 fn cut_ring<R: PowerOfTwo>(from: &mut Vec<R>, count: usize) -> Vec<R> {
     let at = from.len() - count;
+    if at == 0 {
+        return std::mem::take(from);
+    }
     let taken = from[at..].to_vec();
     R::wipe(&mut from[at..]);
     from.truncate(at);
