@@ -104,7 +104,7 @@ fn link(error: impl Display) -> HandshakeError {
     HandshakeError::Link(error.to_string())
 }
 
-#[derive(Debug, Serialize, serde::Deserialize)]
+#[derive(Serialize, serde::Deserialize)]
 struct KeyShare {
     session: SessionId,
     from: PartyId,

@@ -55,7 +55,7 @@ pub struct PairSeed([u8; 32]);
 pub struct PrivateSeed([u8; 32]);
 
 /// A seed that may be known to anybody: of a code or a hash, never of a mask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PublicSeed(pub [u8; 32]);
 
 impl PublicSeed {
@@ -91,6 +91,12 @@ impl PrivateSeed {
     /// The stream of this seed at a step.
     pub fn prg(&self, domain: Domain, step: &StepPath) -> Prg {
         Prg::derive(b"private", &self.0, domain, step)
+    }
+}
+
+impl fmt::Debug for PublicSeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PublicSeed")
     }
 }
 

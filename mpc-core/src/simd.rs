@@ -2,7 +2,8 @@
 //!
 //! All of it is calls of functions that are compiled for more instructions than the rest of the program; each stands behind
 //! a check that the processor has them. No pointer is touched: vectors come from arrays and go into arrays by safe casts.
-//! What the kernels compute is held against portable twins in `leaves.rs`, `hash.rs`, `doubling.rs` and `block.rs` on random inputs.
+//! What the kernels compute is held against portable twins in `leaves.rs`, `hash.rs`, `doubling.rs` and `block.rs` on random inputs,
+//! by the tests there. Why the file exists, and what it buys, is in `DECISIONS.md` ("One file may use `unsafe`").
 #![allow(unsafe_code)]
 
 #[cfg(not(target_arch = "x86_64"))]

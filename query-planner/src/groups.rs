@@ -14,8 +14,7 @@ use crate::split::not_yet;
 use crate::value::{Value, carrier};
 use crate::words::words;
 
-/// A group key with what the planner needs besides.
-#[derive(Debug)]
+/// A group key, that is an expression of GROUP BY, with what the planner needs besides.
 pub(crate) struct GroupKey {
     pub key: Key,
     pub expr: Expr,

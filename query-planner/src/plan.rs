@@ -119,7 +119,7 @@ pub struct SecureSum {
     pub outputs: Vec<Output>,
 }
 
-/// One group key.
+/// One group key: an expression of GROUP BY, public like the whole plan, so that it may print.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     /// The expression, as text.
