@@ -24,6 +24,8 @@ pub struct Catalog {
     pub sites: Vec<SiteName>,
     /// The column that identifies a patient in every table that has it.
     pub patient_key: String,
+    /// Public bound on the patients of one site.
+    pub max_patients: u64,
     /// Sorted by name.
     pub tables: Vec<Table>,
     /// The joint policy (the strictest site wins).

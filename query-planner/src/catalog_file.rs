@@ -17,6 +17,7 @@ impl Catalog {
         let file = CatalogFile {
             sites: self.sites.clone(),
             patient_key: self.patient_key.clone(),
+            max_patients: self.max_patients,
             policy: self.policy.clone(),
             table: self.tables.iter().map(TableFile::of).collect(),
         };
@@ -30,7 +31,8 @@ impl Catalog {
     pub fn from_toml(text: &str) -> Result<Catalog, PlanError> {
         let file: CatalogFile = toml::from_str(text).map_err(|e| bad(e.to_string().trim_end()))?;
         let tables = file.table.into_iter().map(TableFile::table).collect::<Result<_, _>>()?;
-        let catalog = Catalog { sites: file.sites, patient_key: file.patient_key, tables, policy: file.policy };
+        let CatalogFile { sites, patient_key, max_patients, policy, table: _ } = file;
+        let catalog = Catalog { sites, patient_key, max_patients, tables, policy };
         catalog.validate()?;
         Ok(catalog)
     }
@@ -41,6 +43,7 @@ impl Catalog {
 struct CatalogFile {
     sites: Vec<SiteName>,
     patient_key: String,
+    max_patients: u64,
     policy: Policy,
     table: Vec<TableFile>,
 }
@@ -162,7 +165,7 @@ mod tests {
             max_groups: 10,
             link: Default::default(),
         };
-        Catalog { sites, patient_key: "id".into(), tables: vec![table], policy }
+        Catalog { sites, patient_key: "id".into(), max_patients: 1024, tables: vec![table], policy }
     }
 
     #[test]

@@ -180,6 +180,7 @@ pub(crate) fn slot_words(slot: &Slot, texts: &[String]) -> String {
         Summand::Square(c) => format!("the sum of squares of {}", text(c)),
         Summand::Product(a, b) => format!("the sum of {} times {}", text(a), text(b)),
         Summand::BothNotNull(a, b) => format!("the number of rows where {} and {} are not NULL", text(a), text(b)),
+        Summand::Patients(node) => format!("node {node} added up over the patients"),
     };
     match slot.filter {
         Some(filter) => format!("{what} ({})", text(filter)),

@@ -25,6 +25,7 @@ mod in_lists;
 pub mod keys;
 mod logical;
 mod lower;
+pub mod matched;
 pub mod merge;
 mod names;
 mod notes;

@@ -74,6 +74,7 @@ impl<'a> Lowering<'a> {
             orders: slots.orders.clone(),
             top: None,
             outputs,
+            matching: None,
         };
         if slots.approximate && !self.notes.iter().any(|note| note == EXACT) {
             self.notes.push(EXACT.into());
@@ -180,7 +181,7 @@ fn stage(generic: &LogicalPlan, sites: &Sites, catalog: &Catalog) -> Result<Loca
     for site in sites {
         fragments.insert(catalog.sites[*site].clone(), localise(generic, *site, &catalog.sites[*site])?);
     }
-    Ok(LocalStage { fragments })
+    Ok(LocalStage { fragments, relations: Vec::new() })
 }
 
 /// One site's version of a plan: its own tables for the network's, and of a union only the branches it has rows for.

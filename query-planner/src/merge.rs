@@ -13,6 +13,8 @@ use crate::settings::{ColumnSettings, Settings, TableSettings, read_domain, read
 pub struct SiteSchema {
     /// In any order.
     pub tables: Vec<SiteTableSchema>,
+    /// A bound on its distinct patients, already rounded up ([`row_bound`]) so that the true count stays at the site.
+    pub patients: u64,
 }
 
 /// One table of one site.
@@ -64,11 +66,16 @@ pub fn merge(sites: &[(SiteName, SiteSchema)], settings: &Settings) -> Result<Ca
     let catalog = Catalog {
         sites: sites.iter().map(|(name, _)| name.clone()).collect(),
         patient_key: settings.patient_key.clone(),
+        max_patients: settings.max_patients.unwrap_or_else(|| most_patients(sites)),
         tables,
         policy: settings.policy(),
     };
     catalog.validate()?;
     Ok(catalog)
+}
+
+fn most_patients(sites: &[(SiteName, SiteSchema)]) -> u64 {
+    sites.iter().map(|(_, schema)| schema.patients).max().unwrap_or(0).max(1)
 }
 
 type Holders<'a> = Vec<(&'a SiteName, &'a SiteTableSchema)>;
@@ -245,7 +252,7 @@ mod tests {
     fn site(name: &str, table: &str, columns: &[(&str, InferredType)], rows: u64) -> (SiteName, SiteSchema) {
         let columns = columns.iter().map(|(n, t)| ((*n).to_owned(), *t)).collect();
         let table = SiteTableSchema { name: table.to_owned(), columns, rows };
-        (name.into(), SiteSchema { tables: vec![table] })
+        (name.into(), SiteSchema { tables: vec![table], patients: 1024 })
     }
 
     #[test]

@@ -13,10 +13,11 @@ pub use crate::relate::{Detail, Margin};
 
 use crate::catalog::{Link, SiteName};
 use crate::error::PlanError;
+use crate::matched::Matching;
 use crate::value::Value;
 
 /// Version of the canonical form.
-pub const PLAN_VERSION: u16 = 2;
+pub const PLAN_VERSION: u16 = 3;
 
 /// Everything the planner makes of one query.
 #[derive(Debug, Clone)]
@@ -40,6 +41,8 @@ pub struct Compiled {
 pub struct LocalStage {
     /// One plan for each contributing site; its scans are of [`crate::bind::SiteTable`] sources.
     pub fragments: BTreeMap<SiteName, LogicalPlan>,
+    /// The same for each of the sum's [`Matching::relations`].
+    pub relations: Vec<BTreeMap<SiteName, LogicalPlan>>,
 }
 
 /// The agreed plan.
@@ -117,6 +120,8 @@ pub struct SecureSum {
     pub top: Option<Top>,
     /// The columns of the revealed rows: keys first, then aggregates.
     pub outputs: Vec<Output>,
+    /// The patients behind [`Summand::Patients`] slots.
+    pub matching: Option<Matching>,
 }
 
 /// One group key: an expression of GROUP BY, public like the whole plan, so that it may print.
@@ -207,6 +212,8 @@ pub enum Summand {
     Product(usize, usize),
     /// 1 for each row where neither column is NULL.
     BothNotNull(usize, usize),
+    /// Over patients instead of rows: a node of [`SecureSum::matching`], where a bit counts 1.
+    Patients(usize),
 }
 
 /// The ring of a secure sum.

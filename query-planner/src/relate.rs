@@ -355,6 +355,7 @@ fn slot_wording(slot: &Slot, slots: &Slots<'_>, wording: &dyn Fn(&Expr) -> Strin
         Summand::Square(a) => format!("squares {}", column(a)),
         Summand::Product(a, b) => format!("products {} by {}", column(a), column(b)),
         Summand::BothNotNull(a, b) => format!("not null {} and {}", column(a), column(b)),
+        Summand::Patients(node) => format!("patients {node}"),
     };
     match slot.filter {
         Some(filter) => format!("{what} where {}", column(filter)),

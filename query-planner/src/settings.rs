@@ -25,6 +25,8 @@ pub struct Settings {
     pub min_sites: u32,
     /// Most groups a query may have.
     pub max_groups: u32,
+    /// Public bound on the patients of one site; as the sites report where it is not given.
+    pub max_patients: Option<u64>,
     /// What connects the sites: local, far or narrow.
     pub link: Link,
     /// What single sites ask for beyond the above, by site name: the strictest wins.
@@ -83,6 +85,7 @@ impl Default for Settings {
             flag_extreme_shares: true,
             min_sites: 3,
             max_groups: 4096,
+            max_patients: None,
             link: Link::Local,
             sites: BTreeMap::new(),
             tables: BTreeMap::new(),

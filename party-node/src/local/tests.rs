@@ -44,7 +44,13 @@ impl Fixture {
             max_groups: 100,
             link: Default::default(),
         };
-        let catalog = Catalog { sites: vec![site()], patient_key: "id".into(), tables: vec![table.clone()], policy };
+        let catalog = Catalog {
+            sites: vec![site()],
+            patient_key: "id".into(),
+            max_patients: 1024,
+            tables: vec![table.clone()],
+            policy,
+        };
         let data = folder(csv).bind(&catalog, &site()).unwrap();
         Self { data, table }
     }
@@ -64,7 +70,7 @@ impl Fixture {
 
     /// The partials of a plan for these groups, keys and slots.
     fn run(&self, plan: LogicalPlan, groups: Groups, keys: Vec<Key>, slots: Vec<Slot>) -> Result<Partials, NodeError> {
-        let stage = LocalStage { fragments: BTreeMap::from([(site(), plan.clone())]) };
+        let stage = LocalStage { fragments: BTreeMap::from([(site(), plan.clone())]), relations: Vec::new() };
         partials_blocking(&stage, &secure_sum(&plan, groups, keys, slots), &site(), &self.data, 3)
     }
 
@@ -113,6 +119,7 @@ fn secure_sum(plan: &LogicalPlan, groups: Groups, keys: Vec<Key>, slots: Vec<Slo
         orders,
         top,
         outputs,
+        matching: None,
     }
 }
 
@@ -169,7 +176,7 @@ fn no_rows_make_one_zero_group_without_group_by_and_no_group_with_it() {
     assert_eq!(f.whole(vec![col("a")], slots.clone()).unwrap().slots, [vec![0], vec![0]]);
     let grouped = f.run(f.project(vec![col("a")]), agreed(), vec![key("a", None)], slots.clone()).unwrap();
     assert!(grouped.keys.is_empty() && grouped.slots == [Vec::<i128>::new(), vec![]]);
-    let none = LocalStage { fragments: BTreeMap::new() };
+    let none = LocalStage { fragments: BTreeMap::new(), relations: Vec::new() };
     let sum = secure_sum(&f.project(vec![col("a")]), Groups::Whole, vec![], slots);
     assert_eq!(partials_blocking(&none, &sum, &site(), &f.data, 3).unwrap().slots, [vec![0], vec![0]]);
 }
@@ -425,7 +432,7 @@ async fn the_blocking_form_runs_beside_a_current_thread_runtime() {
     let f = ints("a,b\n1,2\n2,3\n");
     let plan = f.project(vec![col("a")]);
     let sum = secure_sum(&plan, Groups::Whole, vec![], vec![exact(Summand::Value(0))]);
-    let stage = LocalStage { fragments: BTreeMap::from([(site(), plan)]) };
+    let stage = LocalStage { fragments: BTreeMap::from([(site(), plan)]), relations: Vec::new() };
     let run = move || partials_blocking(&stage, &sum, &site(), &f.data, 3).map(|p| p.slots[0][0]);
     assert_eq!(tokio::task::spawn_blocking(run).await.unwrap().unwrap(), 3);
 }

@@ -108,6 +108,8 @@ fn add_slot(slot: &Slot, batch: &RecordBatch, rows: &[usize], totals: &mut [Tota
     let rows = rows.iter().copied().enumerate().filter(|(row, _)| counted(*row));
     match slot.what {
         Summand::Rows => rows.for_each(|(_, group)| totals[group].add_exact(Some(1))),
+        // Comes from the matched patients.
+        Summand::Patients(_) => {}
         Summand::NotNull(a) => {
             let a = column(batch, a)?.logical_nulls();
             let valid = rows.filter(|(row, _)| a.as_ref().is_none_or(|nulls| nulls.is_valid(*row)));
@@ -215,5 +217,6 @@ fn describe(slot: &Slot, names: &[String]) -> String {
         Summand::Square(a) => format!("SUM({0} * {0})", name(a)),
         Summand::Product(a, b) => format!("SUM({} * {})", name(a), name(b)),
         Summand::BothNotNull(a, b) => format!("COUNT({}, {})", name(a), name(b)),
+        Summand::Patients(node) => format!("patients {node}"),
     }
 }

@@ -106,7 +106,7 @@ impl SiteData {
 
     /// What the files look like: names, inferred types, and row counts rounded up.
     pub fn schema(&self) -> SiteSchema {
-        SiteSchema { tables: self.tables.values().map(SourceTable::schema).collect() }
+        SiteSchema { tables: self.tables.values().map(SourceTable::schema).collect(), patients: row_bound(0) }
     }
 
     /// Columns that are text only because some fields are nearly, but not quite, of the type of all others (`1,234`

@@ -15,7 +15,7 @@ pub fn catalog() -> Catalog {
 
 /// The same tables under other settings.
 pub fn catalog_with(settings: &str) -> Catalog {
-    let site = |name: &str| (SiteName::from(name), SiteSchema { tables: tables() });
+    let site = |name: &str| (SiteName::from(name), SiteSchema { tables: tables(), patients: 1024 });
     let sites = [site("hospital_A"), site("hospital_B"), site("hospital_C")];
     merge(&sites, &Settings::from_toml(settings).unwrap()).unwrap()
 }

@@ -1,0 +1,156 @@
+//! Sums over the patients of several sites, each counted once: what every site says about each of its patients, and the
+//! work on shares that turns it into one number for each patient and slot.
+//!
+//! A patient is known by the encoded value of the patient key. Every site makes one row for each of its patients that has
+//! a row in any of the relations, with the features below. Matching brings the rows of a patient together without anybody
+//! seeing whose they are; nodes combine them. The total of a slot and group is the sum over all patients of its node.
+//!
+//! Sites come in the order of the catalogue. In the rows of site j stands f(what sites ≤ j know) − f(what sites < j know), which adds
+//! up to f for each patient; so every node must be 0 for a patient that nobody has rows of (`Matching::is_grounded`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::SiteName;
+use crate::plan::{Encoding, Scale};
+
+/// The patients behind a sum, and what is computed for each of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matching {
+    /// The sites whose patients are matched, in the order of the catalogue: all that contribute to a relation.
+    pub sites: Vec<SiteName>,
+    /// Each of them enters so many patients, dummies included.
+    pub max_patients: u64,
+    /// The rows that features look at.
+    pub relations: Vec<Relation>,
+    /// What a site knows of a patient.
+    pub features: Vec<Feature>,
+    /// The work on shares; a node names earlier nodes only.
+    pub nodes: Vec<Step>,
+    /// The sum's keys that are columns of relations, in order; features with keys have one number for each of their
+    /// tuples (the last fastest), and so do nodes made of such features. All of them where groups are agreed.
+    pub row_keys: Vec<usize>,
+    /// Every other key of the sum: which of its values a patient has.
+    pub patient_keys: Vec<PatientKey>,
+    /// The relation whose rows say which keys there are, where groups are agreed.
+    pub key_relation: Option<usize>,
+}
+
+/// Rows of some sites, all with a patient key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relation {
+    /// The sites that have such rows.
+    pub contributors: Vec<SiteName>,
+    /// What each of them runs, as text.
+    pub local_work: String,
+    /// Public bound on the rows of one site.
+    pub row_bound: u64,
+    /// The columns in words. Column 0 is the patient key; rows without one are dropped.
+    pub columns: Vec<String>,
+}
+
+/// Something a site knows of each of its patients; nothing (no, 0, no value) of a patient without such rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feature {
+    /// Position in `relations`.
+    pub relation: usize,
+    /// Column that must be true for a row to count.
+    pub filter: Option<usize>,
+    /// Columns that hold `Matching::row_keys`, in that order; empty for one number for the whole patient.
+    pub keys: Vec<usize>,
+    /// What is known.
+    pub what: What,
+    /// Numbers and codes, over all sites together, are below 2^bits in absolute value.
+    pub bits: u32,
+}
+
+/// What is known of the rows of one patient, and how sites' parts of it combine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum What {
+    /// A bit: is there a row? At any site.
+    Any,
+    /// A number: how many rows, or rows where the column is not NULL. All sites' sum.
+    Count(Option<usize>),
+    /// A number: the sum of a column. All sites' sum.
+    Sum(usize, Scale),
+    /// A number: the smallest code of a column, at any site; 2^bits where there is none.
+    Least(usize, Encoding),
+    /// A number: the largest code of a column, at any site; −1 where there is none.
+    Greatest(usize, Encoding),
+    /// The codes of a column in ascending order, all sites' together. A site with more than so many rows of one patient refuses.
+    Events {
+        /// The column.
+        column: usize,
+        /// How its values become codes.
+        encoding: Encoding,
+        /// Most rows of one patient at one site.
+        bound: u32,
+    },
+}
+
+/// A node and what it can be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What is computed.
+    pub node: Node,
+    /// The number is below 2^bits in absolute value; 1 for bits.
+    pub bits: u32,
+}
+
+/// One operation for every patient (and tuple of row keys: a node of one number is used for every tuple beside one with many). Operands
+/// are positions in `Matching::nodes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Node {
+    /// A feature that is a bit or a number.
+    Feature(usize),
+    /// A number that everybody knows.
+    Constant(i64),
+    /// Bit: not a.
+    Not(usize),
+    /// Bit: a and b.
+    And(usize, usize),
+    /// Bit: a or b.
+    Or(usize, usize),
+    /// Bit: a < b.
+    Less(usize, usize),
+    /// Bit: a = b.
+    Equal(usize, usize),
+    /// Number: a + b.
+    Add(usize, usize),
+    /// Number: a − b.
+    Subtract(usize, usize),
+    /// Number: a · b.
+    Multiply(usize, usize),
+    /// Number: 0 or 1.
+    Number(usize),
+    /// Number: the second where the bit (the first) is 1, else 0.
+    Select(usize, usize),
+    /// Number: of an `Events` feature, how many neighbours in its order differ by at least and at most so much.
+    Gaps {
+        /// Position in `Matching::features`.
+        feature: usize,
+        /// Smallest difference that counts.
+        at_least: u64,
+        /// Largest difference that counts, if there is a limit.
+        at_most: Option<u64>,
+    },
+    /// Number: of an `Events` feature, the code at position n (from 0); 2^bits where there are fewer.
+    Nth {
+        /// Position in `Matching::features`.
+        feature: usize,
+        /// The position.
+        n: u32,
+    },
+    /// Number: of an `Events` feature, how many there are.
+    Length(usize),
+}
+
+/// A key of the sum that is computed from shares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatientKey {
+    /// Position in the sum's keys.
+    pub key: usize,
+    /// For each value of the key's domain, the bit that says whether the patient has it.
+    pub values: Vec<usize>,
+}
