@@ -194,6 +194,20 @@ fn a_patient_counts_once_whichever_records_match_in_whichever_pass() {
 }
 
 #[test]
+fn no_two_people_of_one_site_are_taken_for_one_patient() {
+    let Some(trial) = Trial::open() else { return };
+    for (site, keyed) in trial.keyed("patient.toml") {
+        let persons = &trial.persons[site];
+        let joined = |(record, first): (usize, &u32)| persons[record] != persons[*first as usize];
+        assert_eq!(keyed.patients().iter().enumerate().filter(|pair| joined(*pair)).count(), 0, "{site}");
+        // A patient whose two records agree in no pass stays two.
+        let people = trial.expected["distinct_persons"][site].as_u64().unwrap() as usize;
+        println!("{site}: {} patients, {people} people", keyed.report.patients);
+        assert!((people..persons.len()).contains(&keyed.report.patients), "{site}");
+    }
+}
+
+#[test]
 fn tables_joined_by_the_checked_number_give_the_pooled_figures() {
     let Some(trial) = Trial::open() else { return };
     let keyed = trial.keyed("six_rules.toml");

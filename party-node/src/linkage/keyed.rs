@@ -41,6 +41,7 @@ impl Keyed {
 
     /// For every record the first record of the same patient: records that share a key of any pass, directly or through
     /// others, are one patient. A patient of the receiving site counts once, whichever records match in whichever pass.
+    /// Where duplicates are excluded, an equal key is no proof, and every record is a patient of its own.
     pub fn patients(&self) -> &[u32] {
         &self.patients
     }

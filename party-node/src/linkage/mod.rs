@@ -53,7 +53,9 @@
 //! A record has a key in a pass if every part has a value after its steps. An empty part is never hashed: the record is left out of
 //! that pass and counted, by column and reason. [`keys`] makes the keys of all records and the [`Report`];
 //! [`Keyed::matchable`] applies the rule for duplicates, so that a key stands at one record at most; [`Keyed::patients`] says which
-//! records of the site are one patient, so that a patient found in two passes, or by two of its records, counts once.
+//! records of the site are one patient, so that a patient found in two passes, or by two of its records, counts once. With
+//! `duplicates = "first"` an equal key in any pass makes two records one patient; with `"exclude"` it makes both unfindable by that
+//! key, and records are never joined.
 //!
 //! # What this protects, and what not
 //!
@@ -145,7 +147,8 @@ fn finish(schema: &Schema, records: usize, passes: Vec<RecordKeys>, mut reports:
     for (report, groups) in reports.iter_mut().zip(&groups) {
         report.count_groups(groups.iter().map(<[(Block, u32)]>::len));
     }
-    let patients = patients(records, &groups);
+    let proofs = if schema.duplicates == Duplicates::Exclude { &[] } else { &groups[..] };
+    let patients = patients(records, proofs);
     let has_key = |record: &usize| passes.iter().any(|pass| pass.as_slice()[*record].is_some());
     let found = (0..records).filter(has_key);
     let (mut with_key, mut first) = (0, 0);

@@ -19,7 +19,7 @@ pub struct Report {
     pub records: usize,
     /// Records that have a key in no pass: they cannot be found by anybody.
     pub without_key: usize,
-    /// Different patients among the others: records that share a key of any pass are one patient.
+    /// Different patients among the others, by [`Keyed::patients`](super::Keyed::patients).
     pub patients: usize,
     /// In the order of the schema.
     pub passes: Vec<PassReport>,

@@ -28,11 +28,11 @@ pub struct Schema {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Duplicates {
-    /// The first in the order of the file keeps the key.
+    /// They are one patient; the first in the order of the file keeps the key.
     First,
     /// There must not be any.
     Refuse,
-    /// None of them has the key.
+    /// They may be several people: none of them has the key.
     Exclude,
 }
 

@@ -67,6 +67,16 @@ fn a_composed_letter_equals_its_letter_and_accent_even_where_accents_count() {
 }
 
 #[test]
+fn a_step_that_takes_something_out_spells_all_texts_alike() {
+    for step in ["strip_spaces", "strip_hyphens", "strip_punctuation", "strip_controls", "strip_diacritics"] {
+        let list = format!("[\"{step}\"]");
+        let spellings = ["ガ", "カ\u{3099}", "カ\u{3099} -\u{200b}"].map(|text| ok(&list, text));
+        assert_eq!(spellings[0], spellings[1], "{step}");
+        assert!(spellings[2].starts_with(&spellings[0]), "{step}");
+    }
+}
+
+#[test]
 fn names_in_other_scripts_survive() {
     for name in ["王小明", "欧阳娜娜", "買買提", "ガブリエル", "がく", "김철수", "आदित्य", "Нина", "محمد"]
     {
@@ -386,6 +396,8 @@ fn records_that_share_keys_through_others_are_one_patient_and_count_once() {
     assert_eq!(found.report.patients, 2);
     let matched = [vec![false, false, true, false, false, false], vec![false, true, false, false, false, false]];
     assert_eq!(found.matched_patients(&matched).unwrap(), [false, true, false, false, false, false]);
+    let excluding = keyed("exclude", &[&["a"], &["b"]], rows);
+    assert_eq!(excluding.patients(), [0, 1, 2, 3, 4, 5]);
     assert_eq!(found.matched_patients(&matched[..1]).unwrap_err().code, "LINKAGE_SHAPE");
 }
 

@@ -21,9 +21,18 @@ impl Text {
         &self.0
     }
 
+    fn is_ascii(&self) -> bool {
+        self.0.is_ascii()
+    }
+
+    /// In bytes.
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Nothing but spaces?
     pub fn is_blank(&self) -> bool {
-        self.0.trim().is_empty()
+        self.0.chars().all(char::is_whitespace)
     }
 
     /// A `String` that grows by itself leaves its old content in freed memory; here the old one is wiped.
@@ -50,17 +59,17 @@ impl std::fmt::Debug for Text {
 }
 
 /// Unicode's compatibility composition: one code for what looks or means the same (`é`, full-width `Ａ`, `ﬁ`, `²`).
-pub(super) fn nfkc(text: &str) -> Text {
-    if text.is_ascii() { text.into() } else { Text::collect(text.nfkc(), text.len()) }
+pub(super) fn nfkc(text: Text) -> Text {
+    if text.is_ascii() { text } else { Text::collect(text.as_str().nfkc(), text.len()) }
 }
 
 /// Full-width Latin letters, digits and signs, the ideographic space and half-width kana and hangul become the ordinary
 /// ones; unlike NFKC it leaves ligatures, superscripts and circled numbers alone.
-pub(super) fn width(text: &str) -> Text {
+pub(super) fn width(text: Text) -> Text {
     if text.is_ascii() {
-        return text.into();
+        return text;
     }
-    let folded = text.chars().flat_map(|c| {
+    let folded = text.as_str().chars().flat_map(|c| {
         let other_width = matches!(c, '\u{3000}' | '\u{ff00}'..='\u{ffef}');
         std::iter::once(c).nfkc().filter(move |_| other_width).chain((!other_width).then_some(c))
     });
@@ -69,57 +78,56 @@ pub(super) fn width(text: &str) -> Text {
 }
 
 /// Unicode's default caseless form (`ß` is `ss`, `Σ` and `ς` are `σ`); not the Turkish one, whose dotless `ı` stays itself.
-pub(super) fn casefold(text: &str) -> Text {
+pub(super) fn casefold(text: Text) -> Text {
     if text.is_ascii() {
-        return Text::collect(text.chars().map(|c| c.to_ascii_lowercase()), text.len());
+        return Text::collect(text.as_str().chars().map(|c| c.to_ascii_lowercase()), text.len());
     }
     // Decomposed first, as the standard's canonical caseless match (D145) asks for, and composed again.
-    Text::collect(text.nfd().default_case_fold().nfc(), text.len())
+    Text::collect(text.as_str().nfd().default_case_fold().nfc(), text.len())
 }
 
 /// Takes accents off letters: `é` is `e`, `ñ` is `n`, `й` is `и`. Marks that are no accents stay: the voicing of kana, the vowel
 /// signs of Indic scripts, Arabic and Hebrew points. Letters with a stroke (`ø`, `ł`, `đ`) have no accent in Unicode.
-pub(super) fn strip_diacritics(text: &str) -> Text {
-    kept(text, |text| text.nfd(), |c| !is_accent(c))
+pub(super) fn strip_diacritics(text: Text) -> Text {
+    if text.is_ascii() {
+        return text;
+    }
+    Text::collect(text.as_str().nfd().filter(|c| !is_accent(*c)).nfc(), text.len())
 }
 
 /// Takes every white-space character out, not only at the ends.
-pub(super) fn strip_spaces(text: &str) -> Text {
-    kept(text, str::chars, |c| !c.is_whitespace())
+pub(super) fn strip_spaces(text: Text) -> Text {
+    kept(text, |c| !c.is_whitespace())
 }
 
 /// Takes hyphens, dashes and the minus sign out; the long-vowel mark of kana (`ー`) is a letter and stays.
-pub(super) fn strip_hyphens(text: &str) -> Text {
-    kept(text, str::chars, |c| !is_hyphen(c))
+pub(super) fn strip_hyphens(text: Text) -> Text {
+    kept(text, |c| !is_hyphen(c))
 }
 
 /// Leaves letters, digits, their marks and white space: no hyphens, apostrophes, dots, symbols, control characters.
-pub(super) fn strip_punctuation(text: &str) -> Text {
+pub(super) fn strip_punctuation(text: Text) -> Text {
     let letter = |c: char| c.is_alphanumeric() || unicode_normalization::char::is_combining_mark(c);
-    kept(text, str::chars, |c| (letter(c) && !is_invisible(c)) || c.is_whitespace())
+    kept(text, |c| (letter(c) && !is_invisible(c)) || c.is_whitespace())
 }
 
 /// Takes out what nobody sees: control characters that are no spaces, zero-width and bidirectional marks, soft hyphens,
 /// byte-order marks, selectors of glyph variants.
-pub(super) fn strip_controls(text: &str) -> Text {
-    kept(text, str::chars, |c| !is_invisible(c) && (!c.is_control() || c.is_whitespace()))
+pub(super) fn strip_controls(text: Text) -> Text {
+    kept(text, |c| !is_invisible(c) && (!c.is_control() || c.is_whitespace()))
 }
 
 /// The first `n` characters.
-pub(super) fn prefix(text: &str, n: usize) -> Text {
-    Text::collect(text.chars().take(n), text.len())
+pub(super) fn prefix(text: Text, n: usize) -> Text {
+    Text::collect(text.as_str().chars().take(n), text.len())
 }
 
 /// The characters that pass. What then stands beside each other is composed, so that a text has one spelling.
-fn kept<'a, I: Iterator<Item = char>>(
-    text: &'a str,
-    split: impl Fn(&'a str) -> I,
-    keep: impl Fn(char) -> bool,
-) -> Text {
-    if text.is_ascii() {
-        return Text::collect(text.chars().filter(|c| keep(*c)), text.len());
+fn kept(text: Text, keep: impl Fn(char) -> bool) -> Text {
+    if text.is_ascii() && text.as_str().chars().all(&keep) {
+        return text;
     }
-    Text::collect(split(text).filter(|c| keep(*c)).nfc(), text.len())
+    Text::collect(text.as_str().chars().filter(|c| keep(*c)).nfc(), text.len())
 }
 
 /// The blocks of combining diacritical marks: general ones, extended, supplement, for symbols, half marks.
