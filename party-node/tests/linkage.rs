@@ -308,6 +308,14 @@ fn a_linkage_file_without_data_says_its_digest_and_both_forms_agree() {
 }
 
 #[test]
+fn every_shipped_file_can_be_read() {
+    let files = fs::read_dir(example("")).unwrap().map(|entry| entry.unwrap().path());
+    let digests: Vec<[u8; 32]> = files.map(|file| command::load(&file).unwrap().digest()).collect();
+    assert_eq!(digests.len(), 2);
+    assert_ne!(digests[0], digests[1]);
+}
+
+#[test]
 fn what_is_wrong_is_said_with_a_code_and_the_nearest_word() {
     let folder = Scratch::new("linkage");
     folder.write("data/person.csv", "person_id,famly_name\nP1,Wang-Secret\n");
