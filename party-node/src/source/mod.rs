@@ -7,6 +7,7 @@ mod parquet;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod watch;
 
 use std::collections::BTreeMap;
