@@ -324,7 +324,8 @@ impl JointPlan {
 
     /// Is it sums alone, which need no work on shares but adding and opening?
     pub fn is_linear(&self) -> bool {
-        !self.hides() && self.sums.iter().all(|sum| sum.orders.is_empty() && sum.top.is_none())
+        !self.hides()
+            && self.sums.iter().all(|sum| sum.orders.is_empty() && sum.top.is_none() && sum.matching.is_none())
     }
 
     /// The one encoding of this plan: JSON without blanks, fields in the order of the struct, no maps, no floats.

@@ -1,0 +1,3 @@
+//! Private matching of the sites' patients.
+
+pub mod align;
