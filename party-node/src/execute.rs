@@ -7,6 +7,8 @@ mod layout;
 mod nodes;
 mod patients;
 mod program;
+#[cfg(test)]
+mod tests;
 
 use mpc_core::error::LocalFault;
 use mpc_core::field::F61;

@@ -6,7 +6,7 @@ use mpc_core::{Bits, PartyId, Result, Z64};
 use protocols::matching::align::{PatientTable, Segment, Shape, empty};
 use protocols::relational::patients::{Circuit, totals};
 use protocols::{ArithShare, Engine};
-use query_planner::JointPlan;
+use query_planner::catalog::SiteName;
 use query_planner::keys;
 use query_planner::matched::{Matching, What};
 use query_planner::plan::{Ring, SecureSum, Summand};
@@ -41,11 +41,11 @@ pub struct Matched {
 }
 
 impl Matched {
-    /// What a plan's sum does with matched patients, if anything.
+    /// What a sum does with matched patients, if anything. `all` are the plan's sites, in party order.
     ///
     /// # Errors
     /// What contradicts itself in the plan, in words.
-    pub fn new(plan: &JointPlan, sum: &SecureSum, groups: &[Vec<Value>]) -> std::result::Result<Option<Self>, String> {
+    pub fn new(all: &[SiteName], sum: &SecureSum, groups: &[Vec<Value>]) -> std::result::Result<Option<Self>, String> {
         let Some(matching) = &sum.matching else { return Ok(None) };
         let slots: Vec<(usize, usize)> = sum.slots.iter().enumerate().filter_map(patients_slot).collect();
         if slots.iter().any(|(slot, _)| sum.slots[*slot].ring != Ring::Z64) {
@@ -53,8 +53,8 @@ impl Matched {
         }
         check(matching)?;
         let (tuples, groups) = keyed(sum, matching, groups)?;
-        let sites = parties(plan, matching)?;
-        let layouts: Vec<Layout> = plan.sites.iter().map(|site| layout(matching, site, tuples.len())).collect();
+        let sites = parties(all, matching)?;
+        let layouts: Vec<Layout> = all.iter().map(|site| layout(matching, site, tuples.len())).collect();
         let nodes: Vec<usize> = slots.iter().map(|(_, node)| *node).collect();
         let circuit = write(matching, (&sites, &layouts), tuples.len(), &groups, &nodes)?;
         let runs = runs(&circuit);
@@ -163,15 +163,15 @@ fn keyed(sum: &SecureSum, matching: &Matching, groups: &[Vec<Value>]) -> std::re
 }
 
 /// The matched sites' places, in order.
-fn parties(plan: &JointPlan, matching: &Matching) -> std::result::Result<Vec<PartyId>, String> {
-    let place = |site| plan.sites.iter().position(|known| known.same(site));
+fn parties(all: &[SiteName], matching: &Matching) -> std::result::Result<Vec<PartyId>, String> {
+    let place = |site| all.iter().position(|known| known.same(site));
     let places = matching.sites.iter().map(place).collect::<Option<Vec<_>>>();
     let mut places = places.ok_or("a matched site that does not compute")?;
     places.sort_unstable();
     Ok(places.into_iter().map(|place| PartyId(place as u8)).collect())
 }
 
-fn layout(matching: &Matching, site: &query_planner::catalog::SiteName, tuples: usize) -> Layout {
+fn layout(matching: &Matching, site: &SiteName, tuples: usize) -> Layout {
     let mut layout = Layout::default();
     for feature in &matching.features {
         let relation = &matching.relations[feature.relation];

@@ -52,7 +52,7 @@ impl<'p> Public<'p> {
     /// What contradicts itself in a plan over matched patients, in words.
     pub fn new(plan: &'p JointPlan, groups: Vec<Vec<Vec<Value>>>, me: usize) -> std::result::Result<Self, String> {
         let table = CellTable::new(plan, &groups);
-        let matched = plan.sums.iter().zip(&groups).map(|(sum, groups)| Matched::new(plan, sum, groups));
+        let matched = plan.sums.iter().zip(&groups).map(|(sum, groups)| Matched::new(&plan.sites, sum, groups));
         let matched = matched.collect::<std::result::Result<_, _>>()?;
         Ok(Self { plan, groups, table, matched, me })
     }
