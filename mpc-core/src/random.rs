@@ -42,6 +42,16 @@ pub enum Domain {
     Permutation = 20,
     /// What a site masks rows with that another site permutes.
     PermutationMask = 21,
+    /// Keys that fill a table of patients up to its bound, and the queries of empty bins.
+    MatchingDummy = 70,
+    /// Targets of bins and what is subtracted from payloads, at the sender of a matching.
+    MatchingTarget = 71,
+    /// Which bins a key may take, from a public seed.
+    MatchingHash = 72,
+    /// Public seeds of a matching.
+    MatchingSeed = 73,
+    /// Masks of the results of equality tests.
+    EqualityMask = 74,
     /// Tests.
     Test = 0xffff,
 }

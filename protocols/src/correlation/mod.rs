@@ -7,6 +7,7 @@ mod bit_triples;
 mod budget;
 mod dabits;
 mod edabits;
+mod masks;
 mod permutation;
 mod pool;
 mod products;
@@ -20,6 +21,7 @@ mod words;
 mod tests;
 
 pub use budget::{Budget, Chains, Group};
+pub(crate) use masks::{Expansion, MaskBuffer};
 pub(crate) use permutation::schedule;
 pub use permutation::{Permutation, Shuffle};
 pub(crate) use pool::{BitTriples, Pool};

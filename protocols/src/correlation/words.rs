@@ -75,7 +75,7 @@ impl Layout {
         self.carries.len()
     }
 
-    pub(super) fn carries(&self) -> &[u64] {
+    pub(crate) fn carries(&self) -> &[u64] {
         &self.carries
     }
 
@@ -114,12 +114,12 @@ impl Layout {
     }
 
     /// `acc += values`, row by row.
-    pub(super) fn add_to(&self, acc: &mut [u64], values: &[u64]) {
+    pub(crate) fn add_to(&self, acc: &mut [u64], values: &[u64]) {
         self.combine(acc, values, add);
     }
 
     /// `acc -= values`, row by row.
-    pub(super) fn sub_from(&self, acc: &mut [u64], values: &[u64]) {
+    pub(crate) fn sub_from(&self, acc: &mut [u64], values: &[u64]) {
         self.combine(acc, values, sub);
     }
 
