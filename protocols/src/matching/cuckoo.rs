@@ -11,7 +11,7 @@
 //! literature. Messages depend on public sizes only.
 
 use mpc_core::Block;
-use mpc_core::hash::BlockHash;
+use mpc_core::hash::PlacementHash;
 use mpc_core::random::{Domain, PublicSeed};
 use mpc_core::step::StepPath;
 use zeroize::Zeroize;
@@ -20,7 +20,7 @@ use crate::parameters::matching::CUCKOO_HASHES;
 
 /// Which three bins a key may take, from a public seed.
 pub(super) struct Hashes {
-    hash: BlockHash,
+    hash: PlacementHash,
     /// Makes queries of keys: those of one key in its bins, and of two keys in one bin, all differ.
     offsets: [Block; CUCKOO_HASHES],
     bins: usize,
@@ -35,7 +35,7 @@ impl Hashes {
             prg.fill(&mut bytes);
             Block::from_le_bytes(bytes)
         };
-        Self { hash: BlockHash::new(next()), offsets: std::array::from_fn(|_| next()), bins }
+        Self { hash: PlacementHash::new(next()), offsets: std::array::from_fn(|_| next()), bins }
     }
 
     /// The three distinct bins of every key.

@@ -2,6 +2,7 @@
 
 mod cuckoo;
 mod equality;
+pub mod okvs;
 mod payload;
 mod windows;
 
