@@ -4,6 +4,7 @@ use mpc_core::Block;
 use mpc_core::hash::PlacementHash;
 use mpc_core::random::{Domain, PublicSeed};
 use mpc_core::step::StepPath;
+use mpc_core::wire::Wire;
 use zeroize::Zeroizing;
 
 use crate::parameters::okvs::OkvsShape;

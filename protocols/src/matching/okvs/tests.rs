@@ -59,7 +59,10 @@ fn several_columns_are_what_each_of_them_is_alone() {
         let together = decode(&store, &encoded, width, &others);
         for lane in 0..width {
             let column = |all: &[Block]| -> Vec<Block> { all.iter().skip(lane).step_by(width).copied().collect() };
-            assert!(column(&together) == decode(&store, &column(&encoded), 1, &others), "column {lane} of {items} keys");
+            assert!(
+                column(&together) == decode(&store, &column(&encoded), 1, &others),
+                "column {lane} of {items} keys"
+            );
         }
     }
 }
@@ -69,8 +72,7 @@ fn decoding_is_linear_over_the_field() {
     let mut prg = prg("linear");
     for items in [7, 2000, 60_000] {
         let store = store(items);
-        let (p, q, keys) =
-            (random(&mut prg, store.blocks()), random(&mut prg, store.blocks()), random(&mut prg, 1000));
+        let (p, q, keys) = (random(&mut prg, store.blocks()), random(&mut prg, store.blocks()), random(&mut prg, 1000));
         let factor = random(&mut prg, 1)[0];
         let mut combined = q.clone();
         gf128::mul_add_into(&mut combined, factor, &p);
@@ -171,7 +173,9 @@ fn too_few_rows_fail_no_more_often_than_the_source_says() {
             let dense = OkvsShape::new(items).expect("in the table").dense;
             let failed = failures(OkvsShape { bins: 1, sparse, dense }, items, runs, &mut prg);
             let expected = f64::from(runs) * (-fitted_bits(items, sparse)).exp2();
-            println!("{items} keys, {sparse} rows, {dense} dense: {failed} of {runs} failed, the source says {expected:.0}");
+            println!(
+                "{items} keys, {sparse} rows, {dense} dense: {failed} of {runs} failed, the source says {expected:.0}"
+            );
             // Five standard deviations of a count, and one failure where none is expected.
             assert!(f64::from(failed) <= expected + 5.0 * expected.sqrt() + 1.0, "{items} keys, {bits} bits");
         }
