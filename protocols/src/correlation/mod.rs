@@ -26,6 +26,7 @@ pub(crate) use permutation::schedule;
 pub use permutation::{Permutation, Shuffle};
 pub(crate) use pool::{BitTriples, Pool};
 pub(crate) use products::message_len;
+pub(crate) use words::sub;
 pub use words::{Layout, WordKind};
 
 /// Elements, or words of bits, that are made at once.

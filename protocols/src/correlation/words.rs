@@ -142,7 +142,7 @@ pub(super) fn add(a: u64, b: u64, carries: u64) -> u64 {
 
 /// a − b, borrowing as [`add`] carries.
 #[inline(always)]
-pub(super) fn sub(a: u64, b: u64, carries: u64) -> u64 {
+pub(crate) fn sub(a: u64, b: u64, carries: u64) -> u64 {
     ((a | !carries) - (b & carries)) ^ ((a ^ !b) & !carries)
 }
 

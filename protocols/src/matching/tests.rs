@@ -11,6 +11,8 @@ use crate::correlation::{Layout, WordKind};
 use crate::ot::{Extension, Ot};
 use crate::parameters::Code;
 
+mod align;
+
 const SEED: u64 = 20_261_122;
 
 fn prg(label: &'static str) -> Prg {
