@@ -103,7 +103,7 @@ pub(crate) fn value_blocks(lanes: usize) -> usize {
 }
 
 /// The receiver's part with one sender, whose table has this shape: this side's shares, in bins. Rounds and bytes are those of
-/// [`crate::cost::matching`].
+/// [`crate::cost::align`].
 ///
 /// # Errors
 /// As [`Session::recv`] says.

@@ -7,16 +7,16 @@ pub mod align;
 pub mod circuit_psi;
 pub mod clear;
 mod cuckoo;
-mod equality;
+pub(crate) mod equality;
 pub mod okvs;
-mod opprf;
+pub(crate) mod opprf;
 pub mod oprf;
-mod payload;
+pub(crate) mod payload;
 pub mod table;
-mod windows;
+pub(crate) mod windows;
 
 #[cfg(test)]
 mod tests;
 
-pub use align::{Holder, Segment, align, empty};
+pub use align::{Holder, Run, Segment, align, empty};
 pub use table::{PatientTable, Shape, rows};

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use mpc_core::world::{Net, Outcome, World};
 use mpc_core::{Bits, Block, PartyId, Session, Z64};
 
-use super::{SEED, bit, look_uniform, prg};
+use super::{SEED, SILENT, bit, look_uniform, prg};
 use crate::additive::Additive;
+use crate::correlation::{Budget, Chains};
 use crate::matching::align::{Run, Segment, align, empty};
 use crate::matching::clear::{self, ClearHolder, ClearSegment};
 use crate::matching::table::{PatientTable, Shape, rows};
+use crate::ot::Extension;
 
 /// Tables whose patients are numbers; column 0 holds the row's number, so that the receiver's own values tell where its rows are.
 #[derive(Clone)]
@@ -279,6 +281,46 @@ fn tables_that_do_not_fit_their_shape_are_refused_before_anything_is_sent() {
         };
         for outcome in memory(2).run(program, vec![sound.table(0), sound.table(1)]) {
             assert_eq!(outcome.result.unwrap(), (true, 0));
+        }
+    }
+}
+
+#[test]
+fn aligning_costs_what_is_predicted() {
+    use crate::cost::{self, SiteCost};
+    for extension in [Extension::SoftSpoken, SILENT] {
+        for (sites, numbers, bits) in [(2, 0, 0), (2, 3, 70), (3, 1, 1), (5, 0, 2)] {
+            let large = if sites == 2 { 6000 } else { 0 };
+            let patients = (0..sites as u64).map(|site| (7 * site..9 * site + 40 + large).collect()).collect();
+            let tables = Tables::new(patients, numbers, bits, 2);
+            let runs = telescope(sites);
+            println!("seed {SEED}, {extension:?}, shapes {:?}", tables.shapes);
+            let (shapes, asked) = (tables.shapes.clone(), runs.clone());
+            let program = move |session: Session, own: Option<PatientTable>| {
+                let (shapes, runs) = (shapes.clone(), asked.clone());
+                async move {
+                    let mut engine = Additive::new(session, Vec::new());
+                    let result = async {
+                        engine.prepare(&Budget::empty(Chains::Ripple, extension)).await?;
+                        let (session, _) = engine.session_and_ot().await?;
+                        // All sites are equally far.
+                        for _ in 0..2 {
+                            session.step("meet").exchange(&[0u64]).await?;
+                        }
+                        let before = session.stats();
+                        align(&mut engine, &shapes, &runs, own).await?;
+                        let after = engine.session().stats();
+                        Ok((before.rounds, after.rounds, after.bytes() - before.bytes()))
+                    };
+                    let result = result.await;
+                    (engine.into_session(), result)
+                }
+            };
+            let own = (0..sites).map(|site| Some(tables.table(site))).collect();
+            let counts: Vec<_> = memory(sites).run(program, own).into_iter().map(|o| o.result.unwrap()).collect();
+            let rounds = counts.iter().map(|c| c.1).max().unwrap() - counts.iter().map(|c| c.0).max().unwrap();
+            let bytes = counts.iter().map(|c| c.2).max().unwrap();
+            assert_eq!(SiteCost { rounds, bytes }, cost::align(&tables.shapes, &runs, extension), "{sites} sites");
         }
     }
 }
