@@ -16,7 +16,7 @@ use mpc_core::{Error, Result};
 use protocols::additive::Additive;
 use protocols::additive::demand::{self, Link};
 use protocols::key_union::{self, Limits};
-use protocols::matching::align::{Segment, align};
+use protocols::matching::{Segment, align};
 use protocols::relational::frequent_keys::{self, Counted, Seat, frequent_keys};
 use protocols::{Engine, Release};
 use query_planner::decode::Opened;

@@ -74,13 +74,26 @@ impl<'p> Writer<'p> {
     fn within(&mut self, values: &[Terms], node: usize, group: &Group) -> Made<Term> {
         let mut inside = self.circuit.bit(true);
         for bit in &group.bits {
-            let bit = as_bit(at_tuple(at_node(values, *bit)?, group.tuple)?)?;
+            let bit = at_tuple(at_node(values, *bit)?, group.tuple)?;
+            let bit = self.flag(bit);
             inside = self.circuit.and(inside, bit);
         }
         Ok(match at_tuple(at_node(values, node)?, group.tuple)? {
             Term::Bit(bit) => Term::Bit(self.circuit.and(inside, bit)),
             Term::Number(number) => Term::Number(self.circuit.select(inside, number)),
         })
+    }
+
+    /// A bit, or a number that is 0 or 1.
+    fn flag(&mut self, term: Term) -> Bit {
+        match term {
+            Term::Bit(bit) => bit,
+            Term::Number(number) => {
+                let zero = self.circuit.number(0);
+                let none = self.circuit.equal(number, zero, 1);
+                self.circuit.not(none)
+            }
+        }
     }
 
     /// All nodes, of what these sites know.
@@ -106,23 +119,42 @@ impl<'p> Writer<'p> {
     /// A node of other nodes, for one tuple.
     fn node(&mut self, node: &Node, values: &[Terms], tuple: usize) -> Made<Term> {
         let term = |at: usize| at_tuple(at_node(values, at)?, tuple);
-        let bit = |at: usize| as_bit(term(at)?);
-        let number = |at: usize| as_number(term(at)?);
         let matching = self.matching;
-        let width = |a: usize, b: usize| bits(matching, a).max(bits(matching, b));
         let circuit = &mut self.circuit;
         Ok(match node {
             Node::Constant(value) => Term::Number(circuit.number(*value as u64)),
-            Node::Not(a) => Term::Bit(circuit.not(bit(*a)?)),
-            Node::And(a, b) => Term::Bit(circuit.and(bit(*a)?, bit(*b)?)),
-            Node::Or(a, b) => Term::Bit(circuit.or(bit(*a)?, bit(*b)?)),
-            Node::Less(a, b) => Term::Bit(circuit.less(number(*a)?, number(*b)?, width(*a, *b) + 2)),
-            Node::Equal(a, b) => Term::Bit(circuit.equal(number(*a)?, number(*b)?, width(*a, *b) + 1)),
-            Node::Add(a, b) => Term::Number(circuit.add(number(*a)?, number(*b)?)),
-            Node::Subtract(a, b) => Term::Number(circuit.subtract(number(*a)?, number(*b)?)),
-            Node::Multiply(a, b) => Term::Number(circuit.multiply(number(*a)?, number(*b)?)),
-            Node::Number(a) => Term::Number(circuit.from_bit(bit(*a)?)),
-            Node::Select(a, b) => Term::Number(circuit.select(bit(*a)?, number(*b)?)),
+            Node::Not(a) => {
+                let a = as_bit(circuit, term(*a)?)?;
+                Term::Bit(circuit.not(a))
+            }
+            Node::And(a, b) | Node::Or(a, b) => {
+                let (a, b) = (as_bit(circuit, term(*a)?)?, as_bit(circuit, term(*b)?)?);
+                Term::Bit(if matches!(node, Node::And(..)) { circuit.and(a, b) } else { circuit.or(a, b) })
+            }
+            Node::Less(a, b) | Node::Equal(a, b) => {
+                let width = bits(matching, *a).max(bits(matching, *b));
+                let (a, b) = (as_number(circuit, term(*a)?), as_number(circuit, term(*b)?));
+                Term::Bit(match node {
+                    Node::Less(..) => circuit.less(a, b, width + 2),
+                    _ => circuit.equal(a, b, width + 1),
+                })
+            }
+            Node::Add(a, b) | Node::Subtract(a, b) | Node::Multiply(a, b) => {
+                let (a, b) = (as_number(circuit, term(*a)?), as_number(circuit, term(*b)?));
+                Term::Number(match node {
+                    Node::Add(..) => circuit.add(a, b),
+                    Node::Subtract(..) => circuit.subtract(a, b),
+                    _ => circuit.multiply(a, b),
+                })
+            }
+            Node::Number(a) => {
+                let a = as_bit(circuit, term(*a)?)?;
+                Term::Number(circuit.from_bit(a))
+            }
+            Node::Select(a, b) => {
+                let (choice, b) = (as_bit(circuit, term(*a)?)?, as_number(circuit, term(*b)?));
+                Term::Number(circuit.select(choice, b))
+            }
             Node::Feature(_) | Node::Gaps { .. } | Node::Nth { .. } | Node::Length(_) => {
                 return Err("a node that is made of a feature".into());
             }
@@ -312,16 +344,21 @@ fn at_tuple(terms: &Terms, tuple: usize) -> Made<Term> {
     term.copied().ok_or_else(|| "a tuple that is not there".into())
 }
 
-fn as_bit(term: Term) -> Made<Bit> {
+/// A bit, or a 0 or 1 that everybody knows.
+fn as_bit(circuit: &mut Circuit, term: Term) -> Made<Bit> {
     match term {
         Term::Bit(bit) => Ok(bit),
-        Term::Number(_) => Err("a number where a bit is needed".into()),
+        Term::Number(number) => match circuit.public(number) {
+            Some(value @ 0..=1) => Ok(circuit.bit(value == 1)),
+            _ => Err("a number where a bit is needed".into()),
+        },
     }
 }
 
-fn as_number(term: Term) -> Made<Number> {
+/// A number, or a bit as 0 or 1.
+fn as_number(circuit: &mut Circuit, term: Term) -> Number {
     match term {
-        Term::Number(number) => Ok(number),
-        Term::Bit(_) => Err("a bit where a number is needed".into()),
+        Term::Number(number) => number,
+        Term::Bit(bit) => circuit.from_bit(bit),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use mpc_core::{Bits, PartyId, Result, Z64};
-use protocols::matching::align::{PatientTable, Segment, Shape, empty};
+use protocols::matching::{PatientTable, Segment, Shape, empty};
 use protocols::relational::patients::{Circuit, totals};
 use protocols::{ArithShare, Engine};
 use query_planner::catalog::SiteName;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use futures::future::try_join;
 use mpc_core::{Result, Z64, Z128};
-use protocols::matching::align::Segment;
+use protocols::matching::Segment;
 use protocols::relational::suppress::without_each;
 use protocols::{ArithShare, BitShare, Engine, Release};
 use query_planner::cells::CellTable;

@@ -9,7 +9,7 @@ use mpc_core::{Bits, Block, PartyId, Result, Session, World, Z64};
 use protocols::additive::Additive;
 use protocols::additive::demand::{self, Link};
 use protocols::clear::Clear;
-use protocols::matching::align::{Holder, PatientTable, Segment, Shape};
+use protocols::matching::{Holder, PatientTable, Segment, Shape};
 use protocols::{ArithShare, Audience, Engine, Release};
 use query_planner::decode;
 

@@ -7,7 +7,7 @@ use mpc_core::{Bits, Result, Ring, Z64};
 
 use super::circuit::{Bit, Circuit, Gate, Number, Place, operands};
 use crate::engine::Engine;
-use crate::matching::align::{Holder, Segment};
+use crate::matching::{Holder, Segment};
 use crate::share::{ArithShare, BitShare};
 
 /// The totals of a circuit, so many. Gates of one kind and level run together, in batches of at most 2^21 rows: the cost is
