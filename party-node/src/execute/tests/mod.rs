@@ -5,7 +5,8 @@ mod random;
 
 use std::collections::BTreeMap;
 
-use mpc_core::{Bits, Block, PartyId, Result, Session, World, Z64};
+use mpc_core::world::World;
+use mpc_core::{Bits, Block, PartyId, Result, Session, Z64};
 use protocols::additive::Additive;
 use protocols::additive::demand::{self, Link};
 use protocols::clear::Clear;
