@@ -1,5 +1,7 @@
 //! Claims about the local stage. The pooled answers come from DataFusion's own aggregates over the same rows.
 
+mod patients;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
