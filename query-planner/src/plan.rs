@@ -120,6 +120,9 @@ pub struct SecureSum {
     pub top: Option<Top>,
     /// The columns of the revealed rows: keys first, then aggregates.
     pub outputs: Vec<Output>,
+    /// The slot that counts the distinct patients of each group, where it is known: a group of too few is hidden before
+    /// anything else, whatever its rows.
+    pub patients: Option<usize>,
     /// The patients behind [`Summand::Patients`] slots.
     pub matching: Option<Matching>,
 }

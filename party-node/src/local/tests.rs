@@ -50,6 +50,7 @@ impl Fixture {
             sites: vec![site()],
             patient_key: "id".into(),
             max_patients: 1024,
+            max_events: 32,
             tables: vec![table.clone()],
             policy,
         };
@@ -121,6 +122,7 @@ fn secure_sum(plan: &LogicalPlan, groups: Groups, keys: Vec<Key>, slots: Vec<Slo
         orders,
         top,
         outputs,
+        patients: None,
         matching: None,
     }
 }
