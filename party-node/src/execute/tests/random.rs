@@ -144,6 +144,7 @@ fn sum(matching: Matching, keys: Vec<Key>, nodes: &[usize]) -> SecureSum {
         orders: Vec::new(),
         top: None,
         outputs: Vec::new(),
+        patients: None,
         matching: Some(matching),
     }
 }
