@@ -8,6 +8,7 @@
 //! | differing bits | 2 for each window of 16 chunks of 2^12 bins | E(t·m/2) + 8·⌈t/10⌉·m/2 | the same |
 //! | the table of 64 bits | 2 for each window of 16 chunks of 2^15 bins | E(6·m/2) + 8·m/2 | the same |
 //! | payload | 2 for each window of 8 chunks | E(m) + 8·L·m | the same |
+//! | all sites meet, if they are more than two | 1 at the end | 1 to each other site | the same |
 //!
 //! Silent OT adds its batches. Every message has a header for each started MiB.
 
@@ -34,6 +35,9 @@ pub fn align(shapes: &[Shape], runs: &[Run], extension: Extension) -> SiteCost {
             let mut pair = Pair { count: &mut count, receiver: receiver.index(), sender: sender.index() };
             pair.all(bins, &shapes[sender.index()]);
         }
+    }
+    if shapes.len() > 2 {
+        count.tally.meet(message(1));
     }
     count.tally.cost()
 }

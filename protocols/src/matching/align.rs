@@ -91,77 +91,119 @@ pub async fn align(
     own: Option<PatientTable>,
 ) -> Result<Vec<Segment>> {
     check(engine.session(), shapes, runs)?;
-    let mut segments = empty(shapes, runs);
-    if !engine.session().is_site() || runs.is_empty() {
+    let (mut segments, mut schedule) = (empty(shapes, runs), Schedule::new(shapes.len()));
+    if !engine.session().is_site() {
+        runs.iter().for_each(|run| schedule.all(run, shapes));
+        engine.session().wait_longer(schedule.end());
         return Ok(segments);
     }
     let (session, ot) = engine.session_and_ot().await?;
     let mut session = session.step("align");
     let shape = shapes[session.me().index()];
     let entered = Entered::new(&mut session, own, shape)?;
-    let mut bins_before = 0;
     for (segment, run) in segments.iter_mut().zip(runs) {
-        // A peer may still be busy with the pairs before.
-        session.wait_longer(PATIENCE_PER_BIN * bins_before);
-        let mut session = session.step("receiver");
-        if run.0 == session.me() {
-            as_receiver(&mut session, ot, shapes, run, &entered, segment).await?;
-        } else {
-            as_sender(&mut session, ot, shapes, run, &entered, segment).await?;
-        }
-        bins_before += (segment.rows * run.1.len()) as u32;
+        one_run(&mut session.step("receiver"), ot, shapes, run, &entered, &mut schedule, segment).await?;
     }
+    meet(&mut session, schedule.end()).await?;
     Ok(segments)
+}
+
+/// What this site does in a run.
+enum Role {
+    Receiver(Bins),
+    Sender(Choices),
+    /// Takes the same steps, but has no part.
+    Outside,
+}
+
+impl Role {
+    fn of(session: &mut Session, shapes: &[Shape], (receiver, senders): &Run, entered: &Entered) -> Result<Role> {
+        let me = session.me();
+        Ok(match (me == *receiver && !senders.is_empty(), senders.contains(&me)) {
+            (true, _) => Role::Receiver(Bins::new(session, entered)?),
+            (_, true) => Role::Sender(Choices::new(session, shapes[receiver.index()].patients)),
+            _ => Role::Outside,
+        })
+    }
+}
+
+async fn one_run(
+    session: &mut Session,
+    ot: &mut Ot,
+    shapes: &[Shape],
+    run: &Run,
+    entered: &Entered,
+    schedule: &mut Schedule,
+    segment: &mut Segment,
+) -> Result<()> {
+    let (me, (receiver, senders)) = (session.me(), run);
+    let role = Role::of(session, shapes, run, entered)?;
+    for (sender, holder) in senders.iter().zip(&mut segment.holders) {
+        let mut session = session.step("pair");
+        session.wait_longer(schedule.next(*receiver, *sender, segment.rows));
+        match &role {
+            Role::Receiver(bins) => *holder = receive(&mut session, ot, *sender, bins, &shapes[sender.index()]).await?,
+            Role::Sender(choices) if *sender == me => {
+                *holder = send(&mut session, ot, *receiver, choices, entered).await?
+            }
+            _ => {}
+        }
+    }
+    let own = match &role {
+        Role::Receiver(bins) => Some(entered.in_bins(me, bins)),
+        _ if me == *receiver => Some(entered.as_they_stand(me)),
+        _ => None,
+    };
+    if let (Some(own), Some(last)) = (own, segment.holders.last_mut()) {
+        *last = own;
+    }
+    Ok(())
+}
+
+/// One round after which no site is busy with pairs any more, so that later steps need no patience. Two sites have met already.
+async fn meet(session: &mut Session, patience: Duration) -> Result<()> {
+    let mut session = session.step("meet");
+    session.wait_longer(patience);
+    if session.parties().site_count() > 2 {
+        session.exchange(&[0u8]).await?;
+    }
+    Ok(())
+}
+
+/// How long a site may be busy before it comes to a pair: public, the same at all sites.
+struct Schedule {
+    busy: Vec<Duration>,
+}
+
+impl Schedule {
+    fn new(sites: usize) -> Self {
+        Self { busy: vec![Duration::ZERO; sites] }
+    }
+
+    /// Whoever waits in the next pair waits so much longer: a lost site is named by the pair before, which gives up first.
+    fn next(&mut self, receiver: PartyId, sender: PartyId, bins: usize) -> Duration {
+        let pair = [receiver.index(), sender.index()];
+        let start = pair.map(|site| self.busy[site]).into_iter().max().unwrap_or_default();
+        let end = start + PAIR_MARGIN + PATIENCE_PER_BIN * bins as u32;
+        pair.into_iter().for_each(|site| self.busy[site] = end);
+        start
+    }
+
+    fn all(&mut self, (receiver, senders): &Run, shapes: &[Shape]) {
+        let bins = rows(shapes[receiver.index()].patients);
+        senders.iter().for_each(|sender| drop(self.next(*receiver, *sender, bins)));
+    }
+
+    fn end(&self) -> Duration {
+        self.busy.iter().max().copied().unwrap_or_default()
+    }
 }
 
 /// Several times what a pair takes for each bin on a slow machine.
 const PATIENCE_PER_BIN: Duration = Duration::from_micros(50);
 
-async fn as_receiver(
-    session: &mut Session,
-    ot: &mut Ot,
-    shapes: &[Shape],
-    (receiver, senders): &Run,
-    entered: &Entered,
-    segment: &mut Segment,
-) -> Result<()> {
-    if senders.is_empty() {
-        segment.holders = vec![entered.as_they_stand(*receiver)];
-        return Ok(());
-    }
-    let bins = Bins::new(session, entered)?;
-    for (sender, holder) in senders.iter().zip(&mut segment.holders) {
-        let mut session = session.step("pair");
-        *holder = receive(&mut session, ot, *sender, &bins, &shapes[sender.index()]).await?;
-    }
-    if let Some(own) = segment.holders.last_mut() {
-        *own = entered.in_bins(*receiver, &bins);
-    }
-    Ok(())
-}
-
-/// At a sender, and at a site that has no part in the run but takes the same steps.
-async fn as_sender(
-    session: &mut Session,
-    ot: &mut Ot,
-    shapes: &[Shape],
-    (receiver, senders): &Run,
-    entered: &Entered,
-    segment: &mut Segment,
-) -> Result<()> {
-    let me = session.me();
-    if !senders.contains(&me) {
-        return Ok(());
-    }
-    let choices = Choices::new(session, shapes[receiver.index()].patients);
-    for (sender, holder) in senders.iter().zip(&mut segment.holders) {
-        let mut session = session.step("pair");
-        if *sender == me {
-            *holder = send(&mut session, ot, *receiver, &choices, entered).await?;
-        }
-    }
-    Ok(())
-}
+/// More than the session's own margin between an early round and a late one.
+const PAIR_MARGIN: Duration = Duration::from_secs(3);
 
 fn check(session: &Session, shapes: &[Shape], runs: &[Run]) -> Result<()> {
     let refused = |why: &str| Err(session.local(LocalFault::Other(why.into())));
