@@ -10,6 +10,7 @@ pub mod control;
 pub mod doubling;
 pub mod error;
 pub mod field;
+pub mod gf128;
 pub mod group;
 pub mod handshake;
 pub mod hash;

@@ -42,6 +42,28 @@ pub enum Domain {
     Permutation = 20,
     /// What a site masks rows with that another site permutes.
     PermutationMask = 21,
+    /// The public permutation that hashes the keys of an oblivious key-value store.
+    OkvsHash = 60,
+    /// Positions of an oblivious key-value store that its keys leave free.
+    OkvsFree = 61,
+    /// The secret exponent of a site in matching by Diffie–Hellman.
+    MatchExponent = 62,
+    /// The order in which matching by Diffie–Hellman returns points.
+    MatchOrder = 63,
+    /// Keys that fill a table of patients up to its bound.
+    MatchingDummy = 70,
+    /// Targets of bins and what is subtracted from payloads, at the sender of a matching.
+    MatchingTarget = 71,
+    /// Which bins a key may take, from a public seed.
+    MatchingHash = 72,
+    /// Public seeds of the stores of a matching, and their free rows.
+    MatchingSeed = 73,
+    /// What the receiver of a matching asks in empty bins.
+    MatchingPoint = 75,
+    /// Keys of the hashes that stretch the masks of programmed values, from public numbers.
+    MatchingStretch = 76,
+    /// Masks of the results of equality tests.
+    EqualityMask = 74,
     /// Tests.
     Test = 0xffff,
 }

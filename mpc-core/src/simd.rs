@@ -2,14 +2,14 @@
 //!
 //! All of it is calls of functions that are compiled for more instructions than the rest of the program; each stands behind
 //! a check that the processor has them. No pointer is touched: vectors come from arrays and go into arrays by safe casts.
-//! What the kernels compute is held against portable twins in `leaves.rs`, `hash.rs`, `doubling.rs` and `block.rs` on random inputs,
-//! by the tests there. Why the file exists, and what it buys, is in `DECISIONS.md` ("One file may use `unsafe`").
+//! What the kernels compute is held against portable twins in `leaves.rs`, `hash.rs`, `doubling.rs`, `gf128.rs` and `block.rs` on
+//! random inputs, by the tests there. Why the file exists, and what it buys, is in `DECISIONS.md` ("One file may use `unsafe`").
 #![allow(unsafe_code)]
 
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) use other::{WideAes, widest};
+pub(crate) use other::{Clmul, WideAes, widest};
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86::{WideAes, widest};
+pub(crate) use x86::{Clmul, WideAes, widest};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -32,6 +32,121 @@ mod x86 {
     #[target_feature(enable = "avx2")]
     fn with_avx2<R>(work: impl FnOnce() -> R) -> R {
         work()
+    }
+
+    /// Products in GF(2^128), see `gf128.rs`. Exists only where the processor has pclmulqdq.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Clmul(());
+
+    impl Clmul {
+        /// None where the processor cannot.
+        #[inline]
+        pub(crate) fn new() -> Option<Self> {
+            is_x86_feature_detected!("pclmulqdq").then_some(Self(()))
+        }
+
+        /// a·b.
+        #[inline]
+        pub(crate) fn mul(self, a: Block, b: Block) -> Block {
+            // SAFETY: `self` exists, so the processor has pclmulqdq.
+            unsafe { gf128::mul(a, b) }
+        }
+
+        /// `acc[i] += scalar·xs[i]`.
+        pub(crate) fn mul_add_into(self, acc: &mut [Block], scalar: Block, xs: &[Block]) {
+            // SAFETY: as in `mul`.
+            unsafe { gf128::mul_add_into(acc, scalar, xs) }
+        }
+
+        /// `xs[i] = scalar·xs[i]`.
+        pub(crate) fn scale(self, xs: &mut [Block], scalar: Block) {
+            // SAFETY: as in `mul`.
+            unsafe { gf128::scale(xs, scalar) }
+        }
+
+        /// `acc[i] += xs[i]·ys[i]`.
+        pub(crate) fn mul_each_add_into(self, acc: &mut [Block], xs: &[Block], ys: &[Block]) {
+            // SAFETY: as in `mul`.
+            unsafe { gf128::mul_each_add_into(acc, xs, ys) }
+        }
+
+        /// The sum of all `xs[i]·ys[i]`.
+        pub(crate) fn inner_product(self, xs: &[Block], ys: &[Block]) -> Block {
+            // SAFETY: as in `mul`.
+            unsafe { gf128::inner_product(xs, ys) }
+        }
+    }
+
+    mod gf128 {
+        use std::arch::x86_64::*;
+
+        use crate::block::Block;
+        use crate::gf128::REDUCTION;
+
+        #[target_feature(enable = "pclmulqdq")]
+        pub(super) fn mul(a: Block, b: Block) -> Block {
+            product(bytemuck::cast(a), bytemuck::cast(b))
+        }
+
+        #[target_feature(enable = "pclmulqdq")]
+        pub(super) fn mul_add_into(acc: &mut [Block], scalar: Block, xs: &[Block]) {
+            let scalar = bytemuck::cast(scalar);
+            for (acc, x) in acc.iter_mut().zip(xs) {
+                *acc ^= product(scalar, bytemuck::cast(*x));
+            }
+        }
+
+        #[target_feature(enable = "pclmulqdq")]
+        pub(super) fn scale(xs: &mut [Block], scalar: Block) {
+            let scalar = bytemuck::cast(scalar);
+            for x in xs {
+                *x = product(scalar, bytemuck::cast(*x));
+            }
+        }
+
+        #[target_feature(enable = "pclmulqdq")]
+        pub(super) fn mul_each_add_into(acc: &mut [Block], xs: &[Block], ys: &[Block]) {
+            for (acc, (x, y)) in acc.iter_mut().zip(xs.iter().zip(ys)) {
+                *acc ^= product(bytemuck::cast(*x), bytemuck::cast(*y));
+            }
+        }
+
+        /// Reduces once, at the end.
+        #[target_feature(enable = "pclmulqdq")]
+        pub(super) fn inner_product(xs: &[Block], ys: &[Block]) -> Block {
+            let mut sum = [_mm_setzero_si128(); 2];
+            for (x, y) in xs.iter().zip(ys) {
+                let [low, high] = wide_product(bytemuck::cast(*x), bytemuck::cast(*y));
+                sum = [_mm_xor_si128(sum[0], low), _mm_xor_si128(sum[1], high)];
+            }
+            reduce(sum)
+        }
+
+        #[inline]
+        #[target_feature(enable = "pclmulqdq")]
+        fn product(a: __m128i, b: __m128i) -> Block {
+            reduce(wide_product(a, b))
+        }
+
+        /// All 255 bits of a product, as low and high half.
+        #[inline]
+        #[target_feature(enable = "pclmulqdq")]
+        fn wide_product(a: __m128i, b: __m128i) -> [__m128i; 2] {
+            let (low, high) = (_mm_clmulepi64_si128::<0x00>(a, b), _mm_clmulepi64_si128::<0x11>(a, b));
+            let middle = _mm_xor_si128(_mm_clmulepi64_si128::<0x01>(a, b), _mm_clmulepi64_si128::<0x10>(a, b));
+            [_mm_xor_si128(low, _mm_slli_si128::<8>(middle)), _mm_xor_si128(high, _mm_srli_si128::<8>(middle))]
+        }
+
+        /// low + x^128·high: first the upper word of `high`, which reaches into the lower one, then that.
+        #[inline]
+        #[target_feature(enable = "pclmulqdq")]
+        fn reduce([low, high]: [__m128i; 2]) -> Block {
+            let polynomial: __m128i = bytemuck::cast(REDUCTION);
+            let upper = _mm_clmulepi64_si128::<0x01>(high, polynomial);
+            let low = _mm_xor_si128(low, _mm_slli_si128::<8>(upper));
+            let high = _mm_xor_si128(high, _mm_srli_si128::<8>(upper));
+            bytemuck::cast(_mm_xor_si128(low, _mm_clmulepi64_si128::<0x00>(high, polynomial)))
+        }
     }
 
     const ROUND_KEYS: usize = 11;
@@ -289,6 +404,35 @@ mod other {
 
     pub(crate) fn widest<R>(work: impl FnOnce() -> R) -> R {
         work()
+    }
+
+    #[derive(Clone, Copy)]
+    pub(crate) enum Clmul {}
+
+    impl Clmul {
+        pub(crate) fn new() -> Option<Self> {
+            None
+        }
+
+        pub(crate) fn mul(self, _a: Block, _b: Block) -> Block {
+            match self {}
+        }
+
+        pub(crate) fn mul_add_into(self, _acc: &mut [Block], _scalar: Block, _xs: &[Block]) {
+            match self {}
+        }
+
+        pub(crate) fn scale(self, _xs: &mut [Block], _scalar: Block) {
+            match self {}
+        }
+
+        pub(crate) fn mul_each_add_into(self, _acc: &mut [Block], _xs: &[Block], _ys: &[Block]) {
+            match self {}
+        }
+
+        pub(crate) fn inner_product(self, _xs: &[Block], _ys: &[Block]) -> Block {
+            match self {}
+        }
     }
 
     pub(crate) enum WideAes {}

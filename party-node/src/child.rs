@@ -20,9 +20,15 @@ use crate::source::{BoundData, SiteData};
 ///
 /// # Errors
 /// Failures before serving were told to the parent; they are returned too.
-pub async fn run(name: SiteName, data: &Path, deadline: Duration, drill: Option<Drill>) -> Result<(), NodeError> {
+pub async fn run(
+    name: SiteName,
+    data: &Path,
+    patient_key: &str,
+    deadline: Duration,
+    drill: Option<Drill>,
+) -> Result<(), NodeError> {
     let mut parent = Parent::listen();
-    let (identity, data, endpoint) = match introduce(data) {
+    let (identity, data, endpoint) = match introduce(data, patient_key) {
         Ok((identity, data, endpoint, hello)) => {
             children::tell(&Line::Ok(hello))?;
             (identity, data, endpoint)
@@ -44,11 +50,12 @@ pub async fn run(name: SiteName, data: &Path, deadline: Duration, drill: Option<
     Ok(())
 }
 
-fn introduce(data: &Path) -> Result<(Identity, SiteData, Endpoint, Hello), NodeError> {
+fn introduce(data: &Path, patient_key: &str) -> Result<(Identity, SiteData, Endpoint, Hello), NodeError> {
     let data = SiteData::open(data)?;
     let identity = Identity::generate().map_err(|e| NodeError::new("NO_RANDOMNESS", e.to_string()))?;
     let (endpoint, address) = loopback()?;
-    let hello = Hello { pin: identity.pin(), address, schema: data.schema(), doubts: doubts(&data) };
+    let schema = data.schema(patient_key);
+    let hello = Hello { pin: identity.pin(), address, schema, doubts: doubts(&data) };
     Ok((identity, data, endpoint, hello))
 }
 

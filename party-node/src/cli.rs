@@ -169,6 +169,9 @@ pub enum Command {
         /// Its folder
         #[arg(long)]
         data: PathBuf,
+        /// The column that identifies a patient
+        #[arg(long, allow_hyphen_values = true)]
+        patient_key: String,
         /// How long a step waits
         #[arg(long)]
         step_timeout_ms: u64,

@@ -100,7 +100,7 @@ pub fn init_site(
 ) -> Result<PathBuf, NodeError> {
     let source = SiteData::open(data)?;
     source.raise_doubts(settings)?;
-    let schema = source.schema();
+    let schema = source.schema(&settings.patient_key);
     let name = SiteName(name.to_owned());
     if !name.is_valid() {
         return Err(NodeError::new("BAD_CONFIG", "a site's name is 1 to 63 letters, digits, '_' or '-'"));

@@ -4,7 +4,11 @@
 mod forecast;
 mod inputs;
 mod layout;
+mod nodes;
+mod patients;
 mod program;
+#[cfg(test)]
+mod tests;
 
 use mpc_core::error::LocalFault;
 use mpc_core::field::F61;
@@ -12,9 +16,11 @@ use mpc_core::{Error, Result};
 use protocols::additive::Additive;
 use protocols::additive::demand::{self, Link};
 use protocols::key_union::{self, Limits};
+use protocols::matching::{Segment, align};
 use protocols::relational::frequent_keys::{self, Counted, Seat, frequent_keys};
 use protocols::{Engine, Release};
 use query_planner::decode::Opened;
+use query_planner::matched::Relation;
 use query_planner::plan::{Groups, SecureSum};
 use query_planner::value::Value;
 use query_planner::{Audience, JointPlan, decode, keys};
@@ -23,6 +29,7 @@ use sha2::{Digest, Sha256};
 use crate::local::Partials;
 pub use forecast::forecast;
 pub use inputs::Own;
+pub use patients::Matched;
 pub use program::{Public, program};
 
 /// Runs the plan at this party. A site gives its partials, one for each sum; the analyst gives none. Whoever is in the
@@ -39,15 +46,33 @@ pub async fn run(engine: &mut Additive, plan: &JointPlan, own: Option<&[Partials
         encoded.push(keys);
     }
     let me = engine.session().me().index();
-    let public = Public::new(plan, groups, me);
+    let public = Public::new(plan, groups, me).map_err(|why| engine.fault(LocalFault::Other(why)))?;
     let inputs = Own::new(plan, &encoded, own, me);
+    let segments = matched(engine, &public, own).await?;
     if !plan.is_linear() {
         let budget = demand::budget(plan.sites.len(), link(plan), async |e| {
-            program(e, &public, Own::new(plan, &encoded, None, me)).await
+            program(e, &public, Own::new(plan, &encoded, None, me), public.empty()).await
         })?;
         engine.prepare(&budget).await?;
     }
-    program(engine, &public, inputs).await
+    program(engine, &public, inputs, segments).await
+}
+
+/// Matches the sites' patients, for each sum that is over them.
+async fn matched(engine: &mut Additive, public: &Public<'_>, own: Option<&[Partials]>) -> Result<Vec<Vec<Segment>>> {
+    let me = engine.session().me().index();
+    let mut segments = Vec::new();
+    for (index, matched) in public.matched().iter().enumerate() {
+        segments.push(match matched {
+            Some(matched) => {
+                let known = own.and_then(|partials| partials[index].patients.as_ref());
+                let table = known.and_then(|known| matched.table(me, known));
+                align(engine, matched.shapes(), matched.runs(), table).await?
+            }
+            None => Vec::new(),
+        });
+    }
+    Ok(segments)
 }
 
 /// The plan's choice in the protocols' words.
@@ -72,7 +97,7 @@ pub fn declared(plan: &JointPlan) -> Vec<Release> {
 pub fn limits(sum: &SecureSum) -> Option<Limits> {
     match sum.groups {
         Groups::Agreed { max_groups, max_key_bytes, .. } if !counts_keys(sum) => {
-            let contributors = sum.contributors.len();
+            let contributors = key_sites(sum);
             Some(Limits { max_keys: max_groups as usize, contributors, max_key_bytes: max_key_bytes as usize })
         }
         _ => None,
@@ -81,7 +106,18 @@ pub fn limits(sum: &SecureSum) -> Option<Limits> {
 
 /// Must several sites count together which keys may become known? One site alone counts by itself.
 fn counts_keys(sum: &SecureSum) -> bool {
-    matches!(sum.groups, Groups::Agreed { threshold: 1.., .. }) && sum.contributors.len() > 1
+    matches!(sum.groups, Groups::Agreed { threshold: 1.., .. }) && key_sites(sum) > 1
+}
+
+/// The rows that say which keys there are, where those are a relation's.
+fn key_relation(sum: &SecureSum) -> Option<&Relation> {
+    let matching = sum.matching.as_ref()?;
+    matching.relations.get(matching.key_relation?)
+}
+
+/// How many sites have rows that say which keys there are.
+fn key_sites(sum: &SecureSum) -> usize {
+    key_relation(sum).map_or(sum.contributors.len(), |relation| relation.contributors.len())
 }
 
 fn exchange_name(index: usize) -> String {
@@ -105,7 +141,7 @@ async fn group_keys(
     let Groups::Agreed { max_groups, max_key_bytes, threshold } = sum.groups else {
         return Ok(decode::groups(sum).iter().map(|group| keys::encode(group)).collect());
     };
-    let own = own.map(counted).unwrap_or_default();
+    let own = own.map(|own| counted(sum, own)).unwrap_or_default();
     if let Some(limits) = limits(sum) {
         // The only contributor keeps back the keys that are too rare.
         let keys = own.into_iter().filter(|(_, count)| *count >= u64::from(threshold)).map(|(key, _)| key);
@@ -114,7 +150,7 @@ async fn group_keys(
     let limits = frequent_keys::Limits {
         max_keys: max_groups as usize,
         max_key_bytes: max_key_bytes as usize,
-        count_bits: sum.slots[0].partial_bits as usize,
+        count_bits: count_bits(sum) as usize,
         threshold: threshold.into(),
     };
     agree_frequent(engine, &own, limits, &exchange_name(index), max_groups as usize, link).await
@@ -147,8 +183,16 @@ async fn agree_frequent(
     Ok(keys)
 }
 
+/// Bits of the number of rows of one site that have a key.
+fn count_bits(sum: &SecureSum) -> u32 {
+    key_relation(sum).map_or(sum.slots[0].partial_bits, |relation| u64::BITS - relation.row_bound.leading_zeros())
+}
+
 /// A site's keys and how many rows each has.
-fn counted(own: &Partials) -> Vec<Counted> {
+fn counted(sum: &SecureSum, own: &Partials) -> Vec<Counted> {
+    if let (Some(_), Some(patients)) = (key_relation(sum), &own.patients) {
+        return patients.offered.clone();
+    }
     let counts = own.slots[0].iter().map(|count| u64::try_from(*count).unwrap_or_default());
     own.keys.iter().cloned().zip(counts).filter(|(_, count)| *count > 0).collect()
 }

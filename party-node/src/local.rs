@@ -4,9 +4,11 @@
 //! integers and decimals in checked 128 bits, doubles without any rounding before the one to the slot's scale.
 
 mod exact;
+mod features;
 mod groups;
 mod numbers;
 mod orders;
+pub mod patients;
 #[cfg(test)]
 mod tests;
 mod totals;
@@ -14,8 +16,10 @@ mod totals;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use arrow::array::RecordBatch;
 use datafusion::error::{DataFusionError, Result as PlanResult};
-use datafusion::logical_expr::TableScan;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::{LogicalPlan, TableScan};
 use futures::StreamExt;
 use query_planner::bind::SiteTable;
 use query_planner::catalog::SiteName;
@@ -27,6 +31,7 @@ use crate::fault::NodeError;
 use crate::source::BoundData;
 use groups::GroupTable;
 use orders::Codes;
+use patients::Patients;
 use totals::Totals;
 
 /// One site's contribution to a secure sum. Private: it never prints and never leaves the site unshared.
@@ -39,13 +44,15 @@ pub struct Partials {
     pub slots: Vec<Vec<i128>>,
     /// `orders[order][group]`: the codes of the values of each group, in ascending order.
     pub orders: Vec<Vec<Vec<u64>>>,
+    /// What is matched, where the sum is over matched patients.
+    pub patients: Option<Patients>,
 }
 
 /// Runs the local stage of one site.
 ///
 /// # Errors
 /// `SUM_OVERFLOW` when a partial exceeds its bound, `NOT_FINITE`, `VALUE_OUTSIDE_DOMAIN`, `TOO_MANY_GROUPS`,
-/// `KEY_TOO_LONG`, the codes of failed evaluation (`DIVISION_BY_ZERO`, `ARITHMETIC_OVERFLOW`, `CAST_FAILED`,
+/// `KEY_TOO_LONG`, `TOO_MANY_PATIENTS`, `TOO_MANY_EVENTS`, the codes of failed evaluation (`DIVISION_BY_ZERO`, `ARITHMETIC_OVERFLOW`, `CAST_FAILED`,
 /// `LOCAL_FAILED`…), and `PLAN_INVALID` for a plan that contradicts itself. They name the site and the expression.
 pub async fn partials(
     stage: &LocalStage,
@@ -57,19 +64,19 @@ pub async fn partials(
     check_rings(sum, sites)?;
     let mut groups = GroupTable::new(sum, site);
     let (mut totals, mut codes) = (Totals::new(sum, site), Codes::new(sum, site));
-    let Some((_, fragment)) = stage.fragments.iter().find(|(name, _)| name.same(site)) else {
-        return finish(groups, totals, codes);
-    };
-    let failed = |e: &DataFusionError| in_our_words(e, &format!("site {site}, its local stage"), "LOCAL_FAILED");
-    let rows_of = |scan: &TableScan| site_rows(scan, site, data);
-    let mut batches = exec::run(fragment.clone(), rows_of).await.map_err(|e| failed(&e))?;
-    while let Some(batch) = batches.next().await {
-        let batch = batch.map_err(|e| failed(&e))?;
-        let rows = groups.assign(&batch)?;
-        totals.add(&batch, &rows, groups.len())?;
-        codes.add(&batch, &rows, groups.len())?;
+    if let Some((_, fragment)) = stage.fragments.iter().find(|(name, _)| name.same(site)) {
+        let mut batches = batches(fragment, site, data).await?;
+        while let Some(batch) = batches.next().await? {
+            let rows = groups.assign(&batch)?;
+            totals.add(&batch, &rows, groups.len())?;
+            codes.add(&batch, &rows, groups.len())?;
+        }
     }
-    finish(groups, totals, codes)
+    let patients = match &sum.matching {
+        Some(matching) => Some(patients::patients(stage, sum, matching, site, data).await?),
+        None => None,
+    };
+    finish(groups, totals, codes, patients)
 }
 
 /// [`partials`] on a runtime of its own in the calling thread, which must not drive a runtime itself: DataFusion's work
@@ -103,8 +110,35 @@ impl fmt::Debug for Partials {
     }
 }
 
+/// The rows of a fragment.
+async fn batches<'a>(fragment: &LogicalPlan, site: &'a SiteName, data: &BoundData) -> Result<Batches<'a>, NodeError> {
+    let rows_of = |scan: &TableScan| site_rows(scan, site, data);
+    let stream = exec::run(fragment.clone(), rows_of).await.map_err(|e| failed(site, &e))?;
+    Ok(Batches { stream, site })
+}
+
+struct Batches<'a> {
+    stream: SendableRecordBatchStream,
+    site: &'a SiteName,
+}
+
+impl Batches<'_> {
+    async fn next(&mut self) -> Result<Option<RecordBatch>, NodeError> {
+        self.stream.next().await.transpose().map_err(|e| failed(self.site, &e))
+    }
+}
+
+fn failed(site: &SiteName, error: &DataFusionError) -> NodeError {
+    in_our_words(error, &format!("site {site}, its local stage"), "LOCAL_FAILED")
+}
+
 /// Sorts the groups by their keys, and everything else with them.
-fn finish(groups: GroupTable<'_>, totals: Totals<'_>, codes: Codes<'_>) -> Result<Partials, NodeError> {
+fn finish(
+    groups: GroupTable<'_>,
+    totals: Totals<'_>,
+    codes: Codes<'_>,
+    patients: Option<Patients>,
+) -> Result<Partials, NodeError> {
     let slots = totals.finish(groups.len())?;
     let orders = codes.finish(groups.len());
     let order: BTreeMap<Vec<u8>, usize> = groups.into_keys();
@@ -112,7 +146,7 @@ fn finish(groups: GroupTable<'_>, totals: Totals<'_>, codes: Codes<'_>) -> Resul
     let slots = slots.into_iter().map(sorted).collect();
     let sorted = |mut codes: Vec<Vec<u64>>| order.values().map(|group| std::mem::take(&mut codes[*group])).collect();
     let orders = orders.into_iter().map(sorted).collect();
-    Ok(Partials { keys: order.into_keys().collect(), slots, orders })
+    Ok(Partials { keys: order.into_keys().collect(), slots, orders, patients })
 }
 
 /// The rows of this site's own table, in the columns that the scan knows.

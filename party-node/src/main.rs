@@ -107,8 +107,8 @@ async fn run(command: Command) -> Result<(), NodeError> {
             let analyst = Analyst { identity, network, catalog, endpoint, deadline, progress: progress() };
             ask_all(&analyst, &queries).await
         }
-        Command::ChildNode { name, data, step_timeout_ms, drill } => {
-            child::run(SiteName(name), &data, Duration::from_millis(step_timeout_ms), drill).await
+        Command::ChildNode { name, data, patient_key, step_timeout_ms, drill } => {
+            child::run(SiteName(name), &data, &patient_key, Duration::from_millis(step_timeout_ms), drill).await
         }
         Command::ChildBench { protocol, party, parties, elements, runs, link } => {
             let bench = Bench { protocol, parties, elements, network: Network::Loopback, link, runs };

@@ -104,7 +104,7 @@ impl Sandbox {
         let schema = |(name, path): &(SiteName, PathBuf)| {
             let data = SiteData::open(path)?;
             data.raise_doubts(&self.settings)?;
-            Ok((name.clone(), data.schema()))
+            Ok((name.clone(), data.schema(&self.settings.patient_key)))
         };
         let schemas = self.sites.iter().map(schema).collect::<Result<Vec<_>, NodeError>>()?;
         Ok(merge::merge(&schemas, &self.settings)?)
@@ -143,6 +143,7 @@ impl Sandbox {
     fn command(&self, name: &SiteName, path: &Path) -> (String, Vec<String>) {
         let mut arguments = vec!["child-node".into(), "--name".into(), name.0.clone(), "--data".into()];
         arguments.push(path.to_string_lossy().into_owned());
+        arguments.extend(["--patient-key".into(), self.settings.patient_key.clone()]);
         arguments.extend(["--step-timeout-ms".into(), self.deadline.as_millis().to_string()]);
         if let Some((_, when)) = self.drill.as_ref().filter(|(site, _)| site.same(name)) {
             arguments.extend(["--drill".into(), when.clone()]);

@@ -30,7 +30,8 @@ impl Network {
     fn open(folders: &[PathBuf]) -> Result<Self, NodeError> {
         let name = |path: &PathBuf| SiteName(path.file_name().unwrap().to_string_lossy().into_owned());
         let sites = folders.iter().map(|f| Ok((name(f), SiteData::open(f)?))).collect::<Result<Vec<_>, NodeError>>()?;
-        let schemas: Vec<_> = sites.iter().map(|(site, data)| (site.clone(), data.schema())).collect();
+        let schemas: Vec<_> =
+            sites.iter().map(|(site, data)| (site.clone(), data.schema(&Settings::default().patient_key))).collect();
         let catalog = merge::merge(&schemas, &Settings::default())?;
         let bind = |(site, data): (SiteName, SiteData)| Ok((site.clone(), data.bind(&catalog, &site)?));
         let data = sites.into_iter().map(bind).collect::<Result<Vec<_>, NodeError>>()?;

@@ -1,9 +1,11 @@
 //! What a protocol will send, known before it runs. Tests hold these formulas against what sessions count.
 
+mod matching;
 mod online;
 mod preparation;
 mod tally;
 
+pub use matching::align;
 pub use online::{a2b, and, b2a, is_zero, mul, negative, place, select};
 pub use preparation::of;
 

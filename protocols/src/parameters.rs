@@ -1,5 +1,8 @@
 //! The reviewed parameter table: what a security claim rests on, with its source. Sizes outside it are refused.
 
+pub mod matching;
+pub mod okvs;
+
 /// The linear code that compresses the sparse noise of a silent OT batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {

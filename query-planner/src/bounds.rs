@@ -200,7 +200,7 @@ impl Interval {
         Some(Interval { lo: self.lo.checked_add(other.lo)?, hi: self.hi.checked_add(other.hi)? })
     }
 
-    fn multiply(self, other: Interval) -> Option<Interval> {
+    pub fn multiply(self, other: Interval) -> Option<Interval> {
         let mut corners = [0i128; 4];
         for (i, (a, b)) in
             [(self.lo, other.lo), (self.lo, other.hi), (self.hi, other.lo), (self.hi, other.hi)].into_iter().enumerate()

@@ -26,6 +26,8 @@ pub struct Catalog {
     pub patient_key: String,
     /// Public bound on the patients of one site.
     pub max_patients: u64,
+    /// Most rows of one patient at one site where they are ordered by a date or number; a site that has more refuses.
+    pub max_events: u32,
     /// Sorted by name.
     pub tables: Vec<Table>,
     /// The joint policy (the strictest site wins).

@@ -18,6 +18,7 @@ impl Catalog {
             sites: self.sites.clone(),
             patient_key: self.patient_key.clone(),
             max_patients: self.max_patients,
+            max_events: self.max_events,
             policy: self.policy.clone(),
             table: self.tables.iter().map(TableFile::of).collect(),
         };
@@ -31,8 +32,8 @@ impl Catalog {
     pub fn from_toml(text: &str) -> Result<Catalog, PlanError> {
         let file: CatalogFile = toml::from_str(text).map_err(|e| bad(e.to_string().trim_end()))?;
         let tables = file.table.into_iter().map(TableFile::table).collect::<Result<_, _>>()?;
-        let CatalogFile { sites, patient_key, max_patients, policy, table: _ } = file;
-        let catalog = Catalog { sites, patient_key, max_patients, tables, policy };
+        let CatalogFile { sites, patient_key, max_patients, max_events, policy, table: _ } = file;
+        let catalog = Catalog { sites, patient_key, max_patients, max_events, tables, policy };
         catalog.validate()?;
         Ok(catalog)
     }
@@ -44,6 +45,7 @@ struct CatalogFile {
     sites: Vec<SiteName>,
     patient_key: String,
     max_patients: u64,
+    max_events: u32,
     policy: Policy,
     table: Vec<TableFile>,
 }
@@ -165,7 +167,7 @@ mod tests {
             max_groups: 10,
             link: Default::default(),
         };
-        Catalog { sites, patient_key: "id".into(), max_patients: 1024, tables: vec![table], policy }
+        Catalog { sites, patient_key: "id".into(), max_patients: 1024, max_events: 32, tables: vec![table], policy }
     }
 
     #[test]

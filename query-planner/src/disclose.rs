@@ -6,6 +6,8 @@ use datafusion_expr::LogicalPlan;
 use crate::bind::NetworkTable;
 use crate::catalog::Catalog;
 use crate::cells::gates;
+use crate::matched::{Matching, What};
+use crate::matching;
 use crate::plan::{
     Audience, Disclosure, Fraction, Groups, JointPlan, Number, Order, Output, Point, Scale, SecureSum, Slot, Summand,
 };
@@ -20,6 +22,13 @@ pub(crate) fn disclosures(plan: &JointPlan, works: &[LogicalPlan], catalog: &Cat
         of_sum(plan, sum, &source(work), catalog, &mut out);
     }
     let to = to_words(plan.audience);
+    if let Some(matching) = plan.sums.iter().find_map(|sum| sum.matching.as_ref()) {
+        let what = format!(
+            "that a site has at most {} patients, and nothing about which of them others know",
+            matching.max_patients
+        );
+        out.push(Disclosure { what, to: to_words(Audience::Everyone).into() });
+    }
     if plan.hides() {
         let zeros = if plan.zero_allowed { "zeros are shown" } else { "zeros too" };
         let what = format!(
@@ -51,7 +60,7 @@ fn of_sum(plan: &JointPlan, sum: &SecureSum, source: &str, catalog: &Catalog, ou
     }
     let place = format!("{} {} in {source}", per_group(sum), over(sum, catalog));
     if let Some(top) = &sum.top {
-        let slot = slot_words(&sum.slots[top.slot], &sum.columns);
+        let slot = slot_words(&sum.slots[top.slot], sum);
         let (which, bound) = if top.descending { ("largest", "at most") } else { ("smallest", "at least") };
         let what = format!(
             "which {} values of {} have the {which} figure for {slot}, in their order: every row left out has {bound} the last \
@@ -63,7 +72,7 @@ fn of_sum(plan: &JointPlan, sum: &SecureSum, source: &str, catalog: &Catalog, ou
     }
     let only = if sum.top.is_some() { ", of these rows only" } else { "" };
     for slot in opened(plan, sum) {
-        let what = slot_words(&sum.slots[slot], &sum.columns);
+        let what = slot_words(&sum.slots[slot], sum);
         out.push(Disclosure { what: format!("{what}{place}{only}"), to: to.into() });
     }
     for order in &sum.orders {
@@ -115,14 +124,17 @@ fn notes_of_sum(plan: &JointPlan, sum: &SecureSum, work: &LogicalPlan, catalog: 
             notes.push(text);
         }
     };
+    if let Some(matching) = &sum.matching {
+        notes_of_matching(matching, catalog, &mut add);
+    }
     if counts_rows(sum) && reads_patients(work, catalog) {
         add(format!("counts are of rows, not of patients: one {} may have several rows", catalog.patient_key));
     }
-    if plan.hides() && reads_patients(work, catalog) {
+    if plan.hides() && sum.patients.is_none() && reads_patients(work, catalog) {
         add("small cells are judged by their rows, not by their patients".into());
     }
     for slot in sum.slots.iter().filter(|s| !s.proven && matches!(s.scale, Scale::Decimal(_))) {
-        let what = slot_words(slot, &sum.columns);
+        let what = slot_words(slot, sum);
         add(format!("{what} is not bounded by declared ranges: each site checks its own before it shares anything"));
     }
     for order in sum.orders.iter().filter(|o| o.encoding.checked) {
@@ -140,6 +152,16 @@ fn notes_of_sum(plan: &JointPlan, sum: &SecureSum, work: &LogicalPlan, catalog: 
             "sums of real numbers are rounded once per site: off by at most {} · 2^-41",
             sum.contributors.len()
         ));
+    }
+}
+
+fn notes_of_matching(matching: &Matching, catalog: &Catalog, add: &mut dyn FnMut(String)) {
+    let key = &catalog.patient_key;
+    add(format!("a patient is known by {key}: patients are counted once, however many sites know them"));
+    add(format!("rows without {key} are left out, also for NOT IN and NOT EXISTS"));
+    add(format!("a site can test a guessed {key} by adding it to its own rows: only policy limits that"));
+    if matching.features.iter().any(|feature| matches!(feature.what, What::Events { .. })) {
+        add(format!("a site with more than {} rows of one patient to be ordered refuses", catalog.max_events));
     }
 }
 
@@ -171,8 +193,8 @@ fn share_words(share: Fraction) -> String {
 }
 
 /// A slot as a reader would say it.
-pub(crate) fn slot_words(slot: &Slot, texts: &[String]) -> String {
-    let text = |column: usize| texts.get(column).map_or("?", String::as_str);
+pub(crate) fn slot_words(slot: &Slot, sum: &SecureSum) -> String {
+    let text = |column: usize| sum.columns.get(column).map_or("?", String::as_str);
     let what = match slot.what {
         Summand::Rows => "the number of rows".to_owned(),
         Summand::NotNull(c) => format!("the number of rows where {} is not NULL", text(c)),
@@ -180,7 +202,7 @@ pub(crate) fn slot_words(slot: &Slot, texts: &[String]) -> String {
         Summand::Square(c) => format!("the sum of squares of {}", text(c)),
         Summand::Product(a, b) => format!("the sum of {} times {}", text(a), text(b)),
         Summand::BothNotNull(a, b) => format!("the number of rows where {} and {} are not NULL", text(a), text(b)),
-        Summand::Patients(node) => format!("node {node} added up over the patients"),
+        Summand::Patients(node) => matching::slot_words(sum, node),
     };
     match slot.filter {
         Some(filter) => format!("{what} ({})", text(filter)),
@@ -192,6 +214,9 @@ pub(crate) fn slot_words(slot: &Slot, texts: &[String]) -> String {
 fn counts_rows(sum: &SecureSum) -> bool {
     sum.outputs.iter().any(|output| {
         let Output::Count(slot) = output else { return false };
+        if let (Summand::Patients(node), Some(matching)) = (sum.slots[*slot].what, &sum.matching) {
+            return matching.nodes[node].bits > 1;
+        }
         let filter = sum.slots[*slot].filter.and_then(|c| sum.columns.get(c));
         !filter.is_some_and(|text| text.starts_with(ONCE))
     })

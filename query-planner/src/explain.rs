@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 
 use crate::cost::{cost, max_groups, work};
 use crate::disclose::{point_words, slot_words, to_words};
+use crate::matching::write_matching;
 use crate::plan::{Compiled, Groups, JointPlan, Key, Order, Output, Path, Ring, Scale, SecureSum, Slot};
 use crate::value::Value;
 
@@ -58,15 +59,18 @@ fn write_plan(out: &mut String, plan: &JointPlan, joint_cost: &[String]) -> fmt:
 fn write_sum(out: &mut String, index: usize, sum: &SecureSum, plan: &JointPlan) -> fmt::Result {
     let owners: Vec<&str> = sum.contributors.iter().map(|s| s.0.as_str()).collect();
     writeln!(out, "Sum {index}: revealed_{index}")?;
-    writeln!(out, "  Local work: Private(each of {}), at most {} rows each", owners.join(", "), sum.row_bound)?;
-    for line in sum.local_work.lines() {
-        writeln!(out, "    {line}")?;
+    if !sum.local_work.is_empty() {
+        writeln!(out, "  Local work: Private(each of {}), at most {} rows each", owners.join(", "), sum.row_bound)?;
+    }
+    sum.local_work.lines().try_for_each(|line| writeln!(out, "    {line}"))?;
+    if let Some(matching) = &sum.matching {
+        write_matching(out, matching)?;
     }
     writeln!(out, "  Groups: Public, {}", groups_words(sum, plan))?;
     sum.keys.iter().enumerate().try_for_each(|(i, key)| writeln!(out, "    key {}: {}", i + 1, key_words(key)))?;
     writeln!(out, "  Vectors: Shared, one number per group and slot")?;
     for (i, slot) in sum.slots.iter().enumerate() {
-        writeln!(out, "    slot {i}: {}", slot_line(slot, &sum.columns, sum.contributors.len()))?;
+        writeln!(out, "    slot {i}: {}", slot_line(slot, sum))?;
     }
     write_order(out, sum)?;
     write_small(out, sum, plan)?;
@@ -121,7 +125,8 @@ fn write_margins(out: &mut String, plan: &JointPlan) -> fmt::Result {
     Ok(())
 }
 
-fn slot_line(slot: &Slot, texts: &[String], contributors: usize) -> String {
+fn slot_line(slot: &Slot, sum: &SecureSum) -> String {
+    let contributors = sum.contributors.len();
     let ring = match slot.ring {
         Ring::Z64 => "mod 2^64",
         Ring::Z128 => "mod 2^128",
@@ -132,7 +137,7 @@ fn slot_line(slot: &Slot, texts: &[String], contributors: usize) -> String {
         Scale::Binary(bits) => format!("real, rounded once per site, off by at most {contributors} · 2^-{}", bits + 1),
     };
     let bound = if slot.proven { "proven" } else { "checked at the site" };
-    format!("{}; {ring}, {scale}, partial below 2^{} ({bound})", slot_words(slot, texts), slot.partial_bits)
+    format!("{}; {ring}, {scale}, partial below 2^{} ({bound})", slot_words(slot, sum), slot.partial_bits)
 }
 
 fn groups_words(sum: &SecureSum, plan: &JointPlan) -> String {

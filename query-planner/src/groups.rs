@@ -37,7 +37,8 @@ pub(crate) fn keys(
     aggregate.group_expr.iter().map(|expr| key(expr, scope, catalog, feeds_more)).collect()
 }
 
-fn key(expr: &Expr, scope: &Scope<'_>, catalog: &Catalog, feeds_more: bool) -> Result<GroupKey, PlanError> {
+/// One key.
+pub(crate) fn key(expr: &Expr, scope: &Scope<'_>, catalog: &Catalog, feeds_more: bool) -> Result<GroupKey, PlanError> {
     if matches!(expr, Expr::GroupingSet(_)) {
         return Err(PlanError::new("UNSUPPORTED", "GROUPING SETS, ROLLUP and CUBE are not supported")
             .hint("ask one question for each grouping, or use UNION ALL"));

@@ -27,6 +27,7 @@ pub mod keys;
 mod logical;
 mod lower;
 pub mod matched;
+pub mod matching;
 pub mod merge;
 mod names;
 mod notes;

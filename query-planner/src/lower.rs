@@ -16,6 +16,7 @@ use crate::catalog::{Catalog, SiteName};
 use crate::cost::most_groups;
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
+use crate::matching::{self, Laid, Matched};
 use crate::plan::{Audience, Compiled, Groups, JointPlan, LocalStage, PLAN_VERSION, SecureSum, Top};
 use crate::policy::check_local;
 use crate::relate::{self, Footprint};
@@ -74,6 +75,7 @@ impl<'a> Lowering<'a> {
             orders: slots.orders.clone(),
             top: None,
             outputs,
+            patients: None,
             matching: None,
         };
         if slots.approximate && !self.notes.iter().any(|note| note == EXACT) {
@@ -87,6 +89,42 @@ impl<'a> Lowering<'a> {
             }
         };
         revealed_rows(index, self.schemas[index].clone(), aggregate)
+    }
+
+    /// Lowers one aggregate over rows that are matched between sites.
+    ///
+    /// # Errors
+    /// As [`matching::matched`].
+    pub fn matched_sum(&mut self, aggregate: &Aggregate, inside: bool) -> Result<LogicalPlan, PlanError> {
+        let Matched { sum, relations } = matching::matched(aggregate, self.catalog, inside)?;
+        let index = match self.sums.iter().position(|known| *known == sum) {
+            Some(index) => index,
+            None => {
+                let sites = sites_of(&aggregate.input);
+                self.prints.push(Footprint::of_matched(aggregate, sites, sum.slots.len()));
+                self.stages.push(stage_of_relations(&relations, self.catalog)?);
+                self.schemas.push(revealed_schema(aggregate, self.hides()));
+                self.works.push(aggregate.input.as_ref().clone());
+                self.sums.push(sum);
+                self.sums.len() - 1
+            }
+        };
+        revealed_rows(index, self.schemas[index].clone(), aggregate)
+    }
+
+    /// How much has been collected.
+    pub fn mark(&self) -> (usize, usize) {
+        (self.sums.len(), self.notes.len())
+    }
+
+    /// Drops what was collected since.
+    pub fn back_to(&mut self, (sums, notes): (usize, usize)) {
+        self.sums.truncate(sums);
+        self.stages.truncate(sums);
+        self.schemas.truncate(sums);
+        self.works.truncate(sums);
+        self.prints.truncate(sums);
+        self.notes.truncate(notes);
     }
 
     fn hides(&self) -> bool {
@@ -182,6 +220,11 @@ fn stage(generic: &LogicalPlan, sites: &Sites, catalog: &Catalog) -> Result<Loca
         fragments.insert(catalog.sites[*site].clone(), localise(generic, *site, &catalog.sites[*site])?);
     }
     Ok(LocalStage { fragments, relations: Vec::new() })
+}
+
+fn stage_of_relations(relations: &[Laid], catalog: &Catalog) -> Result<LocalStage, PlanError> {
+    let relations = relations.iter().map(|laid| Ok(stage(&laid.plan, &laid.sites, catalog)?.fragments));
+    Ok(LocalStage { fragments: BTreeMap::new(), relations: relations.collect::<Result<_, PlanError>>()? })
 }
 
 /// One site's version of a plan: its own tables for the network's, and of a union only the branches it has rows for.

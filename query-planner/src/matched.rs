@@ -11,6 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::SiteName;
+use crate::matching::evaluate;
 use crate::plan::{Encoding, Scale};
 
 /// The patients behind a sum, and what is computed for each of them.
@@ -153,4 +154,67 @@ pub struct PatientKey {
     pub key: usize,
     /// For each value of the key's domain, the bit that says whether the patient has it.
     pub values: Vec<usize>,
+}
+
+impl Matching {
+    /// Is each of these nodes 0 for a patient that nobody has rows of?
+    pub fn is_grounded(&self, slots: &[usize]) -> bool {
+        let absent: Vec<_> = (0..self.features.len()).map(|feature| evaluate::absent(self, feature)).collect();
+        let values = evaluate::nodes(self, &absent);
+        slots.iter().all(|slot| values[*slot] == 0)
+    }
+
+    /// Does bit `a` imply bit `b`, because it is a conjunction of more?
+    pub fn implies(&self, a: usize, b: usize) -> bool {
+        let needed = self.conjuncts(b);
+        let given = self.conjuncts(a);
+        self.nodes[a].bits == 1 && self.nodes[b].bits == 1 && needed.iter().all(|bit| given.contains(bit))
+    }
+
+    fn conjuncts(&self, at: usize) -> Vec<usize> {
+        match self.nodes[at].node {
+            Node::And(a, b) => [self.conjuncts(a), self.conjuncts(b)].concat(),
+            _ => vec![at],
+        }
+    }
+}
+
+impl Node {
+    /// The nodes it is computed from.
+    pub fn operands(&self) -> Vec<usize> {
+        match self {
+            Node::Feature(_) | Node::Constant(_) | Node::Gaps { .. } | Node::Nth { .. } | Node::Length(_) => Vec::new(),
+            Node::Not(a) | Node::Number(a) => vec![*a],
+            Node::And(a, b)
+            | Node::Or(a, b)
+            | Node::Less(a, b)
+            | Node::Equal(a, b)
+            | Node::Add(a, b)
+            | Node::Subtract(a, b)
+            | Node::Multiply(a, b)
+            | Node::Select(a, b) => vec![*a, *b],
+        }
+    }
+
+    /// The same operation on operands at other positions.
+    pub(crate) fn with_operands(&self, place: impl Fn(usize) -> usize) -> Node {
+        match self.clone() {
+            Node::Not(a) => Node::Not(place(a)),
+            Node::Number(a) => Node::Number(place(a)),
+            Node::And(a, b) => Node::And(place(a), place(b)),
+            Node::Or(a, b) => Node::Or(place(a), place(b)),
+            Node::Less(a, b) => Node::Less(place(a), place(b)),
+            Node::Equal(a, b) => Node::Equal(place(a), place(b)),
+            Node::Add(a, b) => Node::Add(place(a), place(b)),
+            Node::Subtract(a, b) => Node::Subtract(place(a), place(b)),
+            Node::Multiply(a, b) => Node::Multiply(place(a), place(b)),
+            Node::Select(a, b) => Node::Select(place(a), place(b)),
+            other => other,
+        }
+    }
+
+    /// Is it a bit whatever it is computed from?
+    pub fn is_bit(&self) -> bool {
+        matches!(self, Node::Not(_) | Node::And(..) | Node::Or(..) | Node::Less(..) | Node::Equal(..))
+    }
 }

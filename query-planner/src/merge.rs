@@ -67,6 +67,7 @@ pub fn merge(sites: &[(SiteName, SiteSchema)], settings: &Settings) -> Result<Ca
         sites: sites.iter().map(|(name, _)| name.clone()).collect(),
         patient_key: settings.patient_key.clone(),
         max_patients: settings.max_patients.unwrap_or_else(|| most_patients(sites)),
+        max_events: settings.max_events,
         tables,
         policy: settings.policy(),
     };

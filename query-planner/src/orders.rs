@@ -136,7 +136,7 @@ fn share(call: &AggregateFunction) -> Result<Fraction, PlanError> {
 }
 
 /// The narrowest code that the declarations allow; where they say nothing, a window that each site checks.
-fn encoding(
+pub(crate) fn encoding(
     (name, expr): (&str, &Expr),
     data_type: &DataType,
     fact: &Fact,

@@ -120,6 +120,9 @@ pub struct SecureSum {
     pub top: Option<Top>,
     /// The columns of the revealed rows: keys first, then aggregates.
     pub outputs: Vec<Output>,
+    /// The slot that counts the distinct patients of each group, where it is known: a group of too few is hidden before
+    /// anything else, whatever its rows.
+    pub patients: Option<usize>,
     /// The patients behind [`Summand::Patients`] slots.
     pub matching: Option<Matching>,
 }
@@ -324,7 +327,8 @@ impl JointPlan {
 
     /// Is it sums alone, which need no work on shares but adding and opening?
     pub fn is_linear(&self) -> bool {
-        !self.hides() && self.sums.iter().all(|sum| sum.orders.is_empty() && sum.top.is_none())
+        !self.hides()
+            && self.sums.iter().all(|sum| sum.orders.is_empty() && sum.top.is_none() && sum.matching.is_none())
     }
 
     /// The one encoding of this plan: JSON without blanks, fields in the order of the struct, no maps, no floats.

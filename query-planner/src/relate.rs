@@ -81,6 +81,15 @@ impl Footprint {
         }
     }
 
+    /// Of a sum over matched patients: how it relates to others is not known, unless they share no table.
+    pub fn of_matched(aggregate: &Aggregate, sites: Sites, slots: usize) -> Footprint {
+        let core = aggregate.input.display_indent().to_string();
+        let slots = (0..slots).map(|slot| format!("patients {slot} of {core}")).collect();
+        let keys = aggregate.group_expr.iter().map(Expr::to_string).collect();
+        let (tables, conditions, columns) = (tables(&aggregate.input), Vec::new(), None);
+        Footprint { tables, sites, core, conditions, keys, columns, slots }
+    }
+
     fn same_rows(&self, other: &Footprint) -> bool {
         self.core == other.core && self.sites == other.sites && self.conditions == other.conditions
     }
@@ -281,7 +290,7 @@ fn passes_through(projection: &Projection) -> bool {
 }
 
 /// A whole plan in words, without what a scan happens to read.
-fn wording(plan: &LogicalPlan) -> String {
+pub(crate) fn wording(plan: &LogicalPlan) -> String {
     match plan {
         // Below other work each scan's own sites matter: those of the whole are the same when they are exchanged.
         LogicalPlan::TableScan(scan) => {

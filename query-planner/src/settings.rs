@@ -27,6 +27,8 @@ pub struct Settings {
     pub max_groups: u32,
     /// Public bound on the patients of one site; as the sites report where it is not given.
     pub max_patients: Option<u64>,
+    /// Most rows of one patient at one site where they are ordered by a date or number.
+    pub max_events: u32,
     /// What connects the sites: local, far or narrow.
     pub link: Link,
     /// What single sites ask for beyond the above, by site name: the strictest wins.
@@ -86,6 +88,7 @@ impl Default for Settings {
             min_sites: 3,
             max_groups: 4096,
             max_patients: None,
+            max_events: 32,
             link: Link::Local,
             sites: BTreeMap::new(),
             tables: BTreeMap::new(),
@@ -162,6 +165,12 @@ impl Settings {
         }
         if !(1..=MAX_GROUPS).contains(&self.max_groups) {
             return Err(bad(format!("max_groups is 1 to {MAX_GROUPS}")));
+        }
+        if !(1..=MAX_EVENTS).contains(&self.max_events) {
+            return Err(bad(format!("max_events is 1 to {MAX_EVENTS}")));
+        }
+        if self.max_patients.is_some_and(|patients| !(1..=MAX_PATIENTS).contains(&patients)) {
+            return Err(bad(format!("max_patients is 1 to {MAX_PATIENTS}")));
         }
         match self.tables.iter().find(|(_, t)| t.max_rows.is_some_and(|rows| !(1..=MAX_ROWS).contains(&rows))) {
             Some((name, _)) => Err(bad(format!("tables.{name}.max_rows is 1 to {MAX_ROWS}"))),
@@ -281,6 +290,12 @@ fn bad(text: impl Into<String>) -> PlanError {
 /// Most groups a policy may allow: 2^20 sums of 16 bytes stay below one frame.
 const MAX_GROUPS: u32 = 1 << 20;
 
+/// Most rows of one patient at one site that can be merged with others': each is carried for every patient.
+const MAX_EVENTS: u32 = 256;
+
+/// Most patients of one site: what matching is designed for, with room.
+const MAX_PATIENTS: u64 = 1 << 24;
+
 /// Largest cell that can be called small: far above any rule in use, far below what a comparison of counts must bear.
 const MAX_MIN_PATIENTS: u32 = 10_000;
 
@@ -291,6 +306,8 @@ const TOP_KEYS: &[&str] = &[
     "flag_extreme_shares",
     "min_sites",
     "max_groups",
+    "max_patients",
+    "max_events",
     "link",
     "sites",
     "tables",

@@ -33,7 +33,7 @@ fn of_sum(sum: &SecureSum, opened: &Opened) -> Vec<String> {
                 Some(0) => "none",
                 _ => continue,
             };
-            let (what, place) = (slot_words(&sum.slots[*slot], &sum.columns), place(sum, &opened.groups[group]));
+            let (what, place) = (slot_words(&sum.slots[*slot], sum), place(sum, &opened.groups[group]));
             lines.push(format!("{share} of the rows{place} count for {what}: the answer holds for every one of them"));
         }
     }

@@ -119,13 +119,8 @@ impl<'a> Slots<'a> {
         }
         let sum = self.sum(&number, filter)?;
         let count = self.non_null(&number.expr, filter);
-        Ok(match kind {
-            Kind::Variance(form, root) => {
-                Output::Variance { sum, squares: self.squares(&number, filter)?, count, form, root }
-            }
-            Kind::Avg => Output::Avg { sum, count },
-            Kind::Sum | Kind::Count => Output::Sum { sum, count },
-        })
+        let squares = if kind.is_variance() { self.squares(&number, filter)? } else { sum };
+        Ok(kind.output(sum, squares, count))
     }
 
     /// The column that says whether a row counts: the FILTER clause and, for DISTINCT, "the first row of its value".
@@ -361,7 +356,7 @@ struct Number {
 
 /// Aggregates that are sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Count,
     Sum,
     Avg,
@@ -369,7 +364,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(name: &str) -> Option<Kind> {
+    pub fn of(name: &str) -> Option<Kind> {
         Some(match name {
             "count" => Kind::Count,
             "sum" => Kind::Sum,
@@ -380,6 +375,21 @@ impl Kind {
             "stddev_pop" => Kind::Variance(Form::Population, true),
             _ => return None,
         })
+    }
+}
+
+impl Kind {
+    pub fn is_variance(self) -> bool {
+        matches!(self, Kind::Variance(..))
+    }
+
+    /// The output made of a sum, a sum of squares and the number of values.
+    pub fn output(self, sum: usize, squares: usize, count: usize) -> Output {
+        match self {
+            Kind::Variance(form, root) => Output::Variance { sum, squares, count, form, root },
+            Kind::Avg => Output::Avg { sum, count },
+            Kind::Sum | Kind::Count => Output::Sum { sum, count },
+        }
     }
 }
 
@@ -415,7 +425,7 @@ pub(crate) fn exact<'e>(expr: &'e Expr, scope: &Scope<'_>) -> &'e Expr {
 }
 
 /// Decimal digits of an exact type; none for doubles.
-fn digits(data_type: &DataType) -> Result<Option<u8>, ()> {
+pub(crate) fn digits(data_type: &DataType) -> Result<Option<u8>, ()> {
     match data_type {
         integer if integer.is_integer() => Ok(Some(0)),
         DataType::Decimal128(_, scale) => u8::try_from(*scale).map(Some).map_err(|_| ()),

@@ -15,6 +15,7 @@ use datafusion_expr::logical_plan::{Distinct, Join, Subquery};
 use crate::bind::NetworkTable;
 use crate::error::{PlanError, refuse};
 use crate::lower::Lowering;
+use crate::matching::NO_PATIENT_KEY;
 use crate::policy::CheckedPlan;
 
 /// Party positions.
@@ -56,6 +57,22 @@ struct Splitter<'s, 'a> {
 impl Splitter<'_, '_> {
     /// `inside`: is there an aggregate, join or window above, so that these rows are not themselves the answer?
     fn split(&mut self, plan: LogicalPlan, inside: bool) -> Result<Part, PlanError> {
+        let LogicalPlan::Aggregate(aggregate) = &plan else { return self.split_as_sums(plan, inside) };
+        let aggregate = aggregate.clone();
+        let before = self.lowering.mark();
+        let refusal = match self.split_as_sums(plan, inside) {
+            Err(refusal) if MATCHING_HELPS.contains(&refusal.code) => refusal,
+            settled => return settled,
+        };
+        // What sums of the sites' own rows cannot answer may be one sum over matched patients.
+        self.lowering.back_to(before);
+        match self.lowering.matched_sum(&aggregate, inside) {
+            Ok(plan) => Ok(Part { plan, class: Class::Revealed }),
+            Err(why) => Err(if why.code == NO_PATIENT_KEY { refusal } else { why }),
+        }
+    }
+
+    fn split_as_sums(&mut self, plan: LogicalPlan, inside: bool) -> Result<Part, PlanError> {
         match &plan {
             LogicalPlan::TableScan(_) => {
                 let class = Class::Distributed(sites_of(&plan));
@@ -233,7 +250,7 @@ pub(crate) fn sites_of(plan: &LogicalPlan) -> Sites {
     sites
 }
 
-fn subqueries(plan: &LogicalPlan) -> Vec<LogicalPlan> {
+pub(crate) fn subqueries(plan: &LogicalPlan) -> Vec<LogicalPlan> {
     let mut found = Vec::new();
     // The closure never fails.
     let _ = plan.apply_subqueries(|p| {
@@ -287,3 +304,6 @@ fn correlated() -> PlanError {
 pub(crate) fn not_yet(what: &str) -> PlanError {
     PlanError::new("NOT_YET", format!("{what} is not available yet: it needs private matching between sites"))
 }
+
+/// Refusals that matching patients may get over.
+const MATCHING_HELPS: [&str; 3] = ["NOT_YET", "UNMATCHABLE", NO_PATIENT_KEY];

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -9,6 +10,7 @@ use common::{OPTIONS, catalog, planned};
 use datafusion_expr::{InvariantLevel, LogicalPlan};
 use proptest::prelude::*;
 use query_planner::bind::{RevealedTable, SiteTable};
+use query_planner::catalog::SiteName;
 use query_planner::plan::{Groups, Ring, Scale, Summand};
 use query_planner::{Compiled, JointPlan, cost, plan};
 
@@ -50,9 +52,9 @@ fn canonical_bytes_come_back_and_mutated_ones_do_not() {
             assert_eq!(JointPlan::from_canonical(&spoilt).unwrap_err().code, "BAD_PLAN");
         }
         let text = String::from_utf8(bytes).unwrap();
-        let version = text.replacen("\"version\":2", "\"version\":3", 1);
+        let version = text.replacen("\"version\":3", "\"version\":4", 1);
         assert_eq!(JointPlan::from_canonical(version.as_bytes()).unwrap_err().code, "PLAN_VERSION");
-        let unknown = text.replacen("{\"version\":2", "{\"version\":2,\"extra\":0", 1);
+        let unknown = text.replacen("{\"version\":3", "{\"version\":3,\"extra\":0", 1);
         assert_eq!(JointPlan::from_canonical(unknown.as_bytes()).unwrap_err().code, "BAD_PLAN");
     }
 }
@@ -74,13 +76,13 @@ fn fragments_read_only_their_own_site_and_the_finish_only_revealed_rows() {
         assert_eq!(compiled.local.len(), compiled.joint.sums.len());
         assert_eq!(compiled.revealed.len(), compiled.joint.sums.len());
         for (stage, sum) in compiled.local.iter().zip(&compiled.joint.sums) {
-            assert_eq!(stage.fragments.keys().collect::<Vec<_>>(), sum.contributors.iter().collect::<Vec<_>>());
-            for (site, fragment) in &stage.fragments {
-                each_scan(fragment, &mut |scan| {
-                    assert_eq!(&scan.source.downcast_ref::<SiteTable>().expect(&sql).site, site);
-                });
-                assert_eq!(fragment.schema().fields().len(), sum.columns.len().max(1), "{sql}");
-                fragment.check_invariants(InvariantLevel::Executable).expect(&sql);
+            if sum.slots.iter().any(|slot| !matches!(slot.what, Summand::Patients(_))) {
+                check_fragments(&stage.fragments, &sum.contributors, &sum.columns, &sql);
+            }
+            let relations = sum.matching.as_ref().map_or(&[][..], |matching| &matching.relations);
+            assert_eq!(stage.relations.len(), relations.len(), "{sql}");
+            for (fragments, relation) in stage.relations.iter().zip(relations) {
+                check_fragments(fragments, &relation.contributors, &relation.columns, &sql);
             }
         }
         each_scan(&compiled.finish, &mut |scan| {
@@ -89,6 +91,17 @@ fn fragments_read_only_their_own_site_and_the_finish_only_revealed_rows() {
             assert_eq!(revealed.schema, compiled.revealed[revealed.index]);
         });
         compiled.finish.check_invariants(InvariantLevel::Executable).expect(&sql);
+    }
+}
+
+fn check_fragments(fragments: &BTreeMap<SiteName, LogicalPlan>, sites: &[SiteName], columns: &[String], sql: &str) {
+    assert_eq!(fragments.keys().collect::<Vec<_>>(), sites.iter().collect::<Vec<_>>());
+    for (site, fragment) in fragments {
+        each_scan(fragment, &mut |scan| {
+            assert_eq!(&scan.source.downcast_ref::<SiteTable>().expect(sql).site, site);
+        });
+        assert_eq!(fragment.schema().fields().len(), columns.len().max(1), "{sql}");
+        fragment.check_invariants(InvariantLevel::Executable).expect(sql);
     }
 }
 
@@ -121,10 +134,11 @@ fn each_scan(plan: &LogicalPlan, check: &mut dyn FnMut(&datafusion_expr::logical
 }
 
 #[test]
-fn the_first_slot_counts_the_rows_of_the_group() {
+fn the_first_slot_counts_the_rows_or_the_patients_of_the_group() {
     for (sql, compiled) in questions() {
         for sum in &compiled.joint.sums {
-            assert_eq!((sum.slots[0].what, sum.slots[0].filter), (Summand::Rows, None), "{sql}");
+            let counts = matches!(sum.slots[0].what, Summand::Rows) || sum.patients == Some(0);
+            assert!(counts && sum.slots[0].filter.is_none(), "{sql}");
         }
     }
 }

@@ -109,20 +109,15 @@ fn predicates_may_not_single_a_patient_out() {
 }
 
 #[test]
-fn what_needs_private_matching_is_not_yet_available() {
+fn what_needs_more_than_matching_is_not_yet_available() {
     all(
         "NOT_YET",
         &[
-            "SELECT COUNT(DISTINCT person_id) FROM person",
             "SELECT COUNT(DISTINCT gender_concept_id) FROM person",
-            "SELECT COUNT(*) FROM person p JOIN condition_occurrence c ON p.person_id = c.person_id",
-            "SELECT COUNT(*) FROM hospital_A.person a JOIN hospital_B.person b ON a.person_id = b.person_id",
-            "SELECT COUNT(*) FROM person WHERE person_id IN (SELECT person_id FROM condition_occurrence)",
             "SELECT COUNT(*) FROM person WHERE year_of_birth > (SELECT AVG(year_of_birth) FROM person)",
-            "SELECT COUNT(*) FROM (SELECT person_id, COUNT(*) AS n FROM person GROUP BY person_id) t WHERE n > 1",
             "SELECT COUNT(*) FROM (SELECT * FROM person LIMIT 10) t",
             "SELECT SUM(y) FROM (SELECT LAG(year_of_birth) OVER (ORDER BY person_id) AS y FROM person) t",
-            "SELECT COUNT(*), SUM(d.n) FROM (SELECT person_id, COUNT(*) AS n FROM hospital_A.measurement GROUP BY person_id) d JOIN (SELECT DISTINCT person_id FROM hospital_B.condition_occurrence) c ON d.person_id = c.person_id",
+            "SELECT MEDIAN(n) FROM (SELECT person_id, COUNT(*) AS n FROM person GROUP BY person_id) t",
         ],
     );
 }

@@ -18,9 +18,9 @@ pub fn forecast(plan: &JointPlan) -> Vec<String> {
     let groups: Vec<_> = plan.sums.iter().map(decode::groups).collect();
     let encoded: Vec<Vec<Vec<u8>>> =
         groups.iter().map(|of_sum| of_sum.iter().map(|group| query_planner::keys::encode(group)).collect()).collect();
-    let public = Public::new(plan, groups, 0);
+    let Ok(public) = Public::new(plan, groups, 0) else { return Vec::new() };
     let counted = demand::budget(plan.sites.len(), link(plan), async |e| {
-        program(e, &public, Own::new(plan, &encoded, None, 0)).await
+        program(e, &public, Own::new(plan, &encoded, None, 0), public.empty()).await
     });
     counted.map(|budget| vec![line(&budget, plan.sites.len())]).unwrap_or_default()
 }

@@ -1,8 +1,11 @@
 //! The joint program, written once for every engine: sums, what may be shown, positions, the first groups, and one
 //! opening.
 
+use std::collections::BTreeMap;
+
 use futures::future::try_join;
 use mpc_core::{Result, Z64, Z128};
+use protocols::matching::Segment;
 use protocols::relational::suppress::without_each;
 use protocols::{ArithShare, BitShare, Engine, Release};
 use query_planner::cells::CellTable;
@@ -11,24 +14,57 @@ use query_planner::plan::{Groups, Ring, SecureSum, Top};
 use query_planner::value::Value;
 use query_planner::{Audience, JointPlan};
 
+use super::Matched;
 use super::audience;
 use super::inputs::Own;
 use super::layout::{OpenedSlot, Reader, limit, opened_slots, points, tie_order};
-use crate::joint::{self, Policy};
+use crate::joint::{self, Few, Policy};
 
 /// What everybody knows before the program runs.
 pub struct Public<'p> {
     plan: &'p JointPlan,
     groups: Vec<Vec<Vec<Value>>>,
     table: CellTable,
+    matched: Vec<Option<Matched>>,
     me: usize,
+}
+
+/// What is put on shares: this party's own numbers, and the totals over matched patients, by sum and slot.
+struct Given<'o> {
+    own: Own<'o>,
+    patients: Vec<BTreeMap<usize, ArithShare<Z64>>>,
+}
+
+impl Given<'_> {
+    /// A slot's numbers by group.
+    fn slot<E: Engine>(&self, e: &mut E, sum: usize, slot: usize) -> ArithShare<Z64> {
+        match self.patients[sum].get(&slot) {
+            Some(totals) => totals.slice(0..totals.len()),
+            None => e.input(self.own.slot(sum, slot, |x| Z64(x as u64))),
+        }
+    }
 }
 
 impl<'p> Public<'p> {
     /// Of a plan whose groups are known, as party `me` sees it.
-    pub fn new(plan: &'p JointPlan, groups: Vec<Vec<Vec<Value>>>, me: usize) -> Self {
+    ///
+    /// # Errors
+    /// What contradicts itself in a plan over matched patients, in words.
+    pub fn new(plan: &'p JointPlan, groups: Vec<Vec<Vec<Value>>>, me: usize) -> std::result::Result<Self, String> {
         let table = CellTable::new(plan, &groups);
-        Self { plan, groups, table, me }
+        let matched = plan.sums.iter().zip(&groups).map(|(sum, groups)| Matched::new(&plan.sites, sum, groups));
+        let matched = matched.collect::<std::result::Result<_, _>>()?;
+        Ok(Self { plan, groups, table, matched, me })
+    }
+
+    /// What each sum does with matched patients.
+    pub fn matched(&self) -> &[Option<Matched>] {
+        &self.matched
+    }
+
+    /// Bins without patients, for each sum.
+    pub fn empty(&self) -> Vec<Vec<Segment>> {
+        self.matched.iter().map(|matched| matched.as_ref().map(Matched::empty).unwrap_or_default()).collect()
     }
 
     fn sites(&self) -> usize {
@@ -45,14 +81,22 @@ impl<'p> Public<'p> {
     }
 }
 
-/// Everything behind the agreement on keys. Whoever is in the plan's audience gets what was opened.
+/// Everything behind the agreement on keys and the matching, whose bins are `segments`, for each sum. Whoever is in the plan's audience gets what was opened.
 ///
 /// # Errors
 /// The engine's and the operators' own.
-pub async fn program<E: Engine>(e: &mut E, public: &Public<'_>, own: Own<'_>) -> Result<Option<Vec<Opened>>> {
+pub async fn program<E: Engine>(
+    e: &mut E,
+    public: &Public<'_>,
+    own: Own<'_>,
+    segments: Vec<Vec<Segment>>,
+) -> Result<Option<Vec<Opened>>> {
+    let own = Given { own, patients: patients(e, public, segments).await? };
     let shown = shown(e, public, &own).await?;
-    let narrow = slots(e, public, &own, shown.as_ref(), Ring::Z64, |x| Z64(x as u64)).await?;
-    let wide = slots(e, public, &own, shown.as_ref(), Ring::Z128, Z128::from_signed).await?;
+    let column = |e: &mut E, sum, slot| own.slot(e, sum, slot);
+    let narrow = slots(e, public, column, shown.as_ref(), Ring::Z64).await?;
+    let column = |e: &mut E, sum, slot| e.input(own.own.slot(sum, slot, Z128::from_signed));
+    let wide = slots(e, public, column, shown.as_ref(), Ring::Z128).await?;
     let positions = positions(e, public, &own, shown.as_ref()).await?;
     let top = public.plan.sums.iter().find_map(|sum| sum.top.as_ref().map(|top| (sum, top)));
     let narrow = match top {
@@ -68,28 +112,59 @@ pub async fn program<E: Engine>(e: &mut E, public: &Public<'_>, own: Own<'_>) ->
     }))
 }
 
+/// The totals over matched patients. The bins are forgotten as soon as they are counted.
+async fn patients<E: Engine>(
+    e: &mut E,
+    public: &Public<'_>,
+    segments: Vec<Vec<Segment>>,
+) -> Result<Vec<BTreeMap<usize, ArithShare<Z64>>>> {
+    let mut all = Vec::with_capacity(public.matched.len());
+    for (matched, segments) in public.matched.iter().zip(segments) {
+        all.push(match matched {
+            Some(matched) => matched.totals(e, &segments).await?,
+            None => BTreeMap::new(),
+        });
+    }
+    Ok(all)
+}
+
 /// One bit for each cell, where small cells are hidden.
-async fn shown<E: Engine>(e: &mut E, public: &Public<'_>, own: &Own<'_>) -> Result<Option<BitShare>> {
+async fn shown<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Result<Option<BitShare>> {
     let plan = public.plan;
     if !plan.hides() {
         return Ok(None);
     }
-    let mut counts: Vec<Z64> = Vec::with_capacity(public.table.cells.len());
+    let mut counts = Vec::with_capacity(public.table.cells.len());
     for (index, sum) in plan.sums.iter().enumerate() {
-        sum.cells.iter().for_each(|slot| counts.extend(own.slot(index, *slot, |x| Z64(x as u64))));
+        counts.extend(sum.cells.iter().map(|slot| own.slot(e, index, *slot)));
     }
+    let counts = ArithShare::concat(&counts.iter().collect::<Vec<_>>());
     let without = match plan.audience {
-        Audience::Everyone => without_each(e, &of_others(public, own), public.me, public.sites()),
+        Audience::Everyone => without_each(e, &of_others(public, &own.own), public.me, public.sites()),
         Audience::Analyst => Vec::new(),
     };
-    let counts = e.input(counts);
     let cells = plan.sums.iter().flat_map(|sum| sum.cells.iter().map(|slot| sum.slots[*slot].partial_bits));
     let policy = Policy {
         threshold: plan.min_patients.into(),
         zero_allowed: plan.zero_allowed,
         bits: (cells.max().unwrap_or(0) + public.site_bits()) as usize,
     };
-    joint::visible(e, &public.table, policy, &counts, &without).await.map(Some)
+    let few = few(e, public, own);
+    joint::visible(e, &public.table, policy, &few, &counts, &without).await.map(Some)
+}
+
+/// The cells of groups whose patients are counted, but for those that are that count.
+fn few<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Few {
+    let (mut cells, mut columns) = (Vec::new(), Vec::new());
+    for (index, sum) in public.plan.sums.iter().enumerate() {
+        let Some(patients) = sum.patients else { continue };
+        for slot in sum.cells.iter().filter(|slot| **slot != patients) {
+            let groups = public.groups[index].len();
+            cells.extend((0..groups).filter_map(|group| public.cell(index, *slot, group)));
+            columns.push(own.slot(e, index, patients));
+        }
+    }
+    Few { cells, patients: ArithShare::concat(&columns.iter().collect::<Vec<_>>()) }
 }
 
 /// The cells' counts as far as another site may have part in them: that a sum is one site's own is public, and it may see it.
@@ -109,17 +184,16 @@ fn of_others(public: &Public<'_>, own: &Own<'_>) -> Vec<Z64> {
 async fn slots<E: Engine, R: mpc_core::PowerOfTwo>(
     e: &mut E,
     public: &Public<'_>,
-    own: &Own<'_>,
+    given: impl Fn(&mut E, usize, usize) -> ArithShare<R>,
     shown: Option<&BitShare>,
     ring: Ring,
-    element: fn(i128) -> R,
 ) -> Result<ArithShare<R>> {
     let opened = opened_slots(public.plan, ring);
     let mut parts = Vec::with_capacity(opened.len());
     for OpenedSlot { sum, slot, .. } in &opened {
-        let column = e.input(own.slot(*sum, *slot, element));
-        let one = if public.plan.sums[*sum].cells.contains(slot) { 1 } else { 0 };
-        let ones = vec![element(one); column.len()];
+        let column = given(e, *sum, *slot);
+        let one = u128::from(public.plan.sums[*sum].cells.contains(slot));
+        let ones = vec![R::from_low(one); column.len()];
         parts.push(e.add_public(&column, &ones)?);
     }
     let all = ArithShare::concat(&parts.iter().collect::<Vec<_>>());
@@ -148,15 +222,15 @@ async fn gates<E: Engine>(e: &mut E, public: &Public<'_>, shown: &BitShare, open
 async fn positions<E: Engine>(
     e: &mut E,
     public: &Public<'_>,
-    own: &Own<'_>,
+    own: &Given<'_>,
     shown: Option<&BitShare>,
 ) -> Result<ArithShare<Z64>> {
     let mut columns = Vec::new();
     for (index, sum) in public.plan.sums.iter().enumerate() {
         let groups = public.groups[index].len();
         for (at, order) in sum.orders.iter().enumerate().filter(|_| groups > 0) {
-            let counts = e.input(own.slot(index, order.count, |x| Z64(x as u64)));
-            let found = joint::points(e, order, own.values(index, at), &counts).await?;
+            let counts = own.slot(e, index, order.count);
+            let found = joint::points(e, order, own.own.values(index, at), &counts).await?;
             // Without rows there is no position: what was found then is some other group's value.
             let bits = sum.slots[order.count].partial_bits + public.site_bits();
             let none = e.is_zero(&counts, bits as usize).await?;
@@ -182,7 +256,7 @@ async fn first<E: Engine>(
     e: &mut E,
     public: &Public<'_>,
     (sum, top): (&SecureSum, &Top),
-    own: &Own<'_>,
+    own: &Given<'_>,
     shown: Option<&BitShare>,
     columns: &[ArithShare<Z64>],
 ) -> Result<ArithShare<Z64>> {
@@ -192,7 +266,7 @@ async fn first<E: Engine>(
     let in_order = |column: usize| order.iter().map(|group| column * groups + group).collect::<Vec<_>>();
     let count = opened_slots(public.plan, Ring::Z64).len() + points(sum).count();
     let carried = (0..count).map(|column| all.gather(&in_order(column))).collect();
-    let totals = e.input(own.slot(0, top.slot, |x| Z64(x as u64))).gather(&order);
+    let totals = own.slot(e, 0, top.slot).gather(&order);
     let eligible = match shown {
         Some(shown) => {
             let cells: Vec<usize> =
@@ -201,7 +275,7 @@ async fn first<E: Engine>(
         }
         // A declared group without rows is no row of the answer.
         None if sum.groups == Groups::Declared => {
-            let rows = e.input(own.slot(0, 0, |x| Z64(x as u64))).gather(&order);
+            let rows = own.slot(e, 0, 0).gather(&order);
             let bits = sum.slots[0].partial_bits + public.site_bits();
             let none = e.is_zero(&rows, bits as usize).await?;
             Some(e.not(&none))

@@ -1,5 +1,7 @@
 //! Claims about the local stage. The pooled answers come from DataFusion's own aggregates over the same rows.
 
+mod patients;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -48,6 +50,7 @@ impl Fixture {
             sites: vec![site()],
             patient_key: "id".into(),
             max_patients: 1024,
+            max_events: 32,
             tables: vec![table.clone()],
             policy,
         };
@@ -119,6 +122,7 @@ fn secure_sum(plan: &LogicalPlan, groups: Groups, keys: Vec<Key>, slots: Vec<Slo
         orders,
         top,
         outputs,
+        patients: None,
         matching: None,
     }
 }

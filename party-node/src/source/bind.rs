@@ -18,20 +18,21 @@ use query_planner::catalog::{Catalog, Column, ColumnType, SiteName, Table};
 use query_planner::value::Value;
 
 use super::parse::{self, Rule};
-use super::{RawColumn, SiteData, SourceTable, Values};
+use super::{RawColumn, SiteData, SourceTable, Values, patients};
 use crate::fault::{NodeError, printable};
 
 /// The tables of one site, typed and checked as the catalogue declares them.
 #[derive(Clone)]
 pub struct BoundData {
     tables: BTreeMap<String, BoundTable>,
+    study: [u8; 32],
 }
 
 /// One table: columns in the catalogue's order, named in lower case.
 #[derive(Clone)]
 pub struct BoundTable {
-    schema: SchemaRef,
-    batches: Vec<RecordBatch>,
+    pub(super) schema: SchemaRef,
+    pub(super) batches: Vec<RecordBatch>,
     rows: usize,
 }
 
@@ -41,7 +42,7 @@ impl SiteData {
     ///
     /// # Errors
     /// A stable code with the file, line and column of the first field that does not fit its declared type, or the number
-    /// of rows outside a declared range or domain.
+    /// of rows outside a declared range or domain; `TOO_MANY_PATIENTS` beyond the catalogue's bound.
     pub fn bind(mut self, catalog: &Catalog, site: &SiteName) -> Result<BoundData, NodeError> {
         let held = |table: &&Table| table.sites.iter().any(|s| s.0.eq_ignore_ascii_case(&site.0));
         let mut tables = BTreeMap::new();
@@ -54,7 +55,8 @@ impl SiteData {
             })?;
             tables.insert(name, source.bind(table)?);
         }
-        Ok(BoundData { tables })
+        patients::check(&tables, catalog, site)?;
+        Ok(BoundData { tables, study: catalog.digest() })
     }
 }
 
@@ -62,6 +64,11 @@ impl BoundData {
     /// A table by its name, compared without case.
     pub fn table(&self, name: &str) -> Option<&BoundTable> {
         self.tables.get(&name.to_lowercase())
+    }
+
+    /// What all sites of the catalogue, and no others, hash their patient keys with.
+    pub fn study(&self) -> [u8; 32] {
+        self.study
     }
 
     /// All tables with their names in lower case, sorted.

@@ -5,6 +5,7 @@ mod csv;
 mod infer;
 mod parquet;
 mod parse;
+mod patients;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -105,9 +106,10 @@ impl SiteData {
         Ok(Self { tables })
     }
 
-    /// What the files look like: names, inferred types, and row counts rounded up.
-    pub fn schema(&self) -> SiteSchema {
-        SiteSchema { tables: self.tables.values().map(SourceTable::schema).collect(), patients: row_bound(0) }
+    /// What the files look like: names, inferred types, row counts rounded up, and so the number of patients.
+    pub fn schema(&self, patient_key: &str) -> SiteSchema {
+        let patients = patients::in_files(&self.tables, patient_key) as u64;
+        SiteSchema { tables: self.tables.values().map(SourceTable::schema).collect(), patients: row_bound(patients) }
     }
 
     /// Columns that are text only because some fields are nearly, but not quite, of the type of all others (`1,234`

@@ -17,6 +17,7 @@ use mpc_core::{Bits, PowerOfTwo, Result, Ring, Session, Z64};
 
 use crate::correlation::{Budget, Group, Pool};
 use crate::engine::{Engine, Rows};
+use crate::ot::Ot;
 use crate::release::{Declared, Release};
 use crate::share::{ArithShare, BitShare};
 
@@ -51,6 +52,12 @@ impl Additive {
     /// The session, for steps that are no engine operation.
     pub fn session(&mut self) -> &mut Session {
         &mut self.session
+    }
+
+    /// The session and the OTs with all other sites, set up if that was not done yet.
+    pub(crate) async fn session_and_ot(&mut self) -> Result<(&mut Session, &mut Ot)> {
+        let ot = self.pool.ot(&mut self.session).await?;
+        Ok((&mut self.session, ot))
     }
 
     /// Gives the session back.

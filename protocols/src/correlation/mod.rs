@@ -7,6 +7,7 @@ mod bit_triples;
 mod budget;
 mod dabits;
 mod edabits;
+mod masks;
 mod permutation;
 mod pool;
 mod products;
@@ -20,10 +21,12 @@ mod words;
 mod tests;
 
 pub use budget::{Budget, Chains, Group};
+pub(crate) use masks::{Expansion, MaskBuffer};
 pub(crate) use permutation::schedule;
 pub use permutation::{Permutation, Shuffle};
 pub(crate) use pool::{BitTriples, Pool};
 pub(crate) use products::message_len;
+pub(crate) use words::sub;
 pub use words::{Layout, WordKind};
 
 /// Elements, or words of bits, that are made at once.

@@ -27,11 +27,11 @@
 use std::ops::Range;
 
 use mpc_core::error::LocalFault;
-use mpc_core::hash::CorrelationHash;
 use mpc_core::random::{Domain, Prg};
-use mpc_core::{Block, PartyId, Result, Session};
+use mpc_core::{PartyId, Result, Session};
 use zeroize::Zeroizing;
 
+use super::masks::{Expansion, MaskBuffer};
 use super::switching::{Differences, Masks};
 use super::waksman::{is_permutation, route, switch_count};
 use super::words::{Layout, WordKind};
@@ -165,6 +165,11 @@ impl Shuffle {
     }
 }
 
+/// Switches of the longest call of a window.
+fn longest(window: &[Range<usize>]) -> usize {
+    window.iter().map(|call| call.len()).max().unwrap_or(0)
+}
+
 fn gather(rows: &[u64], map: &[u32], lanes: usize, out: &mut [u64]) {
     for (from, out) in map.iter().zip(out.chunks_exact_mut(lanes.max(1))) {
         out.copy_from_slice(&rows[*from as usize * lanes..][..lanes]);
@@ -263,7 +268,7 @@ impl<'a> Mover<'a> {
         window: &[Range<usize>],
         chosen: Vec<Vec<Received>>,
     ) -> Result<()> {
-        let mut masks = MaskBuffer::for_calls(window, self.layout.lanes());
+        let mut masks = MaskBuffer::new(longest(window), self.layout.lanes());
         let mut sums = Zeroizing::new(Vec::with_capacity(masks.words.capacity()));
         for (call, chosen) in window.iter().zip(chosen) {
             let len = call.len() * self.layout.lanes();
@@ -302,7 +307,7 @@ impl<'a> Masker<'a> {
     /// Goes through the window's switches and sends their corrections.
     async fn offer(&mut self, session: &mut Session, ot: &mut Ot, window: &[Range<usize>]) -> Result<()> {
         let lanes = self.layout.lanes();
-        let (mut zero, mut one) = (MaskBuffer::for_calls(window, lanes), MaskBuffer::for_calls(window, lanes));
+        let (mut zero, mut one) = (MaskBuffer::new(longest(window), lanes), MaskBuffer::new(longest(window), lanes));
         for call in window {
             let offered = ot.sender(self.owner).offer(session, call.len().div_ceil(64)).await?;
             offered.hash_into(&mut zero.blocks, &mut one.blocks);
@@ -316,75 +321,5 @@ impl<'a> Masker<'a> {
 
     fn into_part(self) -> Part {
         Part::Masking { first: self.first, last: self.masks.rows }
-    }
-}
-
-/// Masks of OTs as rows of lanes, for one pair of sites and direction.
-///
-/// A mask of 128 bits is a row of one or two lanes as it stands. Longer rows are hashes of it, with a tweak that names switch
-/// and part: a mask is uniform, and each of its hashes is used once.
-struct Expansion {
-    hash: CorrelationHash,
-}
-
-/// Tweak of part p of switch s: p·2^40 + s; a network of 2^32 wires has fewer than 2^38 switches.
-const PART_TWEAK_BITS: u32 = 40;
-
-impl Expansion {
-    fn new(session: &Session, sender: PartyId, receiver: PartyId) -> Self {
-        Self { hash: CorrelationHash::new(session.id(), session.path(), sender, receiver) }
-    }
-
-    fn part(&self, masks: &[Block], switches: &Range<usize>, part: usize, out: &mut [Block]) {
-        let tweak = (part as u64) << PART_TWEAK_BITS | switches.start as u64;
-        self.hash.hash(masks, Block::ZERO, tweak, out);
-    }
-}
-
-/// Masks of one call as the OTs give them, and as rows of lanes. Wiped when dropped.
-struct MaskBuffer {
-    lanes: usize,
-    blocks: Zeroizing<Vec<Block>>,
-    words: Zeroizing<Vec<u64>>,
-    part: Zeroizing<Vec<Block>>,
-}
-
-impl MaskBuffer {
-    /// Room for the longest call of a window, so that no column grows and leaves a copy.
-    fn for_calls(window: &[Range<usize>], lanes: usize) -> Self {
-        let longest = window.iter().map(|call| call.len()).max().unwrap_or(0);
-        let part = if lanes > 2 { longest } else { 0 };
-        Self {
-            lanes,
-            blocks: Zeroizing::new(Vec::with_capacity(longest.next_multiple_of(64))),
-            words: Zeroizing::new(Vec::with_capacity(longest * lanes)),
-            part: Zeroizing::new(vec![Block::ZERO; part]),
-        }
-    }
-
-    /// `words` from `blocks`: one row for each switch.
-    fn expand(&mut self, expansion: &Expansion, switches: &Range<usize>) {
-        let (masks, lanes) = (&self.blocks[..switches.len()], self.lanes);
-        self.words.clear();
-        self.words.resize(masks.len() * lanes, 0);
-        if lanes <= 2 {
-            return spread(masks, 0, lanes, &mut self.words);
-        }
-        let hashes = &mut self.part[..masks.len()];
-        for part in 0..lanes.div_ceil(2) {
-            expansion.part(masks, switches, part, hashes);
-            spread(hashes, 2 * part, lanes, &mut self.words);
-        }
-    }
-}
-
-/// Writes each block to one or two lanes of its row.
-fn spread(blocks: &[Block], lane: usize, lanes: usize, words: &mut [u64]) {
-    let both = lane + 1 < lanes;
-    for (block, row) in blocks.iter().zip(words.chunks_exact_mut(lanes)) {
-        row[lane] = block.0 as u64;
-        if both {
-            row[lane + 1] = (block.0 >> 64) as u64;
-        }
     }
 }

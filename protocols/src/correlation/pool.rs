@@ -10,13 +10,14 @@ use zeroize::Zeroize;
 use super::{
     Budget, Chains, Group, Permutation, Shuffle, WordKind, bit_triples, dabits, edabits, ring_triples, selections,
 };
-use crate::ot::Ot;
+use crate::ot::{Extension, Ot};
 
 /// One party's correlations.
 #[derive(Default)]
 pub(crate) struct Pool {
     /// As the budget says.
     pub chains: Chains,
+    extension: Extension,
     ot: Option<Ot>,
     bit_triples: BTreeMap<Group, BitTriples>,
     /// An `OfRing<R>` for each ring, by its name.
@@ -38,6 +39,7 @@ impl Pool {
     /// budget says by which extension.
     pub async fn fill(&mut self, session: &mut Session, budget: &Budget) -> Result<()> {
         self.chains = budget.chains;
+        self.extension = budget.extension;
         if budget.is_empty() || !session.is_site() || session.parties().site_count() == 1 {
             return Ok(());
         }
@@ -66,6 +68,15 @@ impl Pool {
             self.edabits.entry(*bits).or_default().append(made);
         }
         Ok(())
+    }
+
+    /// The OTs with all other sites; the base OTs are made now if no budget had them made.
+    pub async fn ot(&mut self, session: &mut Session) -> Result<&mut Ot> {
+        let ot = match self.ot.take() {
+            Some(ot) => ot,
+            None => Ot::setup_with(session, self.extension).await?,
+        };
+        Ok(self.ot.insert(ot))
     }
 
     async fn fill_ring<R: PowerOfTwo>(&mut self, s: &mut Session, ot: &mut Ot, budget: &Budget) -> Result<()> {

@@ -75,7 +75,7 @@ impl Layout {
         self.carries.len()
     }
 
-    pub(super) fn carries(&self) -> &[u64] {
+    pub(crate) fn carries(&self) -> &[u64] {
         &self.carries
     }
 
@@ -114,12 +114,12 @@ impl Layout {
     }
 
     /// `acc += values`, row by row.
-    pub(super) fn add_to(&self, acc: &mut [u64], values: &[u64]) {
+    pub(crate) fn add_to(&self, acc: &mut [u64], values: &[u64]) {
         self.combine(acc, values, add);
     }
 
     /// `acc -= values`, row by row.
-    pub(super) fn sub_from(&self, acc: &mut [u64], values: &[u64]) {
+    pub(crate) fn sub_from(&self, acc: &mut [u64], values: &[u64]) {
         self.combine(acc, values, sub);
     }
 
@@ -142,7 +142,7 @@ pub(super) fn add(a: u64, b: u64, carries: u64) -> u64 {
 
 /// a − b, borrowing as [`add`] carries.
 #[inline(always)]
-pub(super) fn sub(a: u64, b: u64, carries: u64) -> u64 {
+pub(crate) fn sub(a: u64, b: u64, carries: u64) -> u64 {
     ((a | !carries) - (b & carries)) ^ ((a ^ !b) & !carries)
 }
 

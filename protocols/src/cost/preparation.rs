@@ -30,7 +30,7 @@ pub fn of(budget: &Budget, sites: u64) -> SiteCost {
     if budget.is_empty() || sites < 2 {
         return SiteCost::default();
     }
-    let mut count = Preparation::new(budget, sites);
+    let mut count = Preparation::new(budget.extension, sites);
     count.set_up();
     for (group, words) in &budget.bit_triples {
         count.bit_triples(group, *words);
@@ -47,8 +47,8 @@ pub fn of(budget: &Budget, sites: u64) -> SiteCost {
     count.tally.cost()
 }
 
-struct Preparation {
-    tally: Tally,
+pub(super) struct Preparation {
+    pub tally: Tally,
     all: Vec<usize>,
     /// For silent OT: the table's instance, and what is left for each sender and receiver.
     silent: Option<(Lpn, Vec<Vec<usize>>)>,
@@ -60,8 +60,9 @@ fn in_batches(count: usize, batch: usize) -> impl Iterator<Item = usize> {
 }
 
 impl Preparation {
-    fn new(budget: &Budget, sites: usize) -> Self {
-        let silent = match budget.extension {
+    /// Before anything was sent.
+    pub fn new(extension: Extension, sites: usize) -> Self {
+        let silent = match extension {
             Extension::SoftSpoken => None,
             Extension::Silent { batch, code } => Lpn::silent(batch, code),
         };
@@ -76,7 +77,7 @@ impl Preparation {
     }
 
     /// Silent batches until every two members have so many OTs in both directions.
-    fn prepare(&mut self, group: &[usize], ots: usize) {
+    pub fn prepare(&mut self, group: &[usize], ots: usize) {
         let Some((lpn, left)) = &mut self.silent else { return };
         let (base, trees) = (lpn.base_ots() as u64, lpn.noise_blocks as u64);
         let pairs = || group.iter().flat_map(|a| group.iter().map(|b| (*a, *b))).filter(|(a, b)| a != b);
@@ -92,7 +93,7 @@ impl Preparation {
     }
 
     /// Bytes by which `receiver` chooses in so many OTs, a multiple of 64.
-    fn choose(&mut self, sender: usize, receiver: usize, ots: usize) -> u64 {
+    pub fn choose(&mut self, sender: usize, receiver: usize, ots: usize) -> u64 {
         match &mut self.silent {
             None => message(4 * ots as u64),
             Some((_, left)) => {

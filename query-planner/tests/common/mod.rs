@@ -48,6 +48,12 @@ fn tables() -> Vec<SiteTableSchema> {
             "measurement_id:int person_id:int value_as_number:real cost:decimal(10,2) score:int",
             5000,
         ),
+        table(
+            "drug_exposure",
+            "drug_exposure_id:int person_id:int drug_concept_id:int drug_exposure_start_date:date \
+             drug_exposure_end_date:date",
+            23_000,
+        ),
         table("site_info", "name:text beds:int", 3),
     ]
 }

@@ -57,7 +57,7 @@ fn a_link_may_point_inside_the_folder_but_not_out_of_it() {
     let outside = Folder::with("secret.csv", "a\n1\n");
     let folder = Folder::with("real.csv", "a\n1\n");
     std::os::unix::fs::symlink(folder.path().join("real.csv"), folder.path().join("alias.csv")).unwrap();
-    assert_eq!(folder.open().unwrap().schema().tables.len(), 2);
+    assert_eq!(folder.open().unwrap().schema("person_id").tables.len(), 2);
     std::os::unix::fs::symlink(outside.path().join("secret.csv"), folder.path().join("t.csv")).unwrap();
     check(&folder.open().unwrap_err(), "SYMLINK_OUTSIDE", &["t.csv"]);
 }
@@ -254,7 +254,7 @@ fn hostile_bytes_are_read_or_refused_but_never_a_panic() {
         folder.write("t.csv", content);
         let Ok(data) = folder.open() else { continue };
         data.doubts();
-        let columns = data.schema().tables[0].columns.clone();
+        let columns = data.schema("person_id").tables[0].columns.clone();
         let declared = |t| columns.iter().map(|(name, _)| column(name, t)).collect();
         for data_type in [ColumnType::Text, ColumnType::Int, ColumnType::Real, ColumnType::Date, ColumnType::Timestamp]
         {

@@ -8,7 +8,7 @@ use super::*;
 
 /// Inferred types of the columns of `t.csv`.
 fn types(content: &str) -> Vec<(String, InferredType)> {
-    Folder::with("t.csv", content).open().unwrap().schema().tables.remove(0).columns
+    Folder::with("t.csv", content).open().unwrap().schema("person_id").tables.remove(0).columns
 }
 
 #[test]
@@ -17,7 +17,7 @@ fn the_schema_has_file_order_inferred_types_and_a_rounded_row_count() {
         "Visit.CSV",
         "Person_ID, dose ,day,at,ok,code,none\n1,0.5,2020-01-01,2020-01-01 10:00:00,true,007,\n",
     );
-    let schema = folder.open().unwrap().schema();
+    let schema = folder.open().unwrap().schema("person_id");
     let table = &schema.tables[0];
     assert_eq!((table.name.as_str(), table.rows), ("visit", 1024));
     let typed = |name: &str, t| (name.to_owned(), InferredType::Typed(t));
@@ -112,7 +112,7 @@ fn files_of_other_kinds_are_left_alone() {
     let folder = Folder::with("t.csv", "a\n1\n");
     folder.write("notes.txt", "x");
     folder.write("network.toml", "x");
-    assert_eq!(folder.open().unwrap().schema().tables.len(), 1);
+    assert_eq!(folder.open().unwrap().schema("person_id").tables.len(), 1);
 }
 
 #[test]

@@ -70,7 +70,14 @@ fn catalog(columns: Vec<Column>) -> Catalog {
         max_groups: 100,
         link: Default::default(),
     };
-    Catalog { sites: vec![site()], patient_key: "person_id".into(), max_patients: 1024, tables: vec![table], policy }
+    Catalog {
+        sites: vec![site()],
+        patient_key: "person_id".into(),
+        max_patients: 1024,
+        max_events: 32,
+        tables: vec![table],
+        policy,
+    }
 }
 
 fn column(name: &str, data_type: ColumnType) -> Column {

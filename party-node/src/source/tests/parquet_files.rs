@@ -52,7 +52,7 @@ fn every_supported_type_is_recognised() {
         ("words", Arc::new(words)),
     ];
     let folder = Folder::with("t.parquet", file(columns, Compression::UNCOMPRESSED));
-    let schema = folder.open().unwrap().schema();
+    let schema = folder.open().unwrap().schema("person_id");
     let found: Vec<String> = schema.tables[0].columns.iter().map(|(_, t)| String::from(*t)).collect();
     let expected = "int,int,real,decimal(10,2),date,timestamp,timestamp,bool,text,text,text,text";
     assert_eq!(found.join(","), expected.replace("decimal(10,2)", &found[3]));
@@ -143,7 +143,7 @@ fn damaged_files_are_refused_without_a_panic() {
 #[test]
 fn a_parquet_table_without_rows_keeps_its_types() {
     let folder = plain("a", ints().slice(0, 0));
-    let schema = folder.open().unwrap().schema();
+    let schema = folder.open().unwrap().schema("person_id");
     assert_eq!(schema.tables[0].columns[0].1, InferredType::Typed(ColumnType::Int));
     assert_eq!(folder.bind(vec![column("a", ColumnType::Int)]).unwrap().table("t").map(|t| t.rows()), Some(0));
 }

@@ -1,0 +1,182 @@
+//! What a site knows of each of its patients: the rows of every relation, patient by patient, as the numbers that are
+//! matched.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use datafusion::scalar::ScalarValue;
+use mpc_core::Block;
+use query_planner::catalog::SiteName;
+use query_planner::keys;
+use query_planner::matched::{Feature, Matching, Relation, What};
+use query_planner::plan::{Groups, LocalStage, SecureSum};
+use query_planner::value::Value;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroize;
+
+use super::features::{Class, classes};
+use super::{batches, plan_invalid};
+use crate::fault::NodeError;
+use crate::source::BoundData;
+
+/// What one site knows of its patients, for one secure sum. Private: it never prints and never leaves the site unshared.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Patients {
+    /// Each patient's key, hashed.
+    pub keys: Vec<Block>,
+    /// What is known by each of the matching's features.
+    pub features: Vec<Known>,
+    /// The key tuples that this site's rows have, sorted, and how many rows each has; where groups are agreed.
+    pub offered: Vec<(Vec<u8>, u64)>,
+}
+
+/// What is known by one feature: only what is not nothing.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The row keys that this site has, as [`query_planner::keys::encode`] writes them; the empty tuple without keys.
+    pub tuples: Vec<Vec<u8>>,
+    /// In no order.
+    pub entries: Vec<Entry>,
+}
+
+/// A number of a patient and tuple, as it is matched: 1 for a bit, 2^bits − code for the least code, code + 1 for the
+/// greatest, 2^(bits + 1) − code for an event, so that 0 always says nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Position in `keys`.
+    pub patient: usize,
+    /// Position in `tuples`.
+    pub tuple: usize,
+    /// Which of a patient's events; 0 for everything else.
+    pub at: usize,
+    /// The number, mod 2^64.
+    pub number: u64,
+}
+
+impl Drop for Patients {
+    fn drop(&mut self) {
+        self.keys.zeroize();
+        let entries = self.features.iter_mut().flat_map(|known| &mut known.entries);
+        entries.for_each(|entry| entry.number.zeroize());
+    }
+}
+
+impl fmt::Debug for Patients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Patients({} features)", self.features.len())
+    }
+}
+
+/// Reads every relation of a matching.
+///
+/// # Errors
+/// As [`super::partials`]; `TOO_MANY_PATIENTS` and `TOO_MANY_EVENTS` beyond the bounds that the plan states, `NOT_FINITE` for
+/// a patient key that has no place among keys. They name the site and the rule.
+pub(super) async fn patients(
+    stage: &LocalStage,
+    sum: &SecureSum,
+    matching: &Matching,
+    site: &SiteName,
+    data: &BoundData,
+) -> Result<Patients, NodeError> {
+    let features = matching.features.iter().map(|_| Known::default()).collect();
+    let mut known = Patients { keys: Vec::new(), features, offered: Vec::new() };
+    let mut register = Register { site, study: data.study(), numbers: HashMap::new(), most: matching.max_patients };
+    for (index, relation) in matching.relations.iter().enumerate() {
+        let fragments = stage.relations.get(index).ok_or_else(|| plan_invalid("a relation that no site reads"))?;
+        if let Some((_, fragment)) = fragments.iter().find(|(name, _)| name.same(site)) {
+            let sums = classes(sum, matching, index)?;
+            let mut classes: Vec<Class<'_>> = sums.iter().map(|class| Class::new(class, site)).collect();
+            let mut rows = batches(fragment, site, data).await?;
+            while let Some(batch) = rows.next().await? {
+                let (batch, patients) = register.known(&batch)?;
+                classes.iter_mut().try_for_each(|class| class.add(&batch, &patients))?;
+            }
+            let agreed = matching.key_relation == Some(index) && matches!(sum.groups, Groups::Agreed { .. });
+            for class in classes {
+                class.finish(matching, relation, agreed, &mut known)?;
+            }
+        }
+    }
+    known.keys = register.keys();
+    Ok(known)
+}
+
+/// The patients seen so far, numbered in the order they appeared. Keys are kept hashed only.
+struct Register<'a> {
+    site: &'a SiteName,
+    study: [u8; 32],
+    numbers: HashMap<u128, usize>,
+    most: u64,
+}
+
+impl Register<'_> {
+    /// The rows that have a patient key, and whose they are.
+    fn known(&mut self, batch: &RecordBatch) -> Result<(RecordBatch, Vec<usize>), NodeError> {
+        let column = batch.columns().first().ok_or_else(|| plan_invalid("a relation without a patient key"))?;
+        let patients = (0..batch.num_rows()).map(|row| self.patient(column, row)).collect::<Result<Vec<_>, _>>()?;
+        let kept: BooleanArray = patients.iter().map(|patient| Some(patient.is_some())).collect();
+        let batch = filter_record_batch(batch, &kept).map_err(|_| plan_invalid("an odd column"))?;
+        Ok((batch, patients.into_iter().flatten().collect()))
+    }
+
+    fn patient(&mut self, column: &ArrayRef, row: usize) -> Result<Option<usize>, NodeError> {
+        let scalar = ScalarValue::try_from_array(column, row).map_err(|_| plan_invalid("an odd patient key"))?;
+        if scalar.is_null() {
+            return Ok(None);
+        }
+        let value = Value::from_scalar(&scalar).ok_or_else(|| {
+            let message = format!("site {}: a patient key is not a value that can be matched", self.site);
+            NodeError::new("NOT_FINITE", message)
+        })?;
+        let next = self.numbers.len();
+        let number = *self.numbers.entry(hashed(&self.study, value).0).or_insert(next);
+        if number == next && next as u64 >= self.most {
+            let (site, most) = (self.site, self.most);
+            let message = format!("site {site}: more than the {most} patients that the network declares for a site");
+            return Err(NodeError::new("TOO_MANY_PATIENTS", message).hint("declare a larger max_patients"));
+        }
+        Ok(Some(number))
+    }
+
+    fn keys(self) -> Vec<Block> {
+        let mut keys = vec![Block::default(); self.numbers.len()];
+        self.numbers.into_iter().for_each(|(key, number)| keys[number] = Block(key));
+        keys
+    }
+}
+
+/// A patient key in 128 bits: the same for equal values at all sites of one study. What separates studies is no secret.
+fn hashed(study: &[u8; 32], value: Value) -> Block {
+    let mut encoded = keys::encode(std::slice::from_ref(&value));
+    if let Value::Text(mut text) = value {
+        text.zeroize();
+    }
+    let digest = Sha256::new().chain_update(b"consilium patient key v1\0").chain_update(study).chain_update(&encoded);
+    encoded.zeroize();
+    let digest: [u8; 32] = digest.finalize().into();
+    Block(u128::from_le_bytes(std::array::from_fn(|i| digest[i])))
+}
+
+/// Bounds that every relation and feature of a plan keeps to.
+///
+/// # Errors
+/// `PLAN_INVALID`.
+pub(super) fn check(relation: &Relation, feature: &Feature) -> Result<(), NodeError> {
+    if relation.contributors.is_empty() || !(1..=MAX_BITS).contains(&feature.bits) {
+        return Err(plan_invalid("a feature of nobody, or of too many bits"));
+    }
+    let encoding = match feature.what {
+        What::Least(_, encoding) | What::Greatest(_, encoding) | What::Events { encoding, .. } => Some(encoding),
+        _ => None,
+    };
+    match encoding {
+        Some(encoding) if encoding.bits > feature.bits => Err(plan_invalid("a feature whose codes exceed its bits")),
+        _ => Ok(()),
+    }
+}
+
+/// Most bits of a feature: differences of twice its numbers are compared with their signs in 64 bits.
+pub const MAX_BITS: u32 = 61;

@@ -1,0 +1,115 @@
+//! Aligning patients. For one receiver of m bins and one sender of n patients, with rows of L words and tags of t bits, E(x) the
+//! bytes in which a site chooses in x OTs (4·x, silent x/8):
+//!
+//! | step | rounds | receiver sends | sender sends |
+//! |---|---|---|---|
+//! | OPRF at m points | see `matching/oprf.rs` | | |
+//! | the store of 3·n values | 1 | | 32 + 16·R·(L/2 + 1), R ≈ 1.28·3·n rows |
+//! | differing bits | 2 for each window of 16 chunks of 2^12 bins | E(t·m/2) + 8·⌈t/10⌉·m/2 | the same |
+//! | the table of 64 bits | 2 for each window of 16 chunks of 2^15 bins | E(6·m/2) + 8·m/2 | the same |
+//! | payload | 2 for each window of 8 chunks | E(m) + 8·L·m | the same |
+//! | all sites meet, if they are more than two | 1 at the end | 1 to each other site | the same |
+//!
+//! Silent OT adds its batches. Every message has a header for each started MiB.
+
+use std::ops::Range;
+
+use mpc_core::PartyId;
+use mpc_core::random::PublicSeed;
+
+use super::preparation::Preparation;
+use super::{SiteCost, message};
+use crate::matching::okvs::Okvs;
+use crate::matching::windows::{StageShape, halves};
+use crate::matching::{Run, Shape, circuit_psi, equality, opprf, payload, rows};
+use crate::ot::Extension;
+use crate::parameters::matching::{CUCKOO_HASHES, tag_bits};
+
+/// [`crate::matching::align()`] of tables of these shapes: rounds, and bytes of the site that sends most, after the set-up of OT
+/// ([`super::ot_setup`]) and with no silent OT left over.
+pub fn align(shapes: &[Shape], runs: &[Run], extension: Extension) -> SiteCost {
+    let mut count = Preparation::new(extension, shapes.len());
+    for (receiver, senders) in runs {
+        let bins = rows(shapes[receiver.index()].patients);
+        for sender in senders {
+            let mut pair = Pair { count: &mut count, receiver: receiver.index(), sender: sender.index() };
+            pair.all(bins, &shapes[sender.index()]);
+        }
+    }
+    if shapes.len() > 2 {
+        count.tally.meet(message(1));
+    }
+    count.tally.cost()
+}
+
+/// One receiver and one sender.
+struct Pair<'a> {
+    count: &'a mut Preparation,
+    receiver: usize,
+    sender: usize,
+}
+
+impl Pair<'_> {
+    fn all(&mut self, bins: usize, sender: &Shape) {
+        let lanes = sender.layout().lanes();
+        self.oprf(bins);
+        self.store(CUCKOO_HASHES * sender.padded(), circuit_psi::value_blocks(lanes));
+        let party = |site: usize| PartyId(site as u8);
+        let halves = halves(party(self.receiver), party(self.sender), bins);
+        self.stage(equality::distance_shape(tag_bits(bins)), halves.clone());
+        self.stage(equality::table_shape(), halves);
+        if lanes > 0 {
+            self.stage(payload::shape(lanes), [0..bins, 0..bins]);
+        }
+    }
+
+    fn oprf(&mut self, bins: usize) {
+        self.sends(self.receiver, self.sender, message(16 * bins as u64));
+        self.sends(self.sender, self.receiver, message(16));
+    }
+
+    fn store(&mut self, points: usize, blocks: usize) {
+        // Only the shape is asked for, which is the same under every seed.
+        let rows = Okvs::new(points, PublicSeed([0; 32])).map_or(0, |store| store.blocks());
+        let passes = opprf::passes(points, blocks).map(|pass| message(16 * (rows * pass.len()) as u64));
+        self.sends(self.sender, self.receiver, message(32) + passes.sum::<u64>());
+    }
+
+    fn sends(&mut self, from: usize, to: usize, bytes: u64) {
+        let sent_at = self.count.tally.depth(from);
+        self.count.tally.sends(from, bytes);
+        self.count.tally.receives(to, sent_at);
+    }
+
+    /// As `matching/windows.rs`: rows in which the receiver chooses, and in which the sender does.
+    fn stage(&mut self, shape: StageShape, rows: [Range<usize>; 2]) {
+        let windows = rows.map(|rows| shape.windows(rows));
+        for window in 0..windows[0].len().max(windows[1].len()) {
+            let chunks = windows.each_ref().map(|windows| windows.get(window).map_or(&[][..], Vec::as_slice));
+            self.window(&shape, chunks);
+        }
+    }
+
+    fn window(&mut self, shape: &StageShape, chunks: [&[Range<usize>]; 2]) {
+        let sites = [self.receiver, self.sender];
+        let ots = |chunk: &Range<usize>| 64 * shape.words(chunk);
+        let most = chunks.map(|chunks| chunks.iter().map(ots).sum::<usize>()).into_iter().max();
+        self.count.prepare(&sites, most.unwrap_or(0));
+        let chosen_at = sites.map(|site| self.count.tally.depth(site));
+        let mut answered_at = [0; 2];
+        for (chooser, other) in [(0, 1), (1, 0)] {
+            for chunk in chunks[chooser] {
+                let question = self.count.choose(sites[other], sites[chooser], ots(chunk));
+                self.count.tally.sends(sites[chooser], question);
+                self.count.tally.receives(sites[other], chosen_at[chooser]);
+                self.count.tally.sends(sites[other], message(8 * (shape.answer * chunk.len()) as u64));
+                answered_at[other] = self.count.tally.depth(sites[other]);
+            }
+        }
+        for (chooser, other) in [(0, 1), (1, 0)] {
+            if !chunks[chooser].is_empty() {
+                self.count.tally.receives(sites[chooser], answered_at[other]);
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The plaintext twin of [`super::align`]: what its segments are when everybody puts their shares together. For tests only.
+
+use std::collections::HashMap;
+
+use mpc_core::{Bits, PartyId, Z64};
+
+use super::align::Run;
+use super::table::{PatientTable, Shape};
+
+/// One receiver's bins in the clear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClearSegment {
+    /// Whose patients the bins hold.
+    pub receiver: PartyId,
+    /// How many bins.
+    pub rows: usize,
+    /// The senders in order, and then the receiver itself.
+    pub holders: Vec<ClearHolder>,
+}
+
+/// What one site has for the patients of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClearHolder {
+    /// The site.
+    pub site: PartyId,
+    /// Does it have this bin's patient?
+    pub member: Vec<bool>,
+    /// Its numbers, column by column; zero where it has none.
+    pub numbers: Vec<Vec<Z64>>,
+    /// Its bits, row by row; zero where it has none.
+    pub bits: Vec<Vec<bool>>,
+}
+
+/// The segments of these runs. `places[k][i]` is the row of the receiver's table that is in bin i of run k: in a session the
+/// receiver alone knows.
+///
+/// # Panics
+/// When a place is no row, or tables and shapes differ.
+pub fn align(
+    tables: &[PatientTable],
+    shapes: &[Shape],
+    runs: &[Run],
+    places: &[Vec<Option<usize>>],
+) -> Vec<ClearSegment> {
+    let of_run = |((receiver, senders), places): (&Run, &Vec<Option<usize>>)| {
+        let keys = &tables[receiver.index()].keys;
+        let patients: Vec<Option<u128>> = places.iter().map(|row| row.map(|row| keys[row].0)).collect();
+        let sites = senders.iter().chain([receiver]);
+        let holders = sites.map(|site| holder(*site, &tables[site.index()], &shapes[site.index()], &patients));
+        ClearSegment { receiver: *receiver, rows: places.len(), holders: holders.collect() }
+    };
+    runs.iter().zip(places).map(of_run).collect()
+}
+
+fn holder(site: PartyId, table: &PatientTable, shape: &Shape, patients: &[Option<u128>]) -> ClearHolder {
+    let rows: HashMap<u128, usize> = table.keys.iter().enumerate().map(|(row, key)| (key.0, row)).collect();
+    let found: Vec<Option<usize>> = patients.iter().map(|patient| rows.get(&(*patient)?).copied()).collect();
+    let number = |column: &Vec<Z64>| found.iter().map(|row| row.map_or(Z64(0), |row| column[row])).collect();
+    let bit = |bits: &Bits, row: Option<usize>, plane: usize| row.is_some_and(|row| bits.get(row, plane));
+    let bits = |row: &Option<usize>| (0..shape.bits).map(|plane| bit(&table.bits, *row, plane)).collect();
+    ClearHolder {
+        site,
+        member: found.iter().map(Option::is_some).collect(),
+        numbers: table.numbers.iter().map(number).collect(),
+        bits: found.iter().map(bits).collect(),
+    }
+}

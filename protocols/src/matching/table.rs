@@ -1,0 +1,195 @@
+//! What a site enters into a matching, and how it is padded to its public shape.
+
+use std::fmt;
+
+use mpc_core::error::LocalFault;
+use mpc_core::random::Domain;
+use mpc_core::{Bits, Block, PartyId, Result, Session, Z64};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::align::Holder;
+use super::circuit_psi::Bins;
+use crate::correlation::{Layout, WordKind};
+use crate::parameters::matching::cuckoo_bins;
+use crate::share::{ArithShare, BitShare};
+
+/// What a site enters: one row for each of its patients. Private: it does not print and is wiped when dropped.
+#[derive(Default)]
+pub struct PatientTable {
+    /// Distinct 128-bit hashes of the patients' identifiers.
+    pub keys: Vec<Block>,
+    /// Columns of numbers.
+    pub numbers: Vec<Vec<Z64>>,
+    /// Bits, rows × width.
+    pub bits: Bits,
+}
+
+/// What a site's table looks like from outside: public. Tables are padded to `patients` rows with dummies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// A bound of the rows, at most [`crate::parameters::matching::MAX_PATIENTS`].
+    pub patients: usize,
+    /// Columns of numbers.
+    pub numbers: usize,
+    /// Bits of a row.
+    pub bits: usize,
+}
+
+impl Shape {
+    /// The words of a row: its numbers, then its bits, 64 to a word.
+    pub(crate) fn layout(&self) -> Layout {
+        let numbers = std::iter::repeat_n(WordKind::Add, self.numbers);
+        let bits = std::iter::repeat_n(WordKind::Xor, self.bits.div_ceil(64));
+        Layout::new(&numbers.chain(bits).collect::<Vec<_>>())
+    }
+
+    /// So many rows of words as columns of shares.
+    pub(crate) fn columns(&self, words: &[u64], rows: usize) -> (Vec<ArithShare<Z64>>, BitShare) {
+        let lanes = self.layout().lanes();
+        let column = |lane: usize| words.iter().skip(lane).step_by(lanes.max(1)).copied();
+        let numbers = (0..self.numbers).map(|lane| ArithShare::new(column(lane).map(Z64).collect())).collect();
+        let wide = |(lane, at): (usize, usize)| {
+            let column = Zeroizing::new(column(lane).collect::<Vec<_>>());
+            BitShare::new(Bits::from_column(&column, (self.bits - at).min(64)))
+        };
+        let parts: Vec<BitShare> = (self.numbers..lanes).zip((0..self.bits).step_by(64)).map(wide).collect();
+        let bits = BitShare::beside(&parts.iter().collect::<Vec<_>>());
+        (numbers, if parts.is_empty() { BitShare::zeros(rows, 0) } else { bits })
+    }
+
+    /// Rows a site enters: a store needs a key, so there is a dummy where there may be no patient.
+    pub(crate) fn padded(&self) -> usize {
+        self.patients.max(1)
+    }
+
+    /// The words of the table's rows; zeros in dummies.
+    fn words(&self, table: &PatientTable) -> Zeroizing<Vec<u64>> {
+        let lanes = self.layout().lanes();
+        let mut words = Zeroizing::new(vec![0; self.padded() * lanes]);
+        let mut put = |lane: usize, column: &[u64]| {
+            words.iter_mut().skip(lane).step_by(lanes).zip(column).for_each(|(word, value)| *word = *value);
+        };
+        for (lane, column) in table.numbers.iter().enumerate() {
+            put(lane, bytemuck::cast_slice(column));
+        }
+        for (lane, at) in (self.numbers..).zip((0..self.bits).step_by(64)) {
+            let planes = table.bits.planes(at..self.bits.min(at + 64));
+            put(lane, &Zeroizing::new(planes.to_column()));
+        }
+        words
+    }
+}
+
+/// Bins of a receiver whose table has at most so many patients.
+///
+/// # Panics
+/// When there are more than [`crate::parameters::matching::MAX_PATIENTS`].
+pub fn rows(patients: usize) -> usize {
+    cuckoo_bins(patients).expect("shapes have a reviewed size")
+}
+
+/// A site's table, padded to its shape: dummies have random keys, which no site's hashes meet, and a valid bit of 0. Wiped when
+/// dropped.
+pub struct Entered {
+    pub(super) shape: Shape,
+    pub(super) keys: Zeroizing<Vec<Block>>,
+    /// 64 rows to a word.
+    pub(super) valid: Zeroizing<Vec<u64>>,
+    /// Row by row.
+    pub(super) words: Zeroizing<Vec<u64>>,
+}
+
+impl Entered {
+    /// Pads a table; a site without one enters dummies alone.
+    ///
+    /// # Errors
+    /// `Local` when the table has more rows than its shape or other columns, when two keys are the same, or when the shape is larger
+    /// than the reviewed sizes.
+    pub fn new(session: &mut Session, table: Option<PatientTable>, shape: Shape) -> Result<Entered> {
+        let refused = |session: &Session, why: &str| Err(session.local(LocalFault::Other(why.into())));
+        let mut table = table.unwrap_or_else(|| PatientTable::empty(&shape));
+        if cuckoo_bins(shape.patients).is_none() {
+            return refused(session, "a table of patients is larger than the reviewed sizes");
+        }
+        if !table.fits(&shape) {
+            return refused(session, "a table of patients does not have the declared shape");
+        }
+        if !are_distinct(&table.keys) {
+            return refused(session, "a table of patients has the same key twice");
+        }
+        let rows = table.keys.len();
+        let mut keys = Zeroizing::new(vec![Block::ZERO; shape.padded()]);
+        session.private_rng(Domain::MatchingDummy)?.fill(bytemuck::cast_slice_mut(&mut keys[..]));
+        keys[..rows].copy_from_slice(&table.keys);
+        let mut valid = Zeroizing::new(vec![0; shape.padded().div_ceil(64)]);
+        (0..rows).for_each(|row| valid[row / 64] |= 1 << (row % 64));
+        let words = shape.words(&table);
+        table.wipe();
+        Ok(Entered { shape, keys, valid, words })
+    }
+
+    /// The rows as they stand, as this site's own part of a segment.
+    pub(super) fn as_they_stand(&self, site: PartyId) -> Holder {
+        self.arranged(site, self.shape.patients, Some)
+    }
+
+    /// The rows in bins, and zeros where a bin is empty.
+    pub(super) fn in_bins(&self, site: PartyId, bins: &Bins) -> Holder {
+        self.arranged(site, bins.len(), |bin| bins.row(bin))
+    }
+
+    fn arranged(&self, site: PartyId, places: usize, row_at: impl Fn(usize) -> Option<usize>) -> Holder {
+        let lanes = self.shape.layout().lanes();
+        let (mut words, mut member) = (Zeroizing::new(vec![0; places * lanes]), Bits::zeros(places, 1));
+        for place in 0..places {
+            let Some(row) = row_at(place) else { continue };
+            words[place * lanes..][..lanes].copy_from_slice(&self.words[row * lanes..][..lanes]);
+            member.words_mut()[place / 64] |= (self.valid[row / 64] >> (row % 64) & 1) << (place % 64);
+        }
+        Holder::new(site, &self.shape, member, &words)
+    }
+}
+
+impl PatientTable {
+    fn empty(shape: &Shape) -> Self {
+        Self { keys: Vec::new(), numbers: vec![Vec::new(); shape.numbers], bits: Bits::zeros(0, shape.bits) }
+    }
+
+    fn fits(&self, shape: &Shape) -> bool {
+        let rows = self.keys.len();
+        rows <= shape.patients
+            && self.numbers.len() == shape.numbers
+            && self.numbers.iter().all(|column| column.len() == rows)
+            && (self.bits.rows(), self.bits.width()) == (rows, shape.bits)
+    }
+
+    fn wipe(&mut self) {
+        self.keys.zeroize();
+        self.numbers.iter_mut().for_each(|column| bytemuck::cast_slice_mut::<Z64, u64>(column).zeroize());
+        self.bits.wipe();
+    }
+}
+
+fn are_distinct(keys: &[Block]) -> bool {
+    let mut sorted = Zeroizing::new(keys.to_vec());
+    sorted.sort_unstable_by_key(|key| key.0);
+    sorted.windows(2).all(|pair| pair[0] != pair[1])
+}
+
+impl fmt::Debug for PatientTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PatientTable({} rows, {} numbers, {} bits)", self.keys.len(), self.numbers.len(), self.bits.width())
+    }
+}
+
+impl fmt::Debug for Entered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entered({:?})", self.shape)
+    }
+}
+
+impl Drop for PatientTable {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}

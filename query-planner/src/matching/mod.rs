@@ -1,0 +1,37 @@
+//! Questions whose patients are matched between sites: a subplan is read patient by patient ([`view`]), its figures
+//! become nodes over features of each patient ([`tally`], [`rollup`]), and those a sum over matched patients ([`release`]).
+
+mod codes;
+mod condition;
+mod describe;
+pub mod evaluate;
+mod expressions;
+mod home;
+mod join;
+mod layout;
+mod nodes;
+mod pairs;
+mod release;
+mod rollup;
+mod tally;
+mod values;
+mod view;
+mod windows;
+
+pub(crate) use describe::{slot_words, write_matching};
+pub(crate) use layout::Laid;
+pub(crate) use release::{Matched, matched};
+
+use crate::error::PlanError;
+
+/// A join, key or condition that cannot be followed patient by patient.
+fn unmatchable(text: String) -> PlanError {
+    PlanError::new("UNMATCHABLE", text)
+}
+
+fn not_yet(what: &str) -> PlanError {
+    PlanError::new("NOT_YET", format!("{what} is not available yet"))
+}
+
+/// A subplan without the patient key: what stands around it says what to refuse.
+pub(crate) const NO_PATIENT_KEY: &str = "NO_PATIENT_KEY";

@@ -1,0 +1,403 @@
+//! The aggregate at the release point: figures of matched patients as slots, keys as columns or bits.
+
+use datafusion_expr::expr::AggregateFunction;
+use datafusion_expr::logical_plan::Aggregate;
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlanBuilder, cast};
+
+use arrow::datatypes::DataType;
+
+use crate::bounds::partial_bits;
+use crate::catalog::Catalog;
+use crate::cost::most_groups;
+use crate::error::{PlanError, refuse};
+use crate::facts::Scope;
+use crate::groups::{self, GroupKey};
+use crate::matched::Node;
+use crate::matching::layout::{Laid, Roots, carried, lay_out};
+use crate::matching::nodes::{Bit, Nodes};
+use crate::matching::not_yet;
+use crate::matching::rollup::counted;
+use crate::matching::tally::{Arg, Only, Tally, distinct_only_of_key, no_key_value};
+use crate::matching::values::{Choice, Linear, Value};
+use crate::matching::view::{Col, View, Weight, not_yet_because};
+use crate::plan::{Groups, Key, Output, Ring, Scale, SecureSum, Slot, Summand};
+use crate::small::{carries_condition, conditional_columns};
+use crate::value::Value as Constant;
+use crate::words::words;
+
+/// A sum over matched patients.
+#[derive(Debug)]
+pub(crate) struct Matched {
+    pub sum: SecureSum,
+    /// One for each of its relations.
+    pub relations: Vec<Laid>,
+}
+
+/// Lowers an aggregate over rows that are matched between sites. `inside`: its rows are not themselves the answer.
+///
+/// # Errors
+/// `UNMATCHABLE`, `NOT_YET`, `NO_PATIENT_KEY`, `NUMBER_TOO_WIDE`, `SUM_OVERFLOW`; what keys and policy refuse.
+pub(crate) fn matched(aggregate: &Aggregate, catalog: &Catalog, inside: bool) -> Result<Matched, PlanError> {
+    let mut nodes = Nodes::new(catalog);
+    let view = View::of(&aggregate.input, &mut nodes)?;
+    let keys = Keys::of(aggregate, &view, inside, &mut nodes)?;
+    let groups = keys.groups(catalog)?;
+    let tally = Tally { view: &view, keyed: keys.keyed.clone(), nodes: &mut nodes };
+    let mut figures = Figures { tally, aggregate, slots: Vec::new(), cells: vec![0] };
+    figures.patients(Bit::Yes, &Only::ALL)?;
+    let mut outputs: Vec<Output> = (0..keys.keys.len()).map(Output::Key).collect();
+    for expr in &aggregate.aggr_expr {
+        outputs.push(figures.output(expr)?);
+    }
+    let (slots, mut cells) = (figures.slots, figures.cells);
+    let roots = Roots {
+        slots: slots.iter().map(|(node, _)| *node).collect(),
+        patient_keys: keys.patient_keys(&mut nodes)?,
+        row_keys: keys.row_keys(),
+        key_source: match (&groups, &keys.keyed) {
+            (Groups::Agreed { .. }, Some((part, _))) => Some(view.parts[*part].source.clone()),
+            _ => None,
+        },
+    };
+    let ranges: Vec<_> = slots.iter().map(|(node, _)| nodes.range(*node)).collect();
+    let (matching, places, relations) = lay_out(&nodes, roots)?;
+    if !matching.is_grounded(&places) {
+        return Err(
+            PlanError::new("INTERNAL", "a figure counts patients that nobody has").hint("please report the query")
+        );
+    }
+    let slots = places.iter().zip(&slots).zip(ranges).map(|((place, (_, digits)), range)| {
+        let magnitude = range.magnitude();
+        let bits = partial_bits(catalog.max_patients, magnitude).filter(|bits| bits + nodes.site_bits() < 64);
+        Ok(Slot {
+            what: Summand::Patients(*place),
+            filter: None,
+            ring: Ring::Z64,
+            scale: Scale::Decimal(*digits),
+            partial_bits: bits.ok_or_else(overflow)?,
+            proven: true,
+        })
+    });
+    cells.sort_unstable();
+    cells.dedup();
+    let sum = SecureSum {
+        contributors: matching.sites.clone(),
+        local_work: String::new(),
+        row_bound: matching.relations.iter().map(|relation| relation.row_bound).max().unwrap_or(0),
+        columns: Vec::new(),
+        keys: keys.keys.into_iter().map(|key| key.key).collect(),
+        groups,
+        slots: slots.collect::<Result<_, PlanError>>()?,
+        cells: if catalog.policy.hides() { cells } else { Vec::new() },
+        disjoint: Vec::new(),
+        orders: Vec::new(),
+        top: None,
+        outputs,
+        patients: Some(0),
+        matching: Some(matching),
+    };
+    Ok(Matched { sum, relations })
+}
+
+/// The keys of the sum: columns of one part, or computed for each patient.
+struct Keys {
+    keys: Vec<GroupKey>,
+    computed: Vec<Option<Choice>>,
+    keyed: Option<(usize, Vec<Expr>)>,
+}
+
+impl Keys {
+    fn of(aggregate: &Aggregate, view: &View, inside: bool, nodes: &mut Nodes<'_>) -> Result<Keys, PlanError> {
+        let mut keys = Keys { keys: Vec::new(), computed: Vec::new(), keyed: None };
+        for expr in &aggregate.group_expr {
+            if matches!(expr, Expr::GroupingSet(_)) {
+                return Err(PlanError::new("UNSUPPORTED", "GROUPING SETS, ROLLUP and CUBE are not supported")
+                    .hint("ask one question for each grouping, or use UNION ALL"));
+            }
+            match view.column(expr, nodes) {
+                Col::Key(_) if inside => return Err(not_yet("one row for each patient across sites")),
+                Col::Key(_) => {
+                    let text = format!("grouping by {} would reveal a row for each patient", words(expr));
+                    return Err(PlanError::new("PATIENT_KEY_GROUP", text));
+                }
+                Col::Refused(why) => return Err(why),
+                Col::Row(part, inner) => keys.row(expr, part, inner, view, nodes)?,
+                Col::Patient(value) => keys.computed(expr, value, aggregate, nodes)?,
+                Col::Rank(_) | Col::Steps(..) => {
+                    return Err(not_yet_because(format!("grouping by {}, which numbers rows", words(expr))));
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    fn row(&mut self, expr: &Expr, part: usize, inner: Expr, view: &View, nodes: &Nodes<'_>) -> Result<(), PlanError> {
+        let of = &view.parts[part];
+        if matches!(of.weight, Weight::Optional(_)) || of.ranked.is_some() {
+            let text =
+                format!("grouping by {} of rows that are numbered, or that an outer join may not have", words(expr));
+            return Err(not_yet_because(text));
+        }
+        let (keyed, exprs) = self.keyed.get_or_insert_with(|| (part, Vec::new()));
+        if *keyed != part {
+            return Err(not_yet_because("grouping by columns of two tables that are matched".into())
+                .hint("group by columns of one of them, or by a CASE on each patient"));
+        }
+        let relation = of.facts(nodes)?;
+        let mut key = groups::key(&inner, &Scope::over(of.schema(), &relation), nodes.catalog, false)?;
+        key.key.expression = words(expr);
+        let carried = cast(inner.clone(), key.carrier.clone());
+        let same = inner.get_type(of.schema()).is_ok_and(|t| t == key.carrier);
+        exprs.push(if same { inner } else { carried });
+        self.keys.push(key);
+        self.computed.push(None);
+        Ok(())
+    }
+
+    fn computed(
+        &mut self,
+        expr: &Expr,
+        value: Value,
+        aggregate: &Aggregate,
+        nodes: &mut Nodes<'_>,
+    ) -> Result<(), PlanError> {
+        let data_type = expr.get_type(aggregate.input.schema()).map_err(|e| refuse(&e))?;
+        let choice = match value {
+            Value::Number(number) => values_of(&number, &data_type, expr, nodes)?,
+            other => other.choice(nodes).unwrap_or(Choice(Vec::new())).merged(nodes),
+        };
+        let domain = choice.0.iter().map(|(value, _)| value.clone()).collect();
+        self.keys.push(GroupKey {
+            key: Key { expression: words(expr), domain: Some(domain) },
+            expr: expr.clone(),
+            carrier: carried(&data_type, expr)?,
+            origins: Vec::new(),
+        });
+        self.computed.push(Some(choice));
+        Ok(())
+    }
+
+    fn groups(&self, catalog: &Catalog) -> Result<Groups, PlanError> {
+        let groups = groups::groups(&self.keys, catalog)?;
+        let Groups::Agreed { max_groups, max_key_bytes, threshold } = groups else {
+            let keys: Vec<Key> = self.keys.iter().map(|key| key.key.clone()).collect();
+            let cells = most_groups(&keys, &groups).saturating_mul(catalog.max_patients);
+            if cells > MAX_CELLS {
+                let text = format!(
+                    "{} groups of up to {} patients are too many",
+                    cells / catalog.max_patients,
+                    catalog.max_patients
+                );
+                return Err(PlanError::new("TOO_MANY_GROUPS", text).hint("group by fewer or coarser keys"));
+            }
+            return Ok(groups);
+        };
+        if self.computed.iter().any(Option::is_some) {
+            let text = "agreed group keys beside a key that is computed for each patient";
+            return Err(not_yet_because(text.into()).hint("declare the column's domain in network.toml"));
+        }
+        // The counts that come with keys are of rows, which is not what is asked.
+        Ok(Groups::Agreed { max_groups, max_key_bytes, threshold: threshold.max(1) })
+    }
+
+    fn row_keys(&self) -> Vec<usize> {
+        (0..self.computed.len()).filter(|at| self.computed[*at].is_none()).collect()
+    }
+
+    fn patient_keys(&self, nodes: &mut Nodes<'_>) -> Result<Vec<(usize, Vec<usize>)>, PlanError> {
+        let computed = self.computed.iter().enumerate().filter_map(|(at, choice)| Some((at, choice.as_ref()?)));
+        computed
+            .map(|(at, choice)| {
+                let bits = choice.0.iter().map(|(_, bit)| nodes.place(*bit)).collect::<Result<_, _>>()?;
+                Ok((at, bits))
+            })
+            .collect()
+    }
+}
+
+/// The few values that a number can have, as a choice.
+fn values_of(number: &Linear, data_type: &DataType, expr: &Expr, nodes: &mut Nodes<'_>) -> Result<Choice, PlanError> {
+    let node = number.node(nodes)?;
+    let range = nodes.range(node);
+    let few = range.hi - range.lo < MAX_VALUES && number.digits == 0;
+    if !few {
+        let text = format!("grouping by {}, which can have too many values for each patient", words(expr));
+        return Err(not_yet_because(text)
+            .hint("declare the column's range (at most 64 values), or group by a CASE with constant results"));
+    }
+    let mut cases = Vec::new();
+    for value in range.lo..=range.hi {
+        let constant = nodes.constant(value)?;
+        let same = nodes.equal(node, constant);
+        let bit = nodes.and(same, number.present);
+        let small = i64::try_from(value).map_err(|_| super::nodes::too_wide())?;
+        cases.push((
+            match data_type {
+                DataType::Date32 => Constant::Date(i32::try_from(small).map_err(|_| super::nodes::too_wide())?),
+                _ => Constant::Int(small),
+            },
+            bit,
+        ));
+    }
+    cases.push((Constant::Null, nodes.not(number.present)));
+    Ok(Choice(cases).merged(nodes))
+}
+
+/// The slots while they are being collected: nodes and decimal digits.
+struct Figures<'v, 'n, 'a> {
+    tally: Tally<'v, 'n, 'a>,
+    aggregate: &'v Aggregate,
+    slots: Vec<(usize, u8)>,
+    /// Slots that are counts.
+    cells: Vec<usize>,
+}
+
+impl Figures<'_, '_, '_> {
+    fn slot(&mut self, node: usize, digits: u8) -> usize {
+        // A bit counts 1.
+        let node = match self.tally.nodes.steps[node].0 {
+            Node::Number(bit) => bit,
+            _ => node,
+        };
+        match self.slots.iter().position(|known| *known == (node, digits)) {
+            Some(position) => position,
+            None => {
+                self.slots.push((node, digits));
+                self.slots.len() - 1
+            }
+        }
+    }
+
+    fn count(&mut self, node: usize) -> usize {
+        let slot = self.slot(node, 0);
+        self.cells.push(slot);
+        slot
+    }
+
+    /// The number of patients that have a row.
+    fn patients(&mut self, key: Bit, only: &Only) -> Result<usize, PlanError> {
+        let bit = self.tally.nodes.and(only.bit, key);
+        let exists = self.tally.exists(&Only { bit, ..only.clone() })?;
+        let node = self.tally.nodes.place(exists)?;
+        Ok(self.count(node))
+    }
+
+    fn output(&mut self, expr: &Expr) -> Result<Output, PlanError> {
+        match expr {
+            Expr::Alias(alias) => self.output(&alias.expr),
+            Expr::AggregateFunction(call) => self.call(call),
+            other => Err(PlanError::new("UNSUPPORTED", format!("{} is not an aggregate", other.human_display()))),
+        }
+    }
+
+    fn call(&mut self, call: &AggregateFunction) -> Result<Output, PlanError> {
+        let name = call.func.name();
+        if crate::orders::is_order(name) {
+            let text = format!("{name} of values of patients that are matched between sites");
+            return Err(not_yet_because(text).hint("ask for COUNT, SUM, AVG, VAR or STDDEV"));
+        }
+        let only = self.tally.filter(call)?;
+        let arg = self.tally.arg(call)?;
+        if name == "count" && call.params.distinct {
+            return match arg {
+                Arg::Key(key) => Ok(Output::Count(self.patients(key, &only)?)),
+                _ => Err(distinct_only_of_key(name)),
+            };
+        }
+        if call.params.distinct {
+            return Err(distinct_only_of_key(name));
+        }
+        if name == "count" {
+            let node = counted(arg, only, &mut self.tally)?;
+            return Ok(Output::Count(self.count(node)));
+        }
+        let kind = crate::slots::Kind::of(name).ok_or_else(|| crate::slots::not_a_sum(name))?;
+        let (sum, squares) = self.sums(name, &arg, &only, kind.is_variance(), &call.params.args[0])?;
+        let node = counted(arg, only, &mut self.tally)?;
+        let count = self.count(node);
+        Ok(kind.output(sum, squares, count))
+    }
+
+    /// The slots of a sum and of a sum of squares.
+    fn sums(
+        &mut self,
+        name: &str,
+        arg: &Arg,
+        only: &Only,
+        squares: bool,
+        expr: &Expr,
+    ) -> Result<(usize, usize), PlanError> {
+        let (sum, digits, square) = match arg {
+            Arg::Key(_) => return Err(no_key_value(name, &self.tally.nodes.catalog.patient_key)),
+            Arg::All => return Err(not_yet_because(format!("{name} of a constant"))),
+            Arg::Row(part, inner) => {
+                let (sum, digits) = self.tally.total_of_rows(*part, inner, only)?;
+                let square = if squares { Some(self.squares_of_rows(*part, inner, only)?) } else { None };
+                (sum, digits, square)
+            }
+            Arg::Patient(value) => {
+                let number = value.clone().number(self.tally.nodes)?;
+                let sum = self.tally.total(&number, only)?;
+                let node = number.node(self.tally.nodes)?;
+                let square = match squares {
+                    true => {
+                        let square = self.tally.nodes.multiply(node, node)?;
+                        Some(self.tally.total(&Linear::of_node(square, number.present), only)?)
+                    }
+                    false => None,
+                };
+                (sum, number.digits, square)
+            }
+        };
+        let slot = self.slot(sum, digits);
+        self.tells_no_count(slot, expr, name)?;
+        let squares = square.map_or(slot, |square| self.slot(square, 2 * digits));
+        Ok((slot, squares))
+    }
+
+    fn squares_of_rows(&mut self, part: usize, expr: &Expr, only: &Only) -> Result<usize, PlanError> {
+        let of = &self.tally.view.parts[part];
+        let relation = of.facts(self.tally.nodes)?;
+        let scope = Scope::over(of.schema(), &relation);
+        let expr = crate::slots::exact(expr, &scope);
+        let wide = match expr.get_type(&scope).map_err(|e| refuse(&e))? {
+            integer if integer.is_integer() => cast(expr.clone(), DataType::Decimal128(18, 0)),
+            _ => expr.clone(),
+        };
+        // The product's type must exist; it is checked here, where the refusal can say why.
+        let square = wide.clone() * wide;
+        LogicalPlanBuilder::from(of.source.plan.clone()).project([square.clone()]).map_err(|e| refuse(&e))?;
+        Ok(self.tally.total_of_rows(part, &square, only)?.0)
+    }
+
+    /// Where cells are hidden: a sum of zeros and ones is a count like others; one whose values a condition made could tell a
+    /// count that is too small.
+    fn tells_no_count(&mut self, slot: usize, expr: &Expr, name: &str) -> Result<(), PlanError> {
+        if !self.tally.nodes.catalog.policy.hides() {
+            return Ok(());
+        }
+        let range = self.tally.nodes.range(self.slots[slot].0);
+        if range.lo >= 0 && range.hi <= 1 {
+            self.cells.push(slot);
+            return Ok(());
+        }
+        let made = conditional_columns(&self.aggregate.input);
+        if carries_condition(expr) || expr.column_refs().iter().any(|column| made.contains(&column.name)) {
+            let text =
+                format!("{name} of {} could tell how many patients meet a condition, which may be few", words(expr));
+            return Err(PlanError::new("CONDITIONAL_VALUE", text)
+                .hint("put the condition into FILTER (WHERE …) of the figure itself"));
+        }
+        Ok(())
+    }
+}
+
+fn overflow() -> PlanError {
+    PlanError::new("SUM_OVERFLOW", "a sum over the patients could exceed 64 bits")
+        .hint("declare the column's range in network.toml")
+}
+
+/// A number that is a group key has at most so many values.
+const MAX_VALUES: i128 = 64;
+/// Groups times patients of one site: beyond it a run would take minutes.
+const MAX_CELLS: u64 = 1 << 26;

@@ -1,0 +1,1 @@
+WITH dx AS (SELECT person_id, MIN(condition_start_date) AS d FROM condition_occurrence WHERE condition_concept_id = 317576 GROUP BY person_id), rx AS (SELECT person_id, MAX(drug_exposure_start_date) AS m FROM drug_exposure WHERE drug_concept_id IN (1112807, 19059056) GROUP BY person_id) SELECT COUNT(*) AS patients FROM dx JOIN rx ON dx.person_id = rx.person_id WHERE dx.d <= rx.m

@@ -1,0 +1,1 @@
+SELECT c.condition_concept_id, COUNT(DISTINCT c.person_id) AS patients FROM condition_occurrence c WHERE c.person_id IN (SELECT person_id FROM condition_occurrence WHERE condition_concept_id = 192671) AND c.condition_concept_id <> 192671 GROUP BY c.condition_concept_id ORDER BY patients DESC, c.condition_concept_id LIMIT 10

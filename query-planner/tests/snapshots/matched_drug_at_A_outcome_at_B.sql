@@ -1,0 +1,1 @@
+SELECT COUNT(DISTINCT a.person_id) AS patients FROM hospital_A.drug_exposure a JOIN hospital_B.condition_occurrence b ON a.person_id = b.person_id WHERE a.drug_concept_id = 1118084 AND b.condition_concept_id = 192671

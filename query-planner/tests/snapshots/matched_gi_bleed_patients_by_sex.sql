@@ -1,0 +1,1 @@
+SELECT p.gender_concept_id, COUNT(DISTINCT c.person_id) AS patients FROM condition_occurrence c JOIN (SELECT DISTINCT person_id, gender_concept_id FROM person) p ON p.person_id = c.person_id WHERE c.condition_concept_id = 192671 GROUP BY p.gender_concept_id ORDER BY 1

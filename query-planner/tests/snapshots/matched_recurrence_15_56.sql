@@ -1,0 +1,1 @@
+WITH e AS (SELECT person_id, condition_start_date AS d, ROW_NUMBER() OVER (PARTITION BY person_id ORDER BY condition_start_date) AS r FROM condition_occurrence WHERE condition_concept_id = 40481087) SELECT COUNT(DISTINCT a.person_id) AS patients FROM e a JOIN e b ON a.person_id = b.person_id AND b.r = a.r + 1 WHERE b.d - a.d BETWEEN 15 AND 56
