@@ -44,12 +44,8 @@ pub enum Domain {
     PermutationMask = 21,
     /// The public permutation that hashes the keys of an oblivious key-value store.
     OkvsHash = 60,
-    /// Positions of an oblivious key-value store that its keys leave free.
-    OkvsFree = 61,
     /// The secret exponent of a site in matching by Diffie–Hellman.
-    MatchExponent = 62,
-    /// The order in which matching by Diffie–Hellman returns points.
-    MatchOrder = 63,
+    MatchExponent = 61,
     /// Tests.
     Test = 0xffff,
 }

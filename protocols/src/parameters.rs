@@ -1,6 +1,7 @@
 //! The reviewed parameter table: what a security claim rests on, with its source. Sizes outside it are refused.
 
 pub mod okvs;
+pub mod psi;
 
 /// The linear code that compresses the sparse noise of a silent OT batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

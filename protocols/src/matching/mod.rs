@@ -1,3 +1,5 @@
 //! Matching: which keys two sites have in common, and what is built on that.
 
+pub mod ecdh;
 pub mod okvs;
+pub mod psi;
