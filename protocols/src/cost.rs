@@ -2,10 +2,12 @@
 
 mod online;
 mod preparation;
+mod psi;
 mod tally;
 
 pub use online::{a2b, and, b2a, is_zero, mul, negative, place, select};
 pub use preparation::of;
+pub use psi::psi;
 
 use mpc_core::transport::Header;
 use mpc_core::wire::MAX_FRAME_BYTES;

@@ -88,6 +88,12 @@ pub async fn receive(
     matches.ok_or_else(|| session.peer(from, PeerFault::NonCanonical("list of tags")))
 }
 
+/// Bytes of the two parts of the list of tags that `sender` items make for `receiver` items, both more than none.
+pub fn list_bytes(sender: usize, receiver: usize) -> [u64; 2] {
+    let shape = TagShape::new(sender, receiver);
+    [shape.bucket_words(), shape.rest_words()].map(|words| 8 * words as u64)
+}
+
 fn check_sizes(session: &Session, ours: usize, theirs: usize) -> Result<()> {
     if ours.max(theirs) <= MAX_ITEMS {
         return Ok(());
