@@ -42,6 +42,14 @@ pub enum Domain {
     Permutation = 20,
     /// What a site masks rows with that another site permutes.
     PermutationMask = 21,
+    /// The offset Δ of a VOLE, at its sender.
+    VoleDelta = 45,
+    /// Roots of the trees of a VOLE, at its sender.
+    VoleRoots = 46,
+    /// Noise of a VOLE, positions and values, at its receiver.
+    VoleNoise = 47,
+    /// Seeds of an OPRF's key-value store, at its receiver, and the store's free positions.
+    OprfStore = 48,
     /// Tests.
     Test = 0xffff,
 }

@@ -28,6 +28,7 @@ pub mod correlation;
 pub mod cost;
 pub mod engine;
 pub mod key_union;
+pub mod matching;
 pub mod ot;
 pub mod parameters;
 pub mod relational;
