@@ -46,6 +46,14 @@ pub enum Domain {
     OkvsHash = 60,
     /// The secret exponent of a site in matching by Diffie–Hellman.
     MatchExponent = 61,
+    /// The offset Δ of a VOLE, at its sender.
+    VoleDelta = 45,
+    /// Roots of the trees of a VOLE, at its sender.
+    VoleRoots = 46,
+    /// Noise of a VOLE, positions and values, at its receiver.
+    VoleNoise = 47,
+    /// Seeds of an OPRF's key-value store, at its receiver, and the store's free positions.
+    OprfStore = 48,
     /// Tests.
     Test = 0xffff,
 }

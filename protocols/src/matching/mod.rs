@@ -3,3 +3,4 @@
 pub mod ecdh;
 pub mod okvs;
 pub mod psi;
+pub mod vole;
