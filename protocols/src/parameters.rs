@@ -79,8 +79,8 @@ pub const SILENT_LOG_OUTPUTS: std::ops::RangeInclusive<u32> = 14..=22;
 
 /// The sizes of VOLE: shorter ones are cut from this one, which is as long as the shortest of silent OT.
 pub const VOLE_MIN_OUTPUTS: usize = 1 << 14;
-/// 2^24 keeps about a GiB at the side that compresses two columns.
-pub const VOLE_MAX_OUTPUTS: usize = 1 << 24;
+/// Room for an encoding of 2^24 keys; 1.6 GiB at the side that compresses two columns.
+pub const VOLE_MAX_OUTPUTS: usize = 3 << 23;
 
 impl Lpn {
     /// The instance for `outputs` correlations, or None when the table has no such size.
@@ -148,7 +148,7 @@ mod tests {
     }
 
     fn voles() -> impl Iterator<Item = Lpn> {
-        let needed = [1, 1 << 14, (1 << 14) + 1, 1_409_286, (1 << 20) - 1, 1 << 24];
+        let needed = [1, 1 << 14, (1 << 14) + 1, 1_409_286, (1 << 20) - 1, 3 << 23];
         let sizes = move |code| needed.map(move |n| Lpn::vole(n, code).expect("a listed size"));
         [Code::ExpandConvolute7, Code::ExpandConvolute21].into_iter().flat_map(sizes)
     }
@@ -171,7 +171,7 @@ mod tests {
             assert!(lpn.base_ots().is_multiple_of(64) && lpn.outputs.is_multiple_of(4), "{lpn:?}");
             assert!(1 << lpn.depth() >= lpn.block_len && 1 << (lpn.depth() - 1) < lpn.block_len, "{lpn:?}");
         }
-        for needed in [1 << 14, 1_409_286, 1 << 24] {
+        for needed in [1 << 14, 1_409_286, 3 << 23] {
             let outputs = Lpn::vole(needed, Code::ExpandConvolute7).unwrap().outputs;
             assert!(outputs >= needed && outputs < needed + 288, "{outputs} for {needed}");
         }
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn sizes_outside_the_table_are_refused() {
-        assert_eq!(Lpn::vole((1 << 24) + 1, Code::ExpandConvolute7), None);
+        assert_eq!(Lpn::vole((3 << 23) + 1, Code::ExpandConvolute7), None);
         for outputs in [0, 1, 1 << 13, (1 << 14) + 1, 3 << 14, 1 << 23] {
             assert_eq!(Lpn::silent(outputs, Code::ExpandConvolute7), None, "{outputs}");
         }

@@ -2,5 +2,6 @@
 
 pub mod ecdh;
 pub mod okvs;
+pub mod oprf;
 pub mod psi;
 pub mod vole;
