@@ -1,6 +1,7 @@
 //! Set intersection of two sites: its answer, its cost, and what it makes of bad sets and bad messages.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::time::Duration;
 
 use mpc_core::error::{LocalFault, PeerFault};
@@ -12,11 +13,12 @@ use mpc_core::world::{Net, Outcome, World};
 use mpc_core::{Block, Error, PartyId, Session};
 use protocols::cost::{self, SiteCost};
 use protocols::matching::psi::{self, Method};
+use protocols::ot::Ot;
 
 const SEED: u64 = 20_261_122;
 const SENDER: PartyId = PartyId(0);
 const RECEIVER: PartyId = PartyId(1);
-const METHODS: [Method; 1] = [Method::DiffieHellman];
+const METHODS: [Method; 2] = [Method::DiffieHellman, Method::Vole];
 
 /// Sets of these sizes with so many keys in common, in no order.
 fn sets(sender: usize, receiver: usize, common: usize) -> [Vec<Block>; 2] {
@@ -30,22 +32,32 @@ fn sets(sender: usize, receiver: usize, common: usize) -> [Vec<Block>; 2] {
     [shuffled(&all[..sender]), shuffled(&all[sender - common..])]
 }
 
-/// The result, and what it alone cost.
-type Ran = (Vec<usize>, SiteCost);
+/// What a party came to.
+#[derive(Debug)]
+struct Ran {
+    positions: Vec<usize>,
+    /// Without the base OTs.
+    cost: SiteCost,
+    /// Frames of the matching, by their numbers in the session.
+    frames: Range<usize>,
+}
 
 fn run(world: &World, method: Method, sets: [Vec<Block>; 2]) -> Vec<Outcome<Ran>> {
     let [sender, receiver] = [0, 1].map(|party: usize| sets[party].len());
     let program = move |mut session: Session, keys: Vec<Block>| async move {
         let result = async {
+            let mut ot = Ot::setup(&mut session).await?;
             let before = session.stats();
             let positions = if session.me() == SENDER {
-                psi::send(&mut session, method, RECEIVER, &keys, receiver).await?;
+                psi::send(&mut session, &mut ot, method, RECEIVER, &keys, receiver).await?;
                 Vec::new()
             } else {
-                psi::receive(&mut session, method, SENDER, &keys, sender).await?
+                psi::receive(&mut session, &mut ot, method, SENDER, &keys, sender).await?
             };
             let after = session.stats();
-            Ok((positions, SiteCost { rounds: after.rounds - before.rounds, bytes: after.bytes() - before.bytes() }))
+            let cost = SiteCost { rounds: after.rounds - before.rounds, bytes: after.bytes() - before.bytes() };
+            let frames = before.messages() as usize..after.messages() as usize;
+            Ok(Ran { positions, cost, frames })
         };
         let result = result.await;
         (session, result)
@@ -78,7 +90,21 @@ fn the_receiver_learns_exactly_the_common_keys_and_the_sender_none() {
         let expected = common(&sets);
         let outcomes = run(&World::new(2).seed(SEED), method, sets);
         let [sender, receiver] = [0, 1].map(|party| outcomes[party].result.as_ref().expect("both are honest"));
-        assert_eq!((receiver.0.len(), &receiver.0, &sender.0), (both, &expected, &vec![]), "{method:?} {n} {m}");
+        assert_eq!(receiver.positions, expected, "{method:?} {n} {m}");
+        assert_eq!((receiver.positions.len(), sender.positions.len()), (both, 0), "{method:?} {n} {m}");
+    }
+}
+
+#[test]
+fn sets_of_thousands_are_matched_by_silent_vole_at_its_cost() {
+    for (n, m, both) in [(5000, 3000, 1500), (3, 70_000, 2), (70_000, 3, 1)] {
+        let sets = sets(n, m, both);
+        let expected = common(&sets);
+        let outcomes = run(&World::new(2).seed(SEED), Method::Vole, sets);
+        let [sender, receiver] = [0, 1].map(|party| outcomes[party].result.as_ref().expect("both are honest"));
+        assert_eq!((receiver.positions.len(), &receiver.positions), (both, &expected), "{n} {m}");
+        let predicted = cost::psi(Method::Vole, n as u64, m as u64);
+        assert_eq!((sender.cost.bytes, receiver.cost), (predicted.0.bytes, predicted.1), "{n} {m}");
     }
 }
 
@@ -87,7 +113,7 @@ fn costs_are_what_sessions_count() {
     for (method, (n, m, both)) in METHODS.into_iter().flat_map(|method| SIZES.map(|sizes| (method, sizes))) {
         let (sender, receiver) = cost::psi(method, n as u64, m as u64);
         let outcomes = run(&World::new(2).seed(SEED), method, sets(n, m, both));
-        let counted = |party: usize| outcomes[party].result.as_ref().expect("both are honest").1;
+        let counted = |party: usize| outcomes[party].result.as_ref().expect("both are honest").cost;
         // The sender of the last message does not see the round it makes.
         assert_eq!((counted(0).bytes, counted(1)), (sender.bytes, receiver), "{method:?} {n} {m}");
     }
@@ -99,7 +125,7 @@ fn real_connections_give_the_same() {
         let sets = sets(50, 60, 20);
         let expected = common(&sets);
         let outcomes = run(&World::new(2).seed(SEED).over(Net::Quic), method, sets);
-        assert_eq!(outcomes[1].result.as_ref().expect("both are honest").0, expected, "{method:?}");
+        assert_eq!(outcomes[1].result.as_ref().expect("both are honest").positions, expected, "{method:?}");
     }
 }
 
@@ -122,22 +148,23 @@ fn tampered(method: Method, by: PartyId, frame: usize, change: Change) -> Vec<Ou
     run(&world.tamper(by, frame, change), method, sets(20, 30, 10))
 }
 
-/// Frames that the sender and the receiver send.
-fn frames(method: Method) -> [usize; 2] {
-    match method {
-        Method::DiffieHellman => [3, 1],
-    }
+/// Each frame that each party sends in the matching.
+fn each_frame(method: Method) -> Vec<(PartyId, usize)> {
+    let honest = run(&World::new(2).seed(SEED), method, sets(20, 30, 10));
+    let frames = |(party, outcome): (usize, Outcome<Ran>)| {
+        outcome.result.expect("both are honest").frames.map(move |frame| (PartyId(party as u8), frame))
+    };
+    honest.into_iter().enumerate().flat_map(frames).collect()
 }
 
 #[test]
 fn a_message_of_another_length_is_its_senders_fault() {
     for method in METHODS {
-        for (by, count) in frames(method).into_iter().enumerate() {
-            for (frame, change) in (0..count).flat_map(|frame| [(frame, Change::Truncate), (frame, Change::Extend)]) {
-                let outcomes = tampered(method, PartyId(by as u8), frame, change);
-                let error = outcomes[1 - by].result.as_ref().expect_err("the length is wrong");
-                let named =
-                    matches!(error, Error::Peer { party, fault: PeerFault::Length { .. }, .. } if party.index() == by);
+        for (by, frame) in each_frame(method) {
+            for change in [Change::Truncate, Change::Extend] {
+                let outcomes = tampered(method, by, frame, change);
+                let error = outcomes[1 - by.index()].result.as_ref().expect_err("the length is wrong");
+                let named = matches!(error, Error::Peer { party, fault: PeerFault::Length { .. }, .. } if *party == by);
                 assert!(named, "{method:?}, frame {frame} of {by}: {error:?}");
             }
         }
@@ -148,18 +175,16 @@ fn a_message_of_another_length_is_its_senders_fault() {
 fn a_flipped_bit_is_noticed_or_changes_only_the_result() {
     let mut noticed = 0;
     for method in METHODS {
-        for (by, count) in frames(method).into_iter().enumerate() {
-            for (frame, byte) in (0..count).flat_map(|frame| (0..40).map(move |byte| (frame, byte))) {
-                let outcomes = tampered(method, PartyId(by as u8), frame, Change::FlipBody(byte));
-                for (party, outcome) in outcomes.iter().enumerate().filter(|(party, _)| *party != by) {
-                    match &outcome.result {
-                        Ok((positions, _)) => assert!(positions.len() <= 10 && positions.iter().all(|p| *p < 30)),
-                        Err(Error::Peer { party: blamed, fault: PeerFault::NonCanonical(_), .. }) => {
-                            assert_eq!(blamed.index(), by);
-                            noticed += 1;
-                        }
-                        Err(error) => panic!("site {party}: {error:?}"),
+        for (by, frame) in each_frame(method) {
+            for byte in [0, 7, 100, 1001] {
+                let outcomes = tampered(method, by, frame, Change::FlipBody(byte));
+                match &outcomes[1 - by.index()].result {
+                    Ok(ran) => assert!(ran.positions.len() <= 10 && ran.positions.iter().all(|place| *place < 30)),
+                    Err(Error::Peer { party, fault: PeerFault::NonCanonical(_), .. }) => {
+                        assert_eq!(*party, by);
+                        noticed += 1;
                     }
+                    Err(error) => panic!("{method:?}, frame {frame} of {by}: {error:?}"),
                 }
             }
         }
