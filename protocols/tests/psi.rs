@@ -120,6 +120,21 @@ fn costs_are_what_sessions_count() {
 }
 
 #[test]
+fn equal_sets_of_a_million_take_less_than_231_bits_an_item_in_all() {
+    let (sender, receiver) = cost::psi(Method::Vole, 1 << 20, 1 << 20);
+    let bits = (8 * (sender.bytes + receiver.bytes)) as f64 / f64::from(1 << 20);
+    println!("{bits:.2} bits an item");
+    assert!(bits < 231.0, "{bits}");
+}
+
+#[test]
+fn diffie_hellman_is_chosen_for_a_handful_of_keys_only() {
+    assert_eq!([(1, 1), (4, 4), (10, 2)].map(|(n, m)| psi::choose(n, m)), [Method::DiffieHellman; 3]);
+    let large = [(5, 5), (10, 1 << 20), (1 << 20, 1), (usize::MAX, usize::MAX)];
+    assert_eq!(large.map(|(n, m)| psi::choose(n, m)), [Method::Vole; 4]);
+}
+
+#[test]
 fn real_connections_give_the_same() {
     for method in METHODS {
         let sets = sets(50, 60, 20);

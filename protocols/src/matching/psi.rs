@@ -32,7 +32,8 @@ pub enum Method {
     Vole,
 }
 
-/// The method that takes less computation for so many keys of the sender and of the receiver. Both sites must take the same.
+/// The quicker method for so many keys of the sender and of the receiver, when base OTs are made already. Sites that would make
+/// them for one matching alone, 20 ms, gain by Diffie–Hellman up to about 100 keys against 100. Both sites take the same.
 pub fn choose(sender: usize, receiver: usize) -> Method {
     // A key of the receiver's is hashed, multiplied three times and encoded; one of the sender's is hashed and multiplied once.
     let work = sender.saturating_add(receiver.saturating_mul(3));

@@ -6,8 +6,10 @@ pub const STATISTICAL_BITS: u32 = 40;
 /// Most items of a set.
 pub const MAX_ITEMS: usize = 1 << 24;
 
-/// Diffie–Hellman is the quicker method up to so many keys, one of the receiver's counted three times.
-pub const DIFFIE_HELLMAN_WORK: usize = 1000;
+/// Diffie–Hellman is the quicker method up to so many keys, one of the receiver's counted three times. Measured over QUIC on loopback
+/// with base OTs at hand, 2026-11-22: 0.4 against 0.8 ms for one key against one, 0.7 against 0.8 ms for four, 3.3 against 0.8 ms for
+/// sixteen.
+pub const DIFFIE_HELLMAN_WORK: usize = 16;
 
 /// Bits of a tag so that two different of `sender` and `receiver` items have the same one in no pair, but with probability 2^-40:
 /// 40 + ⌈log2(sender·receiver)⌉, at most 88.
