@@ -5,7 +5,7 @@
 //! come from OTs (`ot/correlated.rs`). A public linear code compresses e, v and w to A, C and B; A looks random by dual LPN over
 //! GF(2^128) ([`Lpn::vole`], which also says why the code must not be binary). The receiver compresses both in one sweep.
 //!
-//! Below [`DIRECT_MAX`] elements all of them come from OTs: the smallest silent instance takes more bytes (437,504) and more time,
+//! Below [`DIRECT_MAX`] elements all of them come from OTs: the smallest silent instance takes more bytes (432,128) and more time,
 //! and there is no assumption besides OT.
 //!
 //! Every call draws a fresh Δ, and what it gives is taken apart by value: one vector serves once.
@@ -16,7 +16,7 @@
 //! | bytes, direct | 3072 + 512·n | 512 |
 //!
 //! with d = ⌈log2(2N/t)⌉ levels; a header for each message (three from the receiver, two of them when direct; two from the sender, one
-//! when direct). Three rounds when silent, two for the sender's part when direct. For n = 1.4·10^6: 328 and 249 kB. Memory: 64 bytes
+//! when direct). Three rounds when silent, two when direct. For n = 1.4·10^6: 328 and 249 kB. Memory: 64 bytes
 //! for each element at the receiver while it works and 32 after, 32 and 16 at the sender.
 //!
 //! Constant time: memory access and control flow depend on n and public seeds only.
