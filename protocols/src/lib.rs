@@ -19,6 +19,7 @@
 //! | bits of a number, sign, zero test | 2–20 sites | the same | ABY NDSS'15 §IV-B in a tree of groups; from 4 sites the sign by an edaBit (Crypto'20 §5); prefix chains: Sklansky 1960 | w − 1 by ripple, 1 + log2 w a level by prefix | ¼ per AND and member: see the files | `additive/{adder,prefix,compare}.rs` |
 //! | bit to number, selection | 2–20 sites | the same | Rotaru–Wood Indocrypt'19 §4; Beaver's technique | 1 (2) | ⅛, and 8 or 16 per selection, to each other site | `additive/multiply.rs` |
 //! | apply a shared permutation | 2–20 sites | the same; only shuffled places are opened | Asharov et al. CCS'22 | N + 1 (N + 2) | a shuffle and 4 a row | `additive/rows.rs` |
+//! | set intersection | 2 sites | semi-honest, dishonest majority; dual LPN over GF(2^128), or Diffie–Hellman for small sets | Raghuraman–Rindal CCS'22; Jarecki et al. Asiacrypt'14 | 5; 2 | at 2^20 keys each 8.4 MB from the sender, 21.8 MB from the receiver | `matching/{psi,okvs,ecdh}.rs` |
 //!
 //! Operators made of these, for any engine, are listed in [`relational`]. Exact bytes are in [`cost`], and a test compares them with what sessions count.
 

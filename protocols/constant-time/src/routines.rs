@@ -3,6 +3,7 @@
 use mpc_core::bits::{beaver_and, transpose_64};
 use mpc_core::block::{Planes, TILE_WORDS, transpose_128};
 use mpc_core::doubling::Doubling;
+use mpc_core::gf128;
 use mpc_core::hash::CorrelationHash;
 use mpc_core::leaves::{LEAF_BITS, LEAVES, Leaves, Streams, TILE_BLOCKS};
 use mpc_core::random::{Domain, PrivateSeed, PublicSeed};
@@ -13,15 +14,15 @@ use mpc_core::{Block, PartyId, PowerOfTwo, Result, Session, Z64, Z128};
 use protocols::Engine;
 use protocols::additive::Additive;
 use protocols::additive::demand::{Link, budget};
-use protocols::ot::silent::expand_convolute::ExpandConvolute;
-use protocols::ot::silent::pprf::{Hidden, Shape};
+use protocols::ot::silent::expand_convolute::{Element, ExpandConvolute, Pair};
+use protocols::ot::silent::pprf::{Hidden, Leaf, Shape};
 use protocols::ot::{Ot, tree};
 use protocols::parameters::Code;
 
 use crate::{public, secret};
 
 /// By name.
-pub const ALL: [(&str, fn()); 14] = [
+pub const ALL: [(&str, fn()); 15] = [
     ("correlation hash of secret rows", hash_rows),
     ("lowest bits of hashes of secret rows", hash_bits),
     ("streams and folds of secret seeds", fold),
@@ -34,6 +35,7 @@ pub const ALL: [(&str, fn()); 14] = [
     ("OTs with secret choices, both sides", ots),
     ("silent trees with secret noise", silent_trees),
     ("compressing secret noise", compress),
+    ("products of secret elements", multiply),
     ("products of secret numbers, both sites", products),
     ("signs of secret numbers, both sites", signs),
 ];
@@ -137,21 +139,44 @@ async fn both_sides(session: &mut Session) -> Result<()> {
 }
 
 fn silent_trees() {
-    let shape = Shape { trees: 64, depth: 7 };
-    let seed = secret(vec![1u8; 32]);
-    let mut rng = PrivateSeed::new(std::array::from_fn(|i| seed[i])).prg(Domain::Test, &StepPath::root());
-    let hidden = Hidden::new(shape, &mut rng);
-    let doubling = Doubling::new([1; 16], [2; 16]);
-    let mut leaves = hidden.leaves(&doubling, &blocks(shape.ots()), &blocks(shape.message_blocks()));
-    public(&mut leaves);
+    for (tree_len, leaf) in [(128, Leaf::Choice), (100, Leaf::Element)] {
+        let shape = Shape { trees: 64, tree_len, leaf };
+        let seed = secret(vec![1u8; 32]);
+        let mut rng = PrivateSeed::new(std::array::from_fn(|i| seed[i])).prg(Domain::Test, &StepPath::root());
+        let hidden = Hidden::new(shape, &mut rng);
+        let doubling = Doubling::new([1; 16], [2; 16]);
+        let (masks, message) = (blocks(shape.ots()), blocks(shape.message_blocks()));
+        let mut leaves = hidden.leaves(&doubling, &masks, &message, &blocks(shape.trees));
+        public(&mut leaves);
+        let mut noise = vec![Block::ZERO; tree_len];
+        hidden.noise(5, blocks(1)[0], &mut noise);
+        public(&mut noise);
+    }
 }
 
 fn compress() {
     for code in [Code::ExpandConvolute7, Code::ExpandConvolute21] {
+        let code = ExpandConvolute::new(code, PublicSeed([1; 32]));
         let mut noise = blocks(1 << 12);
-        ExpandConvolute::new(code, PublicSeed([1; 32])).compress(&mut noise);
+        code.compress(&mut noise);
+        public(&mut noise);
+        let mut elements: Vec<Element> = blocks(1 << 12).into_iter().map(Element).collect();
+        code.add_parity(&mut elements, |at, Element(sum)| noise[at & 2047] ^= sum);
+        let mut pairs: Vec<Pair> = blocks(1 << 12).into_iter().map(|x| Pair([Element(x), Element(x)])).collect();
+        code.add_parity(&mut pairs, |at, Pair([a, b])| noise[at & 2047] ^= a.0 ^ b.0);
         public(&mut noise);
     }
+}
+
+fn multiply() {
+    let (mut acc, xs) = (blocks(100), blocks(100));
+    gf128::mul_add_into(&mut acc, xs[7], &xs);
+    gf128::mul_each_add_into(&mut acc, &xs, &xs);
+    gf128::scale(&mut acc, xs[9]);
+    acc.push(gf128::inner_product(&xs, &xs));
+    acc.extend(gf128::powers(xs[3], 5));
+    acc.push(gf128::invert(xs[3]));
+    public(&mut acc);
 }
 
 fn products() {

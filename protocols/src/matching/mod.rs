@@ -7,12 +7,15 @@ pub mod align;
 pub mod circuit_psi;
 pub mod clear;
 mod cuckoo;
+pub mod ecdh;
 pub(crate) mod equality;
 pub mod okvs;
 pub(crate) mod opprf;
 pub mod oprf;
 pub(crate) mod payload;
+pub mod psi;
 pub mod table;
+pub mod vole;
 pub(crate) mod windows;
 
 #[cfg(test)]
