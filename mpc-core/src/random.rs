@@ -46,8 +46,6 @@ pub enum Domain {
     OkvsHash = 60,
     /// The secret exponent of a site in matching by Diffie–Hellman.
     MatchExponent = 61,
-    /// The order in which matching by Diffie–Hellman returns points.
-    MatchOrder = 62,
     /// Keys that fill a table of patients up to its bound.
     MatchingDummy = 70,
     /// Targets of bins and what is subtracted from payloads, at the sender of a matching.

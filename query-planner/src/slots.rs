@@ -33,6 +33,11 @@ pub(crate) struct Slots<'a> {
     pub approximate: bool,
     /// Slots that add ones, and so count rows.
     pub ones: Vec<usize>,
+    /// The patient key among the input's columns, where rows of several sites are matched by it.
+    pub patient_key: Option<Column>,
+    /// What rows must meet for their patients to be counted; [`Summand::Patients`] names a position here until the nodes are
+    /// known.
+    pub people: Vec<Option<Expr>>,
     keys: Vec<Expr>,
     pub scope: &'a Scope<'a>,
     /// Bound on the rows of one contributor.
@@ -69,6 +74,8 @@ impl<'a> Slots<'a> {
             orders: Vec::new(),
             approximate: false,
             ones: Vec::new(),
+            patient_key: None,
+            people: Vec::new(),
             keys: keys.iter().map(|k| k.expr.clone()).collect(),
             scope,
             rows: size.rows,
@@ -109,6 +116,10 @@ impl<'a> Slots<'a> {
         if !call.params.order_by.is_empty() || call.params.null_treatment.is_some() {
             return Err(PlanError::new("UNSUPPORTED", format!("{name} has no order")));
         }
+        if kind == Kind::Count && call.params.distinct && self.is_patient_key(arg) {
+            let condition = call.params.filter.as_deref().cloned();
+            return Ok(Output::Count(self.patients(condition)));
+        }
         let filter = self.filter(call, arg)?;
         if kind == Kind::Count {
             return Ok(Output::Count(self.non_null(arg, filter)));
@@ -121,6 +132,46 @@ impl<'a> Slots<'a> {
         let count = self.non_null(&number.expr, filter);
         let squares = if kind.is_variance() { self.squares(&number, filter)? } else { sum };
         Ok(kind.output(sum, squares, count))
+    }
+
+    fn is_patient_key(&self, expr: &Expr) -> bool {
+        let column = match expr {
+            Expr::Alias(alias) => return self.is_patient_key(&alias.expr),
+            Expr::Column(column) => column,
+            _ => return false,
+        };
+        let place = |c: &Column| self.scope.position(c);
+        self.patient_key.as_ref().is_some_and(|key| place(key).is_some() && place(key) == place(column))
+    }
+
+    /// A count of the distinct patients of rows that meet a condition.
+    pub(crate) fn patients(&mut self, condition: Option<Expr>) -> usize {
+        let at = self.people.iter().position(|known| *known == condition).unwrap_or(self.people.len());
+        if at == self.people.len() {
+            self.people.push(condition);
+        }
+        let partial_bits = partial_bits(self.catalog.max_patients, 1).unwrap_or(64);
+        let (what, scale) = (Summand::Patients(at), Scale::Decimal(0));
+        self.slot(Slot { what, filter: None, ring: Ring::Z64, scale, partial_bits, proven: true })
+    }
+
+    /// For each cell, the slot that counts the patients behind it.
+    pub(crate) fn patients_behind(&mut self, cells: &[usize]) -> Vec<usize> {
+        cells.iter().map(|cell| self.patients_of(*cell)).collect()
+    }
+
+    fn patients_of(&mut self, cell: usize) -> usize {
+        let slot = self.slots[cell].clone();
+        let column = |at: usize| self.columns[at].1.clone();
+        let what = match slot.what {
+            Summand::Patients(_) => return cell,
+            Summand::NotNull(a) => Some(column(a).is_not_null()),
+            // Such a cell adds ones.
+            Summand::Value(a) => Some(cast(column(a), DataType::Int64).eq(lit(1i64))),
+            _ => None,
+        };
+        let condition = what.into_iter().chain(slot.filter.map(column)).reduce(Expr::and);
+        self.patients(condition)
     }
 
     /// The column that says whether a row counts: the FILTER clause and, for DISTINCT, "the first row of its value".
