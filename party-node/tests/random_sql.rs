@@ -7,7 +7,7 @@ mod generator;
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use common::{Scratch, sandbox};
+use common::{Scratch, date, sandbox};
 use generator::{Compare, Maker, Patient, Question, Random, Visit, patients, visits};
 use rusqlite::types::Value as Lite;
 use rusqlite::{Connection, params};
@@ -165,18 +165,6 @@ fn insert(pooled: &Connection, schema: &str, visits: &[Visit], patients: &[Patie
     for Patient(id, sex, year) in patients {
         statement.execute(params![id, sex, year]).unwrap();
     }
-}
-
-/// A day of 2020, a leap year, or the first of the next.
-fn date(after: i64) -> String {
-    let mut left = after;
-    for (month, days) in (1..).zip([31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) {
-        if left < days {
-            return format!("2020-{month:02}-{:02}", left + 1);
-        }
-        left -= days;
-    }
-    format!("2021-01-{:02}", left + 1)
 }
 
 fn visit_csv(visits: &[Visit]) -> String {

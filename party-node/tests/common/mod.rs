@@ -206,3 +206,15 @@ pub fn in_parallel<T: Sync, R: Send>(jobs: &[T], threads: usize, work: impl Fn(&
     done.sort_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, result)| result).collect()
 }
+
+/// A day of 2020, a leap year, or the first of the next.
+pub fn date(after: i64) -> String {
+    let mut left = after;
+    for (month, days) in (1..).zip([31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) {
+        if left < days {
+            return format!("2020-{month:02}-{:02}", left + 1);
+        }
+        left -= days;
+    }
+    format!("2021-01-{:02}", left + 1)
+}
