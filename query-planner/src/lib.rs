@@ -35,6 +35,7 @@ mod nullable_count;
 pub mod order;
 mod orders;
 mod parse;
+mod people;
 mod percentile;
 pub mod plan;
 mod policy;

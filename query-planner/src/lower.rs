@@ -17,7 +17,7 @@ use crate::cost::most_groups;
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
 use crate::matched::Matching;
-use crate::matching::{self, Laid, Matched};
+use crate::matching::{self, Laid, LaidOut, Matched};
 use crate::plan::{Audience, Compiled, Groups, JointPlan, LocalStage, PLAN_VERSION, SecureSum, Summand, Top};
 use crate::policy::check_local;
 use crate::relate::{self, Footprint};
@@ -115,7 +115,7 @@ impl<'a> Lowering<'a> {
         if !slots.people.is_empty() && slots.windows.is_empty() {
             found = matching::beside(&aggregate.input, &keys, &slots.people, self.catalog)?;
         }
-        let Some((matching, nodes, relations)) = found else {
+        let Some(LaidOut { matching, slots: nodes, relations }) = found else {
             // The rows are not those of patients: cells are judged as they are.
             slots.slots.truncate(asked);
             slots.people.truncate(known);

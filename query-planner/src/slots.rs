@@ -46,7 +46,7 @@ pub(crate) struct Slots<'a> {
     pub max_groups: u64,
     /// How many sites have rows.
     pub contributors: usize,
-    catalog: &'a Catalog,
+    pub catalog: &'a Catalog,
 }
 
 /// How large a sum can be.
@@ -132,46 +132,6 @@ impl<'a> Slots<'a> {
         let count = self.non_null(&number.expr, filter);
         let squares = if kind.is_variance() { self.squares(&number, filter)? } else { sum };
         Ok(kind.output(sum, squares, count))
-    }
-
-    fn is_patient_key(&self, expr: &Expr) -> bool {
-        let column = match expr {
-            Expr::Alias(alias) => return self.is_patient_key(&alias.expr),
-            Expr::Column(column) => column,
-            _ => return false,
-        };
-        let place = |c: &Column| self.scope.position(c);
-        self.patient_key.as_ref().is_some_and(|key| place(key).is_some() && place(key) == place(column))
-    }
-
-    /// A count of the distinct patients of rows that meet a condition.
-    pub(crate) fn patients(&mut self, condition: Option<Expr>) -> usize {
-        let at = self.people.iter().position(|known| *known == condition).unwrap_or(self.people.len());
-        if at == self.people.len() {
-            self.people.push(condition);
-        }
-        let partial_bits = partial_bits(self.catalog.max_patients, 1).unwrap_or(64);
-        let (what, scale) = (Summand::Patients(at), Scale::Decimal(0));
-        self.slot(Slot { what, filter: None, ring: Ring::Z64, scale, partial_bits, proven: true })
-    }
-
-    /// For each cell, the slot that counts the patients behind it.
-    pub(crate) fn patients_behind(&mut self, cells: &[usize]) -> Vec<usize> {
-        cells.iter().map(|cell| self.patients_of(*cell)).collect()
-    }
-
-    fn patients_of(&mut self, cell: usize) -> usize {
-        let slot = self.slots[cell].clone();
-        let column = |at: usize| self.columns[at].1.clone();
-        let what = match slot.what {
-            Summand::Patients(_) => return cell,
-            Summand::NotNull(a) => Some(column(a).is_not_null()),
-            // Such a cell adds ones.
-            Summand::Value(a) => Some(cast(column(a), DataType::Int64).eq(lit(1i64))),
-            _ => None,
-        };
-        let condition = what.into_iter().chain(slot.filter.map(column)).reduce(Expr::and);
-        self.patients(condition)
     }
 
     /// The column that says whether a row counts: the FILTER clause and, for DISTINCT, "the first row of its value".
@@ -284,7 +244,7 @@ impl<'a> Slots<'a> {
         }
     }
 
-    fn slot(&mut self, slot: Slot) -> usize {
+    pub(crate) fn slot(&mut self, slot: Slot) -> usize {
         match self.slots.iter().position(|known| *known == slot) {
             Some(position) => position,
             None => {

@@ -11,9 +11,8 @@ use datafusion_expr::{Expr, LogicalPlan};
 use crate::bind::NetworkTable;
 use crate::catalog::Catalog;
 use crate::error::{PlanError, refuse};
-use crate::matched::Matching;
 use crate::matching::home::is_key;
-use crate::matching::layout::{Laid, Roots, lay_out};
+use crate::matching::layout::{LaidOut, Roots, lay_out};
 use crate::matching::nodes::{Nodes, Source};
 use crate::policy::check_local;
 use crate::split::sites_of;
@@ -25,7 +24,7 @@ pub(crate) fn beside(
     keys: &[Expr],
     conditions: &[Option<Expr>],
     catalog: &Catalog,
-) -> Result<Option<(Matching, Vec<usize>, Vec<Laid>)>, PlanError> {
+) -> Result<Option<LaidOut>, PlanError> {
     let Some((plan, key)) = with_key(input, catalog)? else { return Ok(None) };
     let rows = check_local(&plan, catalog)?.rows;
     let key = plan.schema().index_of_column(&key).map_err(|e| refuse(&e))?;

@@ -21,7 +21,7 @@ mod windows;
 
 pub(crate) use beside::{beside, counts_distinct, key_column};
 pub(crate) use describe::{slot_words, write_matching};
-pub(crate) use layout::Laid;
+pub(crate) use layout::{Laid, LaidOut};
 pub(crate) use release::{Matched, matched};
 
 use crate::error::PlanError;

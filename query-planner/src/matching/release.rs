@@ -13,7 +13,7 @@ use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
 use crate::groups::{self, GroupKey};
 use crate::matched::{Matching, Node};
-use crate::matching::layout::{Laid, Roots, carried, lay_out};
+use crate::matching::layout::{Laid, LaidOut, Roots, carried, lay_out};
 use crate::matching::nodes::{Bit, Nodes};
 use crate::matching::not_yet;
 use crate::matching::rollup::with_value;
@@ -65,7 +65,7 @@ pub(crate) fn matched(aggregate: &Aggregate, catalog: &Catalog, inside: bool) ->
         },
     };
     let ranges: Vec<_> = slots.iter().map(|(node, _)| nodes.range(*node)).collect();
-    let (matching, places, relations) = lay_out(&nodes, roots)?;
+    let LaidOut { matching, slots: places, relations } = lay_out(&nodes, roots)?;
     if !matching.is_grounded(&places) {
         return Err(
             PlanError::new("INTERNAL", "a figure counts patients that nobody has").hint("please report the query")
