@@ -9,9 +9,11 @@ use mpc_core::random::{Domain, PrivateSeed};
 use mpc_core::step::StepPath;
 use mpc_core::transport::memory::Link;
 use mpc_core::transport::tamper::Change;
+use mpc_core::wire::Bytes32;
 use mpc_core::world::{Net, Outcome, World};
 use mpc_core::{Block, Error, PartyId, Session};
 use protocols::cost::{self, SiteCost};
+use protocols::matching::ecdh;
 use protocols::matching::psi::{self, Method};
 use protocols::ot::Ot;
 
@@ -154,6 +156,30 @@ fn a_key_that_occurs_twice_is_an_error_of_its_own_site() {
         let Error::Local { fault: LocalFault::Other(text), .. } = error else { panic!("{error:?}") };
         assert!(text.contains("twice"), "{text}");
         assert!(outcomes[1 - party].result.is_err(), "the other site is told");
+    }
+}
+
+/// What the sender says of requests that a receiver sends in place of points.
+fn refused(request: Bytes32) -> Option<Error> {
+    let program = move |mut session: Session, (): ()| async move {
+        let result = async {
+            if session.me() == SENDER {
+                return ecdh::send(&mut session, RECEIVER, 3).await.map(drop);
+            }
+            session.step("ecdh").send(SENDER, &[request; 3])
+        };
+        let result = result.await;
+        (session, result)
+    };
+    World::new(2).seed(SEED).run(program, vec![(); 2]).swap_remove(0).result.err()
+}
+
+#[test]
+fn the_neutral_point_and_encodings_of_no_point_are_the_peers_fault() {
+    for request in [[0; 32], [0xff; 32]] {
+        let error = refused(request);
+        let named = matches!(error, Some(Error::Peer { party: RECEIVER, fault: PeerFault::NonCanonical("point"), .. }));
+        assert!(named, "{error:?}");
     }
 }
 
