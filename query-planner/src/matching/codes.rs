@@ -6,6 +6,7 @@ use datafusion_expr::{Expr, ExprSchemable, cast, lit};
 use crate::bounds::{Interval, partial_bits};
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
+use crate::matched::Node;
 use crate::matching::nodes::{Bit, MAX_BITS, Nodes, Spec, Want};
 use crate::matching::values::{Linear, Truth, Value};
 use crate::matching::view::{Part, not_yet_because};
@@ -92,6 +93,27 @@ pub(crate) fn sum(part: &Part, expr: &Expr, rows: &Choose, nodes: &mut Nodes<'_>
     let carried = if data_type == DataType::Int64 { expr.clone() } else { carried };
     let want = Want::Sum(carried, Scale::Decimal(digits));
     Ok((nodes.number_of(spec(part, rows, want, bits), Interval { lo: -most, hi: most })?, digits))
+}
+
+/// The values of an expression in order: a feature.
+pub(crate) fn events(
+    part: &Part,
+    expr: &Expr,
+    rows: &Choose,
+    nodes: &mut Nodes<'_>,
+) -> Result<(usize, Encoding), PlanError> {
+    let encoding = encoding(part, expr, nodes)?;
+    let want = Want::Events { column: expr.clone(), encoding, bound: nodes.catalog.max_events };
+    Ok((nodes.spec(spec(part, rows, want, encoding.bits)), encoding))
+}
+
+/// The value at a position (from 0) of such a feature; NULL where there are fewer.
+pub(crate) fn nth(feature: usize, n: u32, encoding: Encoding, nodes: &mut Nodes<'_>) -> Result<Linear, PlanError> {
+    let none = 1i128 << encoding.bits;
+    let node = nodes.checked(Node::Nth { feature, n }, Interval { lo: 0, hi: none })?;
+    let limit = nodes.constant(none)?;
+    let present = nodes.less(node, limit);
+    Ok(Linear { constant: encoding.low, digits: decimals(encoding), ..Linear::of_node(node, present) })
 }
 
 /// The value in the only row a patient has.

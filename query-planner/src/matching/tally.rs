@@ -152,7 +152,8 @@ impl Tally<'_, '_, '_> {
 
     /// The product of what each part adds, with `instead` in the place of one of them.
     fn product(&mut self, only: &Only, instead: Option<(Option<usize>, usize)>) -> Result<usize, PlanError> {
-        if !self.view.pairs.is_empty() {
+        let replaced = instead.and_then(|(of, _)| of);
+        if !pairs::are_countable(self.view) || replaced.is_some_and(|part| pairs::is_compared(self.view, part)) {
             let text = "counting or adding up the pairs of rows that a comparison between two tables leaves";
             return Err(not_yet_because(text.into())
                 .hint("count the patients that have such a pair: COUNT(DISTINCT …), or use EXISTS"));
@@ -174,10 +175,26 @@ impl Tally<'_, '_, '_> {
         self.nodes.select(bit, product)
     }
 
+    /// How many rows of a part meet what they are compared with.
+    fn hits(&mut self, part: usize, only: &Only) -> Result<usize, PlanError> {
+        let mut total = self.nodes.constant(0)?;
+        for hit in pairs::hits(self, part, only)? {
+            let one = self.nodes.number(hit)?;
+            total = self.nodes.add(total, one)?;
+        }
+        Ok(total)
+    }
+
     fn weight(&mut self, at: usize, part: &Part, only: &Only) -> Result<Times, PlanError> {
         let rows = self.choose(at, only);
         Ok(match &part.weight {
             _ if part.ranked.is_some() => Times::Number(windows::count(part, &rows, self.nodes)?),
+            Weight::Rows if pairs::is_compared(self.view, at) => Times::Number(self.hits(at, only)?),
+            _ if pairs::is_compared(self.view, at) => {
+                return Err(not_yet_because(
+                    "counting distinct rows that are compared with dates of the patient".into(),
+                ));
+            }
             Weight::Rows if part.is_unique => Times::Bit(codes::any(part, &rows, self.nodes)),
             Weight::Rows => Times::Number(codes::count(part, &rows, self.nodes)?),
             Weight::Once => Times::Bit(codes::any(part, &rows, self.nodes)),

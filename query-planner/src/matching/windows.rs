@@ -13,10 +13,9 @@ use crate::facts::Scope;
 use crate::matched::Node;
 use crate::matching::codes::{self, Choose};
 use crate::matching::home::peeled;
-use crate::matching::nodes::{Bit, Nodes, Want};
+use crate::matching::nodes::{Bit, Nodes};
 use crate::matching::values::{Linear, Value, exact};
 use crate::matching::view::{Col, Part, View, Weight, not_yet_because};
-use crate::plan::Encoding;
 use crate::relate::wording;
 use crate::value::Value as Constant;
 use crate::words::words;
@@ -287,20 +286,9 @@ fn nth(part: &Part, ranked: &Ranked, rank: u64, nodes: &mut Nodes<'_>) -> Result
     if ranked.descending {
         return Err(not_yet_because("the second row or a later one in descending order".into()));
     }
-    let (feature, encoding) = events(part, ranked, &Choose::default(), nodes)?;
+    let (feature, encoding) = codes::events(part, &ranked.order, &Choose::default(), nodes)?;
     let n = u32::try_from(rank - 1).map_err(|_| super::nodes::too_wide())?;
-    let none = 1i128 << encoding.bits;
-    let node = nodes.checked(Node::Nth { feature, n }, Interval { lo: 0, hi: none })?;
-    let limit = nodes.constant(none)?;
-    let present = nodes.less(node, limit);
-    Ok(Linear { constant: encoding.low, ..Linear::of_node(node, present) })
-}
-
-fn events(part: &Part, ranked: &Ranked, rows: &Choose, nodes: &mut Nodes<'_>) -> Result<(usize, Encoding), PlanError> {
-    let encoding = codes::encoding(part, &ranked.order, nodes)?;
-    let bound = nodes.catalog.max_events;
-    let want = Want::Events { column: ranked.order.clone(), encoding, bound };
-    Ok((nodes.spec(codes::spec(part, rows, want, encoding.bits)), encoding))
+    codes::nth(feature, n, encoding, nodes)
 }
 
 /// Has the patient so many rows?
@@ -331,7 +319,7 @@ pub(crate) fn count(part: &Part, rows: &Choose, nodes: &mut Nodes<'_>) -> Result
     let Some(ranked) = &part.ranked else { return codes::count(part, rows, nodes) };
     match ranked.keep {
         Keep::Gaps { at_least, at_most } => {
-            let (feature, _) = events(part, ranked, rows, nodes)?;
+            let (feature, _) = codes::events(part, &ranked.order, rows, nodes)?;
             let most = i128::from(nodes.catalog.max_events) * part.source.sites.len() as i128;
             nodes.checked(Node::Gaps { feature, at_least, at_most }, Interval { lo: 0, hi: most })
         }
