@@ -162,7 +162,7 @@ impl Hidden {
         out.fill(Block::ZERO);
         let depth = self.shape.depth();
         let turn = |level: usize| u64::from((!self.choice(tree * depth + level)).unwrap_u8()) << level;
-        let mut index: u64 = (0..depth).map(turn).sum();
+        let mut index = (0..depth).fold(0, |index, level| index | turn(level));
         patch(out, index, value);
         index.zeroize();
     }
