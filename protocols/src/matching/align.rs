@@ -191,7 +191,9 @@ impl Schedule {
 
     fn all(&mut self, (receiver, senders): &Run, shapes: &[Shape]) {
         let bins = rows(shapes[receiver.index()].patients);
-        senders.iter().for_each(|sender| drop(self.next(*receiver, *sender, bins)));
+        for sender in senders {
+            self.next(*receiver, *sender, bins);
+        }
     }
 
     fn end(&self) -> Duration {

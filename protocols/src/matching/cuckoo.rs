@@ -41,7 +41,7 @@ impl Hashes {
     /// The three distinct bins of every key.
     pub fn bins(&self, keys: &[Block]) -> Vec<[u32; CUCKOO_HASHES]> {
         let mut hashes = keys.to_vec();
-        self.hash.hash(&mut hashes);
+        self.hash.replace(&mut hashes);
         let bins = hashes.iter().map(|hash| distinct(hash.0, self.bins as u64)).collect();
         hashes.zeroize();
         bins
