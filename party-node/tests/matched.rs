@@ -282,3 +282,23 @@ fn what_a_patient_has_at_all_sites_is_compared() {
         );
     }
 }
+
+#[test]
+fn cells_of_few_patients_are_hidden_whatever_their_rows() {
+    let folders = Folders::new(7, 3);
+    for (site, patients) in folders.1.iter().zip([["1", "2"], ["1", "2"], ["2", "1"]]) {
+        let mut cond = std::fs::read_to_string(site.join("cond.csv")).unwrap();
+        (0..30).for_each(|i| cond += &format!("{},9,2020-02-01,1\n", patients[i % 2]));
+        std::fs::write(site.join("cond.csv"), cond).unwrap();
+    }
+    let mut settings = Settings::from_toml(SETTINGS).unwrap();
+    settings.set("tables.cond.columns.code.domain=[1, 2, 3, 4, 9]").unwrap();
+    let sql = "SELECT code, COUNT(*) AS n FROM cond WHERE person_id IS NOT NULL GROUP BY code ORDER BY code";
+    let shown = |settings: &Settings| text(&Network::open(&folders.1, settings).unwrap().answer(sql).unwrap());
+    let all = shown(&settings);
+    assert_eq!(all.last().unwrap(), "| 9 | 90 |");
+    settings.set("min_patients=6").unwrap();
+    let hidden = shown(&settings);
+    assert_eq!(hidden[..4], all[..4]);
+    assert_eq!(hidden[4], "| 9 | |");
+}
