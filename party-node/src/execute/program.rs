@@ -153,15 +153,14 @@ async fn shown<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Re
     joint::visible(e, &public.table, policy, &few, &counts, &without).await.map(Some)
 }
 
-/// The cells of groups whose patients are counted, but for those that are that count.
+/// The cells whose patients are counted, but for those that are that count.
 fn few<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Few {
     let (mut cells, mut columns) = (Vec::new(), Vec::new());
     for (index, sum) in public.plan.sums.iter().enumerate() {
-        let Some(patients) = sum.patients else { continue };
-        for slot in sum.cells.iter().filter(|slot| **slot != patients) {
+        for (slot, patients) in sum.cells.iter().zip(&sum.patients).filter(|(slot, patients)| slot != patients) {
             let groups = public.groups[index].len();
             cells.extend((0..groups).filter_map(|group| public.cell(index, *slot, group)));
-            columns.push(own.slot(e, index, patients));
+            columns.push(own.slot(e, index, *patients));
         }
     }
     Few { cells, patients: ArithShare::concat(&columns.iter().collect::<Vec<_>>()) }

@@ -70,7 +70,7 @@ impl ClassPlan {
             orders: Vec::new(),
             top: None,
             outputs: Vec::new(),
-            patients: None,
+            patients: Vec::new(),
             matching: None,
         };
         Ok(Self { sum, keys: feature.keys.clone(), features: Vec::new() })

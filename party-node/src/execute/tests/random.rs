@@ -144,7 +144,7 @@ fn sum(matching: Matching, keys: Vec<Key>, nodes: &[usize]) -> SecureSum {
         orders: Vec::new(),
         top: None,
         outputs: Vec::new(),
-        patients: None,
+        patients: Vec::new(),
         matching: Some(matching),
     }
 }
