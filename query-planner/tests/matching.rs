@@ -444,6 +444,21 @@ fn rows_in_a_time_after_a_date_of_the_patient_are_counted_one_by_one() {
 }
 
 #[test]
+fn distinct_values_of_a_patient_are_counted_where_they_are_few() {
+    check(
+        "SELECT COUNT(*) FROM (SELECT DISTINCT person_id, gender_concept_id FROM person) p JOIN (SELECT DISTINCT person_id FROM drug_exposure) d ON p.person_id = d.person_id",
+        |p| {
+            let pairs: BTreeSet<(i64, Option<i64>)> = p.persons.iter().map(|(_, i, gender)| (*i, *gender)).collect();
+            one(pairs.iter().filter(|(i, _)| all(&p.drugs).contains(i)).count())
+        },
+    );
+    check(
+        "SELECT COUNT(DISTINCT COALESCE(a.person_id, b.person_id)) FROM (SELECT DISTINCT person_id FROM person) a FULL JOIN (SELECT DISTINCT person_id FROM drug_exposure) b ON a.person_id = b.person_id",
+        |p| one(p.patients().union(&all(&p.drugs)).count()),
+    );
+}
+
+#[test]
 fn numbers_of_patients_fall_into_buckets() {
     check(
         "SELECT width_bucket(n, 0, 6, 3), COUNT(*), SUM(LEAST(n, 3)), SUM(GREATEST(n, m)) FROM (SELECT person_id, COUNT(*) AS n, COUNT(condition_start_date) + 1 AS m FROM condition_occurrence GROUP BY person_id) t GROUP BY 1",

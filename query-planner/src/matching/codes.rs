@@ -95,6 +95,38 @@ pub(crate) fn sum(part: &Part, expr: &Expr, rows: &Choose, nodes: &mut Nodes<'_>
     Ok((nodes.number_of(spec(part, rows, want, bits), Interval { lo: -most, hi: most })?, digits))
 }
 
+/// For each tuple of values that some columns can have, the condition of having it; none when there are more than `most`, or
+/// when only rows know.
+pub(crate) fn tuples(
+    part: &Part,
+    columns: &[&Expr],
+    most: usize,
+    nodes: &Nodes<'_>,
+) -> Result<Option<Vec<Expr>>, PlanError> {
+    let relation = part.facts(nodes)?;
+    let scope = Scope::over(part.schema(), &relation);
+    let mut all: Vec<Option<Expr>> = vec![None];
+    for column in columns {
+        let data_type = column.get_type(&scope).map_err(|e| refuse(&e))?;
+        let fact = scope.fact(column);
+        let values = fact.domain.unwrap_or_default();
+        let equal = |value: &crate::value::Value| Some((*column).clone().eq(lit(value.to_scalar(&data_type)?)));
+        let Some(mut conditions) = values.iter().map(equal).collect::<Option<Vec<Expr>>>() else { return Ok(None) };
+        if conditions.is_empty() || conditions.len() * all.len() > most {
+            return Ok(None);
+        }
+        if fact.nullable {
+            conditions.push((*column).clone().is_null());
+        }
+        let joined = |known: &Option<Expr>, next: &Expr| match known {
+            Some(known) => known.clone().and(next.clone()),
+            None => next.clone(),
+        };
+        all = all.iter().flat_map(|a| conditions.iter().map(move |b| Some(joined(a, b)))).collect();
+    }
+    Ok(Some(all.into_iter().flatten().collect()))
+}
+
 /// The values of an expression in order: a feature.
 pub(crate) fn events(
     part: &Part,

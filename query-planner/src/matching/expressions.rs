@@ -7,6 +7,7 @@ use datafusion_expr::{Expr, ExprSchemable, Operator};
 
 use crate::error::{PlanError, refuse};
 use crate::matching::codes;
+use crate::matching::home::is_countable;
 use crate::matching::nodes::{Bit, Nodes};
 use crate::matching::unmatchable;
 use crate::matching::values::{Choice, Compare, Linear, Truth, Value};
@@ -36,6 +37,10 @@ pub(crate) fn value(expr: &Expr, view: &View, nodes: &mut Nodes<'_>) -> Result<V
         }
         Expr::ScalarFunction(call) if call.name() == "width_bucket" => bucket(&call.args, expr, view, nodes),
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus), right }) => {
+            if !is_countable(expr, &view.schema) {
+                let text = format!("{} cannot be computed for matched patients", words(expr));
+                return Err(unmatchable(text).hint("cast moments to DATE: days can be added and subtracted"));
+            }
             let (a, b) = (number(left, view, nodes)?, number(right, view, nodes)?);
             Ok(Value::Number(if *op == Operator::Plus { a.plus(b, nodes)? } else { a.minus(b, nodes)? }))
         }

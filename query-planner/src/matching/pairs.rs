@@ -9,7 +9,7 @@ use crate::error::PlanError;
 use crate::matching::nodes::{Bit, Nodes};
 use crate::matching::tally::{Only, Tally};
 use crate::matching::values::{Compare, Linear, Value};
-use crate::matching::view::{Col, View, Weight, not_yet_because};
+use crate::matching::view::{View, Weight, not_yet_because};
 use crate::matching::{codes, home};
 use crate::words::words;
 
@@ -17,7 +17,8 @@ use crate::words::words;
 #[derive(Debug, Clone)]
 pub(crate) struct Pair {
     pub low: Side,
-    pub offset: i128,
+    /// Unscaled, and its decimal digits.
+    pub offset: (i128, u8),
     pub high: Side,
     pub strict: bool,
 }
@@ -69,9 +70,9 @@ pub(crate) fn restrict(view: &mut View, condition: &Expr, nodes: &mut Nodes<'_>)
     }
     let rest = form.patient.unwrap_or_else(|| Linear::constant(0, 0));
     let (low, high, offset) = match sides {
-        (Some(low), Some(high)) if rest.terms.is_empty() => (low, high, rest.constant),
-        (Some(low), None) => (low, Side::Patient(rest.times(-1)?), 0),
-        (None, Some(high)) => (Side::Patient(rest), high, 0),
+        (Some(low), Some(high)) if rest.terms.is_empty() => (low, high, (rest.constant, rest.digits)),
+        (Some(low), None) => (low, Side::Patient(rest.times(-1)?), (0, 0)),
+        (None, Some(high)) => (Side::Patient(rest), high, (0, 0)),
         _ => return Err(unknown()),
     };
     view.pairs.push(Pair { low, offset, high, strict });
@@ -80,14 +81,16 @@ pub(crate) fn restrict(view: &mut View, condition: &Expr, nodes: &mut Nodes<'_>)
 
 /// Adds the terms of `expr`, with their sign on the low side.
 fn gather(expr: &Expr, plus: bool, view: &View, form: &mut Form, nodes: &mut Nodes<'_>) -> Result<(), PlanError> {
-    match home::peeled(expr) {
-        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus), right }) => {
+    match expr {
+        Expr::Alias(alias) => gather(&alias.expr, plus, view, form, nodes),
+        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus), right })
+            if home::is_countable(expr, &view.schema) =>
+        {
             gather(left, plus, view, form, nodes)?;
             gather(right, plus == (*op == Operator::Plus), view, form, nodes)
         }
-        Expr::Column(column) if matches!(view.named(column)?, Col::Row(part, _) if !view.parts[*part].is_unique) => {
-            let Col::Row(part, inner) = view.named(column)?.clone() else { return Ok(()) };
-            form.rows.push((plus, part, inner));
+        _ if view.local(expr).is_some_and(|(part, _)| !view.parts[part].is_unique) => {
+            form.rows.extend(view.local(expr).map(|(part, inner)| (plus, part, inner)));
             Ok(())
         }
         other => {
@@ -162,7 +165,7 @@ pub(crate) fn holds(tally: &mut Tally<'_, '_, '_>, filter: &Only) -> Result<Bit,
 
 impl Pair {
     fn compare(&self, low: Linear, high: Linear, nodes: &mut Nodes<'_>) -> Result<Bit, PlanError> {
-        let low = low.plus(Linear::constant(self.offset, 0), nodes)?;
+        let low = low.plus(Linear::constant(self.offset.0, self.offset.1), nodes)?;
         let how = if self.strict { Compare::Less } else { Compare::AtMost };
         Ok(low.compare(how, high, nodes)?.yes)
     }

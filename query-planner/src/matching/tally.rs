@@ -73,6 +73,7 @@ impl Tally<'_, '_, '_> {
         match self.view.column(arg, self.nodes) {
             Col::Refused(why) => Err(why),
             Col::Patient(value) => Ok(Arg::Patient(value)),
+            Col::Key(key) => Ok(Arg::Key(key)),
             _ => Err(not_yet_because(format!("{name} of {}", words(arg)))),
         }
     }
@@ -185,6 +186,24 @@ impl Tally<'_, '_, '_> {
         Ok(total)
     }
 
+    /// How many distinct tuples of some columns with few possible values a patient has.
+    fn distinct(&mut self, part: &Part, columns: &[&Expr], rows: &Choose) -> Result<usize, PlanError> {
+        let Some(tuples) = codes::tuples(part, columns, MAX_TUPLES, self.nodes)? else {
+            let names: Vec<String> = columns.iter().map(|column| words(column)).collect();
+            let text = format!("counting the distinct values of {} of each patient", names.join(", "));
+            return Err(not_yet_because(text).hint(
+                "group by all of them, declare their domains (at most 64 values together), or count the patients",
+            ));
+        };
+        let mut total = self.nodes.constant(0)?;
+        for tuple in tuples {
+            let any = codes::any(part, &rows.and(tuple), self.nodes);
+            let one = self.nodes.number(any)?;
+            total = self.nodes.add(total, one)?;
+        }
+        Ok(total)
+    }
+
     fn weight(&mut self, at: usize, part: &Part, only: &Only) -> Result<Times, PlanError> {
         let rows = self.choose(at, only);
         Ok(match &part.weight {
@@ -198,13 +217,12 @@ impl Tally<'_, '_, '_> {
             Weight::Rows if part.is_unique => Times::Bit(codes::any(part, &rows, self.nodes)),
             Weight::Rows => Times::Number(codes::count(part, &rows, self.nodes)?),
             Weight::Once => Times::Bit(codes::any(part, &rows, self.nodes)),
-            Weight::Tuples(tuple) if tuple.iter().all(|key| rows.keys.contains(key)) => {
-                Times::Bit(codes::any(part, &rows, self.nodes))
-            }
             Weight::Tuples(tuple) => {
-                let names: Vec<String> = tuple.iter().map(words).collect();
-                let text = format!("counting the distinct values of {} of each patient", names.join(", "));
-                return Err(not_yet_because(text).hint("group by all of them, or count the patients"));
+                let rest: Vec<&Expr> = tuple.iter().filter(|key| !rows.keys.contains(key)).collect();
+                match rest.is_empty() {
+                    true => Times::Bit(codes::any(part, &rows, self.nodes)),
+                    false => Times::Number(self.distinct(part, &rest, &rows)?),
+                }
             }
             Weight::Optional(bit) => {
                 let count = codes::count(part, &rows, self.nodes)?;
@@ -221,6 +239,9 @@ impl Tally<'_, '_, '_> {
         })
     }
 }
+
+/// Each tuple is a feature of its own.
+const MAX_TUPLES: usize = 64;
 
 enum Times {
     Bit(Bit),

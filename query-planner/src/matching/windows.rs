@@ -12,7 +12,7 @@ use crate::error::PlanError;
 use crate::facts::Scope;
 use crate::matched::Node;
 use crate::matching::codes::{self, Choose};
-use crate::matching::home::peeled;
+use crate::matching::home::{is_countable, kept, peeled};
 use crate::matching::nodes::{Bit, Nodes};
 use crate::matching::values::{Linear, Value, exact};
 use crate::matching::view::{Col, Part, View, Weight, not_yet_because};
@@ -101,6 +101,9 @@ fn add(view: &mut View, function: &WindowFunction, nodes: &Nodes<'_>) -> Result<
     };
     let one =
         |arg: &Expr| matches!(peeled(arg), Expr::Literal(s, _) if Constant::from_scalar(s) == Some(Constant::Int(1)));
+    if !is_countable(&ranked.order, view.parts[part].schema()) {
+        return Err(not_yet_because(format!("{name} of anything but dates and numbers")));
+    }
     let of_order = params.args.first().and_then(|arg| view.local(arg)).is_some_and(|(_, inner)| inner == ranked.order);
     if !of_order || params.args.len() > 2 || !params.args[1..].iter().all(one) {
         return Err(not_yet_because(format!(
@@ -113,7 +116,7 @@ fn add(view: &mut View, function: &WindowFunction, nodes: &Nodes<'_>) -> Result<
 
 /// The steps of an expression over the ranked column of one part and its neighbours.
 pub(crate) fn steps(view: &View, expr: &Expr) -> Option<(usize, Steps)> {
-    match peeled(expr) {
+    match kept(expr, &view.schema) {
         Expr::Column(column) => match view.named(column).ok()? {
             Col::Steps(part, steps) => Some((*part, steps.clone())),
             Col::Row(part, inner) => {
@@ -123,7 +126,9 @@ pub(crate) fn steps(view: &View, expr: &Expr) -> Option<(usize, Steps)> {
             }
             _ => None,
         },
-        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus), right }) => {
+        sum @ Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus), right })
+            if is_countable(sum, &view.schema) =>
+        {
             let sign = if *op == Operator::Plus { 1 } else { -1 };
             match (steps(view, left), steps(view, right)) {
                 (Some((part, a)), Some((other, b))) if part == other => Some((part, a.plus(&b, sign))),
