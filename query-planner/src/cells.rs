@@ -126,7 +126,7 @@ impl CellTable {
 }
 
 /// Do both count rows, or both patients? A number of rows less a number of patients counts nobody.
-fn is_alike(a: &Slot, b: &Slot, sum: &SecureSum) -> bool {
+pub(crate) fn is_alike(a: &Slot, b: &Slot, sum: &SecureSum) -> bool {
     let counts_patients = |slot: &Slot| match (slot.what, &sum.matching) {
         (Summand::Patients(node), Some(matching)) => matching.nodes[node].bits == 1,
         _ => false,

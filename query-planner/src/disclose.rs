@@ -28,6 +28,11 @@ pub(crate) fn disclosures(plan: &JointPlan, works: &[LogicalPlan], catalog: &Cat
             matching.max_patients
         );
         out.push(Disclosure { what, to: to_words(Audience::Everyone).into() });
+        let what = format!(
+            "what a guessed {0} adds to these figures: whoever adds it to its own rows can test it, and only policy limits that",
+            catalog.patient_key
+        );
+        out.push(Disclosure { what, to: "a site that guesses, with the receiver of the answer".into() });
     }
     if plan.hides() {
         let zeros = if plan.zero_allowed { "zeros are shown" } else { "zeros too" };
@@ -170,7 +175,6 @@ fn notes_of_matching(sum: &SecureSum, matching: &Matching, catalog: &Catalog, ad
     if sum.local_work.is_empty() {
         add(format!("rows without {key} are left out, also for NOT IN and NOT EXISTS"));
     }
-    add(format!("a site can test a guessed {key} by adding it to its own rows: only policy limits that"));
     if matching.features.iter().any(|feature| matches!(feature.what, What::Events { .. })) {
         add(format!("a site with more than {} rows of one patient to be ordered refuses", catalog.max_events));
     }

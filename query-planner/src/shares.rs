@@ -1,8 +1,9 @@
 //! Answers that say something about every patient of a group: all of it, or none of it, has what was counted.
 
+use crate::cells::is_alike;
 use crate::decode::Opened;
 use crate::disclose::{slot_words, to_words};
-use crate::plan::{Disclosure, JointPlan, Output, SecureSum};
+use crate::plan::{Disclosure, JointPlan, Output, SecureSum, Summand};
 
 /// A line for each count that is shown beside its group's number of rows and equals it, or is 0. Nothing where the
 /// policy does not ask for it.
@@ -24,6 +25,8 @@ fn of_sum(sum: &SecureSum, opened: &Opened) -> Vec<String> {
     let mut slots: Vec<usize> = sum.outputs.iter().filter_map(counted).collect();
     slots.sort_unstable();
     slots.dedup();
+    slots.retain(|slot| is_alike(&sum.slots[*slot], &sum.slots[0], sum));
+    let whom = if matches!(sum.slots[0].what, Summand::Patients(_)) { "patients" } else { "rows" };
     let mut lines = Vec::new();
     for group in 0..opened.groups.len() {
         let Some(rows) = opened.totals[0][group].filter(|rows| *rows > 0) else { continue };
@@ -34,7 +37,8 @@ fn of_sum(sum: &SecureSum, opened: &Opened) -> Vec<String> {
                 _ => continue,
             };
             let (what, place) = (slot_words(&sum.slots[*slot], sum), place(sum, &opened.groups[group]));
-            lines.push(format!("{share} of the rows{place} count for {what}: the answer holds for every one of them"));
+            lines
+                .push(format!("{share} of the {whom}{place} count for {what}: the answer holds for every one of them"));
         }
     }
     lines

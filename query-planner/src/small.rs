@@ -59,11 +59,10 @@ impl Slots<'_> {
     /// # Errors
     /// `RELATED_TABLES`.
     pub(crate) fn understood(&self, cells: &[usize]) -> Result<(), PlanError> {
-        let conditions: Vec<&Expr> = cells.iter().filter_map(|slot| self.condition(&self.slots[*slot])).collect();
-        let all = |holds: &dyn Fn(&Expr, &Expr) -> bool| {
-            conditions.iter().enumerate().all(|(i, a)| conditions[i + 1..].iter().all(|b| holds(a, b)))
-        };
-        if conditions.len() < 3 || all(&excludes) || all(&|a, b| narrows(a, b) || narrows(b, a)) {
+        let rows: Vec<&Expr> = cells.iter().filter_map(|slot| self.condition(&self.slots[*slot])).collect();
+        // Patients with such rows: where rows exclude each other patients may not, but then no count is that of a union.
+        let patients: Vec<&Expr> = self.people.iter().flatten().collect();
+        if cells.is_empty() || are_understood(&rows) && are_understood(&patients) {
             return Ok(());
         }
         let text = "three or more counts choose rows by conditions that may overlap, so that a hidden small cell might follow \
@@ -82,6 +81,13 @@ impl Slots<'_> {
             _ => None,
         }
     }
+}
+
+fn are_understood(conditions: &[&Expr]) -> bool {
+    let all = |holds: &dyn Fn(&Expr, &Expr) -> bool| {
+        conditions.iter().enumerate().all(|(i, a)| conditions[i + 1..].iter().all(|b| holds(a, b)))
+    };
+    conditions.len() < 3 || all(&excludes) || all(&|a, b| narrows(a, b) || narrows(b, a))
 }
 
 /// Can no row meet both?

@@ -199,6 +199,10 @@ fn counts_of_patients_are_not_taken_for_parts_of_each_other() {
     let overlapping = "SELECT COUNT(*) FILTER (WHERE d > DATE '2000-01-01'), COUNT(*) FILTER (WHERE n > 2), COUNT(*) FILTER (WHERE n > 4) \
                        FROM (SELECT person_id, MIN(condition_start_date) d, COUNT(*) n FROM condition_occurrence GROUP BY person_id) t";
     assert_eq!(code(overlapping), Some("RELATED_TABLES"));
+    let beside = "SELECT COUNT(*), COUNT(DISTINCT person_id) FILTER (WHERE condition_concept_id < 5), COUNT(DISTINCT person_id) FILTER (WHERE \
+                  condition_concept_id > 3), COUNT(DISTINCT person_id) FILTER (WHERE condition_start_date IS NULL) FROM condition_occurrence";
+    assert_eq!(code(beside), Some("RELATED_TABLES"));
+    assert!(planned(beside).is_ok());
 }
 
 #[test]
