@@ -79,7 +79,8 @@ fn empty_segment(shapes: &[Shape], (receiver, senders): &Run) -> Segment {
 /// senders enters its rows as they stand. `shapes` are all sites', by site; `own` is this site's table, None where it has none.
 ///
 /// Every site calls it with the same shapes and runs. Pairs of sites that have nothing to do with each other work side by side.
-/// Rounds and bytes: [`crate::cost::align`]. Memory at 2^20 patients about 300 MB; it grows by 16 bytes a bin for each word of a row.
+/// Rounds and bytes: [`crate::cost::align`]. Memory at 2^20 patients about 210 MB at each site of a pair, and 30 MB more for each
+/// word of a row.
 ///
 /// # Errors
 /// `Local` when shapes or runs do not fit the session, the table not its shape, or (with probability below 2^-40) the keys not their
@@ -111,7 +112,7 @@ pub async fn align(
 /// What this site does in a run.
 enum Role {
     Receiver(Bins),
-    Sender(Choices),
+    Sender(Box<Choices>),
     /// Takes the same steps, but has no part.
     Outside,
 }
@@ -121,7 +122,7 @@ impl Role {
         let me = session.me();
         Ok(match (me == *receiver && !senders.is_empty(), senders.contains(&me)) {
             (true, _) => Role::Receiver(Bins::new(session, entered)?),
-            (_, true) => Role::Sender(Choices::new(session, shapes[receiver.index()].patients)),
+            (_, true) => Role::Sender(Box::new(Choices::new(session, shapes[receiver.index()].patients))),
             _ => Role::Outside,
         })
     }
