@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds::site_bits;
 use crate::cells::gates;
+use crate::matched::{Matching, Node, What};
 use crate::plan::{Audience, Groups, JointPlan, Key, Order, Path, Ring, SecureSum};
 
 /// Rounds and bytes of a run.
@@ -96,6 +97,17 @@ pub enum Work {
         /// Positions in each group.
         points: u64,
     },
+    /// Matching the patients of several sites.
+    Matching {
+        /// Sites with patients.
+        sites: u64,
+        /// Patients of each, padding included.
+        patients: u64,
+        /// Bits and numbers that a site enters for each of its patients, for all groups.
+        values: u64,
+        /// Operations on shares for each patient, those for each group counted for each.
+        operations: u64,
+    },
     /// The groups with the largest totals.
     TopK {
         /// Groups.
@@ -112,6 +124,7 @@ pub fn work(plan: &JointPlan) -> Vec<Work> {
     let sites = site_bits(plan.sites.len());
     let mut out = Vec::new();
     for (index, sum) in plan.sums.iter().enumerate() {
+        out.extend(sum.matching.as_ref().map(|matching| matching_work(sum, matching)));
         if matches!(sum.groups, Groups::Agreed { threshold: 1.., .. }) && sum.contributors.len() > 1 {
             out.push(Work::FrequentKeys { sum: index });
         }
@@ -125,6 +138,35 @@ pub fn work(plan: &JointPlan) -> Vec<Work> {
         }
     }
     out
+}
+
+fn matching_work(sum: &SecureSum, matching: &Matching) -> Work {
+    let (wide, tuples) = (matching.is_wide(), row_tuples(sum, matching));
+    let times = |wide: bool| if wide { tuples } else { 1 };
+    let values = matching.features.iter().map(|feature| match feature.what {
+        What::Events { bound, .. } => u64::from(bound) * times(!feature.keys.is_empty()),
+        _ => times(!feature.keys.is_empty()),
+    });
+    let computed = |node: &Node| !matches!(node, Node::Feature(_) | Node::Constant(_));
+    let operations = matching.nodes.iter().zip(&wide).filter(|(step, _)| computed(&step.node));
+    Work::Matching {
+        sites: matching.sites.len() as u64,
+        patients: matching.max_patients,
+        values: values.fold(0u64, u64::saturating_add),
+        operations: operations.map(|(_, wide)| times(*wide)).fold(0u64, u64::saturating_add),
+    }
+}
+
+/// Most tuples of the keys that are columns.
+fn row_tuples(sum: &SecureSum, matching: &Matching) -> u64 {
+    match &sum.groups {
+        Groups::Agreed { max_groups, .. } => u64::from(*max_groups),
+        _ => {
+            let sizes =
+                matching.row_keys.iter().map(|key| sum.keys[*key].domain.as_ref().map_or(1, |d| d.len() as u64));
+            sizes.fold(1u64, u64::saturating_mul)
+        }
+    }
 }
 
 fn visible_work(plan: &JointPlan, sites: u32) -> Vec<Work> {
@@ -181,6 +223,10 @@ impl fmt::Display for Work {
             Work::Sort { rows, bits, points, .. } => {
                 write!(f, "sorting {rows} keys of {bits} bits for {points} positions in each group")
             }
+            Work::Matching { sites, patients, values, operations } => write!(
+                f,
+                "matching {patients} patients of each of {sites} sites, at most {values} values and {operations} operations for each"
+            ),
             Work::TopK { groups, bits, limit } => {
                 write!(f, "finding the first {limit} of {groups} totals of {bits} bits")
             }

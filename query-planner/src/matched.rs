@@ -164,6 +164,22 @@ impl Matching {
         slots.iter().all(|slot| values[*slot] == 0)
     }
 
+    /// For each node: is there one for each tuple of row keys?
+    pub fn is_wide(&self) -> Vec<bool> {
+        let mut wide: Vec<bool> = Vec::with_capacity(self.nodes.len());
+        for step in &self.nodes {
+            let feature = match &step.node {
+                Node::Feature(feature)
+                | Node::Gaps { feature, .. }
+                | Node::Nth { feature, .. }
+                | Node::Length(feature) => !self.features[*feature].keys.is_empty(),
+                _ => false,
+            };
+            wide.push(feature || step.node.operands().into_iter().any(|at| wide[at]));
+        }
+        wide
+    }
+
     /// Does bit `a` imply bit `b`, because it is a conjunction of more?
     pub fn implies(&self, a: usize, b: usize) -> bool {
         let needed = self.conjuncts(b);

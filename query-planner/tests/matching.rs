@@ -419,6 +419,65 @@ fn conditions_between_rows_of_two_tables_look_at_pairs() {
 }
 
 #[test]
+fn rows_in_a_time_after_a_date_of_the_patient_are_counted_one_by_one() {
+    check(
+        "SELECT COUNT(DISTINCT d.person_id), COUNT(*), COUNT(*) FILTER (WHERE d.drug_concept_id = 2) FROM drug_exposure d JOIN (SELECT person_id, MIN(condition_start_date) AS f FROM condition_occurrence GROUP BY person_id) c ON c.person_id = d.person_id WHERE d.drug_exposure_start_date BETWEEN c.f AND c.f + INTERVAL '30 days'",
+        |p| {
+            let first = |i: i64| days(&p.conditions, i).first().copied();
+            let near = |e: &&Event| e.day.zip(first(e.patient)).is_some_and(|(d, f)| (f..=f + 30).contains(&d));
+            let near: Vec<&Event> = p.drugs.iter().filter(near).collect();
+            let patients: BTreeSet<i64> = near.iter().map(|e| e.patient).collect();
+            let second = near.iter().filter(|e| e.concept == 2).count();
+            vec![vec![patients.len().to_string(), near.len().to_string(), second.to_string()]]
+        },
+    );
+    check(
+        "SELECT COUNT(*) FROM person p WHERE EXISTS (SELECT 1 FROM drug_exposure d JOIN (SELECT person_id, MAX(condition_start_date) AS f FROM condition_occurrence GROUP BY person_id) c ON c.person_id = d.person_id AND d.drug_exposure_start_date > c.f WHERE d.person_id = p.person_id)",
+        |p| {
+            let later = |i: i64| match (days(&p.conditions, i).last(), days(&p.drugs, i).last()) {
+                (Some(f), Some(d)) => d > f,
+                _ => false,
+            };
+            one(p.persons.iter().filter(|(_, i, _)| later(*i)).count())
+        },
+    );
+}
+
+#[test]
+fn distinct_values_of_a_patient_are_counted_where_they_are_few() {
+    check(
+        "SELECT COUNT(*) FROM (SELECT DISTINCT person_id, gender_concept_id FROM person) p JOIN (SELECT DISTINCT person_id FROM drug_exposure) d ON p.person_id = d.person_id",
+        |p| {
+            let pairs: BTreeSet<(i64, Option<i64>)> = p.persons.iter().map(|(_, i, gender)| (*i, *gender)).collect();
+            one(pairs.iter().filter(|(i, _)| all(&p.drugs).contains(i)).count())
+        },
+    );
+    check(
+        "SELECT COUNT(DISTINCT COALESCE(a.person_id, b.person_id)) FROM (SELECT DISTINCT person_id FROM person) a FULL JOIN (SELECT DISTINCT person_id FROM drug_exposure) b ON a.person_id = b.person_id",
+        |p| one(p.patients().union(&all(&p.drugs)).count()),
+    );
+}
+
+#[test]
+fn numbers_of_patients_fall_into_buckets() {
+    check(
+        "SELECT width_bucket(n, 0, 6, 3), COUNT(*), SUM(LEAST(n, 3)), SUM(GREATEST(n, m)) FROM (SELECT person_id, COUNT(*) AS n, COUNT(condition_start_date) + 1 AS m FROM condition_occurrence GROUP BY person_id) t GROUP BY 1",
+        |p| {
+            let mut groups: BTreeMap<usize, [usize; 3]> = BTreeMap::new();
+            for i in everyone() {
+                let (n, m) = (p.conditions.iter().filter(|e| e.patient == i).count(), days(&p.conditions, i).len() + 1);
+                if n > 0 {
+                    let row = groups.entry((n / 2 + 1).min(4)).or_default();
+                    *row = [row[0] + 1, row[1] + n.min(3), row[2] + n.max(m)];
+                }
+            }
+            let row = |(b, [n, least, most]): (usize, [usize; 3])| [b, n, least, most].map(|x| x.to_string()).to_vec();
+            groups.into_iter().map(row).collect()
+        },
+    );
+}
+
+#[test]
 fn figures_stand_beside_each_other_for_each_group() {
     check(
         "SELECT gender_concept_id, COUNT(*), COUNT(DISTINCT person_id), COUNT(DISTINCT person_id) FILTER (WHERE year_of_birth > 1960) FROM person WHERE person_id IS NOT NULL GROUP BY 1",

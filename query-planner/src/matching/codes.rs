@@ -6,6 +6,7 @@ use datafusion_expr::{Expr, ExprSchemable, cast, lit};
 use crate::bounds::{Interval, partial_bits};
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
+use crate::matched::Node;
 use crate::matching::nodes::{Bit, MAX_BITS, Nodes, Spec, Want};
 use crate::matching::values::{Linear, Truth, Value};
 use crate::matching::view::{Part, not_yet_because};
@@ -92,6 +93,59 @@ pub(crate) fn sum(part: &Part, expr: &Expr, rows: &Choose, nodes: &mut Nodes<'_>
     let carried = if data_type == DataType::Int64 { expr.clone() } else { carried };
     let want = Want::Sum(carried, Scale::Decimal(digits));
     Ok((nodes.number_of(spec(part, rows, want, bits), Interval { lo: -most, hi: most })?, digits))
+}
+
+/// For each tuple of values that some columns can have, the condition of having it; none when there are more than `most`, or
+/// when only rows know.
+pub(crate) fn tuples(
+    part: &Part,
+    columns: &[&Expr],
+    most: usize,
+    nodes: &Nodes<'_>,
+) -> Result<Option<Vec<Expr>>, PlanError> {
+    let relation = part.facts(nodes)?;
+    let scope = Scope::over(part.schema(), &relation);
+    let mut all: Vec<Option<Expr>> = vec![None];
+    for column in columns {
+        let data_type = column.get_type(&scope).map_err(|e| refuse(&e))?;
+        let fact = scope.fact(column);
+        let values = fact.domain.unwrap_or_default();
+        let equal = |value: &crate::value::Value| Some((*column).clone().eq(lit(value.to_scalar(&data_type)?)));
+        let Some(mut conditions) = values.iter().map(equal).collect::<Option<Vec<Expr>>>() else { return Ok(None) };
+        if conditions.is_empty() || conditions.len() * all.len() > most {
+            return Ok(None);
+        }
+        if fact.nullable {
+            conditions.push((*column).clone().is_null());
+        }
+        let joined = |known: &Option<Expr>, next: &Expr| match known {
+            Some(known) => known.clone().and(next.clone()),
+            None => next.clone(),
+        };
+        all = all.iter().flat_map(|a| conditions.iter().map(move |b| Some(joined(a, b)))).collect();
+    }
+    Ok(Some(all.into_iter().flatten().collect()))
+}
+
+/// The values of an expression in order: a feature.
+pub(crate) fn events(
+    part: &Part,
+    expr: &Expr,
+    rows: &Choose,
+    nodes: &mut Nodes<'_>,
+) -> Result<(usize, Encoding), PlanError> {
+    let encoding = encoding(part, expr, nodes)?;
+    let want = Want::Events { column: expr.clone(), encoding, bound: nodes.catalog.max_events };
+    Ok((nodes.spec(spec(part, rows, want, encoding.bits)), encoding))
+}
+
+/// The value at a position (from 0) of such a feature; NULL where there are fewer.
+pub(crate) fn nth(feature: usize, n: u32, encoding: Encoding, nodes: &mut Nodes<'_>) -> Result<Linear, PlanError> {
+    let none = 1i128 << encoding.bits;
+    let node = nodes.checked(Node::Nth { feature, n }, Interval { lo: 0, hi: none })?;
+    let limit = nodes.constant(none)?;
+    let present = nodes.less(node, limit);
+    Ok(Linear { constant: encoding.low, digits: decimals(encoding), ..Linear::of_node(node, present) })
 }
 
 /// The value in the only row a patient has.

@@ -7,6 +7,7 @@ use datafusion_expr::{Expr, ExprSchemable, Operator};
 
 use crate::error::{PlanError, refuse};
 use crate::matching::codes;
+use crate::matching::home::is_countable;
 use crate::matching::nodes::{Bit, Nodes};
 use crate::matching::unmatchable;
 use crate::matching::values::{Choice, Compare, Linear, Truth, Value};
@@ -30,7 +31,16 @@ pub(crate) fn value(expr: &Expr, view: &View, nodes: &mut Nodes<'_>) -> Result<V
             let values = call.args.iter().map(|a| value(a, view, nodes)).collect::<Result<Vec<_>, _>>()?;
             first_present(values, nodes)
         }
+        Expr::ScalarFunction(call) if matches!(call.name(), "least" | "greatest") => {
+            let numbers = call.args.iter().map(|a| number(a, view, nodes)).collect::<Result<Vec<_>, _>>()?;
+            extreme(numbers, call.name() == "greatest", nodes)
+        }
+        Expr::ScalarFunction(call) if call.name() == "width_bucket" => bucket(&call.args, expr, view, nodes),
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus), right }) => {
+            if !is_countable(expr, &view.schema) {
+                let text = format!("{} cannot be computed for matched patients", words(expr));
+                return Err(unmatchable(text).hint("cast moments to DATE: days can be added and subtracted"));
+            }
             let (a, b) = (number(left, view, nodes)?, number(right, view, nodes)?);
             Ok(Value::Number(if *op == Operator::Plus { a.plus(b, nodes)? } else { a.minus(b, nodes)? }))
         }
@@ -181,6 +191,53 @@ fn first_present(values: Vec<Value>, nodes: &mut Nodes<'_>) -> Result<Value, Pla
     branch(branches, nodes)
 }
 
+/// LEAST or GREATEST: the first of those that are not NULL that none of the others exceeds.
+fn extreme(numbers: Vec<Linear>, greatest: bool, nodes: &mut Nodes<'_>) -> Result<Value, PlanError> {
+    let mut branches = Vec::new();
+    let mut open = Bit::Yes;
+    for number in &numbers {
+        let mut best = nodes.and(open, number.present);
+        for other in &numbers {
+            let (low, high) = if greatest { (number, other) } else { (other, number) };
+            let beaten = low.clone().compare(Compare::Less, high.clone(), nodes)?.yes;
+            let unbeaten = nodes.not(beaten);
+            best = nodes.and(best, unbeaten);
+        }
+        let rest = nodes.not(best);
+        open = nodes.and(open, rest);
+        branches.push((best, Value::Number(number.clone())));
+    }
+    branch(branches, nodes)
+}
+
+/// width_bucket(x, low, high, n): how many of the n + 1 bounds from low to high x has reached.
+fn bucket(args: &[Expr], whole: &Expr, view: &View, nodes: &mut Nodes<'_>) -> Result<Value, PlanError> {
+    let refused = || unmatchable(format!("{} cannot be computed for matched patients", words(whole)));
+    let [x, low, high, _] = args else { return Err(refused()) };
+    let x = number(x, view, nodes)?;
+    let (low, high) = (number(low, view, nodes)?, number(high, view, nodes)?);
+    let (_, last) = crate::bounds::width_buckets(args).ok_or_else(refused)?;
+    let span = high.clone().minus(low.clone(), nodes)?;
+    if !low.terms.is_empty() || !high.terms.is_empty() || span.constant <= 0 || last > MAX_BUCKETS {
+        return Err(refused());
+    }
+    let (present, buckets) = (x.present, last - 1);
+    let scaled = x.minus(low, nodes)?.times(buckets)?;
+    let mut cases = Vec::new();
+    let mut reached = Bit::Yes;
+    for i in 0..=buckets {
+        let next = span.clone().times(i)?.compare(Compare::AtMost, scaled.clone(), nodes)?.yes;
+        let below = nodes.not(next);
+        let bits = nodes.all([reached, below, present]);
+        cases.push((Constant::Int(i64::try_from(i).map_err(|_| refused())?), bits));
+        reached = next;
+    }
+    let beyond = nodes.and(reached, present);
+    cases.push((Constant::Int(i64::try_from(last).map_err(|_| refused())?), beyond));
+    cases.push((Constant::Null, nodes.not(present)));
+    Ok(Value::Choice(Choice(cases).merged(nodes)))
+}
+
 /// The patient's truth of a condition.
 pub(crate) fn truth(expr: &Expr, view: &View, nodes: &mut Nodes<'_>) -> Result<Truth, PlanError> {
     Ok(match expr {
@@ -279,3 +336,5 @@ fn numbers(a: Linear, op: Operator, b: Linear, nodes: &mut Nodes<'_>) -> Result<
 }
 
 const DAY_NANOSECONDS: i64 = 86_400_000_000_000;
+/// Buckets for each patient, each of them a comparison.
+const MAX_BUCKETS: i128 = 130;

@@ -1,8 +1,9 @@
 //! What a site can do alone: plans whose pooled rows are the union of what each site makes of its own tables.
 
-use datafusion_common::JoinType;
+use arrow::datatypes::DataType;
+use datafusion_common::{DFSchema, JoinType};
 use datafusion_expr::logical_plan::{Distinct, Join};
-use datafusion_expr::{Expr, LogicalPlan};
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlan};
 
 use crate::bind::NetworkTable;
 use crate::catalog::Catalog;
@@ -86,6 +87,27 @@ pub(crate) fn is_unique(plan: &LogicalPlan, catalog: &Catalog) -> bool {
         LogicalPlan::Aggregate(a) => sites_of(plan).len() == 1 && a.group_expr.len() == 1 && is_key(plan, 0, catalog),
         _ => false,
     }
+}
+
+/// An expression without names and without casts that keep a whole number as it is.
+pub(crate) fn kept<'e>(expr: &'e Expr, schema: &DFSchema) -> &'e Expr {
+    match expr {
+        Expr::Alias(alias) => kept(&alias.expr, schema),
+        Expr::Cast(cast) => {
+            let to = cast.field.data_type();
+            let exact = to.is_integer() || matches!(to, DataType::Decimal128(..) | DataType::Float64);
+            match cast.expr.get_type(schema) {
+                Ok(from) if from == *to || from.is_integer() && exact => kept(&cast.expr, schema),
+                _ => expr,
+            }
+        }
+        other => other,
+    }
+}
+
+/// Can sums and differences of this type be taken as those of numbers or days? Those of moments are of another unit.
+pub(crate) fn is_countable(expr: &Expr, schema: &DFSchema) -> bool {
+    expr.get_type(schema).is_ok_and(|t| t.is_numeric() || t == DataType::Date32)
 }
 
 /// The column that an expression is but for its name.

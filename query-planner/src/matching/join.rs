@@ -293,7 +293,10 @@ fn full(
     schema: DFSchemaRef,
     nodes: &mut Nodes<'_>,
 ) -> Result<View, PlanError> {
-    if !on.rest.is_empty() || !left.parts.is_empty() || !right.parts.is_empty() {
+    // A row whose own key is NULL would stay beside another one of the same patient.
+    let has_key = |key: Bit, view: &View| key == Bit::Yes || key == view.present;
+    let keyed = has_key(on.left, &left) && has_key(on.right, &right);
+    if !keyed || !on.rest.is_empty() || !left.parts.is_empty() || !right.parts.is_empty() {
         let text = "a FULL JOIN of anything but one row for each patient on the patient key";
         return Err(not_yet_because(text.into()).hint("aggregate both sides for each patient first"));
     }

@@ -1,5 +1,5 @@
 //! The nodes of a matched sum while they are being collected: each is made once, what is known beforehand is not
-//! computed, and the range of every number is followed so that nothing leaves 62 bits.
+//! computed, and the range of every number is followed so that nothing leaves 61 bits.
 
 use datafusion_expr::{Expr, LogicalPlan};
 
@@ -286,5 +286,5 @@ pub(crate) fn too_wide() -> PlanError {
 
 const BIT: Interval = Interval { lo: 0, hi: 1 };
 
-/// Differences of two such numbers keep their sign in a ring of 64 bits.
-pub(crate) const MAX_BITS: u32 = 62;
+/// Differences of two such numbers, and of two such differences, keep their sign in a ring of 64 bits.
+pub(crate) const MAX_BITS: u32 = 61;

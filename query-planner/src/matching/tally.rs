@@ -73,6 +73,7 @@ impl Tally<'_, '_, '_> {
         match self.view.column(arg, self.nodes) {
             Col::Refused(why) => Err(why),
             Col::Patient(value) => Ok(Arg::Patient(value)),
+            Col::Key(key) => Ok(Arg::Key(key)),
             _ => Err(not_yet_because(format!("{name} of {}", words(arg)))),
         }
     }
@@ -152,7 +153,8 @@ impl Tally<'_, '_, '_> {
 
     /// The product of what each part adds, with `instead` in the place of one of them.
     fn product(&mut self, only: &Only, instead: Option<(Option<usize>, usize)>) -> Result<usize, PlanError> {
-        if !self.view.pairs.is_empty() {
+        let replaced = instead.and_then(|(of, _)| of);
+        if !pairs::are_countable(self.view) || replaced.is_some_and(|part| pairs::is_compared(self.view, part)) {
             let text = "counting or adding up the pairs of rows that a comparison between two tables leaves";
             return Err(not_yet_because(text.into())
                 .hint("count the patients that have such a pair: COUNT(DISTINCT …), or use EXISTS"));
@@ -174,20 +176,53 @@ impl Tally<'_, '_, '_> {
         self.nodes.select(bit, product)
     }
 
+    /// How many rows of a part meet what they are compared with.
+    fn hits(&mut self, part: usize, only: &Only) -> Result<usize, PlanError> {
+        let mut total = self.nodes.constant(0)?;
+        for hit in pairs::hits(self, part, only)? {
+            let one = self.nodes.number(hit)?;
+            total = self.nodes.add(total, one)?;
+        }
+        Ok(total)
+    }
+
+    /// How many distinct tuples of some columns with few possible values a patient has.
+    fn distinct(&mut self, part: &Part, columns: &[&Expr], rows: &Choose) -> Result<usize, PlanError> {
+        let Some(tuples) = codes::tuples(part, columns, MAX_TUPLES, self.nodes)? else {
+            let names: Vec<String> = columns.iter().map(|column| words(column)).collect();
+            let text = format!("counting the distinct values of {} of each patient", names.join(", "));
+            return Err(not_yet_because(text).hint(
+                "group by all of them, declare their domains (at most 64 values together), or count the patients",
+            ));
+        };
+        let mut total = self.nodes.constant(0)?;
+        for tuple in tuples {
+            let any = codes::any(part, &rows.and(tuple), self.nodes);
+            let one = self.nodes.number(any)?;
+            total = self.nodes.add(total, one)?;
+        }
+        Ok(total)
+    }
+
     fn weight(&mut self, at: usize, part: &Part, only: &Only) -> Result<Times, PlanError> {
         let rows = self.choose(at, only);
         Ok(match &part.weight {
             _ if part.ranked.is_some() => Times::Number(windows::count(part, &rows, self.nodes)?),
+            Weight::Rows if pairs::is_compared(self.view, at) => Times::Number(self.hits(at, only)?),
+            _ if pairs::is_compared(self.view, at) => {
+                return Err(not_yet_because(
+                    "counting distinct rows that are compared with dates of the patient".into(),
+                ));
+            }
             Weight::Rows if part.is_unique => Times::Bit(codes::any(part, &rows, self.nodes)),
             Weight::Rows => Times::Number(codes::count(part, &rows, self.nodes)?),
             Weight::Once => Times::Bit(codes::any(part, &rows, self.nodes)),
-            Weight::Tuples(tuple) if tuple.iter().all(|key| rows.keys.contains(key)) => {
-                Times::Bit(codes::any(part, &rows, self.nodes))
-            }
             Weight::Tuples(tuple) => {
-                let names: Vec<String> = tuple.iter().map(words).collect();
-                let text = format!("counting the distinct values of {} of each patient", names.join(", "));
-                return Err(not_yet_because(text).hint("group by all of them, or count the patients"));
+                let rest: Vec<&Expr> = tuple.iter().filter(|key| !rows.keys.contains(key)).collect();
+                match rest.is_empty() {
+                    true => Times::Bit(codes::any(part, &rows, self.nodes)),
+                    false => Times::Number(self.distinct(part, &rest, &rows)?),
+                }
             }
             Weight::Optional(bit) => {
                 let count = codes::count(part, &rows, self.nodes)?;
@@ -204,6 +239,9 @@ impl Tally<'_, '_, '_> {
         })
     }
 }
+
+/// Each tuple is a feature of its own.
+const MAX_TUPLES: usize = 64;
 
 enum Times {
     Bit(Bit),

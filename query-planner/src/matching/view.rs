@@ -163,14 +163,28 @@ impl View {
         at.and_then(|at| self.columns.get(at)).ok_or_else(|| unmatchable(format!("there is no column {column}")))
     }
 
-    /// `COALESCE(a.key, b.key)` behind a full join.
+    /// `COALESCE(a.key, b.key)` behind a full join, also as the CASE it is rewritten to: all keys of a row are the same.
     fn coalesced_key(&self, expr: &Expr, nodes: &mut Nodes<'_>) -> Option<Bit> {
-        let Expr::ScalarFunction(call) = crate::matching::home::peeled(expr) else { return None };
-        if call.name() != "coalesce" {
-            return None;
+        match crate::matching::home::peeled(expr) {
+            Expr::ScalarFunction(call) if call.name() == "coalesce" => {
+                let keys = call.args.iter().map(|arg| self.key(arg)).collect::<Option<Vec<Bit>>>()?;
+                Some(keys.into_iter().fold(Bit::No, |any, key| nodes.or(any, key)))
+            }
+            Expr::Case(case) if case.expr.is_none() => {
+                let otherwise = case.else_expr.as_ref().map_or(Some(Bit::No), |e| self.key(e))?;
+                let (mut open, mut any) = (Bit::Yes, Bit::No);
+                for (when, then) in &case.when_then_expr {
+                    let (holds, key) = (self.truth(when, nodes).ok()?.yes, self.key(then)?);
+                    let chosen = nodes.all([open, holds, key]);
+                    any = nodes.or(any, chosen);
+                    let fails = nodes.not(holds);
+                    open = nodes.and(open, fails);
+                }
+                let last = nodes.and(open, otherwise);
+                Some(nodes.or(any, last))
+            }
+            _ => None,
         }
-        let keys = call.args.iter().map(|arg| self.key(arg)).collect::<Option<Vec<Bit>>>()?;
-        Some(keys.into_iter().fold(Bit::No, |any, key| nodes.or(any, key)))
     }
 
     /// Is the expression the patient key? Then where it is not NULL.

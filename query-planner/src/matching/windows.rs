@@ -12,11 +12,10 @@ use crate::error::PlanError;
 use crate::facts::Scope;
 use crate::matched::Node;
 use crate::matching::codes::{self, Choose};
-use crate::matching::home::peeled;
-use crate::matching::nodes::{Bit, Nodes, Want};
+use crate::matching::home::{is_countable, kept, peeled};
+use crate::matching::nodes::{Bit, Nodes};
 use crate::matching::values::{Linear, Value, exact};
 use crate::matching::view::{Col, Part, View, Weight, not_yet_because};
-use crate::plan::Encoding;
 use crate::relate::wording;
 use crate::value::Value as Constant;
 use crate::words::words;
@@ -102,6 +101,9 @@ fn add(view: &mut View, function: &WindowFunction, nodes: &Nodes<'_>) -> Result<
     };
     let one =
         |arg: &Expr| matches!(peeled(arg), Expr::Literal(s, _) if Constant::from_scalar(s) == Some(Constant::Int(1)));
+    if !is_countable(&ranked.order, view.parts[part].schema()) {
+        return Err(not_yet_because(format!("{name} of anything but dates and numbers")));
+    }
     let of_order = params.args.first().and_then(|arg| view.local(arg)).is_some_and(|(_, inner)| inner == ranked.order);
     if !of_order || params.args.len() > 2 || !params.args[1..].iter().all(one) {
         return Err(not_yet_because(format!(
@@ -114,7 +116,7 @@ fn add(view: &mut View, function: &WindowFunction, nodes: &Nodes<'_>) -> Result<
 
 /// The steps of an expression over the ranked column of one part and its neighbours.
 pub(crate) fn steps(view: &View, expr: &Expr) -> Option<(usize, Steps)> {
-    match peeled(expr) {
+    match kept(expr, &view.schema) {
         Expr::Column(column) => match view.named(column).ok()? {
             Col::Steps(part, steps) => Some((*part, steps.clone())),
             Col::Row(part, inner) => {
@@ -124,7 +126,9 @@ pub(crate) fn steps(view: &View, expr: &Expr) -> Option<(usize, Steps)> {
             }
             _ => None,
         },
-        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus), right }) => {
+        sum @ Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus), right })
+            if is_countable(sum, &view.schema) =>
+        {
             let sign = if *op == Operator::Plus { 1 } else { -1 };
             match (steps(view, left), steps(view, right)) {
                 (Some((part, a)), Some((other, b))) if part == other => Some((part, a.plus(&b, sign))),
@@ -287,20 +291,9 @@ fn nth(part: &Part, ranked: &Ranked, rank: u64, nodes: &mut Nodes<'_>) -> Result
     if ranked.descending {
         return Err(not_yet_because("the second row or a later one in descending order".into()));
     }
-    let (feature, encoding) = events(part, ranked, &Choose::default(), nodes)?;
+    let (feature, encoding) = codes::events(part, &ranked.order, &Choose::default(), nodes)?;
     let n = u32::try_from(rank - 1).map_err(|_| super::nodes::too_wide())?;
-    let none = 1i128 << encoding.bits;
-    let node = nodes.checked(Node::Nth { feature, n }, Interval { lo: 0, hi: none })?;
-    let limit = nodes.constant(none)?;
-    let present = nodes.less(node, limit);
-    Ok(Linear { constant: encoding.low, ..Linear::of_node(node, present) })
-}
-
-fn events(part: &Part, ranked: &Ranked, rows: &Choose, nodes: &mut Nodes<'_>) -> Result<(usize, Encoding), PlanError> {
-    let encoding = codes::encoding(part, &ranked.order, nodes)?;
-    let bound = nodes.catalog.max_events;
-    let want = Want::Events { column: ranked.order.clone(), encoding, bound };
-    Ok((nodes.spec(codes::spec(part, rows, want, encoding.bits)), encoding))
+    codes::nth(feature, n, encoding, nodes)
 }
 
 /// Has the patient so many rows?
@@ -331,7 +324,7 @@ pub(crate) fn count(part: &Part, rows: &Choose, nodes: &mut Nodes<'_>) -> Result
     let Some(ranked) = &part.ranked else { return codes::count(part, rows, nodes) };
     match ranked.keep {
         Keep::Gaps { at_least, at_most } => {
-            let (feature, _) = events(part, ranked, rows, nodes)?;
+            let (feature, _) = codes::events(part, &ranked.order, rows, nodes)?;
             let most = i128::from(nodes.catalog.max_events) * part.source.sites.len() as i128;
             nodes.checked(Node::Gaps { feature, at_least, at_most }, Interval { lo: 0, hi: most })
         }
