@@ -10,6 +10,7 @@ use protocols::additive::demand::Link as Planned;
 
 use crate::bench::{Network, Protocol};
 use crate::drill::Drill;
+use crate::linkage::command::ReportFormat;
 use crate::output::Format;
 
 /// Joint questions over the records of hospitals that may not share them.
@@ -101,6 +102,21 @@ pub enum Command {
         /// The configuration that `init` wrote
         #[arg(long)]
         config: PathBuf,
+    },
+    /// Read a linkage file and say its digest; with data, report the quality of a site's own identifiers
+    Linkage {
+        /// The linkage file
+        #[arg(long)]
+        file: PathBuf,
+        /// The folder with the site's CSV or Parquet files
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// The table with the identifiers, if the folder has several
+        #[arg(long, requires = "data")]
+        table: Option<String>,
+        /// How to print
+        #[arg(long, value_enum, default_value_t)]
+        format: ReportFormat,
     },
     /// Serve as a site
     Node {

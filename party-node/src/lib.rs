@@ -21,6 +21,7 @@ pub mod execute;
 pub mod fault;
 pub mod finish;
 pub mod joint;
+pub mod linkage;
 pub mod local;
 pub mod network;
 pub mod output;

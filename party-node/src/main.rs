@@ -18,7 +18,7 @@ use party_node::output::Format;
 use party_node::sandbox::Sandbox;
 use party_node::site::{Site, Startup};
 use party_node::source::SiteData;
-use party_node::{check, child, connect, demo};
+use party_node::{check, child, connect, demo, linkage};
 use query_planner::catalog::SiteName;
 use query_planner::explain;
 
@@ -89,6 +89,9 @@ async fn run(command: Command) -> Result<(), NodeError> {
             print(&format!("{}: {} sites, digest {}\n", out.display(), network.site.len(), hex(&network.digest())))
         }
         Command::Check { config } => check::run(&config).await,
+        Command::Linkage { file, data, table, format } => {
+            print(&linkage::command::run(&file, data.as_deref(), table.as_deref(), format)?)
+        }
         Command::Node { config, drill } => serve(&Config::load(&config)?, drill).await,
         Command::Query { config, queries } => {
             let config = Config::load(&config)?;

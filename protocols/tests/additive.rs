@@ -3,7 +3,7 @@
 
 mod conformance;
 
-use conformance::{keys, primitives, quantiles, sorting, suppression, top};
+use conformance::{keys, primitives, quantiles, sketches, sorting, suppression, top};
 
 const SEED: u64 = 20_261_122;
 
@@ -75,6 +75,7 @@ on_additive! {
     tables_of_large_counts_are_shown_whole => suppression::tables_of_large_counts_are_shown_whole;
     mask_hides_values => suppression::mask_hides_values;
     the_frequent_keys_come_out => keys::the_frequent_keys_come_out;
+    level_counts_are_those_of_the_union => sketches::level_counts_are_those_of_the_union;
     by_sort_finds_the_value => quantiles::by_sort_finds_the_value;
     remainders_are_those_of_division => quantiles::remainders_are_those_of_division;
 }

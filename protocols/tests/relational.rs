@@ -2,7 +2,7 @@
 
 mod conformance;
 
-use conformance::{keys, primitives, quantiles, sorting, suppression, top};
+use conformance::{keys, primitives, quantiles, sketches, sorting, suppression, top};
 
 const SEEDS: [u64; 2] = [20_261_122, 7];
 
@@ -40,6 +40,7 @@ on_clear! {
     impossible_rules_are_refused => suppression::impossible_rules_are_refused;
     mask_hides_values => suppression::mask_hides_values;
     the_frequent_keys_come_out => keys::the_frequent_keys_come_out;
+    level_counts_are_those_of_the_union => sketches::level_counts_are_those_of_the_union;
     keys_beyond_the_limits_are_refused => keys::keys_beyond_the_limits_are_refused;
 }
 

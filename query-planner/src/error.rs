@@ -36,7 +36,7 @@ impl fmt::Display for PlanError {
 }
 
 /// The name in `names` that `wanted` was probably meant to be.
-pub(crate) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+pub fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     let wanted = wanted.to_lowercase();
     names
         .map(|name| (strsim::damerau_levenshtein(&wanted, &name.to_lowercase()), name))

@@ -7,6 +7,7 @@
 //! ```
 
 mod aggregates;
+pub mod approximate;
 pub mod bind;
 mod bounds;
 pub mod catalog;

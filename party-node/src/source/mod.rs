@@ -8,6 +8,7 @@ mod parse;
 mod patients;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod watch;
 
 use std::collections::BTreeMap;

@@ -7,6 +7,7 @@ pub mod intervals;
 pub mod keys;
 pub mod primitives;
 pub mod quantiles;
+pub mod sketches;
 pub mod sorting;
 pub mod suppression;
 pub mod top;

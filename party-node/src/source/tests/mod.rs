@@ -3,6 +3,7 @@
 mod bad_input;
 mod good_input;
 mod parquet_files;
+mod texts;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
