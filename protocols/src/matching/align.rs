@@ -5,6 +5,9 @@
 //! receiver, so that their rows are about the same patients; OPRF, tags and masks are fresh for each pair. Which patient is in which bin the
 //! receiver alone knows; who of the senders has that patient nobody does.
 //!
+//! Where patients have keys for several passes, every pass has bins of its own, and a segment's rows are the receiver's, in the order
+//! in which it entered them: see `passes`.
+//!
 //! # Security
 //! Semi-honest, dishonest majority: of a pair only its two sites hold anything but zeros, so shares of a bin are as safe as
 //! the two do not collude, and what is computed from them with other sites' shares is as safe as that protocol.
@@ -15,10 +18,11 @@ use mpc_core::error::LocalFault;
 use mpc_core::{Bits, PartyId, Result, Session, Z64};
 
 use super::circuit_psi::{Bins, Choices, receive, send};
+use super::passes;
 use super::table::{Entered, PatientTable, Shape, rows};
 use crate::additive::Additive;
 use crate::ot::Ot;
-use crate::parameters::matching::MAX_PATIENTS;
+use crate::parameters::matching::{MAX_PASSES, MAX_PATIENTS};
 use crate::share::{ArithShare, BitShare};
 
 /// One receiver's bins, shares among all sites; sites that hold no part of a column hold zeros.
@@ -26,7 +30,7 @@ use crate::share::{ArithShare, BitShare};
 pub struct Segment {
     /// Whose patients the bins hold.
     pub receiver: PartyId,
-    /// How many bins.
+    /// How many bins; with several passes, how many rows the receiver enters.
     pub rows: usize,
     /// The senders in order, and then the receiver itself.
     pub holders: Vec<Holder>,
@@ -67,9 +71,9 @@ pub fn empty(shapes: &[Shape], runs: &[Run]) -> Vec<Segment> {
 }
 
 fn empty_segment(shapes: &[Shape], (receiver, senders): &Run) -> Segment {
-    let patients = shapes[receiver.index()].patients;
+    let shape = &shapes[receiver.index()];
     // Nobody asks about the rows of a site without senders: they need no bins.
-    let rows = if senders.is_empty() { patients } else { rows(patients) };
+    let rows = if senders.is_empty() { shape.patients } else { shape.segment_rows() };
     let holders = senders.iter().chain([receiver]);
     let holders = holders.map(|site| Holder::zeros(*site, &shapes[site.index()], rows)).collect();
     Segment { receiver: *receiver, rows, holders }
@@ -109,12 +113,13 @@ pub async fn align(
         } else {
             as_sender(&mut session, ot, shapes, run, &entered, segment).await?;
         }
-        bins_before += (segment.rows * run.1.len()) as u32;
+        let pair = rows(shapes[run.0.index()].patients) * shape.passes;
+        bins_before += (pair * run.1.len()) as u32;
     }
     Ok(segments)
 }
 
-/// Several times what a pair takes for each bin on a slow machine.
+/// Several times what a pair takes for each bin and pass on a slow machine.
 const PATIENCE_PER_BIN: Duration = Duration::from_micros(50);
 
 async fn as_receiver(
@@ -129,7 +134,18 @@ async fn as_receiver(
         segment.holders = vec![entered.as_they_stand(*receiver)];
         return Ok(());
     }
-    let bins = Bins::new(session, entered)?;
+    let shape = &entered.shape;
+    if shape.passes > 1 {
+        let bins = passes::bins(session, entered)?;
+        for (sender, holder) in senders.iter().zip(&mut segment.holders) {
+            let mut session = session.step("pair");
+            let shapes = (shape, &shapes[sender.index()]);
+            *holder = passes::receive(&mut session, ot, *sender, &bins, shapes).await?;
+        }
+        segment.holders[senders.len()] = entered.as_they_stand(*receiver);
+        return Ok(());
+    }
+    let bins = Bins::new(session, entered, 0)?;
     for (sender, holder) in senders.iter().zip(&mut segment.holders) {
         let mut session = session.step("pair");
         *holder = receive(&mut session, ot, *sender, &bins, &shapes[sender.index()]).await?;
@@ -153,11 +169,22 @@ async fn as_sender(
     if !senders.contains(&me) {
         return Ok(());
     }
-    let choices = Choices::new(session, shapes[receiver.index()].patients);
+    let shape = &shapes[receiver.index()];
+    if shape.passes > 1 {
+        let choices = passes::choices(session, shape);
+        for (sender, holder) in senders.iter().zip(&mut segment.holders) {
+            let mut session = session.step("pair");
+            if *sender == me {
+                *holder = passes::send(&mut session, ot, *receiver, &choices, (shape, entered)).await?;
+            }
+        }
+        return Ok(());
+    }
+    let choices = Choices::new(session, shape.patients);
     for (sender, holder) in senders.iter().zip(&mut segment.holders) {
         let mut session = session.step("pair");
         if *sender == me {
-            *holder = send(&mut session, ot, *receiver, &choices, entered).await?;
+            *holder = send(&mut session, ot, *receiver, &choices, (entered, 0)).await?;
         }
     }
     Ok(())
@@ -168,6 +195,10 @@ fn check(session: &Session, shapes: &[Shape], runs: &[Run]) -> Result<()> {
     let parties = session.parties();
     if shapes.len() != parties.site_count() {
         return refused("every site has one shape");
+    }
+    let passes = shapes.first().map_or(1, |shape| shape.passes);
+    if !(1..=MAX_PASSES).contains(&passes) || shapes.iter().any(|shape| shape.passes != passes) {
+        return refused("all sites match in the same passes, of which there is at least one");
     }
     if shapes.iter().any(|shape| shape.patients > MAX_PATIENTS) {
         return refused("a table of patients is larger than the reviewed sizes");
