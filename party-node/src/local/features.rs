@@ -71,6 +71,7 @@ impl ClassPlan {
             top: None,
             outputs: Vec::new(),
             matching: None,
+            patients: None,
         };
         Ok(Self { sum, keys: feature.keys.clone(), features: Vec::new() })
     }

@@ -56,6 +56,7 @@ pub(crate) fn lay_out(nodes: &Nodes<'_>, roots: Roots) -> Result<(Matching, Vec<
     let matching = Matching {
         sites: sites(&tables, nodes.catalog),
         max_patients: nodes.catalog.max_patients,
+        passes: nodes.catalog.passes(),
         features,
         nodes: moved,
         row_keys: roots.row_keys,
