@@ -5,9 +5,11 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::UdpSocket;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use common::{Run, Scratch, sandbox, shared};
+use common::{Background, Run, Scratch, consilium, run, sandbox, shared};
 use mpc_core::Block;
 use party_node::linkage::{Keyed, RecordKeys, Schema, keys};
 use party_node::source::SiteData;
@@ -361,6 +363,79 @@ fn the_plan_says_in_how_many_passes_patients_are_found() {
     let tables = [("A/patient.csv", "mrn,id,name\na1,7,Ann\n"), ("B/patient.csv", "mrn,id,name\nb1,7,Ann\n")];
     let folder = small("explain", LINKAGE, SMALL, &tables);
     let data = folder.path().to_string_lossy().into_owned();
-    let plan = common::run(&mut common::consilium(&["explain", "--data", &data, "-e", COUNT]));
+    let plan = run(&mut consilium(&["explain", "--data", &data, "-e", COUNT]));
     assert!(plan.stdout.contains("found by any of 2 passes"), "{}{}", plan.stdout, plan.stderr);
+}
+
+/// Two sites and an analyst with files of their own, each with the linkage file of its folder.
+struct Pair {
+    folder: Scratch,
+    nodes: Vec<Background>,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let tables = [
+            ("A-data/patient.csv", "mrn,id,name\na1,7,Ann\na2,8,Bob\n"),
+            ("B-data/patient.csv", "mrn,id,name\nb1,,ann\n"),
+        ];
+        let pair = Self { folder: small("two", LINKAGE, SMALL, &tables), nodes: Vec::new() };
+        let ports = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let listen = ports.each_ref().map(|socket| socket.local_addr().unwrap().to_string());
+        drop(ports);
+        for (site, listen) in ["A", "B"].iter().zip(&listen) {
+            let (dir, data) = (pair.path(site), pair.path(&format!("{site}-data")));
+            let settings = pair.path("network.toml");
+            pair.succeed(&["init", "--dir", &dir, "--name", site, "--data", &data, "--listen", listen, "--settings", &settings]);
+        }
+        pair.succeed(&["init", "--dir", &pair.path("analyst"), "--name", "analyst", "--analyst"]);
+        let publics = ["A", "B", "analyst"].map(|name| pair.path(&format!("{name}/{name}.public.toml")));
+        let (settings, out) = (pair.path("network.toml"), pair.path("enrolled.toml"));
+        let enroll = ["enroll", "--settings", &settings, "--out", &out, &publics[0], &publics[1], &publics[2]];
+        pair.succeed(&enroll);
+        for name in ["A", "B", "analyst"] {
+            fs::copy(&out, pair.folder.at(&format!("{name}/network.toml"))).unwrap();
+            pair.folder.write(&format!("{name}/linkage.toml"), LINKAGE);
+        }
+        pair
+    }
+
+    fn path(&self, relative: &str) -> String {
+        self.folder.at(relative).to_string_lossy().into_owned()
+    }
+
+    fn succeed(&self, arguments: &[&str]) -> Run {
+        let ended = run(&mut consilium(arguments));
+        assert_eq!(ended.status, Some(0), "{arguments:?}: {}{}", ended.stdout, ended.stderr);
+        ended
+    }
+
+    /// (Re)starts the nodes and asks.
+    fn ask(&mut self) -> Run {
+        self.nodes.clear();
+        let node = |site: &str| Background::start(&mut consilium(&["node", "--config", &self.path(&format!("{site}/node.toml"))]));
+        let nodes = ["A", "B"].map(node);
+        self.nodes.extend(nodes);
+        let config = self.path("analyst/analyst.toml");
+        let began = Instant::now();
+        while run(&mut consilium(&["check", "--config", &config])).status != Some(0) {
+            assert!(began.elapsed() < Duration::from_secs(30), "the nodes do not answer");
+        }
+        run(&mut consilium(&["query", "--config", &config, "--format", "json", "-e", COUNT]))
+    }
+}
+
+#[test]
+fn a_site_with_another_linkage_file_refuses_before_anything_is_shared() {
+    let mut pair = Pair::new();
+    pair.folder.write("B/linkage.toml", LINKAGE.replace("\"s\"", "\"another study\""));
+    let refused = pair.ask();
+    assert_eq!(refused.code(), "LINKAGE_DIFFERS", "{}", refused.stderr);
+    let schemas = ["analyst", "B"].map(|name| fs::read_to_string(pair.folder.at(&format!("{name}/linkage.toml"))).unwrap());
+    for schema in schemas {
+        let digest: String = Schema::from_toml(&schema).unwrap().digest().iter().map(|b| format!("{b:02x}")).collect();
+        assert!(refused.error().contains(&digest), "{}", refused.stderr);
+    }
+    pair.folder.write("B/linkage.toml", LINKAGE);
+    assert_eq!(counts(&pair.ask()), [1]);
 }

@@ -143,3 +143,75 @@ impl Drop for Linked {
         self.keys.iter_mut().flatten().for_each(Zeroize::zeroize);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::StringArray;
+
+    use super::super::{Schema, keys};
+    use super::*;
+
+    /// Records as (own key, id, name); empty is NULL.
+    type Records<'a> = [(&'a str, &'a str, &'a str)];
+
+    fn link(rule: &str, records: &Records<'_>) -> Result<Linked, NodeError> {
+        let pass = |column: &str| format!("[[passes]]\nname = \"{column}\"\n[[passes.parts]]\ncolumn = \"{column}\"\n");
+        let file = format!("study = \"s\"\nduplicates = \"{rule}\"\n{}{}", pass("id"), pass("name"));
+        let present = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let column = |of: fn(&(&str, &str, &str)) -> String| -> StringArray {
+            records.iter().map(|record| present(&of(record))).collect()
+        };
+        let columns = [column(|r| r.1.to_owned()), column(|r| r.2.to_owned())];
+        let keyed = keys(&Schema::from_toml(&file)?, &columns)?;
+        Linked::new(&keyed, records.iter().map(|record| present(record.0).map(|_| own(record.0))).collect())
+    }
+
+    fn own(key: &str) -> Block {
+        Block(key.bytes().fold(7, |sum, byte| sum * 257 + u128::from(byte)))
+    }
+
+    fn same(linked: &Linked, a: &str, b: &str) -> bool {
+        linked.entry(own(a)).is_some() && linked.entry(own(a)) == linked.entry(own(b))
+    }
+
+    #[test]
+    fn records_with_an_equal_key_or_one_number_of_the_site_are_one_patient() {
+        let records = [("a", "1", "x"), ("b", "1", "y"), ("c", "", "y"), ("d", "2", ""), ("d", "", "z"), ("e", "3", "")];
+        let linked = link("first", &records).unwrap();
+        assert!(same(&linked, "a", "b") && same(&linked, "a", "c") && !same(&linked, "a", "d"));
+        let counts = Summary { records: 6, entered: 3, excluded: 0, further_keys: 2 };
+        assert_eq!(linked.summary, counts);
+        // One row lends d its first key, the other its second.
+        assert!(linked.keys(linked.entry(own("d")).unwrap()).iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn patients_without_a_valid_key_are_counted_and_not_entered() {
+        let linked = link("first", &[("a", "1", ""), ("b", "", ""), ("c", "", ""), ("", "", "")]).unwrap();
+        assert_eq!(linked.summary, Summary { records: 4, entered: 1, excluded: 3, further_keys: 0 });
+        assert_eq!((linked.entry(own("b")), linked.entry(own("nobody"))), (None, None));
+    }
+
+    #[test]
+    fn keys_of_two_patients_are_nobodys_where_duplicates_are_excluded() {
+        let linked = link("exclude", &[("a", "1", "x"), ("b", "1", ""), ("c", "2", ""), ("c", "2", "")]).unwrap();
+        assert_eq!(linked.summary, Summary { records: 4, entered: 2, excluded: 1, further_keys: 0 });
+        let keys = linked.keys(linked.entry(own("a")).unwrap());
+        assert!(keys[0].is_none() && keys[1].is_some());
+        assert_eq!(linked.entry(own("b")), None);
+        assert!(linked.entry(own("c")).is_some(), "two rows of one patient are no duplicate");
+    }
+
+    #[test]
+    fn the_rule_to_refuse_duplicates_looks_at_patients_not_at_rows() {
+        assert!(link("refuse", &[("a", "1", ""), ("a", "1", "")]).is_ok());
+        let error = link("refuse", &[("a", "1", ""), ("b", "1", "")]).unwrap_err();
+        assert_eq!(error.code, "LINKAGE_DUPLICATES");
+        assert!(error.message.contains("pass id: 1 keys"), "{error}");
+    }
+
+    #[test]
+    fn keys_do_not_print() {
+        assert_eq!(format!("{:?}", link("first", &[("a", "1", "x")]).unwrap()), "Linked(1 patients)");
+    }
+}
