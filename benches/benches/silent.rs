@@ -44,7 +44,8 @@ fn trees(c: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(format!("2^{log} outputs")), |b| {
             let grow = |mut leaves: Vec<Block>| {
                 for tree in leaves.chunks_mut(lpn.block_len) {
-                    (0..lpn.depth()).for_each(|level| _ = black_box(doubling.double(&mut tree[..2 << level])));
+                    (0..lpn.depth())
+                        .for_each(|level| _ = black_box(doubling.double(&mut tree[..2 << level], 1 << level)));
                 }
             };
             b.iter_batched(|| vec![Block(7); lpn.code_len()], grow, BatchSize::PerIteration)

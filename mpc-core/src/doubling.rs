@@ -33,23 +33,26 @@ impl Doubling {
     /// The children of the zero seed. They are public.
     pub fn of_zero(&self) -> [Block; 2] {
         let mut nodes = [Block::ZERO; 2];
-        self.double(&mut nodes);
+        self.double(&mut nodes, 1);
         nodes
     }
 
-    /// Replaces the first half of `nodes`, the parents, by their left children and the second half by their right
-    /// children: child b of parent i ends at i + b·parents. Returns the XOR of all left and of all right children.
+    /// Replaces the first `parents` of `nodes` by their left children and the places behind them by right children: child b of
+    /// parent i ends at i + b·parents. Where there are fewer places than children, the last parents have left children only.
+    /// Returns the XOR of all left and of all right children.
     ///
-    /// Panics when the length is odd.
-    pub fn double(&self, nodes: &mut [Block]) -> [Block; 2] {
-        let parents = nodes.len() / 2;
-        assert_eq!(nodes.len(), 2 * parents, "each parent has two places");
+    /// Panics when there are more than two places for each parent, or none for one.
+    pub fn double(&self, nodes: &mut [Block], parents: usize) -> [Block; 2] {
+        assert!((parents..=2 * parents).contains(&nodes.len()), "each parent has one or two places");
         let (left, right) = nodes.split_at_mut(parents);
+        let mut right = right.chunks_mut(TILE);
         let mut sums = [Block::ZERO; 2];
-        for (left, right) in left.chunks_mut(TILE).zip(right.chunks_mut(TILE)) {
-            right.copy_from_slice(left);
+        for left in left.chunks_mut(TILE) {
+            if let Some(right) = right.next() {
+                right.copy_from_slice(&left[..right.len()]);
+                sums[1] ^= self.right.children(right);
+            }
             sums[0] ^= self.left.children(left);
-            sums[1] ^= self.right.children(right);
         }
         sums
     }
@@ -113,14 +116,16 @@ mod tests {
         println!("wide kernel: {}", matches!(best.left, Permutation::Wide(_)));
         for doubling in [portable, best] {
             for parents in [1usize, 2, 31, 32, 33, 255, 256, 257, 700] {
-                let seeds: Vec<Block> = (0..parents as u128).map(|i| Block(i * 0x1234_5678_9abc_def1)).collect();
-                let mut nodes = seeds.clone();
-                nodes.resize(2 * parents, Block::ZERO);
-                let sums = doubling.double(&mut nodes);
-                for side in 0..2 {
-                    let naive: Vec<Block> = seeds.iter().map(|seed| one(keys[side], *seed)).collect();
-                    assert!(nodes[side * parents..][..parents] == naive, "{parents} parents, side {side}");
-                    assert!(naive.into_iter().fold(Block::ZERO, |a, b| a ^ b) == sums[side], "sum of side {side}");
+                for right in [0, 1, parents / 2, parents - 1, parents] {
+                    let seeds: Vec<Block> = (0..parents as u128).map(|i| Block(i * 0x1234_5678_9abc_def1)).collect();
+                    let mut nodes = seeds.clone();
+                    nodes.resize(parents + right, Block::ZERO);
+                    let sums = doubling.double(&mut nodes, parents);
+                    for (side, count) in [parents, right].into_iter().enumerate() {
+                        let naive: Vec<Block> = seeds[..count].iter().map(|seed| one(keys[side], *seed)).collect();
+                        assert!(nodes[side * parents..][..count] == naive, "{parents} parents, {count} on side {side}");
+                        assert!(naive.into_iter().fold(Block::ZERO, |a, b| a ^ b) == sums[side], "sum of side {side}");
+                    }
                 }
             }
             assert!(doubling.of_zero() == keys.map(|key| one(key, Block::ZERO)), "children of zero");

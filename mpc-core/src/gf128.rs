@@ -32,6 +32,17 @@ pub fn mul(a: Block, b: Block) -> Block {
     }
 }
 
+/// x·a, where x is the element `Block(2)`.
+#[inline(always)]
+pub fn times_x(a: Block) -> Block {
+    Block(a.0 << 1 ^ REDUCTION & 0u128.wrapping_sub(a.0 >> 127))
+}
+
+/// The sum of all x^i·`bits[i]`, for 128 blocks: where bit i of a is c_i and `bits[i]` is c_i·Δ, it is a·Δ.
+pub fn compose(bits: &[Block; 128]) -> Block {
+    inner_product(&std::array::from_fn::<Block, 128, _>(|i| Block(1 << i)), bits)
+}
+
 /// `acc[i] += scalar·xs[i]`. Both slices have the same length.
 pub fn mul_add_into(acc: &mut [Block], scalar: Block, xs: &[Block]) {
     assert_eq!(acc.len(), xs.len(), "one sum for each product");

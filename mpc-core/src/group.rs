@@ -49,6 +49,11 @@ impl Exponent {
     pub fn from_uniform(bytes: &[u8; 64]) -> Self {
         Self(Scalar::from_bytes_mod_order_wide(bytes))
     }
+
+    /// What undoes a multiplication by this exponent.
+    pub fn inverse(&self) -> Self {
+        Self(self.0.invert())
+    }
 }
 
 impl Drop for Exponent {
@@ -138,6 +143,12 @@ mod tests {
     fn the_identity_and_non_canonical_points_are_refused() {
         assert!(EphemeralKey::from_uniform([1; 64]).agree(&[0; 32]).is_none());
         assert!(EphemeralKey::from_uniform([1; 64]).agree(&[0xff; 32]).is_none());
+    }
+
+    #[test]
+    fn the_inverse_undoes_a_multiplication() {
+        let (point, exponent) = (Point::from_uniform(&[3; 64]), Exponent::from_uniform(&[4; 64]));
+        assert!((point.times(&exponent).times(&exponent.inverse()) - point).is_identity());
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl PlacementHash {
     }
 
     /// Replaces each block by its hash.
-    pub fn hash(&self, blocks: &mut [Block]) {
+    pub fn replace(&self, blocks: &mut [Block]) {
         match &self.cipher {
             Cipher::Wide(cipher) => _ = cipher.mmo(blocks),
             Cipher::Portable(cipher) => mmo(cipher, blocks),
@@ -247,7 +247,7 @@ mod tests {
             let hash = PlacementHash { cipher };
             for len in [0, 1, 31, 33, 129, 300] {
                 let mut hashes = rows(len);
-                hash.hash(&mut hashes);
+                hash.replace(&mut hashes);
                 assert!(hashes == rows(len).iter().map(plain).collect::<Vec<_>>(), "{len} blocks");
             }
         }

@@ -20,7 +20,7 @@ pub mod party;
 pub mod random;
 pub mod ring;
 pub mod session;
-mod simd;
+pub mod simd;
 pub mod stats;
 pub mod step;
 pub mod transport;

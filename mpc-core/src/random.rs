@@ -44,12 +44,16 @@ pub enum Domain {
     PermutationMask = 21,
     /// The public permutation that hashes the keys of an oblivious key-value store.
     OkvsHash = 60,
-    /// Positions of an oblivious key-value store that its keys leave free.
-    OkvsFree = 61,
     /// The secret exponent of a site in matching by Diffie–Hellman.
-    MatchExponent = 62,
-    /// The order in which matching by Diffie–Hellman returns points.
-    MatchOrder = 63,
+    MatchExponent = 61,
+    /// The offset Δ of a VOLE, at its sender.
+    VoleDelta = 45,
+    /// Roots of the trees of a VOLE, at its sender.
+    VoleRoots = 46,
+    /// Noise of a VOLE, positions and values, at its receiver.
+    VoleNoise = 47,
+    /// Seeds of an OPRF's key-value store, at its receiver, and the store's free positions.
+    OprfStore = 48,
     /// Keys that fill a table of patients up to its bound.
     MatchingDummy = 70,
     /// Targets of bins and what is subtracted from payloads, at the sender of a matching.

@@ -365,9 +365,10 @@ impl Session {
         setup.transport.finish(setup.deadline).await.map_err(|fault| self.link_error(fault))
     }
 
-    /// For a step whose messages come from a party that itself waits for others: waits longer until the step ends.
+    /// For a step whose messages come from a party that itself waits for others: waits longer until the step ends, and not less
+    /// than was asked for before.
     pub fn wait_longer(&mut self, extra: Duration) {
-        self.extra = extra;
+        self.extra = self.extra.max(extra);
     }
 
     /// An error that blames `party` at this step.

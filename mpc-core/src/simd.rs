@@ -1,15 +1,20 @@
 //! Kernels for wide vector registers, picked at run time. The one file of the repository with `unsafe` code.
 //!
 //! All of it is calls of functions that are compiled for more instructions than the rest of the program; each stands behind
-//! a check that the processor has them. No pointer is touched: vectors come from arrays and go into arrays by safe casts.
+//! a check that the processor has them. No pointer is read or written: vectors come from arrays and go into arrays by safe casts;
+//! `prefetch` alone makes an address, of a reference, and only names it to the cache.
 //! What the kernels compute is held against portable twins in `leaves.rs`, `hash.rs`, `doubling.rs`, `gf128.rs` and `block.rs` on
 //! random inputs, by the tests there. Why the file exists, and what it buys, is in `DECISIONS.md` ("One file may use `unsafe`").
 #![allow(unsafe_code)]
 
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) use other::{Clmul, WideAes, widest};
+pub(crate) use other::{Clmul, WideAes};
+#[cfg(not(target_arch = "x86_64"))]
+pub use other::{prefetch, widest};
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86::{Clmul, WideAes, widest};
+pub(crate) use x86::{Clmul, WideAes};
+#[cfg(target_arch = "x86_64")]
+pub use x86::{prefetch, widest};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -20,12 +25,21 @@ mod x86 {
     use crate::block::Block;
 
     /// Runs `work` compiled for 256-bit registers where the processor has them. Only what is inlined into `work` gains.
-    pub(crate) fn widest<R>(work: impl FnOnce() -> R) -> R {
+    pub fn widest<R>(work: impl FnOnce() -> R) -> R {
         if is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has avx2.
             unsafe { with_avx2(work) }
         } else {
             work()
+        }
+    }
+
+    /// Asks for `column[index]` to be near when it is read soon; nothing happens for an index outside. Reads nothing itself.
+    #[inline(always)]
+    pub fn prefetch<T>(column: &[T], index: usize) {
+        if let Some(element) = column.get(index) {
+            // SAFETY: every x86-64 processor has SSE; the instruction does not access memory, and the address is a reference's.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(element).cast()) }
         }
     }
 
@@ -402,9 +416,11 @@ mod x86 {
 mod other {
     use crate::block::Block;
 
-    pub(crate) fn widest<R>(work: impl FnOnce() -> R) -> R {
+    pub fn widest<R>(work: impl FnOnce() -> R) -> R {
         work()
     }
+
+    pub fn prefetch<T>(_column: &[T], _index: usize) {}
 
     #[derive(Clone, Copy)]
     pub(crate) enum Clmul {}

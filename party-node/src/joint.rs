@@ -28,12 +28,22 @@ pub struct Policy {
     pub bits: usize,
 }
 
+/// Cells that have numbers of patients beside their rows.
+#[derive(Debug)]
+pub struct Few {
+    /// Positions among the cells.
+    pub cells: Vec<usize>,
+    /// Their patients.
+    pub patients: ArithShare<Z64>,
+}
+
 /// One bit for each cell of the table: may it be shown? `counts` are the cells' counts; `without`, for each site that
 /// receives the answer, the counts without its part.
 ///
 /// What the table says beyond the operator's rules is said with further counts that are never shown: the rows of a
 /// total that are in no part, and of two choices of rows that may or may not be nested the larger count, of which both
-/// are then parts.
+/// are then parts. A cell of `few` is hidden where its number of patients is 1 to k − 1, whatever its rows: it is taken as
+/// a part of its rows and patients together.
 ///
 /// # Errors
 /// As [`suppress::visible`].
@@ -41,6 +51,7 @@ pub async fn visible<E: Engine>(
     e: &mut E,
     table: &CellTable,
     policy: Policy,
+    few: &Few,
     counts: &ArithShare<Z64>,
     without: &[ArithShare<Z64>],
 ) -> Result<BitShare> {
@@ -50,8 +61,10 @@ pub async fn visible<E: Engine>(
         let larger = cells + i;
         differences.extend([(*a, larger), (*b, larger)]);
     }
-    let unseen = (cells..cells + table.apart.len()).collect();
-    let first_rest = cells + table.apart.len();
+    let first_few = cells + table.apart.len();
+    differences.extend(few.cells.iter().enumerate().map(|(i, cell)| (*cell, first_few + i)));
+    let first_rest = first_few + few.cells.len();
+    let unseen = (cells..first_rest).collect();
     let rests = table.equations.iter().filter(|equation| equation.rest).enumerate();
     let mut rest_of = rests.map(|(i, _)| first_rest + i);
     let tables = table.equations.iter().map(|equation| {
@@ -59,22 +72,25 @@ pub async fn visible<E: Engine>(
         Table::Sum { total: equation.total, parts: equation.parts.iter().copied().chain(rest).collect() }
     });
     let tables: Vec<Table> = tables.filter(|t| !matches!(t, Table::Sum { parts, .. } if parts.is_empty())).collect();
-    let counts = extended(e, table, policy, counts).await?;
+    let counts = extended(e, table, policy, few, counts).await?;
     let mut views = Vec::with_capacity(without.len());
     for view in without {
-        views.push(extended(e, table, policy, view).await?);
+        views.push(extended(e, table, policy, few, view).await?);
     }
     let Policy { threshold, zero_allowed, bits } = policy;
-    let rules = Rules { threshold, zero_allowed, bound_bits: bits, differences, unseen, tables };
+    // Rows and patients together.
+    let bound_bits = bits + usize::from(!few.cells.is_empty());
+    let rules = Rules { threshold, zero_allowed, bound_bits, differences, unseen, tables };
     let shown = suppress::visible(e, &rules, &counts, &views).await?;
     Ok(shown.gather(&(0..cells).collect::<Vec<_>>()))
 }
 
-/// Counts with the larger of each pair and the rest of each equation behind them.
+/// Counts with the larger of each pair, those of few patients and the rest of each equation behind them.
 async fn extended<E: Engine>(
     e: &mut E,
     table: &CellTable,
     policy: Policy,
+    few: &Few,
     counts: &ArithShare<Z64>,
 ) -> Result<ArithShare<Z64>> {
     let left = counts.gather(&table.apart.iter().map(|pair| pair.0).collect::<Vec<_>>());
@@ -85,7 +101,8 @@ async fn extended<E: Engine>(
         let less = e.less_than(&left, &right, policy.bits + 1).await?;
         e.mux(&less, &right, &left).await?
     };
-    let mut all = vec![counts.slice(0..counts.len()), larger];
+    let with_patients = e.add(&counts.gather(&few.cells), &few.patients)?;
+    let mut all = vec![counts.slice(0..counts.len()), larger, with_patients];
     for equation in table.equations.iter().filter(|equation| equation.rest) {
         let total = counts.slice(equation.total..equation.total + 1);
         let parts = counts.gather(&equation.parts).block_sums(equation.parts.len());

@@ -6,8 +6,8 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -38,7 +38,10 @@ const NETWORKS: [(&str, &str); 2] = [
         "patient key",
         "patient_key = \"national_id\"\nmin_sites = 2\nmax_patients = 64\n[tables.patient.columns.national_id]\ntype = \"text\"\n",
     ),
-    ("linkage", "patient_key = \"mrn\"\nmin_sites = 2\nmax_patients = 64\n[linkage]\nfile = \"linkage.toml\"\ntable = \"patient\"\n"),
+    (
+        "linkage",
+        "patient_key = \"mrn\"\nmin_sites = 2\nmax_patients = 64\n[linkage]\nfile = \"linkage.toml\"\ntable = \"patient\"\n",
+    ),
 ];
 
 fn data(label: &str, settings: &str) -> Scratch {

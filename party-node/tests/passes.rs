@@ -386,7 +386,19 @@ impl Pair {
         for (site, listen) in ["A", "B"].iter().zip(&listen) {
             let (dir, data) = (pair.path(site), pair.path(&format!("{site}-data")));
             let settings = pair.path("network.toml");
-            pair.succeed(&["init", "--dir", &dir, "--name", site, "--data", &data, "--listen", listen, "--settings", &settings]);
+            pair.succeed(&[
+                "init",
+                "--dir",
+                &dir,
+                "--name",
+                site,
+                "--data",
+                &data,
+                "--listen",
+                listen,
+                "--settings",
+                &settings,
+            ]);
         }
         pair.succeed(&["init", "--dir", &pair.path("analyst"), "--name", "analyst", "--analyst"]);
         let publics = ["A", "B", "analyst"].map(|name| pair.path(&format!("{name}/{name}.public.toml")));
@@ -413,7 +425,9 @@ impl Pair {
     /// (Re)starts the nodes and asks.
     fn ask(&mut self) -> Run {
         self.nodes.clear();
-        let node = |site: &str| Background::start(&mut consilium(&["node", "--config", &self.path(&format!("{site}/node.toml"))]));
+        let node = |site: &str| {
+            Background::start(&mut consilium(&["node", "--config", &self.path(&format!("{site}/node.toml"))]))
+        };
         let nodes = ["A", "B"].map(node);
         self.nodes.extend(nodes);
         let config = self.path("analyst/analyst.toml");
@@ -431,7 +445,8 @@ fn a_site_with_another_linkage_file_refuses_before_anything_is_shared() {
     pair.folder.write("B/linkage.toml", LINKAGE.replace("\"s\"", "\"another study\""));
     let refused = pair.ask();
     assert_eq!(refused.code(), "LINKAGE_DIFFERS", "{}", refused.stderr);
-    let schemas = ["analyst", "B"].map(|name| fs::read_to_string(pair.folder.at(&format!("{name}/linkage.toml"))).unwrap());
+    let schemas =
+        ["analyst", "B"].map(|name| fs::read_to_string(pair.folder.at(&format!("{name}/linkage.toml"))).unwrap());
     for schema in schemas {
         let digest: String = Schema::from_toml(&schema).unwrap().digest().iter().map(|b| format!("{b:02x}")).collect();
         assert!(refused.error().contains(&digest), "{}", refused.stderr);

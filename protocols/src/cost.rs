@@ -3,17 +3,22 @@
 mod matching;
 mod online;
 mod preparation;
+mod psi;
 mod tally;
 
 pub use matching::align;
 pub use online::{a2b, and, b2a, is_zero, mul, negative, place, select};
 pub use preparation::of;
+pub use psi::psi;
 
+use mpc_core::random::PublicSeed;
 use mpc_core::transport::Header;
 use mpc_core::wire::MAX_FRAME_BYTES;
 
 use crate::correlation::schedule;
-use crate::parameters::Lpn;
+use crate::matching::okvs::Okvs;
+use crate::matching::vole::DIRECT_MAX;
+use crate::parameters::{Code, Lpn};
 use crate::release::Audience;
 
 /// Messages of one site, added up.
@@ -83,6 +88,30 @@ pub fn silent_batch(sites: u64, lpn: &Lpn) -> SiteCost {
 /// site chooses.
 pub fn silent_call(sites: u64, ots: u64) -> SiteCost {
     SiteCost { rounds: 1, bytes: (sites - 1) * message(ots / 8) }
+}
+
+/// A VOLE of `elements` elements (see `matching/vole.rs`), or None outside the table: at its receiver, and at its sender.
+pub fn vole(elements: usize) -> Option<(SiteCost, SiteCost)> {
+    let (asked, answered) = (message(512), message(3072));
+    if elements <= DIRECT_MAX {
+        let values = if elements == 0 { 0 } else { message(512 * elements as u64) };
+        return Some((SiteCost { rounds: 1, bytes: answered + values }, SiteCost { rounds: 2, bytes: asked }));
+    }
+    let lpn = Lpn::vole(elements, Code::ExpandConvolute7)?;
+    let (ots, trees) = (lpn.base_ots() as u64, lpn.noise_blocks as u64);
+    let receiver = message(4 * ots) + answered + message(512 * trees);
+    let sender = asked + message(16 * (2 * ots + trees));
+    Some((SiteCost { rounds: 3, bytes: receiver }, SiteCost { rounds: 2, bytes: sender }))
+}
+
+/// An OPRF at `keys` keys (see `matching/oprf.rs`), or None outside the table: at its receiver, and at its sender.
+pub fn oprf(keys: usize) -> Option<(SiteCost, SiteCost)> {
+    let blocks = Okvs::new(keys.max(1), PublicSeed([0; 32]))?.blocks();
+    let (receiver, sender) = vole(blocks)?;
+    let column = message(32) + message(16 * blocks as u64);
+    // The receiver's last message is one round behind what it waited for.
+    let rounds = receiver.rounds + 1;
+    Some((SiteCost { bytes: receiver.bytes + column, ..receiver }, SiteCost { rounds, ..sender }))
 }
 
 /// Preparing one permutation of `rows` rows of `lanes` 8-byte lanes (see `correlation/permutation.rs`): at its owner, and at each

@@ -19,6 +19,8 @@
 //! | bits of a number, sign, zero test | 2–20 sites | the same | ABY NDSS'15 §IV-B in a tree of groups; from 4 sites the sign by an edaBit (Crypto'20 §5); prefix chains: Sklansky 1960 | w − 1 by ripple, 1 + log2 w a level by prefix | ¼ per AND and member: see the files | `additive/{adder,prefix,compare}.rs` |
 //! | bit to number, selection | 2–20 sites | the same | Rotaru–Wood Indocrypt'19 §4; Beaver's technique | 1 (2) | ⅛, and 8 or 16 per selection, to each other site | `additive/multiply.rs` |
 //! | apply a shared permutation | 2–20 sites | the same; only shuffled places are opened | Asharov et al. CCS'22 | N + 1 (N + 2) | a shuffle and 4 a row | `additive/rows.rs` |
+//! | circuit-PSI with payload | two of 2–20 sites | semi-honest, dishonest majority; the OPRF assumes dual LPN | Pinkas et al. Eurocrypt'19 §5, Rindal–Schoppmann Eurocrypt'21 §7, Couteau ACNS'18 §4 | 9 and more, by windows | about 200 a bin from each of the two: see `cost/matching.rs` | `matching/circuit_psi.rs` |
+//! | alignment of patients | 2–20 sites, in pairs | the same | a cuckoo table with a proven bound, one circuit-PSI for each pair | those of the longest chain of pairs, and 1 | those of a site's pairs | `matching/align.rs` |
 //!
 //! Operators made of these, for any engine, are listed in [`relational`]. Exact bytes are in [`cost`], and a test compares them with what sessions count.
 

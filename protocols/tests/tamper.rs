@@ -5,11 +5,13 @@
 //! semi-honest model leaves open: the run must end at every site, with an error or with an answer, and the answer may be wrong.
 
 mod conformance;
+mod deviation;
 mod operations;
 
 use std::time::Duration;
 
 use conformance::Case;
+use deviation::{MALFORMED, is_blamed};
 use mpc_core::error::{LocalFault, PeerFault};
 use mpc_core::transport::memory::Link as Delay;
 use mpc_core::transport::tamper::Change;
@@ -60,53 +62,6 @@ fn run(operation: Operation, sites: usize, change: Option<(usize, usize, Change)
 fn frames(engine: &mut Additive) -> usize {
     engine.session().stats().messages() as usize
 }
-
-/// Is this what an honest site should say to that change?
-fn fits(fault: &PeerFault, change: Change) -> bool {
-    use PeerFault::*;
-    match change {
-        Change::Truncate | Change::Extend => matches!(fault, Length { .. }),
-        // Nothing follows, or what follows has the wrong number.
-        Change::Drop | Change::Delay | Change::Replay => matches!(fault, WrongSequence { .. } | Silent(_)),
-        Change::Duplicate => matches!(fault, WrongSequence { .. }),
-        Change::FlipHeader(0..=2) => matches!(fault, Malformed(_)),
-        Change::FlipHeader(3) => matches!(fault, WrongSender(_)),
-        Change::FlipHeader(8..=15) => matches!(fault, WrongSession),
-        Change::FlipHeader(16..=23) => matches!(fault, WrongStep),
-        Change::FlipHeader(24..=27) => matches!(fault, WrongSequence { .. }),
-        Change::FlipHeader(_) | Change::FlipBody(_) => false,
-    }
-}
-
-/// An honest site names `by` for the right fault. Where nothing came, both sides may wait for each other; if the deviating site
-/// gives up first, the others suspect it because it stopped.
-fn is_blamed(outcomes: &[Outcome<Ran>], by: usize, change: Change, what: &str) {
-    let by_id = PartyId(by as u8);
-    let missing = matches!(change, Change::Drop | Change::Delay | Change::Replay);
-    let honest = outcomes.iter().enumerate().filter(|(party, _)| *party != by);
-    let errors: Vec<&Error> = honest.filter_map(|(_, o)| o.result.as_ref().err()).collect();
-    let named = errors.iter().any(|error| match error {
-        Error::Peer { party, fault, .. } => *party == by_id && fits(fault, change),
-        Error::Stopped { by, .. } => missing && *by == by_id,
-        _ => false,
-    });
-    assert!(named, "{what}: not named in {errors:?}");
-}
-
-/// Changes after which the receiver has something else than it waits for, by byte of the header where one is flipped.
-const MALFORMED: [Change; 11] = [
-    Change::Truncate,
-    Change::Extend,
-    Change::Drop,
-    Change::Replay,
-    Change::Delay,
-    Change::FlipHeader(1),
-    Change::FlipHeader(3),
-    Change::FlipHeader(11),
-    Change::FlipHeader(16),
-    Change::FlipHeader(23),
-    Change::FlipHeader(24),
-];
 
 /// Goes through the frames of one operation at one deviating site. Returns how many flips of content made the answer wrong.
 fn every_frame(operation: Operation, sites: usize, by: usize, preprocessing: bool) -> usize {

@@ -78,9 +78,12 @@ impl CellTable {
         for (b, of) in sum.cells.iter().enumerate() {
             for (a, part) in sum.cells.iter().enumerate().filter(|(a, part)| *a != b && !exclusive(part, of)) {
                 let (part, of) = (&sum.slots[*part], &sum.slots[*of]);
-                if is_within(part, of) {
+                if !is_alike(part, of, sum) {
+                    continue;
+                }
+                if is_within(part, of, sum) {
                     differences.push((at(a), at(b)));
-                } else if a < b && !is_within(of, part) {
+                } else if a < b && !is_within(of, part, sum) {
                     apart.push((at(a), at(b)));
                 }
             }
@@ -122,11 +125,23 @@ impl CellTable {
     }
 }
 
-/// Is every row that `part` counts provably a row that `of` counts?
-fn is_within(part: &Slot, of: &Slot) -> bool {
+/// Do both count rows, or both patients? A number of rows less a number of patients counts nobody.
+fn is_alike(a: &Slot, b: &Slot, sum: &SecureSum) -> bool {
+    let counts_patients = |slot: &Slot| match (slot.what, &sum.matching) {
+        (Summand::Patients(node), Some(matching)) => matching.nodes[node].bits == 1,
+        _ => false,
+    };
+    counts_patients(a) == counts_patients(b)
+}
+
+/// Is everything that `part` counts provably counted by `of`?
+fn is_within(part: &Slot, of: &Slot, sum: &SecureSum) -> bool {
     let filter = of.filter.is_none() || of.filter == part.filter;
     let what = match (part.what, of.what) {
         (_, Summand::Rows) => true,
+        (Summand::Patients(a), Summand::Patients(b)) => {
+            a == b || sum.matching.as_ref().is_some_and(|matching| matching.implies(a, b))
+        }
         // A sum that is a cell adds ones over the rows where its column is not NULL.
         (Summand::Value(a) | Summand::NotNull(a), Summand::NotNull(b)) => a == b,
         (Summand::BothNotNull(a, b), Summand::NotNull(c)) => a == c || b == c,

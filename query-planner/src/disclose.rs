@@ -31,10 +31,16 @@ pub(crate) fn disclosures(plan: &JointPlan, works: &[LogicalPlan], catalog: &Cat
     }
     if plan.hides() {
         let zeros = if plan.zero_allowed { "zeros are shown" } else { "zeros too" };
+        let by_patients = plan.sums.iter().all(|sum| !sum.patients.is_empty());
         let what = format!(
-            "which of these figures are hidden: those with fewer than {0} rows behind them ({zeros}), and those from which one of \
+            "which of these figures are hidden: those with fewer than {0} {1} behind them ({zeros}), and those from which one of \
              them would follow; both are shown as <{0}",
-            plan.min_patients
+            plan.min_patients,
+            if by_patients {
+                "patients"
+            } else {
+                if plan.sums.iter().all(|sum| sum.patients.is_empty()) { "rows" } else { "rows or patients" }
+            }
         );
         out.push(Disclosure { what, to: to.into() });
     }
@@ -124,13 +130,16 @@ fn notes_of_sum(plan: &JointPlan, sum: &SecureSum, work: &LogicalPlan, catalog: 
             notes.push(text);
         }
     };
+    if matches!(sum.groups, Groups::Agreed { threshold: 2.., .. }) && !sum.patients.is_empty() {
+        add("which keys are agreed is judged by their rows, what is shown of them by their patients".into());
+    }
     if let Some(matching) = &sum.matching {
-        notes_of_matching(matching, catalog, &mut add);
+        notes_of_matching(sum, matching, catalog, &mut add);
     }
     if counts_rows(sum) && reads_patients(work, catalog) {
         add(format!("counts are of rows, not of patients: one {} may have several rows", catalog.patient_key));
     }
-    if plan.hides() && sum.patients.is_none() && reads_patients(work, catalog) {
+    if plan.hides() && sum.patients.is_empty() && reads_patients(work, catalog) {
         add("small cells are judged by their rows, not by their patients".into());
     }
     for slot in sum.slots.iter().filter(|s| !s.proven && matches!(s.scale, Scale::Decimal(_))) {
@@ -155,10 +164,12 @@ fn notes_of_sum(plan: &JointPlan, sum: &SecureSum, work: &LogicalPlan, catalog: 
     }
 }
 
-fn notes_of_matching(matching: &Matching, catalog: &Catalog, add: &mut dyn FnMut(String)) {
+fn notes_of_matching(sum: &SecureSum, matching: &Matching, catalog: &Catalog, add: &mut dyn FnMut(String)) {
     let key = &catalog.patient_key;
     add(format!("a patient is known by {key}: patients are counted once, however many sites know them"));
-    add(format!("rows without {key} are left out, also for NOT IN and NOT EXISTS"));
+    if sum.local_work.is_empty() {
+        add(format!("rows without {key} are left out, also for NOT IN and NOT EXISTS"));
+    }
     add(format!("a site can test a guessed {key} by adding it to its own rows: only policy limits that"));
     if matching.features.iter().any(|feature| matches!(feature.what, What::Events { .. })) {
         add(format!("a site with more than {} rows of one patient to be ordered refuses", catalog.max_events));

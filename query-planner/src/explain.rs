@@ -109,6 +109,10 @@ fn write_small(out: &mut String, sum: &SecureSum, plan: &JointPlan) -> fmt::Resu
     }
     let slots: Vec<String> = sum.cells.iter().map(usize::to_string).collect();
     writeln!(out, "  Small cells: Shared, slots {} of each group against {}", slots.join(", "), plan.min_patients)?;
+    if !sum.patients.is_empty() {
+        let slots: Vec<String> = sum.patients.iter().map(usize::to_string).collect();
+        writeln!(out, "    by the patients behind them, slots {}", slots.join(", "))?;
+    }
     sum.disjoint.iter().try_for_each(|set| {
         let slots: Vec<String> = set.iter().map(usize::to_string).collect();
         writeln!(out, "    slots {} count different rows", slots.join(", "))

@@ -36,6 +36,7 @@ mod nullable_count;
 pub mod order;
 mod orders;
 mod parse;
+mod people;
 mod percentile;
 pub mod plan;
 mod policy;

@@ -16,8 +16,9 @@ use crate::catalog::{Catalog, SiteName};
 use crate::cost::most_groups;
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
-use crate::matching::{self, Laid, Matched};
-use crate::plan::{Audience, Compiled, Groups, JointPlan, LocalStage, PLAN_VERSION, SecureSum, Top};
+use crate::matched::Matching;
+use crate::matching::{self, Laid, LaidOut, Matched};
+use crate::plan::{Audience, Compiled, Groups, JointPlan, LocalStage, PLAN_VERSION, SecureSum, Summand, Top};
 use crate::policy::check_local;
 use crate::relate::{self, Footprint};
 use crate::slots::{Size, Slots, window_name};
@@ -56,12 +57,17 @@ impl<'a> Lowering<'a> {
         let domains: Vec<_> = keys.iter().map(|k| k.key.clone()).collect();
         let size = Size { rows: relation.rows, groups: most_groups(&domains, &groups), contributors: sites.len() };
         let mut slots = Slots::new(&keys, &scope, size, self.catalog);
+        // Patients alone are matched without their sites' rows being added up.
+        if sites.len() > 1 && !aggregate.aggr_expr.iter().all(matching::counts_distinct) {
+            slots.patient_key = matching::key_column(&aggregate.input, self.catalog);
+        }
         let outputs = slots.outputs(aggregate)?;
         let cells = if self.hides() { slots.cells(&outputs)? } else { Vec::new() };
         slots.understood(&cells)?;
         slots.no_hidden_counts(&aggregate.input)?;
         few_enough(cells.len(), most_groups(&keys.iter().map(|k| k.key.clone()).collect::<Vec<_>>(), &groups))?;
         let generic = fragment(aggregate, &slots)?;
+        let Beside { matching, patients, relations } = self.patients_beside(aggregate, &cells, &mut slots)?;
         let sum = SecureSum {
             contributors: sites.iter().map(|i| self.catalog.sites[*i].clone()).collect(),
             local_work: generic.display_indent().to_string(),
@@ -75,8 +81,8 @@ impl<'a> Lowering<'a> {
             orders: slots.orders.clone(),
             top: None,
             outputs,
-            patients: None,
-            matching: None,
+            patients,
+            matching,
         };
         if slots.approximate && !self.notes.iter().any(|note| note == EXACT) {
             self.notes.push(EXACT.into());
@@ -85,10 +91,45 @@ impl<'a> Lowering<'a> {
             Some(index) => index,
             None => {
                 self.prints.push(Footprint::new(aggregate, &slots));
-                self.add(sum, generic, &sites, revealed_schema(aggregate, self.hides()))?
+                let index = self.add(sum, generic, &sites, revealed_schema(aggregate, self.hides()))?;
+                self.stages[index].relations = stage_of_relations(&relations, self.catalog)?.relations;
+                index
             }
         };
         revealed_rows(index, self.schemas[index].clone(), aggregate)
+    }
+
+    /// The patients that figures count, or that stand behind cells that may be too small.
+    fn patients_beside(
+        &self,
+        aggregate: &Aggregate,
+        cells: &[usize],
+        slots: &mut Slots<'_>,
+    ) -> Result<Beside, PlanError> {
+        // A site that sees the answer takes off its own part, which is known of rows alone.
+        let (asked, known) = (slots.slots.len(), slots.people.len());
+        let patients = if self.audience == Audience::Analyst { slots.patients_behind(cells) } else { Vec::new() };
+        let keys: Vec<Expr> = slots.columns[..aggregate.group_expr.len()].iter().map(|(_, key)| key.clone()).collect();
+        let mut found = None;
+        // What a window below the columns numbers is not there to be asked for again.
+        if !slots.people.is_empty() && slots.windows.is_empty() {
+            found = matching::beside(&aggregate.input, &keys, &slots.people, self.catalog)?;
+        }
+        let Some(LaidOut { matching, slots: nodes, relations }) = found else {
+            // The rows are not those of patients: cells are judged as they are.
+            slots.slots.truncate(asked);
+            slots.people.truncate(known);
+            return Ok(Beside::default());
+        };
+        if self.hides() && self.audience == Audience::Everyone {
+            return Err(not_for_everyone());
+        }
+        for slot in &mut slots.slots {
+            if let Summand::Patients(at) = &mut slot.what {
+                *at = nodes[*at];
+            }
+        }
+        Ok(Beside { matching: Some(matching), patients, relations })
     }
 
     /// Lowers one aggregate over rows that are matched between sites.
@@ -97,6 +138,10 @@ impl<'a> Lowering<'a> {
     /// As [`matching::matched`].
     pub fn matched_sum(&mut self, aggregate: &Aggregate, inside: bool) -> Result<LogicalPlan, PlanError> {
         let Matched { sum, relations } = matching::matched(aggregate, self.catalog, inside)?;
+        if self.hides() && self.audience == Audience::Everyone {
+            return Err(not_for_everyone());
+        }
+        few_enough(sum.cells.len(), most_groups(&sum.keys, &sum.groups))?;
         let index = match self.sums.iter().position(|known| *known == sum) {
             Some(index) => index,
             None => {
@@ -193,6 +238,21 @@ impl<'a> Lowering<'a> {
         self.sums.push(sum);
         Ok(self.sums.len() - 1)
     }
+}
+
+/// Matched patients beside the rows of a sum.
+#[derive(Debug, Default)]
+struct Beside {
+    matching: Option<Matching>,
+    /// For each cell, its patients' slot.
+    patients: Vec<usize>,
+    relations: Vec<Laid>,
+}
+
+/// A figure less a site's own part must not be small either, and no site knows its part of a count of matched patients.
+fn not_for_everyone() -> PlanError {
+    let text = "small cells of matched patients cannot be hidden from sites that know their own patients among them";
+    PlanError::new("SEAL_TO_ANALYST", text).hint("let the analyst alone receive the answer")
 }
 
 fn hex(bytes: &[u8]) -> String {

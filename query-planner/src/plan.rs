@@ -107,7 +107,7 @@ pub struct SecureSum {
     pub keys: Vec<Key>,
     /// How the groups are known.
     pub groups: Groups,
-    /// The sums of each group. Slot 0 always counts the rows of the group.
+    /// The sums of each group. Slot 0 counts the rows of the group, or its patients where they are matched.
     pub slots: Vec<Slot>,
     /// The slots whose totals are numbers of rows that may be too few to show, slot 0 first; empty where nothing is
     /// hidden.
@@ -120,9 +120,9 @@ pub struct SecureSum {
     pub top: Option<Top>,
     /// The columns of the revealed rows: keys first, then aggregates.
     pub outputs: Vec<Output>,
-    /// The slot that counts the distinct patients of each group, where it is known: a group of too few is hidden before
-    /// anything else, whatever its rows.
-    pub patients: Option<usize>,
+    /// For each of `cells`, the slot that counts the distinct patients behind it: a cell of too few patients is hidden
+    /// before anything else, whatever its rows. Empty where cells are judged by their rows.
+    pub patients: Vec<usize>,
     /// The patients behind [`Summand::Patients`] slots.
     pub matching: Option<Matching>,
 }
@@ -327,8 +327,8 @@ impl JointPlan {
 
     /// Is it sums alone, which need no work on shares but adding and opening?
     pub fn is_linear(&self) -> bool {
-        !self.hides()
-            && self.sums.iter().all(|sum| sum.orders.is_empty() && sum.top.is_none() && sum.matching.is_none())
+        let is_linear = |sum: &SecureSum| sum.orders.is_empty() && sum.top.is_none() && sum.matching.is_none();
+        !self.hides() && self.sums.iter().all(is_linear)
     }
 
     /// The one encoding of this plan: JSON without blanks, fields in the order of the struct, no maps, no floats.

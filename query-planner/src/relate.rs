@@ -84,8 +84,9 @@ impl Footprint {
     /// Of a sum over matched patients: how it relates to others is not known, unless they share no table.
     pub fn of_matched(aggregate: &Aggregate, sites: Sites, slots: usize) -> Footprint {
         let core = aggregate.input.display_indent().to_string();
-        let slots = (0..slots).map(|slot| format!("patients {slot} of {core}")).collect();
-        let keys = aggregate.group_expr.iter().map(Expr::to_string).collect();
+        let keys: Vec<String> = aggregate.group_expr.iter().map(Expr::to_string).collect();
+        // Patients of two groups are not those of both together: no two of these add up to anything.
+        let slots = (0..slots).map(|slot| format!("patients {slot} of {core} by {}", keys.join(", "))).collect();
         let (tables, conditions, columns) = (tables(&aggregate.input), Vec::new(), None);
         Footprint { tables, sites, core, conditions, keys, columns, slots }
     }
@@ -364,7 +365,8 @@ fn slot_wording(slot: &Slot, slots: &Slots<'_>, wording: &dyn Fn(&Expr) -> Strin
         Summand::Square(a) => format!("squares {}", column(a)),
         Summand::Product(a, b) => format!("products {} by {}", column(a), column(b)),
         Summand::BothNotNull(a, b) => format!("not null {} and {}", column(a), column(b)),
-        Summand::Patients(node) => format!("patients {node}"),
+        // Patients of two groups are not those of both together.
+        Summand::Patients(node) => format!("patients {node} by {}", slots.texts.join(", ")),
     };
     match slot.filter {
         Some(filter) => format!("{what} where {}", column(filter)),

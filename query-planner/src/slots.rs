@@ -33,6 +33,11 @@ pub(crate) struct Slots<'a> {
     pub approximate: bool,
     /// Slots that add ones, and so count rows.
     pub ones: Vec<usize>,
+    /// The patient key among the input's columns, where rows of several sites are matched by it.
+    pub patient_key: Option<Column>,
+    /// What rows must meet for their patients to be counted; [`Summand::Patients`] names a position here until the nodes are
+    /// known.
+    pub people: Vec<Option<Expr>>,
     keys: Vec<Expr>,
     pub scope: &'a Scope<'a>,
     /// Bound on the rows of one contributor.
@@ -41,7 +46,7 @@ pub(crate) struct Slots<'a> {
     pub max_groups: u64,
     /// How many sites have rows.
     pub contributors: usize,
-    catalog: &'a Catalog,
+    pub catalog: &'a Catalog,
 }
 
 /// How large a sum can be.
@@ -69,6 +74,8 @@ impl<'a> Slots<'a> {
             orders: Vec::new(),
             approximate: false,
             ones: Vec::new(),
+            patient_key: None,
+            people: Vec::new(),
             keys: keys.iter().map(|k| k.expr.clone()).collect(),
             scope,
             rows: size.rows,
@@ -108,6 +115,10 @@ impl<'a> Slots<'a> {
         };
         if !call.params.order_by.is_empty() || call.params.null_treatment.is_some() {
             return Err(PlanError::new("UNSUPPORTED", format!("{name} has no order")));
+        }
+        if kind == Kind::Count && call.params.distinct && self.is_patient_key(arg) {
+            let condition = call.params.filter.as_deref().cloned();
+            return Ok(Output::Count(self.patients(condition)));
         }
         let filter = self.filter(call, arg)?;
         if kind == Kind::Count {
@@ -233,7 +244,7 @@ impl<'a> Slots<'a> {
         }
     }
 
-    fn slot(&mut self, slot: Slot) -> usize {
+    pub(crate) fn slot(&mut self, slot: Slot) -> usize {
         match self.slots.iter().position(|known| *known == slot) {
             Some(position) => position,
             None => {

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion_common::ScalarValue;
 use interpret::{Row, Tables};
+use query_planner::plan::Summand;
 
 const SITES: [&str; 3] = ["hospital_A", "hospital_B", "hospital_C"];
 
@@ -95,6 +96,30 @@ fn random(seed: u64) -> (Pool, Tables) {
         tables.insert(table("measurement"), scores);
     }
     (pool, tables)
+}
+
+/// Holds what is hidden under `min_patients` against the patients behind each figure.
+#[test]
+fn every_cell_is_judged_by_the_patients_behind_it() {
+    for sql in [
+        "SELECT gender_concept_id, COUNT(*), SUM(year_of_birth) FROM person GROUP BY 1",
+        "SELECT COUNT(*) FILTER (WHERE condition_concept_id = 1), COUNT(condition_start_date) FROM condition_occurrence",
+        "SELECT COUNT(DISTINCT person_id), AVG(score) FROM measurement",
+        "SELECT COUNT(*) FROM person p JOIN condition_occurrence c ON p.person_id = c.person_id",
+        "SELECT condition_concept_id, COUNT(*) FROM condition_occurrence WHERE person_id IN (SELECT person_id FROM drug_exposure) GROUP BY 1",
+    ] {
+        let compiled = common::planned_hiding(sql).unwrap_or_else(|e| panic!("{sql}\n{e}"));
+        let sum = &compiled.joint.sums[0];
+        let matching = sum.matching.as_ref().unwrap();
+        assert_eq!(sum.patients.len(), sum.cells.len(), "{sql}");
+        for slot in &sum.patients {
+            let Summand::Patients(node) = sum.slots[*slot].what else {
+                panic!("{sql}: slot {slot} counts no patients")
+            };
+            assert_eq!(matching.nodes[node].bits, 1, "{sql}");
+            assert!(matching.is_grounded(&[node]));
+        }
+    }
 }
 
 /// Holds the answers on random tables against `expected`, whatever the order of rows.
@@ -394,6 +419,22 @@ fn conditions_between_rows_of_two_tables_look_at_pairs() {
 }
 
 #[test]
+fn figures_stand_beside_each_other_for_each_group() {
+    check(
+        "SELECT gender_concept_id, COUNT(*), COUNT(DISTINCT person_id), COUNT(DISTINCT person_id) FILTER (WHERE year_of_birth > 1960) FROM person WHERE person_id IS NOT NULL GROUP BY 1",
+        |p| {
+            let mut groups: BTreeMap<Option<i64>, Vec<i64>> = BTreeMap::new();
+            p.persons.iter().for_each(|(_, patient, gender)| groups.entry(*gender).or_default().push(*patient));
+            let row = |(gender, rows): (Option<i64>, Vec<i64>)| {
+                let patients = rows.iter().collect::<BTreeSet<_>>().len();
+                vec![null_or(gender), rows.len().to_string(), patients.to_string(), "0".to_owned()]
+            };
+            groups.into_iter().map(row).collect()
+        },
+    );
+}
+
+#[test]
 fn figures_of_rows_count_the_other_tables_rows_too() {
     check(
         "SELECT p.gender_concept_id, COUNT(*), SUM(m.score), AVG(m.score), COUNT(*) FILTER (WHERE m.score > 50) FROM measurement m JOIN (SELECT DISTINCT person_id, gender_concept_id FROM person) p ON m.person_id = p.person_id GROUP BY p.gender_concept_id",
@@ -420,7 +461,7 @@ fn figures_of_rows_count_the_other_tables_rows_too() {
         },
     );
     check(
-        "SELECT COUNT(DISTINCT person_id), COUNT(*), COUNT(score), SUM(score) FROM measurement WHERE score <> 7",
+        "SELECT COUNT(DISTINCT person_id), COUNT(*), COUNT(score), SUM(score) FROM measurement WHERE score <> 7 AND person_id IS NOT NULL",
         |p| {
             let rows: Vec<(i64, i64)> =
                 p.scores.iter().filter_map(|(_, i, s)| Some((*i, (*s)?))).filter(|(_, s)| *s != 7).collect();

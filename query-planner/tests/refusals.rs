@@ -123,6 +123,85 @@ fn what_needs_more_than_matching_is_not_yet_available() {
 }
 
 #[test]
+fn joins_between_sites_are_on_the_patient_key() {
+    all(
+        "UNMATCHABLE",
+        &[
+            "SELECT COUNT(*) FROM hospital_A.person a JOIN hospital_B.person b ON a.year_of_birth = b.year_of_birth",
+            "SELECT COUNT(*) FROM hospital_A.person a CROSS JOIN hospital_B.person b",
+            "SELECT COUNT(*) FROM hospital_A.person a JOIN hospital_B.site_info s ON a.race_source_value = s.name",
+            "SELECT LEAST(n, 10), COUNT(*) FROM (SELECT person_id, CAST(COUNT(*) AS TEXT) n FROM person GROUP BY person_id) t GROUP BY 1",
+        ],
+    );
+    let text =
+        planned("SELECT COUNT(*) FROM person a JOIN measurement b ON a.year_of_birth = b.score").unwrap_err().message;
+    assert!(text.contains("a.year_of_birth = b.score"), "{text}");
+}
+
+#[test]
+fn rows_that_would_have_to_be_compared_one_by_one_are_refused_with_the_reason() {
+    all(
+        "NOT_YET",
+        &[
+            "SELECT COUNT(*) FROM person a JOIN person b ON a.person_id = b.person_id AND a.year_of_birth = b.year_of_birth",
+            "SELECT COUNT(*) FROM condition_occurrence c JOIN drug_exposure d ON c.person_id = d.person_id WHERE d.drug_exposure_start_date > c.condition_start_date",
+            "SELECT COUNT(DISTINCT a.person_id) FROM condition_occurrence a JOIN condition_occurrence b ON a.person_id = b.person_id WHERE b.condition_start_date BETWEEN a.condition_start_date + 15 AND a.condition_start_date + 56",
+            "SELECT COUNT(*) FROM person p LEFT JOIN condition_occurrence c ON p.person_id = c.person_id WHERE c.condition_concept_id = 5",
+            "SELECT p.gender_concept_id, c.condition_concept_id, COUNT(*) FROM person p JOIN condition_occurrence c ON p.person_id = c.person_id GROUP BY 1, 2",
+            "SELECT COUNT(*) FROM (SELECT DISTINCT person_id, condition_concept_id FROM condition_occurrence) t",
+            "SELECT COUNT(*) FROM (SELECT person_id, RANK() OVER (PARTITION BY person_id ORDER BY condition_start_date) r FROM condition_occurrence) t WHERE r = 1",
+            "SELECT n, COUNT(*) FROM (SELECT person_id, COUNT(*) n FROM condition_occurrence GROUP BY person_id) t GROUP BY n",
+            "SELECT AVG(m.value_as_number) FROM measurement m WHERE m.person_id IN (SELECT person_id FROM condition_occurrence)",
+        ],
+    );
+}
+
+#[test]
+fn a_patient_stays_unknown_whatever_is_matched() {
+    all(
+        "PATIENT_KEY_GROUP",
+        &[
+            "SELECT a.person_id, COUNT(*) FROM hospital_A.person a JOIN hospital_B.person b ON a.person_id = b.person_id GROUP BY 1",
+            "SELECT person_id FROM (SELECT person_id, COUNT(*) n FROM condition_occurrence GROUP BY person_id) t GROUP BY person_id",
+        ],
+    );
+    all(
+        "PATIENT_KEY_VALUE",
+        &["SELECT SUM(a.person_id) FROM hospital_A.person a JOIN hospital_B.person b ON a.person_id = b.person_id"],
+    );
+    all(
+        "PREDICATE_ISOLATES",
+        &[
+            "SELECT COUNT(*) FROM person p JOIN condition_occurrence c ON p.person_id = c.person_id WHERE c.person_id = 7",
+            "SELECT COUNT(*) FROM person p JOIN condition_occurrence c ON p.person_id + 1 = c.person_id",
+            "SELECT COUNT(*) FROM (SELECT person_id, MAX(race_source_value) r FROM person GROUP BY person_id) t WHERE r = 'x'",
+        ],
+    );
+}
+
+#[test]
+fn small_cells_of_matched_patients_go_to_the_analyst_alone() {
+    let everyone = query_planner::Options { audience: query_planner::Audience::Everyone, ..OPTIONS };
+    let hiding = catalog_with(&format!("min_patients = 11\n{}", common::SETTINGS));
+    let sql = "SELECT COUNT(DISTINCT person_id) FROM person";
+    assert_eq!(plan(sql, &hiding, &everyone).unwrap_err().code, "SEAL_TO_ANALYST");
+    assert!(plan(sql, &catalog(), &everyone).is_ok());
+    assert!(plan("SELECT COUNT(*) FROM person", &hiding, &everyone).unwrap().joint.sums[0].matching.is_none());
+}
+
+#[test]
+fn counts_of_patients_are_not_taken_for_parts_of_each_other() {
+    let code = |sql: &str| planned_hiding(sql).err().map(|e| e.code);
+    let total = "SELECT COUNT(DISTINCT person_id) AS n FROM condition_occurrence";
+    let table = "SELECT condition_concept_id, COUNT(DISTINCT person_id) AS n FROM condition_occurrence WHERE condition_concept_id IN (1, 2) GROUP BY 1";
+    let both = format!("SELECT a.n, b.n FROM ({total}) a CROSS JOIN ({table}) b");
+    assert_eq!(code(&both), Some("RELATED_TABLES"));
+    let overlapping = "SELECT COUNT(*) FILTER (WHERE d > DATE '2000-01-01'), COUNT(*) FILTER (WHERE n > 2), COUNT(*) FILTER (WHERE n > 4) \
+                       FROM (SELECT person_id, MIN(condition_start_date) d, COUNT(*) n FROM condition_occurrence GROUP BY person_id) t";
+    assert_eq!(code(overlapping), Some("RELATED_TABLES"));
+}
+
+#[test]
 fn a_local_minimum_over_many_patients_is_no_way_round() {
     all(
         "NOT_RELEASED",

@@ -104,3 +104,12 @@ fn slices_are_multiplied_like_single_elements_at_every_length() {
         assert!(inner_product(&xs, &ys) == sum, "inner product, {len}");
     }
 }
+
+#[test]
+fn multiples_by_the_bits_of_an_element_compose_to_its_product() {
+    let (elements, delta) = (random(20, "composed"), random(1, "delta")[0]);
+    for a in elements {
+        let bits = std::array::from_fn(|i| if a.0 >> i & 1 == 1 { delta } else { Block::ZERO });
+        assert!(compose(&bits) == by_definition(a, delta) && times_x(a) == by_definition(a, Block(2)));
+    }
+}

@@ -106,7 +106,7 @@ impl<'p> Writer<'p> {
                     self.events(&step.node, *feature, senders, own)?
                 }
                 node => {
-                    let wide = operands(node).into_iter().map(|at| Ok(at_node(&values, at)?.len()));
+                    let wide = node.operands().into_iter().map(|at| Ok(at_node(&values, at)?.len()));
                     let wide = wide.collect::<Made<Vec<usize>>>()?.into_iter().find(|terms| *terms != 1).unwrap_or(1);
                     (0..wide).map(|tuple| self.node(node, &values, tuple)).collect::<Made<Terms>>()?
                 }
@@ -321,16 +321,6 @@ fn joined(a: Trend, b: Trend) -> Trend {
         (Trend::Constant, other) | (other, Trend::Constant) => other,
         (a, b) if a == b => a,
         _ => Trend::Either,
-    }
-}
-
-/// The nodes that a node is made of.
-fn operands(node: &Node) -> Vec<usize> {
-    match node {
-        Node::Not(a) | Node::Number(a) => vec![*a],
-        Node::And(a, b) | Node::Or(a, b) | Node::Less(a, b) | Node::Equal(a, b) => vec![*a, *b],
-        Node::Add(a, b) | Node::Subtract(a, b) | Node::Multiply(a, b) | Node::Select(a, b) => vec![*a, *b],
-        Node::Feature(_) | Node::Constant(_) | Node::Gaps { .. } | Node::Nth { .. } | Node::Length(_) => Vec::new(),
     }
 }
 

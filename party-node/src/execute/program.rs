@@ -18,7 +18,7 @@ use super::Matched;
 use super::audience;
 use super::inputs::Own;
 use super::layout::{OpenedSlot, Reader, limit, opened_slots, points, tie_order};
-use crate::joint::{self, Policy};
+use crate::joint::{self, Few, Policy};
 
 /// What everybody knows before the program runs.
 pub struct Public<'p> {
@@ -149,7 +149,21 @@ async fn shown<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Re
         zero_allowed: plan.zero_allowed,
         bits: (cells.max().unwrap_or(0) + public.site_bits()) as usize,
     };
-    joint::visible(e, &public.table, policy, &counts, &without).await.map(Some)
+    let few = few(e, public, own);
+    joint::visible(e, &public.table, policy, &few, &counts, &without).await.map(Some)
+}
+
+/// The cells whose patients are counted, but for those that are that count.
+fn few<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Few {
+    let (mut cells, mut columns) = (Vec::new(), Vec::new());
+    for (index, sum) in public.plan.sums.iter().enumerate() {
+        for (slot, patients) in sum.cells.iter().zip(&sum.patients).filter(|(slot, patients)| slot != patients) {
+            let groups = public.groups[index].len();
+            cells.extend((0..groups).filter_map(|group| public.cell(index, *slot, group)));
+            columns.push(own.slot(e, index, *patients));
+        }
+    }
+    Few { cells, patients: ArithShare::concat(&columns.iter().collect::<Vec<_>>()) }
 }
 
 /// The cells' counts as far as another site may have part in them: that a sum is one site's own is public, and it may see it.

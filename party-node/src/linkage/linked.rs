@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn records_with_an_equal_key_or_one_number_of_the_site_are_one_patient() {
-        let records = [("a", "1", "x"), ("b", "1", "y"), ("c", "", "y"), ("d", "2", ""), ("d", "", "z"), ("e", "3", "")];
+        let records =
+            [("a", "1", "x"), ("b", "1", "y"), ("c", "", "y"), ("d", "2", ""), ("d", "", "z"), ("e", "3", "")];
         let linked = link("first", &records).unwrap();
         assert!(same(&linked, "a", "b") && same(&linked, "a", "c") && !same(&linked, "a", "d"));
         let counts = Summary { records: 6, entered: 3, excluded: 0, further_keys: 2 };

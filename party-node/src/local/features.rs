@@ -70,8 +70,8 @@ impl ClassPlan {
             orders: Vec::new(),
             top: None,
             outputs: Vec::new(),
+            patients: Vec::new(),
             matching: None,
-            patients: None,
         };
         Ok(Self { sum, keys: feature.keys.clone(), features: Vec::new() })
     }

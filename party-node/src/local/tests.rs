@@ -123,7 +123,7 @@ fn secure_sum(plan: &LogicalPlan, groups: Groups, keys: Vec<Key>, slots: Vec<Slo
         orders,
         top,
         outputs,
-        patients: None,
+        patients: Vec::new(),
         matching: None,
     }
 }

@@ -14,7 +14,7 @@ use protocols::Engine;
 use protocols::additive::Additive;
 use protocols::additive::demand::{Link, budget};
 use protocols::ot::silent::expand_convolute::ExpandConvolute;
-use protocols::ot::silent::pprf::{Hidden, Shape};
+use protocols::ot::silent::pprf::{Hidden, Leaf, Shape};
 use protocols::ot::{Ot, tree};
 use protocols::parameters::Code;
 
@@ -137,13 +137,19 @@ async fn both_sides(session: &mut Session) -> Result<()> {
 }
 
 fn silent_trees() {
-    let shape = Shape { trees: 64, depth: 7 };
-    let seed = secret(vec![1u8; 32]);
-    let mut rng = PrivateSeed::new(std::array::from_fn(|i| seed[i])).prg(Domain::Test, &StepPath::root());
-    let hidden = Hidden::new(shape, &mut rng);
-    let doubling = Doubling::new([1; 16], [2; 16]);
-    let mut leaves = hidden.leaves(&doubling, &blocks(shape.ots()), &blocks(shape.message_blocks()));
-    public(&mut leaves);
+    for (tree_len, leaf) in [(128, Leaf::Choice), (100, Leaf::Element)] {
+        let shape = Shape { trees: 64, tree_len, leaf };
+        let seed = secret(vec![1u8; 32]);
+        let mut rng = PrivateSeed::new(std::array::from_fn(|i| seed[i])).prg(Domain::Test, &StepPath::root());
+        let hidden = Hidden::new(shape, &mut rng);
+        let doubling = Doubling::new([1; 16], [2; 16]);
+        let (masks, message) = (blocks(shape.ots()), blocks(shape.message_blocks()));
+        let mut leaves = hidden.leaves(&doubling, &masks, &message, &blocks(shape.trees));
+        public(&mut leaves);
+        let mut noise = vec![Block::ZERO; tree_len];
+        hidden.noise(5, blocks(1)[0], &mut noise);
+        public(&mut noise);
+    }
 }
 
 fn compress() {

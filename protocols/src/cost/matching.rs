@@ -3,11 +3,12 @@
 //!
 //! | step | rounds | receiver sends | sender sends |
 //! |---|---|---|---|
-//! | OPRF at m points | see `matching/oprf.rs` | | |
+//! | OPRF at m points | 4; 2 for a VOLE of OTs alone | [`super::oprf`] | [`super::oprf`] |
 //! | the store of 3·n values | 1 | | 32 + 16·R·(L/2 + 1), R ≈ 1.28·3·n rows |
 //! | differing bits | 2 for each window of 16 chunks of 2^12 bins | E(t·m/2) + 8·⌈t/10⌉·m/2 | the same |
 //! | the table of 64 bits | 2 for each window of 16 chunks of 2^15 bins | E(6·m/2) + 8·m/2 | the same |
 //! | payload | 2 for each window of 8 chunks | E(m) + 8·L·m | the same |
+//! | all sites meet, if they are more than two | 1 at the end | 1 to each other site | the same |
 //!
 //! With P > 1 passes and r rows of the receiver, each pass takes all but the payload, and then, with S switches of a network of m
 //! wires:
@@ -29,6 +30,7 @@ use super::preparation::Preparation;
 use super::{SiteCost, message};
 use crate::correlation::{Layout, schedule};
 use crate::matching::okvs::Okvs;
+use crate::matching::vole::DIRECT_MAX;
 use crate::matching::windows::{StageShape, halves};
 use crate::matching::{Run, Shape, circuit_psi, equality, opprf, passes, payload, rows};
 use crate::ot::Extension;
@@ -47,6 +49,9 @@ pub fn align(shapes: &[Shape], runs: &[Run], extension: Extension) -> SiteCost {
                 _ => pair.passes(shape, &shapes[sender.index()]),
             }
         }
+    }
+    if shapes.len() > 2 {
+        count.tally.meet(message(1));
     }
     count.tally.cost()
 }
@@ -109,9 +114,24 @@ impl Pair<'_> {
         self.stage(equality::table_shape(), halves);
     }
 
+    /// As `matching/oprf.rs` over `matching/vole.rs`: a large VOLE begins with the receiver's choices and ends with the sender's trees.
     fn oprf(&mut self, bins: usize) {
-        self.sends(self.receiver, self.sender, message(16 * bins as u64));
-        self.sends(self.sender, self.receiver, message(16));
+        let (receiver, sender) = (self.receiver, self.sender);
+        let Some((by_receiver, by_sender)) = super::oprf(bins) else { return };
+        let is_large = Okvs::new(bins, PublicSeed([0; 32])).is_some_and(|store| store.blocks() > DIRECT_MAX);
+        let tally = &mut self.count.tally;
+        tally.sends(receiver, by_receiver.bytes);
+        tally.sends(sender, by_sender.bytes);
+        let chosen_at = tally.depth(receiver);
+        tally.receives(receiver, tally.depth(sender));
+        if is_large {
+            tally.receives(sender, chosen_at);
+        }
+        tally.receives(sender, tally.depth(receiver));
+        if is_large {
+            tally.receives(receiver, tally.depth(sender));
+        }
+        tally.receives(sender, tally.depth(receiver));
     }
 
     fn store(&mut self, points: usize, blocks: usize) {

@@ -38,6 +38,17 @@ impl Tally {
         self.depth[site] = self.depth[site].max(sent_at + 1);
     }
 
+    /// Every site sends every other one a message, and waits for theirs.
+    pub fn meet(&mut self, bytes: u64) {
+        let sent_at = self.depth.clone();
+        for (me, from) in
+            (0..self.sites()).flat_map(|a| (0..sent_at.len()).map(move |b| (a, b))).filter(|(a, b)| a != b)
+        {
+            self.sends(from, bytes);
+            self.receives(me, sent_at[from]);
+        }
+    }
+
     /// All at once: `asks(a, b)` says whether a asks b; b answers each when it has heard it, in order, and then waits for its own
     /// answers. Bytes with their headers.
     pub fn ask_and_answer(&mut self, group: &[usize], asks: impl Fn(usize, usize) -> bool, question: u64, answer: u64) {

@@ -83,7 +83,8 @@ fn empty_segment(shapes: &[Shape], (receiver, senders): &Run) -> Segment {
 /// senders enters its rows as they stand. `shapes` are all sites', by site; `own` is this site's table, None where it has none.
 ///
 /// Every site calls it with the same shapes and runs. Pairs of sites that have nothing to do with each other work side by side.
-/// Rounds and bytes: [`crate::cost::align`]. Memory at 2^20 patients about 300 MB; it grows by 16 bytes a bin for each word of a row.
+/// Rounds and bytes: [`crate::cost::align`]. Memory at 2^20 patients about 210 MB at each site of a pair, and 30 MB more for each
+/// word of a row.
 ///
 /// # Errors
 /// `Local` when shapes or runs do not fit the session, the table not its shape, or (with probability below 2^-40) the keys not their
@@ -95,100 +96,153 @@ pub async fn align(
     own: Option<PatientTable>,
 ) -> Result<Vec<Segment>> {
     check(engine.session(), shapes, runs)?;
-    let mut segments = empty(shapes, runs);
-    if !engine.session().is_site() || runs.is_empty() {
+    let (mut segments, mut schedule) = (empty(shapes, runs), Schedule::new(shapes.len()));
+    if !engine.session().is_site() {
+        runs.iter().for_each(|run| schedule.all(run, shapes));
+        engine.session().wait_longer(schedule.end());
         return Ok(segments);
     }
     let (session, ot) = engine.session_and_ot().await?;
     let mut session = session.step("align");
     let shape = shapes[session.me().index()];
     let entered = Entered::new(&mut session, own, shape)?;
-    let mut bins_before = 0;
     for (segment, run) in segments.iter_mut().zip(runs) {
-        // A peer may still be busy with the pairs before.
-        session.wait_longer(PATIENCE_PER_BIN * bins_before);
-        let mut session = session.step("receiver");
-        if run.0 == session.me() {
-            as_receiver(&mut session, ot, shapes, run, &entered, segment).await?;
-        } else {
-            as_sender(&mut session, ot, shapes, run, &entered, segment).await?;
-        }
-        let pair = rows(shapes[run.0.index()].patients) * shape.passes;
-        bins_before += (pair * run.1.len()) as u32;
+        one_run(&mut session.step("receiver"), ot, shapes, run, &entered, &mut schedule, segment).await?;
     }
+    meet(&mut session, schedule.end()).await?;
     Ok(segments)
+}
+
+/// What this site does in a run, for each pass.
+enum Role {
+    Receiver(Vec<Bins>),
+    Sender(Vec<Choices>),
+    /// Takes the same steps, but has no part.
+    Outside,
+}
+
+impl Role {
+    fn of(session: &mut Session, shapes: &[Shape], (receiver, senders): &Run, entered: &Entered) -> Result<Role> {
+        let me = session.me();
+        Ok(match (me == *receiver && !senders.is_empty(), senders.contains(&me)) {
+            (true, _) => Role::Receiver(passes::bins(session, entered)?),
+            (_, true) => Role::Sender(passes::choices(session, &shapes[receiver.index()])),
+            _ => Role::Outside,
+        })
+    }
+}
+
+async fn one_run(
+    session: &mut Session,
+    ot: &mut Ot,
+    shapes: &[Shape],
+    run: &Run,
+    entered: &Entered,
+    schedule: &mut Schedule,
+    segment: &mut Segment,
+) -> Result<()> {
+    let (me, (receiver, senders)) = (session.me(), run);
+    let role = Role::of(session, shapes, run, entered)?;
+    for (sender, holder) in senders.iter().zip(&mut segment.holders) {
+        let mut session = session.step("pair");
+        session.wait_longer(schedule.next(*receiver, *sender, work(&shapes[receiver.index()])));
+        let of_pair = (&shapes[receiver.index()], &shapes[sender.index()]);
+        match &role {
+            Role::Receiver(bins) => *holder = as_receiver(&mut session, ot, *sender, bins, of_pair).await?,
+            Role::Sender(choices) if *sender == me => {
+                *holder = as_sender(&mut session, ot, *receiver, choices, (of_pair.0, entered)).await?
+            }
+            _ => {}
+        }
+    }
+    let own = match &role {
+        Role::Receiver(bins) if bins.len() == 1 => Some(entered.in_bins(me, &bins[0])),
+        _ if me == *receiver => Some(entered.as_they_stand(me)),
+        _ => None,
+    };
+    if let (Some(own), Some(last)) = (own, segment.holders.last_mut()) {
+        *last = own;
+    }
+    Ok(())
+}
+
+async fn as_receiver(
+    session: &mut Session,
+    ot: &mut Ot,
+    from: PartyId,
+    bins: &[Bins],
+    (own, sender): (&Shape, &Shape),
+) -> Result<Holder> {
+    match bins {
+        [bins] => receive(session, ot, from, bins, sender).await,
+        _ => passes::receive(session, ot, from, bins, (own, sender)).await,
+    }
+}
+
+async fn as_sender(
+    session: &mut Session,
+    ot: &mut Ot,
+    to: PartyId,
+    choices: &[Choices],
+    (receiver, entered): (&Shape, &Entered),
+) -> Result<Holder> {
+    match choices {
+        [choices] => send(session, ot, to, choices, (entered, 0)).await,
+        _ => passes::send(session, ot, to, choices, (receiver, entered)).await,
+    }
+}
+
+/// Bins of a pair, in all passes.
+fn work(receiver: &Shape) -> usize {
+    rows(receiver.patients) * receiver.passes
+}
+
+/// One round after which no site is busy with pairs any more, so that later steps need no patience. Two sites have met already.
+async fn meet(session: &mut Session, patience: Duration) -> Result<()> {
+    let mut session = session.step("meet");
+    session.wait_longer(patience);
+    if session.parties().site_count() > 2 {
+        session.exchange(&[0u8]).await?;
+    }
+    Ok(())
+}
+
+/// How long a site may be busy before it comes to a pair: public, the same at all sites.
+struct Schedule {
+    busy: Vec<Duration>,
+}
+
+impl Schedule {
+    fn new(sites: usize) -> Self {
+        Self { busy: vec![Duration::ZERO; sites] }
+    }
+
+    /// Whoever waits in the next pair waits so much longer: a lost site is named by the pair before, which gives up first.
+    fn next(&mut self, receiver: PartyId, sender: PartyId, bins: usize) -> Duration {
+        let pair = [receiver.index(), sender.index()];
+        let start = pair.map(|site| self.busy[site]).into_iter().max().unwrap_or_default();
+        let end = start + PAIR_MARGIN + PATIENCE_PER_BIN * bins as u32;
+        pair.into_iter().for_each(|site| self.busy[site] = end);
+        start
+    }
+
+    fn all(&mut self, (receiver, senders): &Run, shapes: &[Shape]) {
+        let bins = work(&shapes[receiver.index()]);
+        for sender in senders {
+            self.next(*receiver, *sender, bins);
+        }
+    }
+
+    fn end(&self) -> Duration {
+        self.busy.iter().max().copied().unwrap_or_default()
+    }
 }
 
 /// Several times what a pair takes for each bin and pass on a slow machine.
 const PATIENCE_PER_BIN: Duration = Duration::from_micros(50);
 
-async fn as_receiver(
-    session: &mut Session,
-    ot: &mut Ot,
-    shapes: &[Shape],
-    (receiver, senders): &Run,
-    entered: &Entered,
-    segment: &mut Segment,
-) -> Result<()> {
-    if senders.is_empty() {
-        segment.holders = vec![entered.as_they_stand(*receiver)];
-        return Ok(());
-    }
-    let shape = &entered.shape;
-    if shape.passes > 1 {
-        let bins = passes::bins(session, entered)?;
-        for (sender, holder) in senders.iter().zip(&mut segment.holders) {
-            let mut session = session.step("pair");
-            let shapes = (shape, &shapes[sender.index()]);
-            *holder = passes::receive(&mut session, ot, *sender, &bins, shapes).await?;
-        }
-        segment.holders[senders.len()] = entered.as_they_stand(*receiver);
-        return Ok(());
-    }
-    let bins = Bins::new(session, entered, 0)?;
-    for (sender, holder) in senders.iter().zip(&mut segment.holders) {
-        let mut session = session.step("pair");
-        *holder = receive(&mut session, ot, *sender, &bins, &shapes[sender.index()]).await?;
-    }
-    if let Some(own) = segment.holders.last_mut() {
-        *own = entered.in_bins(*receiver, &bins);
-    }
-    Ok(())
-}
-
-/// At a sender, and at a site that has no part in the run but takes the same steps.
-async fn as_sender(
-    session: &mut Session,
-    ot: &mut Ot,
-    shapes: &[Shape],
-    (receiver, senders): &Run,
-    entered: &Entered,
-    segment: &mut Segment,
-) -> Result<()> {
-    let me = session.me();
-    if !senders.contains(&me) {
-        return Ok(());
-    }
-    let shape = &shapes[receiver.index()];
-    if shape.passes > 1 {
-        let choices = passes::choices(session, shape);
-        for (sender, holder) in senders.iter().zip(&mut segment.holders) {
-            let mut session = session.step("pair");
-            if *sender == me {
-                *holder = passes::send(&mut session, ot, *receiver, &choices, (shape, entered)).await?;
-            }
-        }
-        return Ok(());
-    }
-    let choices = Choices::new(session, shape.patients);
-    for (sender, holder) in senders.iter().zip(&mut segment.holders) {
-        let mut session = session.step("pair");
-        if *sender == me {
-            *holder = send(&mut session, ot, *receiver, &choices, (entered, 0)).await?;
-        }
-    }
-    Ok(())
-}
+/// More than the session's own margin between an early round and a late one.
+const PAIR_MARGIN: Duration = Duration::from_secs(3);
 
 fn check(session: &Session, shapes: &[Shape], runs: &[Run]) -> Result<()> {
     let refused = |why: &str| Err(session.local(LocalFault::Other(why.into())));

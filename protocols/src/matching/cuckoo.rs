@@ -41,7 +41,7 @@ impl Hashes {
     /// The three distinct bins of every key.
     pub fn bins(&self, keys: &[Block]) -> Vec<[u32; CUCKOO_HASHES]> {
         let mut hashes = keys.to_vec();
-        self.hash.hash(&mut hashes);
+        self.hash.replace(&mut hashes);
         let bins = hashes.iter().map(|hash| distinct(hash.0, self.bins as u64)).collect();
         hashes.zeroize();
         bins
@@ -58,7 +58,7 @@ impl Hashes {
 fn distinct(hash: u128, bins: u64) -> [u32; 3] {
     let part = |at: u32, range: u64| {
         let bits = (hash >> (42 * at)) as u64 & ((1 << 42) - 1);
-        (u128::from(bits) * u128::from(range) >> 42) as u32
+        ((u128::from(bits) * u128::from(range)) >> 42) as u32
     };
     let first = part(0, bins);
     let mut second = part(1, bins - 1);

@@ -1,19 +1,24 @@
-//! Matching of patients between sites: which of my keys another site has too, and its values for them, as shares.
+//! Matching: which keys sites have in common, and what is built on that.
 //!
-//! [`align`] is what operators use: tables of patients in, columns of shares out. Under it, from the bottom: [`okvs`], [`oprf`],
-//! `opprf`, [`circuit_psi`] between two sites with `cuckoo`, `equality` and `payload`, and `passes` where patients have several keys.
+//! Two ways that tell one site the common keys: [`psi`] and [`ecdh`]. And one that tells nobody anything: [`align()`] takes tables of
+//! patients and gives columns of shares, other sites' values beside one's own patients. Under it, from the bottom: [`vole`], [`okvs`],
+//! [`oprf`], `opprf`, [`circuit_psi`] between two sites with `cuckoo`, `equality` and `payload`, and `passes` where patients have
+//! several keys.
 
 pub mod align;
 pub mod circuit_psi;
 pub mod clear;
 mod cuckoo;
+pub mod ecdh;
 pub(crate) mod equality;
 pub mod okvs;
 pub(crate) mod opprf;
 pub mod oprf;
 pub(crate) mod passes;
 pub(crate) mod payload;
+pub mod psi;
 pub mod table;
+pub mod vole;
 pub(crate) mod windows;
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ fn stretch(masks: &[Block], block: usize) -> Zeroizing<Vec<Block>> {
         number[..8].copy_from_slice(&(block as u64).to_le_bytes());
         let mut key = [0; 16];
         PublicSeed(number).prg(Domain::MatchingStretch, &StepPath::root()).fill(&mut key);
-        PlacementHash::new(Block::from_le_bytes(key)).hash(&mut pads);
+        PlacementHash::new(Block::from_le_bytes(key)).replace(&mut pads);
     }
     pads
 }

@@ -29,7 +29,7 @@ use super::table::{Entered, Shape};
 use crate::correlation::{Layout, Permutation, WordKind};
 use crate::ot::Ot;
 
-/// The receiver's bins, for each pass.
+/// The receiver's bins, for each pass, under a step of its own.
 pub(super) fn bins(session: &mut Session, entered: &Entered) -> Result<Vec<Bins>> {
     (0..entered.shape.passes).map(|pass| Bins::new(&mut session.step("table"), entered, pass)).collect()
 }

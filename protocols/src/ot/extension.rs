@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use mpc_core::error::LocalFault;
 use mpc_core::random::{Domain, Prg};
-use mpc_core::{PartyId, Result, Session};
+use mpc_core::{Block, PartyId, Result, Session};
+use zeroize::Zeroizing;
 
 use super::silent::{Begun, SilentReceiver, SilentSender};
 use super::soft_spoken::{Offered, OtReceiver as SoftSpokenReceiver, OtSender as SoftSpokenSender, Received};
@@ -80,6 +81,29 @@ impl OtSender {
         }
     }
 
+    /// Both masks of 64·`words` OTs that need no preparation. The receiver calls [`OtReceiver::choose_masks`]. One round.
+    ///
+    /// # Errors
+    /// `Peer` with fault `Length` when the message is not 4 bytes for each OT, and as [`Session::recv`] says.
+    pub(crate) async fn offer_masks(
+        &mut self,
+        session: &mut Session,
+        words: usize,
+    ) -> Result<[Zeroizing<Vec<Block>>; 2]> {
+        let offered = self.soft_spoken().offer(session, words).await?;
+        let [mut zero, mut one] = <[Zeroizing<Vec<Block>>; 2]>::default();
+        offered.hash_into(&mut zero, &mut one);
+        Ok([zero, one])
+    }
+
+    /// The extension that needs no preparation, which silent OT stands on too.
+    pub(super) fn soft_spoken(&mut self) -> &mut SoftSpokenSender {
+        match self {
+            OtSender::SoftSpoken(sender) => sender,
+            OtSender::Silent(sender) => sender.base(),
+        }
+    }
+
     /// The sender's part of a batch, if it needs one for `ots` OTs.
     pub(super) async fn answer(&mut self, session: &mut Session, ots: usize, roots: &mut Prg) -> Result<bool> {
         match self {
@@ -108,6 +132,25 @@ impl OtReceiver {
         match self {
             OtReceiver::SoftSpoken(receiver) => receiver.choose(session, choices),
             OtReceiver::Silent(receiver) => receiver.choose(session, choices),
+        }
+    }
+
+    /// The chosen masks of OTs that need no preparation; see [`OtReceiver::choose`]. Queues 4 bytes for each and does not wait.
+    ///
+    /// # Errors
+    /// `Link` when the connection is gone.
+    pub(crate) fn choose_masks(&mut self, session: &mut Session, choices: &[u64]) -> Result<Zeroizing<Vec<Block>>> {
+        let received = self.soft_spoken().choose(session, choices)?;
+        let mut masks = Zeroizing::new(Vec::new());
+        received.hash_into(&mut masks);
+        Ok(masks)
+    }
+
+    /// The extension that needs no preparation, which silent OT stands on too.
+    pub(super) fn soft_spoken(&mut self) -> &mut SoftSpokenReceiver {
+        match self {
+            OtReceiver::SoftSpoken(receiver) => receiver,
+            OtReceiver::Silent(receiver) => receiver.base(),
         }
     }
 

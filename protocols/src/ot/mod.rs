@@ -4,6 +4,7 @@
 //! messages under the masks themselves, or use single bits of them.
 
 mod base;
+pub(crate) mod correlated;
 mod extension;
 pub mod silent;
 mod soft_spoken;
@@ -152,8 +153,7 @@ impl Start {
         let pairs = self.sender.keys(&Context::new(session, me, with), &theirs[1..]).ok_or_else(|| refused(session))?;
         let chosen =
             self.receiver.keys(&Context::new(session, with, me), &theirs[0]).ok_or_else(|| refused(session))?;
-        let mut corrections = Vec::with_capacity(GROUPS * tree::CORRECTIONS);
-        let seeds: Vec<Seeds> = pairs.chunks_exact(LEAF_BITS).map(|keys| tree::grow(keys, &mut corrections)).collect();
+        let (seeds, corrections) = grow_trees(&pairs);
         session.send(with, &corrections)?;
         let receiver = SoftSpokenReceiver::new(with, &seeds, hash(session, with, me), pool);
         Ok(Grown { with, delta: self.delta, chosen, receiver })
@@ -172,14 +172,25 @@ impl Grown {
     /// The other site's trees, all leaves but the ones at Δ.
     async fn regrow(self, session: &mut Session, pool: Arc<Pool>) -> Result<(SoftSpokenSender, SoftSpokenReceiver)> {
         let corrections: Vec<Block> = session.recv(self.with, GROUPS * tree::CORRECTIONS).await?;
-        let trees = self.chosen.chunks_exact(LEAF_BITS).zip(corrections.chunks_exact(tree::CORRECTIONS));
-        let regrow =
-            |(group, (keys, corrections))| tree::regrow(Block(self.delta.0 >> (LEAF_BITS * group)), keys, corrections);
-        let seeds: Vec<Seeds> = trees.enumerate().map(regrow).collect();
+        let seeds = regrow_trees(*self.delta, &self.chosen, &corrections);
         let sender =
             SoftSpokenSender::new(self.with, *self.delta, &seeds, hash(session, session.me(), self.with), pool);
         Ok((sender, self.receiver))
     }
+}
+
+/// The trees of these base OTs' keys, and their corrections.
+fn grow_trees(pairs: &[[Block; 2]]) -> (Vec<Seeds>, Vec<Block>) {
+    let mut corrections = Vec::with_capacity(GROUPS * tree::CORRECTIONS);
+    let seeds = pairs.chunks_exact(LEAF_BITS).map(|keys| tree::grow(keys, &mut corrections)).collect();
+    (seeds, corrections)
+}
+
+/// The same trees, all leaves but the ones at Δ.
+fn regrow_trees(delta: Block, chosen: &[Block], corrections: &[Block]) -> Vec<Seeds> {
+    let trees = chosen.chunks_exact(LEAF_BITS).zip(corrections.chunks_exact(tree::CORRECTIONS));
+    let regrow = |(group, (keys, corrections))| tree::regrow(Block(delta.0 >> (LEAF_BITS * group)), keys, corrections);
+    trees.enumerate().map(regrow).collect()
 }
 
 /// The hash of the masks that `sender` offers and `receiver` chooses.

@@ -259,6 +259,11 @@ impl Received {
         self.0.rows.is_empty()
     }
 
+    /// The rows themselves: t_i = q_i ⊕ choice_i·Δ. Whoever uses them must not hash rows of the same Δ besides.
+    pub(super) fn rows(&self) -> &[Block] {
+        &self.0.rows
+    }
+
     /// Replaces `out` by the chosen mask of each OT: H(t_i).
     pub fn hash_into(&self, out: &mut Vec<Block>) {
         self.0.hash_into(Block::ZERO, out);
@@ -297,6 +302,11 @@ impl Offered {
     /// No OTs?
     pub fn is_empty(&self) -> bool {
         self.rows.rows.is_empty()
+    }
+
+    /// The rows themselves: q_i, as [`Received::rows`].
+    pub(super) fn rows(&self) -> &[Block] {
+        &self.rows.rows
     }
 
     /// Replaces `zero` and `one` by both masks of each OT: H(q_i) and H(q_i ⊕ Δ).

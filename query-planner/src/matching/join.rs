@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion_common::{DFSchemaRef, JoinType};
 use datafusion_expr::logical_plan::Join;
 use datafusion_expr::utils::split_conjunction;
-use datafusion_expr::{Expr, ExprSchemable};
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlan};
 
 use crate::error::{PlanError, refuse};
 use crate::matching::home::peeled;
@@ -14,7 +14,7 @@ use crate::matching::pairs::Side;
 use crate::matching::tally::{Only, Tally};
 use crate::matching::values::{Truth, Value};
 use crate::matching::view::{Col, View, Weight, not_yet_because};
-use crate::matching::{codes, condition, unmatchable, windows};
+use crate::matching::{NO_PATIENT_KEY, codes, condition, unmatchable, windows};
 use crate::words::words;
 
 /// Reads a join.
@@ -22,7 +22,8 @@ use crate::words::words;
 /// # Errors
 /// `UNMATCHABLE` for a join on other columns; `NOT_YET` for rows that would have to be kept one by one.
 pub(crate) fn join(join: &Join, nodes: &mut Nodes<'_>) -> Result<View, PlanError> {
-    let (left, right) = (View::of(&join.left, nodes)?, View::of(&join.right, nodes)?);
+    let left = side(&join.left, join, nodes)?;
+    let right = side(&join.right, join, nodes)?;
     let on = Conditions::of(join, &left, &right, nodes)?;
     let schema = join.schema.clone();
     match join.join_type {
@@ -44,6 +45,13 @@ pub(crate) fn join(join: &Join, nodes: &mut Nodes<'_>) -> Result<View, PlanError
     }
 }
 
+fn side(plan: &LogicalPlan, join: &Join, nodes: &mut Nodes<'_>) -> Result<View, PlanError> {
+    View::of(plan, nodes).map_err(|e| match e.code {
+        NO_PATIENT_KEY => not_on_the_key(&conditions(join), nodes),
+        _ => e,
+    })
+}
+
 /// What a join asks besides equal patient keys.
 struct Conditions {
     /// Where the left and the right key are not NULL.
@@ -54,28 +62,33 @@ struct Conditions {
 
 impl Conditions {
     fn of(join: &Join, left: &View, right: &View, nodes: &Nodes<'_>) -> Result<Conditions, PlanError> {
-        let filter = join.filter.iter().flat_map(|f| split_conjunction(f)).cloned();
-        let on = join.on.iter().map(|(l, r)| l.clone().eq(r.clone()));
         let (mut keys, mut rest) = (None, Vec::new());
-        for condition in on.chain(filter) {
+        for condition in conditions(join) {
             match equal_keys(&condition, left, right)? {
                 Some(bits) if keys.is_none() => keys = Some(bits),
                 _ => rest.push(condition),
             }
         }
-        let Some((left, right)) = keys else {
-            let on: Vec<String> = rest.iter().map(words).collect();
-            let on = if on.is_empty() { "nothing".to_owned() } else { on.join(" AND ") };
-            let key = &nodes.catalog.patient_key;
-            return Err(unmatchable(format!("a join on {on}: rows of several sites are joined on {key} alone"))
-                .hint(format!("add an equality of the two {key} to ON, or join tables of one site")));
-        };
+        let (left, right) = keys.ok_or_else(|| not_on_the_key(&rest, nodes))?;
         Ok(Conditions { left, right, rest })
     }
 
     fn turned(self) -> Conditions {
         Conditions { left: self.right, right: self.left, rest: self.rest }
     }
+}
+
+fn conditions(join: &Join) -> Vec<Expr> {
+    let filter = join.filter.iter().flat_map(|f| split_conjunction(f)).cloned();
+    join.on.iter().map(|(l, r)| l.clone().eq(r.clone())).chain(filter).collect()
+}
+
+fn not_on_the_key(on: &[Expr], nodes: &Nodes<'_>) -> PlanError {
+    let on: Vec<String> = on.iter().map(words).collect();
+    let on = if on.is_empty() { "nothing".to_owned() } else { on.join(" AND ") };
+    let key = &nodes.catalog.patient_key;
+    unmatchable(format!("a join on {on}: rows of several sites are joined on {key} alone"))
+        .hint(format!("add an equality of the two {key} to ON, or join tables of one site"))
 }
 
 /// Are the two sides of an equality the patient keys of the two views?

@@ -19,6 +19,14 @@ pub(crate) struct Laid {
     pub sites: Sites,
 }
 
+/// The plan's form, where the slots' nodes are in it, and the work of its relations.
+#[derive(Debug)]
+pub(crate) struct LaidOut {
+    pub matching: Matching,
+    pub slots: Vec<usize>,
+    pub relations: Vec<Laid>,
+}
+
 /// What a figure of the sum needs.
 pub(crate) struct Roots {
     /// Nodes of slots.
@@ -31,8 +39,8 @@ pub(crate) struct Roots {
     pub key_source: Option<Source>,
 }
 
-/// The matching, and the new positions of the roots' slots.
-pub(crate) fn lay_out(nodes: &Nodes<'_>, roots: Roots) -> Result<(Matching, Vec<usize>, Vec<Laid>), PlanError> {
+/// Lays out what the roots need.
+pub(crate) fn lay_out(nodes: &Nodes<'_>, roots: Roots) -> Result<LaidOut, PlanError> {
     let wanted = roots.slots.iter().chain(roots.patient_keys.iter().flat_map(|(_, bits)| bits));
     let (steps, places) = live(nodes, wanted.copied().collect());
     let mut tables: Vec<Table> = Vec::new();
@@ -67,9 +75,9 @@ pub(crate) fn lay_out(nodes: &Nodes<'_>, roots: Roots) -> Result<(Matching, Vec<
         relations: Vec::new(),
     };
     let slots = roots.slots.iter().map(place).collect();
-    let (relations, laid) =
-        tables.into_iter().map(|table| table.finish(nodes.catalog)).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
-    Ok((Matching { relations, ..matching }, slots, laid))
+    let tables = tables.into_iter().map(|table| table.finish(nodes.catalog)).collect::<Result<Vec<_>, _>>()?;
+    let (relations, laid) = tables.into_iter().unzip();
+    Ok(LaidOut { matching: Matching { relations, ..matching }, slots, relations: laid })
 }
 
 /// The nodes that are needed, renumbered, and for each old position its new one.

@@ -1,6 +1,7 @@
 //! Questions whose patients are matched between sites: a subplan is read patient by patient ([`view`]), its figures
 //! become nodes over features of each patient ([`tally`], [`rollup`]), and those a sum over matched patients ([`release`]).
 
+mod beside;
 mod codes;
 mod condition;
 mod describe;
@@ -18,8 +19,9 @@ mod values;
 mod view;
 mod windows;
 
+pub(crate) use beside::{beside, counts_distinct, key_column};
 pub(crate) use describe::{slot_words, write_matching};
-pub(crate) use layout::Laid;
+pub(crate) use layout::{Laid, LaidOut};
 pub(crate) use release::{Matched, matched};
 
 use crate::error::PlanError;

@@ -12,11 +12,11 @@ use crate::cost::most_groups;
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
 use crate::groups::{self, GroupKey};
-use crate::matched::Node;
-use crate::matching::layout::{Laid, Roots, carried, lay_out};
+use crate::matched::{Matching, Node};
+use crate::matching::layout::{Laid, LaidOut, Roots, carried, lay_out};
 use crate::matching::nodes::{Bit, Nodes};
 use crate::matching::not_yet;
-use crate::matching::rollup::counted;
+use crate::matching::rollup::with_value;
 use crate::matching::tally::{Arg, Only, Tally, distinct_only_of_key, no_key_value};
 use crate::matching::values::{Choice, Linear, Value};
 use crate::matching::view::{Col, View, Weight, not_yet_because};
@@ -43,13 +43,18 @@ pub(crate) fn matched(aggregate: &Aggregate, catalog: &Catalog, inside: bool) ->
     let keys = Keys::of(aggregate, &view, inside, &mut nodes)?;
     let groups = keys.groups(catalog)?;
     let tally = Tally { view: &view, keyed: keys.keyed.clone(), nodes: &mut nodes };
-    let mut figures = Figures { tally, aggregate, slots: Vec::new(), cells: vec![0] };
+    let mut figures = Figures { tally, aggregate, slots: Vec::new(), cells: Vec::new() };
     figures.patients(Bit::Yes, &Only::ALL)?;
     let mut outputs: Vec<Output> = (0..keys.keys.len()).map(Output::Key).collect();
     for expr in &aggregate.aggr_expr {
         outputs.push(figures.output(expr)?);
     }
     let (slots, mut cells) = (figures.slots, figures.cells);
+    cells.sort_unstable();
+    cells.dedup();
+    if !catalog.policy.hides() {
+        cells.clear();
+    }
     let roots = Roots {
         slots: slots.iter().map(|(node, _)| *node).collect(),
         patient_keys: keys.patient_keys(&mut nodes)?,
@@ -60,12 +65,14 @@ pub(crate) fn matched(aggregate: &Aggregate, catalog: &Catalog, inside: bool) ->
         },
     };
     let ranges: Vec<_> = slots.iter().map(|(node, _)| nodes.range(*node)).collect();
-    let (matching, places, relations) = lay_out(&nodes, roots)?;
+    let LaidOut { matching, slots: places, relations } = lay_out(&nodes, roots)?;
     if !matching.is_grounded(&places) {
         return Err(
             PlanError::new("INTERNAL", "a figure counts patients that nobody has").hint("please report the query")
         );
     }
+    let counted: Vec<(usize, usize)> = cells.iter().map(|(cell, _)| (*cell, places[*cell])).collect();
+    let disjoint = understood(&matching, &counted[cells.len().min(1)..])?;
     let slots = places.iter().zip(&slots).zip(ranges).map(|((place, (_, digits)), range)| {
         let magnitude = range.magnitude();
         let bits = partial_bits(catalog.max_patients, magnitude).filter(|bits| bits + nodes.site_bits() < 64);
@@ -78,8 +85,6 @@ pub(crate) fn matched(aggregate: &Aggregate, catalog: &Catalog, inside: bool) ->
             proven: true,
         })
     });
-    cells.sort_unstable();
-    cells.dedup();
     let sum = SecureSum {
         contributors: matching.sites.clone(),
         local_work: String::new(),
@@ -88,15 +93,32 @@ pub(crate) fn matched(aggregate: &Aggregate, catalog: &Catalog, inside: bool) ->
         keys: keys.keys.into_iter().map(|key| key.key).collect(),
         groups,
         slots: slots.collect::<Result<_, PlanError>>()?,
-        cells: if catalog.policy.hides() { cells } else { Vec::new() },
-        disjoint: Vec::new(),
+        patients: cells.iter().map(|(_, patients)| *patients).collect(),
+        cells: cells.into_iter().map(|(cell, _)| cell).collect(),
+        disjoint,
         orders: Vec::new(),
         top: None,
         outputs,
-        patients: Some(0),
         matching: Some(matching),
     };
     Ok(Matched { sum, relations })
+}
+
+/// Sets of cells (slots and their nodes) whose patients exclude each other. Refuses three and more choices of patients whose
+/// relation is not plain: from counts of overlapping choices the count of a further one follows.
+fn understood(matching: &Matching, cells: &[(usize, usize)]) -> Result<Vec<Vec<usize>>, PlanError> {
+    let bits: Vec<(usize, usize)> = cells.iter().copied().filter(|(_, node)| matching.nodes[*node].bits == 1).collect();
+    let all = |holds: &dyn Fn(usize, usize) -> bool| {
+        bits.iter().enumerate().all(|(i, (_, a))| bits[i + 1..].iter().all(|(_, b)| holds(*a, *b)))
+    };
+    let exclusive = all(&|a, b| matching.excludes(a, b));
+    if bits.len() >= 3 && !exclusive && !all(&|a, b| matching.implies(a, b) || matching.implies(b, a)) {
+        let text = "three or more counts choose patients by conditions that may overlap, so that a hidden small cell might follow \
+                    from them together";
+        return Err(PlanError::new("RELATED_TABLES", text).hint("ask for fewer counts at a time, or GROUP BY"));
+    }
+    let one_set = exclusive && bits.len() > 1;
+    Ok(if one_set { vec![bits.into_iter().map(|(slot, _)| slot).collect()] } else { Vec::new() })
 }
 
 /// The keys of the sum: columns of one part, or computed for each patient.
@@ -248,8 +270,8 @@ struct Figures<'v, 'n, 'a> {
     tally: Tally<'v, 'n, 'a>,
     aggregate: &'v Aggregate,
     slots: Vec<(usize, u8)>,
-    /// Slots that are counts.
-    cells: Vec<usize>,
+    /// Slots that are counts, and those of the patients behind them.
+    cells: Vec<(usize, usize)>,
 }
 
 impl Figures<'_, '_, '_> {
@@ -268,18 +290,32 @@ impl Figures<'_, '_, '_> {
         }
     }
 
-    fn count(&mut self, node: usize) -> usize {
+    /// The slot of a count of the rows that `only` leaves.
+    fn count(&mut self, node: usize, only: &Only) -> Result<usize, PlanError> {
         let slot = self.slot(node, 0);
-        self.cells.push(slot);
-        slot
+        if self.tally.nodes.catalog.policy.hides() {
+            let exists = self.tally.exists(only)?;
+            let patients = self.tally.nodes.place(exists)?;
+            let patients = self.slot(patients, 0);
+            self.cells.push((slot, patients));
+        }
+        Ok(slot)
     }
 
     /// The number of patients that have a row.
     fn patients(&mut self, key: Bit, only: &Only) -> Result<usize, PlanError> {
         let bit = self.tally.nodes.and(only.bit, key);
-        let exists = self.tally.exists(&Only { bit, ..only.clone() })?;
+        let only = Only { bit, ..only.clone() };
+        let exists = self.tally.exists(&only)?;
         let node = self.tally.nodes.place(exists)?;
-        Ok(self.count(node))
+        self.count(node, &only)
+    }
+
+    /// The number of rows with a value.
+    fn rows(&mut self, arg: Arg, only: Only) -> Result<usize, PlanError> {
+        let only = with_value(arg, only, &mut self.tally)?;
+        let node = self.tally.count(&only)?;
+        self.count(node, &only)
     }
 
     fn output(&mut self, expr: &Expr) -> Result<Output, PlanError> {
@@ -308,13 +344,11 @@ impl Figures<'_, '_, '_> {
             return Err(distinct_only_of_key(name));
         }
         if name == "count" {
-            let node = counted(arg, only, &mut self.tally)?;
-            return Ok(Output::Count(self.count(node)));
+            return Ok(Output::Count(self.rows(arg, only)?));
         }
         let kind = crate::slots::Kind::of(name).ok_or_else(|| crate::slots::not_a_sum(name))?;
         let (sum, squares) = self.sums(name, &arg, &only, kind.is_variance(), &call.params.args[0])?;
-        let node = counted(arg, only, &mut self.tally)?;
-        let count = self.count(node);
+        let count = self.rows(arg, only)?;
         Ok(kind.output(sum, squares, count))
     }
 
@@ -350,7 +384,7 @@ impl Figures<'_, '_, '_> {
             }
         };
         let slot = self.slot(sum, digits);
-        self.tells_no_count(slot, expr, name)?;
+        self.tells_no_count(slot, arg, expr, name)?;
         let squares = square.map_or(slot, |square| self.slot(square, 2 * digits));
         Ok((slot, squares))
     }
@@ -372,13 +406,14 @@ impl Figures<'_, '_, '_> {
 
     /// Where cells are hidden: a sum of zeros and ones is a count like others; one whose values a condition made could tell a
     /// count that is too small.
-    fn tells_no_count(&mut self, slot: usize, expr: &Expr, name: &str) -> Result<(), PlanError> {
+    fn tells_no_count(&mut self, slot: usize, arg: &Arg, expr: &Expr, name: &str) -> Result<(), PlanError> {
         if !self.tally.nodes.catalog.policy.hides() {
             return Ok(());
         }
         let range = self.tally.nodes.range(self.slots[slot].0);
-        if range.lo >= 0 && range.hi <= 1 {
-            self.cells.push(slot);
+        if let (0, 1, Arg::Patient(_)) = (range.lo, range.hi, arg) {
+            // Who counts 1 is a patient: the sum is the number behind it.
+            self.cells.push((slot, slot));
             return Ok(());
         }
         let made = conditional_columns(&self.aggregate.input);

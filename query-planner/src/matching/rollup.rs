@@ -168,8 +168,14 @@ fn of_call(call: &AggregateFunction, tally: &mut Tally<'_, '_, '_>) -> Result<Va
 }
 
 /// How many rows have a value.
-pub(crate) fn counted(arg: Arg, only: Only, tally: &mut Tally<'_, '_, '_>) -> Result<usize, PlanError> {
-    let only = match arg {
+fn counted(arg: Arg, only: Only, tally: &mut Tally<'_, '_, '_>) -> Result<usize, PlanError> {
+    let only = with_value(arg, only, tally)?;
+    tally.count(&only)
+}
+
+/// Of the rows that are left, those with a value.
+pub(crate) fn with_value(arg: Arg, only: Only, tally: &mut Tally<'_, '_, '_>) -> Result<Only, PlanError> {
+    Ok(match arg {
         Arg::All => only,
         Arg::Key(key) => Only { bit: tally.nodes.and(only.bit, key), ..only },
         Arg::Row(part, expr) => tally.not_null(part, &expr, &only)?,
@@ -177,6 +183,5 @@ pub(crate) fn counted(arg: Arg, only: Only, tally: &mut Tally<'_, '_, '_>) -> Re
             let present = value.present(tally.nodes);
             Only { bit: tally.nodes.and(only.bit, present), ..only }
         }
-    };
-    tally.count(&only)
+    })
 }

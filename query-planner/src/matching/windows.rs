@@ -207,8 +207,11 @@ pub(crate) fn restrict(view: &mut View, condition: &Expr, nodes: &mut Nodes<'_>)
     Ok(true)
 }
 
+/// The smallest and the largest number that a comparison leaves.
+type Ends = (Option<i128>, Option<i128>);
+
 /// The part, whether its rows' numbers (rather than distances) are meant, and the bounds that a comparison sets.
-fn bounds(view: &View, left: &Expr, op: Operator, right: &Expr) -> Option<(usize, bool, (Option<i128>, Option<i128>))> {
+fn bounds(view: &View, left: &Expr, op: Operator, right: &Expr) -> Option<(usize, bool, Ends)> {
     let rank = |e: &Expr| match peeled(e) {
         Expr::Column(column) => match view.named(column).ok()? {
             Col::Rank(part) => Some(*part),

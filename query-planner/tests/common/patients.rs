@@ -6,7 +6,7 @@ use query_planner::Compiled;
 use query_planner::decode::{Opened, decode, groups};
 use query_planner::matched::{Feature, Matching, What};
 use query_planner::matching::evaluate::{Known, absent, combined, nodes};
-use query_planner::plan::{Groups, Scale, SecureSum, Summand};
+use query_planner::plan::{Groups, Scale, SecureSum, Slot, Summand};
 use query_planner::value::Value;
 
 use super::interpret::{Row, Tables, rows, value};
@@ -16,14 +16,18 @@ pub fn answer(compiled: &Compiled, tables: &Tables) -> Vec<Vec<String>> {
     let sum = &compiled.joint.sums[0];
     let matching = sum.matching.as_ref().expect("patients are matched");
     let parts = Parts::new(compiled, matching, tables);
+    let own: Vec<Row> = compiled.local[0].fragments.values().flat_map(|plan| rows(plan, tables)).collect();
     let groups = match sum.groups {
-        Groups::Agreed { .. } => parts.agreed(matching),
+        Groups::Agreed { .. } if matching.key_relation.is_some() => parts.agreed(matching),
+        Groups::Agreed { .. } => own.iter().map(|row| tuple(row, sum)).collect::<BTreeSet<_>>().into_iter().collect(),
         _ => groups(sum),
     };
-    let totals: Vec<Vec<i128>> = slot_nodes(sum)
-        .into_iter()
-        .map(|slot| groups.iter().map(|group| parts.total(matching, slot, group)).collect())
-        .collect();
+    let total = |slot: &Slot, group: &Vec<Value>| match slot.what {
+        Summand::Patients(node) => parts.total(matching, node, group),
+        _ => own.iter().filter(|row| tuple(row, sum) == *group).map(|row| summand(slot, row)).sum(),
+    };
+    let totals: Vec<Vec<i128>> =
+        sum.slots.iter().map(|slot| groups.iter().map(|group| total(slot, group)).collect()).collect();
     let batch = decode(sum, compiled.revealed[0].clone(), &Opened::sums(&groups, &totals)).unwrap();
     let cell = |column: usize, row: usize| {
         let scalar = datafusion_common::ScalarValue::try_from_array(batch.column(column), row).unwrap();
@@ -32,12 +36,24 @@ pub fn answer(compiled: &Compiled, tables: &Tables) -> Vec<Vec<String>> {
     (0..batch.num_rows()).map(|row| (0..batch.num_columns()).map(|column| cell(column, row)).collect()).collect()
 }
 
-fn slot_nodes(sum: &SecureSum) -> Vec<usize> {
-    let node = |what: Summand| match what {
-        Summand::Patients(node) => node,
-        other => panic!("{other:?} is not over patients"),
-    };
-    sum.slots.iter().map(|slot| node(slot.what)).collect()
+fn tuple(row: &Row, sum: &SecureSum) -> Vec<Value> {
+    row[..sum.keys.len()].iter().map(value).collect()
+}
+
+/// What one row adds to a slot over rows.
+fn summand(slot: &Slot, row: &Row) -> i128 {
+    let at = |column: usize| value(&row[column]);
+    if slot.filter.is_some_and(|column| at(column) != Value::Bool(true)) {
+        return 0;
+    }
+    let number = |column: usize| if at(column) == Value::Null { 0 } else { unscaled(&at(column)) };
+    match slot.what {
+        Summand::Rows => 1,
+        Summand::NotNull(column) => i128::from(at(column) != Value::Null),
+        Summand::Value(column) => number(column),
+        Summand::Square(column) => number(column).pow(2),
+        other => panic!("no question here has {other:?}"),
+    }
 }
 
 /// `rows[relation][site]`.

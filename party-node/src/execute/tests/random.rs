@@ -146,7 +146,7 @@ fn sum(matching: Matching, keys: Vec<Key>, nodes: &[usize]) -> SecureSum {
         orders: Vec::new(),
         top: None,
         outputs: Vec::new(),
-        patients: None,
+        patients: Vec::new(),
         matching: Some(matching),
     }
 }
@@ -186,8 +186,8 @@ impl Program<'_> {
     }
 
     fn pick(&mut self, number: bool) -> (usize, (i128, i128)) {
-        let fits = |(_, step): &(usize, &(Node, Option<(i128, i128)>))| step.1.is_some() == number;
-        let all: Vec<usize> = self.steps.iter().enumerate().filter(fits).map(|(at, _)| at).collect();
+        let fits = |at: &usize| self.steps[*at].1.is_some() == number;
+        let all: Vec<usize> = (0..self.steps.len()).filter(fits).collect();
         let at = self.dice.of(&all);
         (at, self.steps[at].1.unwrap_or_default())
     }

@@ -24,7 +24,7 @@ impl Placement {
 
     /// Replaces keys by their hashes.
     pub(super) fn hash(&self, keys: &mut [Block]) {
-        self.hash.hash(keys);
+        self.hash.replace(keys);
     }
 
     /// The bin of a hash: its upper 32 bits, scaled. No bin is favoured by more than bins/2^32.
@@ -58,7 +58,7 @@ impl Placement {
         for keys in keys.chunks(TILE) {
             let hashes = &mut tile[..keys.len()];
             hashes.copy_from_slice(keys);
-            self.hash.hash(hashes);
+            self.hash.replace(hashes);
             for hash in hashes {
                 take(place, *hash);
                 place += 1;

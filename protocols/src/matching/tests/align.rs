@@ -73,7 +73,7 @@ impl Tables {
 /// A hash, as a site would enter it.
 fn key(patient: u64) -> Block {
     let mut key = [Block(u128::from(patient) + 1)];
-    mpc_core::hash::PlacementHash::new(Block(77)).hash(&mut key);
+    mpc_core::hash::PlacementHash::new(Block(77)).replace(&mut key);
     key[0]
 }
 

@@ -1,24 +1,30 @@
 //! The expand-convolute code: compresses 2n positions of which few are noisy to n that look random.
 
+mod lanes;
+
 use mpc_core::Block;
 use mpc_core::random::{Domain, Prg, PublicSeed};
+use mpc_core::simd::{prefetch, widest};
 use mpc_core::step::StepPath;
 use zeroize::Zeroize;
 
+pub use lanes::{Element, Lanes, Pair};
+
 use crate::parameters::{CONVOLUTION_STATE, Code};
 
-/// The parity-check map e ↦ e₀ ⊕ B·A₂·A₁·e₁ of a systematic code, for e = (e₀, e₁) with two halves of n blocks.
+/// The parity-check map e ↦ e₀ ⊕ B·A₂·A₁·e₁ of a systematic code, for e = (e₀, e₁) with two halves of n positions.
 ///
-/// A₁ and A₂ are recursive convolutions: each position adds a uniformly random subset of the 24 before it and always the 25th.
-/// After the last position the first 25 take such sums too, as if the positions were a ring, so that a second pass spreads what
-/// sits at the end. B adds up `expander_weight` positions for each output: one in each of ⌈w/2⌉ equal regions, the others anywhere,
-/// with repetition.
+/// A₁ and A₂ are recursive convolutions: each position takes the one 25 before it, then is multiplied by a constant θ, then takes a
+/// uniformly random subset of the 24 before it. After the last position the first 25 do so too, as if the positions were a ring, so
+/// that a second pass spreads what sits at the end. B adds up `expander_weight` positions for each output: one in each of ⌈w/2⌉
+/// equal regions, the others anywhere, with repetition.
 ///
-/// The matrix is public; memory access and control flow depend on it and never on the blocks.
+/// θ depends on what is compressed: 1 for blocks whose bits are compressed alike (OT), x for elements of GF(2^128) (VOLE), see
+/// [`Lanes`]. The matrix is public; memory access and control flow depend on it and never on what is compressed.
 ///
 /// # Source
 /// Raghuraman, Rindal, Tanguy, Expand-Convolute Codes, Crypto'23 (ePrint 2023/882): expander times convolution. The systematic
-/// form, the second convolution, the ring and the half-regular expander are those of the authors' libOTe `ExConvCode`.
+/// form, the second convolution, the ring, θ (`mulConst`) and the half-regular expander are those of the authors' libOTe `ExConvCode`.
 /// # Deviations
 /// Coefficients are drawn for the position that takes the sum and not for the one that is added: the same distribution.
 /// Sums of four neighbours come from a table of their 16 subset sums (Arlazarov et al., 1970).
@@ -38,19 +44,35 @@ impl ExpandConvolute {
     /// Panics when the length is no multiple of 8 or below 64: the table of parameters has no such size.
     pub fn compress(&self, noise: &mut Vec<Block>) {
         let n = noise.len() / 2;
-        assert!(noise.len().is_multiple_of(8) && n >= 32, "the table's sizes are powers of two");
+        assert!(noise.len().is_multiple_of(8), "the table has no odd sizes");
         let (systematic, parity) = noise.split_at_mut(n);
-        convolve(parity, &mut self.stream("first"));
-        convolve(parity, &mut self.stream("second"));
-        let mut columns = self.stream("expand");
+        self.add_parity(parity, |at, sum| systematic[at] ^= sum);
+        noise.truncate(n);
+        noise.shrink_to_fit();
+    }
+
+    /// Calls `add` with each output's place and what the second half of the noise adds to it, in order. Wipes `parity`.
+    ///
+    /// Panics when the length is no multiple of 4 or below 32, as in [`ExpandConvolute::compress`].
+    pub fn add_parity<L: Lanes>(&self, parity: &mut [L], add: impl FnMut(usize, L)) {
+        assert!(parity.len().is_multiple_of(4) && parity.len() >= 32, "the table has no such size");
+        self.convolve(parity, "first");
+        self.convolve(parity, "second");
+        let columns = self.stream("expand");
         match self.code {
-            Code::ExpandConvolute7 => expand::<4, 3>(systematic, parity, &mut columns),
-            Code::ExpandConvolute21 => expand::<11, 10>(systematic, parity, &mut columns),
+            Code::ExpandConvolute7 => expand::<L, 4, 3>(parity, columns, add),
+            Code::ExpandConvolute21 => expand::<L, 11, 10>(parity, columns, add),
         }
         // The convolved half is the noise in another form.
         parity.zeroize();
-        noise.truncate(n);
-        noise.shrink_to_fit();
+    }
+
+    fn convolve<L: Lanes>(&self, parity: &mut [L], pass: &'static str) {
+        let mut stream = self.stream(pass);
+        widest(
+            #[inline(always)]
+            || convolve(parity, &mut stream),
+        );
     }
 
     fn stream(&self, pass: &'static str) -> Prg {
@@ -64,9 +86,10 @@ const STATE_MASK: u32 = (1 << CONVOLUTION_STATE) - 1;
 
 /// One wrapped recursive convolution in place. The stream gives a word for each position, then for the first 25 again; bit p
 /// of a word stands for the position 24 − p before.
-fn convolve(x: &mut [Block], stream: &mut Prg) {
+#[inline(always)]
+fn convolve<L: Lanes>(x: &mut [L], stream: &mut Prg) {
     let mut words = [0; TILE];
-    let mut sums = SubsetSums([[Block::default(); 16]; 8]);
+    let mut sums = SubsetSums([[L::default(); 16]; 8]);
     for start in (0..x.len()).step_by(TILE) {
         let words = &mut words[..TILE.min(x.len() - start)];
         stream.fill_u32s(words);
@@ -84,39 +107,41 @@ fn convolve(x: &mut [Block], stream: &mut Prg) {
 
 /// Four positions, each with the one 25 before it where there is one.
 #[inline(always)]
-fn window_start(x: &[Block], at: usize) -> [Block; 4] {
-    let always = |lane: usize| if at + lane < REACH { Block::default() } else { x[at + lane - REACH] };
-    std::array::from_fn(|lane| x[at + lane] ^ always(lane))
+fn window_start<L: Lanes>(x: &[L], at: usize) -> [L; 4] {
+    let start = |at: usize| if at < REACH { x[at] } else { x[at].plus(x[at - REACH]).times_theta() };
+    std::array::from_fn(|lane| start(at + lane))
 }
 
-/// The first 25 positions take sums of the last ones, as if the positions were a ring.
-fn wrap(x: &mut [Block], words: &[u32]) {
+/// The first 25 positions take the last ones, as if the positions were a ring.
+fn wrap<L: Lanes>(x: &mut [L], words: &[u32]) {
     let n = x.len();
     for (position, word) in words.iter().enumerate() {
+        let start = x[position].plus(x[n + position - REACH]).times_theta();
         let subset = (position + 1..REACH).filter(|back| word >> (CONVOLUTION_STATE - back) & 1 == 1);
-        let sum = subset.fold(x[n + position - REACH], |sum, back| sum ^ x[n + position - back]);
-        x[position] ^= sum;
+        x[position] = subset.fold(start, |sum, back| sum.plus(x[n + position - back]));
     }
 }
 
 /// Subset sums of the last eight groups of four positions.
-struct SubsetSums([[Block; 16]; 8]);
+struct SubsetSums<L>([[L; 16]; 8]);
 
-impl SubsetSums {
+impl<L: Lanes> SubsetSums<L> {
     /// Convolves one group of four: `values` plus the subsets of earlier positions that `words` choose.
     #[inline(always)]
-    fn next_group(&mut self, group: usize, mut values: [Block; 4], words: &[u32]) -> [Block; 4] {
+    fn next_group(&mut self, group: usize, mut values: [L; 4], words: &[u32]) -> [L; 4] {
         for lane in 0..4 {
-            values[lane] ^= self.earlier_groups(group, (words[lane] & STATE_MASK) << lane);
+            values[lane] = values[lane].plus(self.earlier_groups(group, (words[lane] & STATE_MASK) << lane));
         }
         // Within the group each position waits for the one before: masks are quicker than tables here.
-        values[1] ^= chosen(values[0], words[1], 1);
-        values[2] ^= chosen(values[0], words[2], 2) ^ chosen(values[1], words[2], 1);
-        values[3] ^= chosen(values[0], words[3], 3) ^ chosen(values[1], words[3], 2) ^ chosen(values[2], words[3], 1);
+        for lane in 1..4 {
+            for before in 0..lane {
+                values[lane] = values[lane].plus(chosen(values[before], words[lane], lane - before));
+            }
+        }
         let table = &mut self.0[group & 7];
         for lane in 0..4 {
             for subset in 0..1 << lane {
-                table[(1 << lane) + subset] = table[subset] ^ values[lane];
+                table[(1 << lane) + subset] = table[subset].plus(values[lane]);
             }
         }
         values
@@ -124,37 +149,59 @@ impl SubsetSums {
 
     /// `window` has a bit for each of the 24 positions of the six groups before, the oldest lowest.
     #[inline(always)]
-    fn earlier_groups(&self, group: usize, window: u32) -> Block {
+    fn earlier_groups(&self, group: usize, window: u32) -> L {
         let part = |nibble: usize| self.0[(group + 2 + nibble) & 7][(window >> (4 * nibble)) as usize & 15];
-        ((part(0) ^ part(1)) ^ (part(2) ^ part(3))) ^ (part(4) ^ part(5))
+        part(0).plus(part(1)).plus(part(2).plus(part(3))).plus(part(4).plus(part(5)))
     }
 }
 
 /// The value if the word chooses the position so far back, else zero.
 #[inline(always)]
-fn chosen(value: Block, word: u32, back: usize) -> Block {
-    Block(value.0 & 0u128.wrapping_sub(u128::from(word >> (CONVOLUTION_STATE - back) & 1)))
+fn chosen<L: Lanes>(value: L, word: u32, back: usize) -> L {
+    value.masked(0u64.wrapping_sub(u64::from(word >> (CONVOLUTION_STATE - back) & 1)))
 }
 
-/// Adds the expander's columns of `from` to each output: one in each of `REGULAR` equal regions and `FREE` anywhere.
-fn expand<const REGULAR: usize, const FREE: usize>(outputs: &mut [Block], from: &[Block], stream: &mut Prg) {
-    let region = from.len() / REGULAR;
+/// Sums up the expander's columns of `from` for each output: one in each of `REGULAR` equal regions and `FREE` anywhere.
+fn expand<L: Lanes, const REGULAR: usize, const FREE: usize>(
+    from: &[L],
+    mut stream: Prg,
+    mut add: impl FnMut(usize, L),
+) {
     let weight = REGULAR + FREE;
-    let mut words = vec![0; TILE * weight];
-    for outputs in outputs.chunks_mut(TILE) {
-        let words = &mut words[..outputs.len() * weight];
-        stream.fill_u32s(words);
-        for (output, words) in outputs.iter_mut().zip(words.chunks_exact(weight)) {
-            let (regular, free) = words.split_at(REGULAR);
-            let mut sum = *output;
-            for (index, word) in regular.iter().enumerate() {
-                sum ^= from[index * region + below(*word, region)];
-            }
-            for word in free {
-                sum ^= from[below(*word, from.len())];
-            }
-            *output = sum;
+    let mut columns = vec![0; TILE * weight];
+    for start in (0..from.len()).step_by(TILE) {
+        let columns = &mut columns[..TILE.min(from.len() - start) * weight];
+        stream.fill_u32s(columns);
+        widest(
+            #[inline(always)]
+            || {
+                place::<REGULAR>(columns, weight, from.len());
+                sum_columns(from, columns, weight, |row, sum| add(start + row, sum));
+            },
+        );
+    }
+}
+
+/// Makes uniform words the columns of rows.
+#[inline(always)]
+fn place<const REGULAR: usize>(words: &mut [u32], weight: usize, len: usize) {
+    let region = len / REGULAR;
+    for words in words.chunks_exact_mut(weight) {
+        let (regular, free) = words.split_at_mut(REGULAR);
+        for (index, word) in regular.iter_mut().enumerate() {
+            *word = (index * region + below(*word, region)) as u32;
         }
+        free.iter_mut().for_each(|word| *word = below(*word, len) as u32);
+    }
+}
+
+/// Columns are far apart and in no order: those of a row are asked for while rows before it are summed.
+#[inline(always)]
+fn sum_columns<L: Lanes>(from: &[L], columns: &[u32], weight: usize, mut add: impl FnMut(usize, L)) {
+    for (row, own) in columns.chunks_exact(weight).enumerate() {
+        let ahead = columns.get((row + AHEAD) * weight..).unwrap_or_default();
+        ahead.iter().take(weight).for_each(|column| prefetch(from, *column as usize));
+        add(row, own.iter().fold(L::default(), |sum, column| sum.plus(from[*column as usize])));
     }
 }
 
@@ -167,6 +214,9 @@ fn below(word: u32, len: usize) -> usize {
 
 /// Rows whose coefficients are drawn at a time: 2 KiB of them for a convolution, 14 KiB for an expander of weight 7.
 const TILE: usize = 512;
+
+/// Rows between asking for columns and reading them: about as many lines as a core can wait for at once.
+const AHEAD: usize = 8;
 
 #[cfg(test)]
 mod tests;

@@ -33,7 +33,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::soft_spoken::{Offered, OtReceiver as BaseReceiver, OtSender as BaseSender, Received};
 use crate::parameters::Lpn;
 use expand_convolute::ExpandConvolute;
-use pprf::{Grown, Hidden, Shape};
+use pprf::{Grown, Hidden, Leaf, Shape};
 use stock::Stock;
 
 /// The side with Δ and both masks of every OT.
@@ -64,6 +64,11 @@ impl SilentSender {
         Self { delta: pprf::offset(offsets), stock: Stock::new(direction.hash(session), base.pool()), base, direction }
     }
 
+    /// Where base OTs come from.
+    pub(super) fn base(&mut self) -> &mut BaseSender {
+        &mut self.base
+    }
+
     /// OTs that are prepared and not used.
     pub fn ready(&self) -> usize {
         self.stock.len()
@@ -86,7 +91,8 @@ impl SilentSender {
         let base = self.base.offer(session, public.shape.ots() / 64).await?;
         let (mut zero, mut one) = (Zeroizing::new(Vec::new()), Zeroizing::new(Vec::new()));
         base.hash_into(&mut zero, &mut one);
-        session.send(self.direction.with, &grown.message(&zero, &one, self.delta))?;
+        let shifts = Zeroizing::new(vec![self.delta; public.shape.trees]);
+        session.send(self.direction.with, &grown.message(&zero, &one, &shifts))?;
         let mut rows = grown.into_leaves();
         public.code.compress(&mut rows);
         self.stock.add(rows);
@@ -124,6 +130,11 @@ impl SilentReceiver {
         Self { stock: Stock::new(direction.hash(session), base.pool()), base, direction }
     }
 
+    /// Where base OTs come from.
+    pub(super) fn base(&mut self) -> &mut BaseReceiver {
+        &mut self.base
+    }
+
     /// OTs that are prepared and not used.
     pub fn ready(&self) -> usize {
         self.stock.len()
@@ -152,7 +163,8 @@ impl SilentReceiver {
         let message: Vec<Block> = session.recv(self.direction.with, public.shape.message_blocks()).await?;
         let mut masks = Zeroizing::new(Vec::new());
         base.hash_into(&mut masks);
-        let mut rows = hidden.leaves(&public.doubling, &masks, &message);
+        let shifts = vec![Block::ZERO; public.shape.trees];
+        let mut rows = hidden.leaves(&public.doubling, &masks, &message, &shifts);
         public.code.compress(&mut rows);
         self.stock.add(rows);
         Ok(())
@@ -208,23 +220,23 @@ impl Direction {
             .chain_update(session.path().as_str().as_bytes())
             .finalize();
         self.batches += 1;
-        Public::new(&self.lpn, PublicSeed(seed.into()))
+        Public::new(&self.lpn, Leaf::Choice, PublicSeed(seed.into()))
     }
 }
 
 /// The public parts of one batch.
-struct Public {
-    shape: Shape,
-    doubling: Doubling,
-    code: ExpandConvolute,
+pub(crate) struct Public {
+    pub(crate) shape: Shape,
+    pub(crate) doubling: Doubling,
+    pub(crate) code: ExpandConvolute,
 }
 
 impl Public {
-    fn new(lpn: &Lpn, seed: PublicSeed) -> Self {
+    pub(crate) fn new(lpn: &Lpn, leaf: Leaf, seed: PublicSeed) -> Self {
         let mut keys = [[0; 16]; 2];
         seed.prg(Domain::TreeKeys, &mpc_core::step::StepPath::root()).fill(keys.as_flattened_mut());
         Self {
-            shape: Shape { trees: lpn.noise_blocks, depth: lpn.depth() },
+            shape: Shape { trees: lpn.noise_blocks, tree_len: lpn.block_len, leaf },
             doubling: Doubling::new(keys[0], keys[1]),
             code: ExpandConvolute::new(lpn.code, seed),
         }

@@ -2,13 +2,15 @@
 //!
 //! Each tree has one noise position. The sender grows it from a root; the receiver gets, for each level, the sum of the nodes on
 //! the side that its hidden path does not take, and so learns every node off the path. One more block for each tree puts the
-//! hidden leaf, shifted by Δ, in its place: the leaves v of the receiver and w of the sender then have v = w ⊕ e·Δ, where e is the
-//! unit vector of the hidden leaf.
+//! hidden leaf, shifted, in its place: where the sender shifts tree j by s_j and the receiver by r_j, the leaves v of the receiver
+//! and w of the sender have v = w ⊕ e, where e is s_j ⊕ r_j at the hidden leaf of tree j and zero elsewhere. Silent OT takes
+//! s_j = Δ and r_j = 0; silent VOLE takes for both the halves of a product β_j·Δ.
 //!
-//! The lowest bit of every leaf is cleared and that of Δ is set, so that the lowest bit of v is e, and stays the choice bit
-//! through any linear code.
+//! For OT the lowest bit of every leaf is cleared and that of Δ is set, so that the lowest bit of v says where e is not zero, and
+//! stays the choice bit through any linear code.
 //!
 //! Levels are laid out so that child b of node i among m nodes is node i + b·m: bit ℓ of a leaf's index is its turn at level ℓ.
+//! Where the leaves are no power of two the last parents have left children only.
 //!
 //! # Source
 //! Boyle et al., CCS'19 (ePrint 2019/1159), §4: puncturing with one OT for each level. Lowest bit as choice bit: an optimisation of
@@ -25,34 +27,60 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 const LOWEST: u128 = 1;
 
-/// The shape of a batch: `trees` trees with 2^`depth` leaves each.
+/// What a leaf is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaf {
+    /// 127 bits above a choice bit.
+    Choice,
+    /// An element of GF(2^128).
+    Element,
+}
+
+impl Leaf {
+    /// Cuts a last node to a leaf.
+    fn cut(self, node: Block) -> Block {
+        match self {
+            Leaf::Choice => Block(node.0 & !LOWEST),
+            Leaf::Element => node,
+        }
+    }
+}
+
+/// The shape of a batch: `trees` trees with `tree_len` leaves each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     /// Trees.
     pub trees: usize,
-    /// Levels below the root.
-    pub depth: usize,
+    /// Leaves of one tree, at least 2.
+    pub tree_len: usize,
+    /// What they are.
+    pub leaf: Leaf,
 }
 
 impl Shape {
-    /// OTs it takes, one for each tree and level, tree by tree.
-    pub fn ots(self) -> usize {
-        self.trees * self.depth
+    /// Levels below the root.
+    pub fn depth(self) -> usize {
+        self.tree_len.next_power_of_two().ilog2() as usize
     }
 
-    /// Leaves of one tree.
-    pub fn tree_len(self) -> usize {
-        1 << self.depth
+    /// OTs it takes, one for each tree and level, tree by tree.
+    pub fn ots(self) -> usize {
+        self.trees * self.depth()
     }
 
     /// Leaves of all trees.
     pub fn leaves(self) -> usize {
-        self.trees * self.tree_len()
+        self.trees * self.tree_len
     }
 
     /// Blocks from sender to receiver: two for each OT, one for each tree.
     pub fn message_blocks(self) -> usize {
         2 * self.ots() + self.trees
+    }
+
+    /// Of each level, from the root's: parents and their children.
+    fn levels(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.depth()).map(move |level| (1 << level, self.tree_len.min(2 << level)))
     }
 }
 
@@ -79,22 +107,22 @@ impl Grown {
             sums: Vec::with_capacity(shape.ots()),
             totals: Vec::with_capacity(shape.trees),
         };
-        for leaves in grown.leaves.chunks_exact_mut(shape.tree_len()) {
+        for leaves in grown.leaves.chunks_exact_mut(shape.tree_len) {
             leaves[0] = Block(roots.element::<Z128>().0);
-            let sums = (0..shape.depth).map(|level| doubling.double(&mut leaves[..2 << level]));
+            let sums = shape.levels().map(|(parents, children)| doubling.double(&mut leaves[..children], parents));
             grown.sums.extend(sums);
-            leaves.iter_mut().for_each(|leaf| leaf.0 &= !LOWEST);
+            leaves.iter_mut().for_each(|leaf| *leaf = shape.leaf.cut(*leaf));
             let last = grown.sums[grown.sums.len() - 1];
-            grown.totals.push(Block((last[0].0 ^ last[1].0) & !LOWEST));
+            grown.totals.push(shape.leaf.cut(last[0] ^ last[1]));
         }
         grown
     }
 
-    /// What the receiver needs: both sums of every level under the two masks of its OT, then the correction of each tree.
-    pub fn message(&self, zero: &[Block], one: &[Block], delta: Block) -> Vec<Block> {
+    /// What the receiver needs: both sums of every level under the two masks of its OT, then the total of each tree, shifted.
+    pub fn message(&self, zero: &[Block], one: &[Block], shifts: &[Block]) -> Vec<Block> {
         let masked = self.sums.iter().zip(zero.iter().zip(one));
         let masked = masked.flat_map(|(sums, (zero, one))| [sums[0] ^ *zero, sums[1] ^ *one]);
-        masked.chain(self.totals.iter().map(|total| *total ^ delta)).collect()
+        masked.chain(self.totals.iter().zip(shifts).map(|(total, shift)| *total ^ *shift)).collect()
     }
 
     /// The leaves w of all trees.
@@ -112,10 +140,31 @@ pub struct Hidden {
 }
 
 impl Hidden {
-    /// One uniform leaf for each tree. Panics when the OTs do not fill whole words: the table has no such shape.
+    /// One uniform leaf for each tree (see [`below`]). Panics when the OTs do not fill whole words: the table
+    /// has no such shape.
     pub fn new(shape: Shape, rng: &mut Prg) -> Self {
         assert!(shape.ots().is_multiple_of(64), "the table's batches have 256 trees");
-        Self { choices: (0..shape.ots() / 64).map(|_| rng.element::<mpc_core::Z64>().0).collect(), shape }
+        Self::of(shape, (0..shape.trees).map(|_| below(rng.element(), shape.tree_len as u64)))
+    }
+
+    fn of(shape: Shape, leaves: impl Iterator<Item = u64>) -> Self {
+        let mut choices = vec![0; shape.ots().div_ceil(64)];
+        let turns = leaves.flat_map(|leaf| (0..shape.depth()).map(move |level| leaf >> level & 1));
+        for (ot, turn) in turns.enumerate() {
+            choices[ot / 64] |= (turn ^ 1) << (ot % 64);
+        }
+        Self { choices, shape }
+    }
+
+    /// Writes the noise of one tree: `value` at its hidden leaf, zero elsewhere. `out` has a place for each leaf.
+    pub fn noise(&self, tree: usize, value: Block, out: &mut [Block]) {
+        assert_eq!(out.len(), self.shape.tree_len, "one place for each leaf");
+        out.fill(Block::ZERO);
+        let depth = self.shape.depth();
+        let turn = |level: usize| u64::from((!self.choice(tree * depth + level)).unwrap_u8()) << level;
+        let mut index: u64 = (0..depth).map(turn).sum();
+        patch(out, index, value);
+        index.zeroize();
     }
 
     /// The choices, 64 to a word, the first lowest: for each level the side off the path.
@@ -127,30 +176,39 @@ impl Hidden {
         Choice::from((self.choices[ot / 64] >> (ot % 64) & 1) as u8)
     }
 
-    /// The receiver's leaves v, from the masks it chose and the sender's message.
+    /// The receiver's leaves v, from the masks it chose, the sender's message and what each tree's hidden leaf is shifted by.
     ///
-    /// Panics when there is not one mask for each OT or the message has another length; the caller stated both.
-    pub fn leaves(&self, doubling: &Doubling, masks: &[Block], message: &[Block]) -> Vec<Block> {
-        assert_eq!((masks.len(), message.len()), (self.shape.ots(), self.shape.message_blocks()));
-        let (sums, corrections) = message.split_at(2 * self.shape.ots());
+    /// Panics when there is not one mask for each OT or shift for each tree, or the message has another length; the caller stated
+    /// all of them.
+    pub fn leaves(&self, doubling: &Doubling, masks: &[Block], message: &[Block], shifts: &[Block]) -> Vec<Block> {
+        let shape = self.shape;
+        let lengths = (masks.len(), message.len(), shifts.len());
+        assert_eq!(lengths, (shape.ots(), shape.message_blocks(), shape.trees));
+        let (sums, corrections) = message.split_at(2 * shape.ots());
         let zero = doubling.of_zero();
-        let mut leaves = vec![Block::default(); self.shape.leaves()];
-        for (tree, leaves) in leaves.chunks_exact_mut(self.shape.tree_len()).enumerate() {
+        let mut leaves = vec![Block::default(); shape.leaves()];
+        for (tree, leaves) in leaves.chunks_exact_mut(shape.tree_len).enumerate() {
             let mut path = Path { index: 0, zero, rest: Block::default() };
-            for level in 0..self.shape.depth {
-                let ot = tree * self.shape.depth + level;
+            for (level, (parents, children)) in shape.levels().enumerate() {
+                let ot = tree * shape.depth() + level;
                 let off_path = self.choice(ot);
                 let sum = masks[ot] ^ select(sums[2 * ot], sums[2 * ot + 1], off_path);
-                path.descend(doubling, &mut leaves[..2 << level], !off_path, sum);
+                path.descend(doubling, &mut leaves[..children], parents, !off_path, sum);
             }
             // All leaves but the hidden one are known, and so is their sum; the hidden one is zero so far.
-            let shifted = corrections[tree] ^ Block(path.rest.0 & !LOWEST);
-            leaves.iter_mut().for_each(|leaf| leaf.0 &= !LOWEST);
+            let shifted = corrections[tree] ^ shifts[tree] ^ shape.leaf.cut(path.rest);
+            leaves.iter_mut().for_each(|leaf| *leaf = shape.leaf.cut(*leaf));
             patch(leaves, path.index, shifted);
             path.zeroize();
         }
         leaves
     }
+}
+
+/// A uniform number as an index below `len`, without rejection: no index is favoured by more than len/2^128.
+fn below(uniform: Z128, len: u64) -> u64 {
+    let [low, high] = [uniform.0 as u64, (uniform.0 >> 64) as u64].map(|word| u128::from(word) * u128::from(len));
+    ((high + (low >> 64)) >> 64) as u64
 }
 
 /// The way to the hidden leaf of one tree.
@@ -167,10 +225,10 @@ struct Path {
 impl Path {
     /// One level down. The hidden parent is zero before and its child on the path zero after; `sum` is that of all true children
     /// on the other side.
-    fn descend(&mut self, doubling: &Doubling, nodes: &mut [Block], turn: Choice, sum: Block) {
-        let parents = nodes.len() / 2;
-        let sums = doubling.double(nodes);
-        // The zero node made its public children: one is removed, the other replaced by what is missing to `sum`.
+    fn descend(&mut self, doubling: &Doubling, nodes: &mut [Block], parents: usize, turn: Choice, sum: Block) {
+        let sums = doubling.double(nodes, parents);
+        // The zero node made its public children: one is removed, the other replaced by what is missing to `sum`. At the last
+        // level it may have a left child only; then nothing is missing and there is no place for it.
         let fixes = [select(self.zero[0], sums[0] ^ sum, turn), select(sums[1] ^ sum, self.zero[1], turn)];
         let (left, right) = nodes.split_at_mut(parents);
         patch(left, self.index, fixes[0]);
@@ -225,14 +283,13 @@ mod tests {
         Doubling::new([1; 16], [2; 16])
     }
 
+    fn shape(trees: usize, tree_len: usize) -> Shape {
+        Shape { trees, tree_len, leaf: Leaf::Choice }
+    }
+
     /// The hidden leaf of each tree is `leaf(tree)`.
     fn hidden(shape: Shape, leaf: impl Fn(usize) -> usize) -> Hidden {
-        let mut choices = vec![0; shape.ots().div_ceil(64)];
-        for ot in 0..shape.ots() {
-            let left = leaf(ot / shape.depth) >> (ot % shape.depth) & 1 == 0;
-            choices[ot / 64] |= u64::from(left) << (ot % 64);
-        }
-        Hidden { choices, shape }
+        Hidden::of(shape, (0..shape.trees).map(|tree| leaf(tree) as u64))
     }
 
     struct Run {
@@ -247,10 +304,10 @@ mod tests {
         let (zero, one) = (blocks("zero", shape.ots()), blocks("one", shape.ots()));
         let delta = offset(&mut prg("delta"));
         let grown = Grown::new(shape, &doubling(), &mut prg("roots"));
-        let mut message = grown.message(&zero, &one, delta);
+        let mut message = grown.message(&zero, &one, &vec![delta; shape.trees]);
         tamper(&mut message);
         let masks: Vec<Block> = (0..shape.ots()).map(|ot| select(zero[ot], one[ot], hidden.choice(ot))).collect();
-        let receiver = hidden.leaves(&doubling(), &masks, &message);
+        let receiver = hidden.leaves(&doubling(), &masks, &message, &vec![Block::ZERO; shape.trees]);
         Run { sender: grown.into_leaves(), receiver, delta }
     }
 
@@ -263,17 +320,40 @@ mod tests {
     }
 
     #[test]
-    fn every_leaf_of_a_small_tree_can_be_hidden() {
-        for depth in 1..=7 {
-            let shape = Shape { trees: 1 << depth, depth };
+    fn every_leaf_of_a_small_tree_of_any_length_can_be_hidden() {
+        for tree_len in (2..=33).chain([63, 64, 65, 100, 128, 300]) {
+            let shape = shape(tree_len, tree_len);
             let run = run(shape, &hidden(shape, |tree| tree), |_| ());
-            assert!(run.holds(|at| at % shape.tree_len() == at / shape.tree_len()), "depth {depth}");
+            assert!(run.holds(|at| at % tree_len == at / tree_len), "{tree_len} leaves");
+        }
+    }
+
+    #[test]
+    fn whole_leaves_differ_at_the_hidden_one_by_both_shifts_and_the_noise_is_there() {
+        for tree_len in [2, 3, 47, 64] {
+            let shape = Shape { trees: 10, tree_len, leaf: Leaf::Element };
+            println!("seed {SEED}, {shape:?}");
+            let (zero, one) = (blocks("zero", shape.ots()), blocks("one", shape.ots()));
+            let (ours, theirs) = (blocks("ours", 10), blocks("theirs", 10));
+            let hidden = hidden(shape, |tree| tree * 5 % tree_len);
+            let grown = Grown::new(shape, &doubling(), &mut prg("roots"));
+            let message = grown.message(&zero, &one, &ours);
+            let masks: Vec<Block> = (0..shape.ots()).map(|ot| select(zero[ot], one[ot], hidden.choice(ot))).collect();
+            let receiver = hidden.leaves(&doubling(), &masks, &message, &theirs);
+            let sender = grown.into_leaves();
+            let mut noise = vec![Block::ZERO; shape.leaves()];
+            for (tree, noise) in noise.chunks_exact_mut(tree_len).enumerate() {
+                hidden.noise(tree, ours[tree] ^ theirs[tree], noise);
+                assert!(noise.iter().filter(|x| **x != Block::ZERO).count() == 1);
+                assert!(noise[tree * 5 % tree_len] != Block::ZERO);
+            }
+            assert!((0..shape.leaves()).all(|i| receiver[i] == sender[i] ^ noise[i]), "{tree_len} leaves");
         }
     }
 
     #[test]
     fn the_lowest_bit_of_a_receivers_leaf_says_whether_it_is_hidden_and_a_senders_is_clear() {
-        let shape = Shape { trees: 64, depth: 5 };
+        let shape = shape(64, 32);
         let run = run(shape, &hidden(shape, |tree| tree * 7 % 32), |_| ());
         let hidden = |at: usize| at % 32 == at / 32 * 7 % 32;
         assert!(run.receiver.iter().enumerate().all(|(at, v)| (v.0 & 1 == 1) == hidden(at)));
@@ -281,22 +361,25 @@ mod tests {
     }
 
     #[test]
-    fn uniform_hidden_leaves_reach_every_leaf() {
-        let shape = Shape { trees: 1024, depth: 4 };
-        let hidden = Hidden::new(shape, &mut prg("noise"));
-        let run = run(shape, &hidden, |_| ());
-        let place = |tree: usize| (0..16).find(|at| run.receiver[16 * tree + at].0 & 1 == 1).unwrap();
-        assert!(run.holds(|at| place(at / 16) == at % 16));
-        let mut counts = [0u32; 16];
-        (0..1024).for_each(|tree| counts[place(tree)] += 1);
-        // Chi-square with 15 degrees of freedom: 53 is beyond 2^-17.
-        let chi: f64 = counts.iter().map(|c| (f64::from(*c) - 64.0).powi(2) / 64.0).sum();
-        assert!(chi < 53.0, "chi-square {chi}");
+    fn uniform_hidden_leaves_reach_every_leaf_alike() {
+        for tree_len in [16, 11] {
+            let shape = shape(1024, tree_len);
+            let hidden = Hidden::new(shape, &mut prg("noise"));
+            let run = run(shape, &hidden, |_| ());
+            let place = |tree: usize| (0..tree_len).find(|at| run.receiver[tree_len * tree + at].0 & 1 == 1).unwrap();
+            assert!(run.holds(|at| place(at / tree_len) == at % tree_len));
+            let mut counts = vec![0u32; tree_len];
+            (0..1024).for_each(|tree| counts[place(tree)] += 1);
+            let expected = 1024.0 / tree_len as f64;
+            // Chi-square with at most 15 degrees of freedom: 53 is beyond 2^-17.
+            let chi: f64 = counts.iter().map(|c| (f64::from(*c) - expected).powi(2) / expected).sum();
+            assert!(chi < 53.0, "chi-square {chi}");
+        }
     }
 
     #[test]
     fn one_corrupted_level_sum_that_is_read_breaks_the_relation() {
-        let shape = Shape { trees: 4, depth: 4 };
+        let shape = shape(4, 16);
         let leaf = |tree: usize| tree * 5 % 16;
         for ot in 0..shape.ots() {
             let read = usize::from(leaf(ot / 4) >> (ot % 4) & 1 == 0);
@@ -311,7 +394,7 @@ mod tests {
 
     #[test]
     fn leaves_look_random() {
-        let shape = Shape { trees: 16, depth: 12 };
+        let shape = shape(16, 1 << 12);
         let run = run(shape, &hidden(shape, |tree| tree), |_| ());
         let mut counts = [0u32; 256];
         run.sender.iter().for_each(|leaf| counts[(leaf.0 >> 64) as usize & 255] += 1);

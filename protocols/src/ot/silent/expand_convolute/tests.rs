@@ -23,17 +23,20 @@ fn words(code: &ExpandConvolute, pass: &'static str, count: usize) -> Vec<u32> {
 }
 
 /// The convolution as its definition says, one coefficient at a time.
-fn naive_convolve(x: &mut [Block], words: &[u32]) {
+fn naive_convolve<L: Lanes>(x: &mut [L], words: &[u32]) {
     let n = x.len();
     for row in 0..n + REACH {
         let reached = |back: &usize| if row < n { *back <= row } else { *back > row - n };
-        let taken = |back: &usize| *back == REACH || words[row] >> (CONVOLUTION_STATE - back) & 1 == 1;
-        let sum = (1..=REACH).filter(reached).filter(taken).fold(Block::default(), |sum, back| sum ^ x[row - back]);
-        x[row % n] ^= sum;
+        if reached(&REACH) {
+            x[row % n] = x[row % n].plus(x[row - REACH]).times_theta();
+        }
+        let taken = |back: &usize| words[row] >> (CONVOLUTION_STATE - back) & 1 == 1;
+        let subset = (1..REACH).filter(reached).filter(taken);
+        x[row % n] = subset.fold(x[row % n], |sum, back| sum.plus(x[row - back]));
     }
 }
 
-fn naive_compress(code: &ExpandConvolute, noise: &[Block]) -> Vec<Block> {
+fn naive_compress<L: Lanes>(code: &ExpandConvolute, noise: &[L]) -> Vec<L> {
     let n = noise.len() / 2;
     let (systematic, parity) = noise.split_at(n);
     let mut parity = parity.to_vec();
@@ -48,7 +51,7 @@ fn naive_compress(code: &ExpandConvolute, noise: &[Block]) -> Vec<Block> {
             let (start, len) = if index < regular { (index * (n / regular), n / regular) } else { (0, n) };
             start + (u64::from(*word) * len as u64 / (1 << 32)) as usize
         };
-        columns.iter().enumerate().map(column).fold(*own, |sum, column| sum ^ parity[column])
+        columns.iter().enumerate().map(column).fold(*own, |sum, column| sum.plus(parity[column]))
     })
     .collect()
 }
@@ -64,6 +67,65 @@ fn compressing_equals_the_naive_matrix_product() {
             code(kind).compress(&mut ours);
             assert!(ours == naive_compress(&code(kind), &noise), "{kind:?}, {n} outputs");
         }
+    }
+}
+
+/// What [`ExpandConvolute::add_parity`] makes of noise.
+fn compress<L: Lanes>(code: &ExpandConvolute, mut noise: Vec<L>) -> Vec<L> {
+    let mut parity = noise.split_off(noise.len() / 2);
+    code.add_parity(&mut parity, |at, sum| noise[at] = noise[at].plus(sum));
+    noise
+}
+
+#[test]
+fn elements_and_pairs_are_compressed_as_the_naive_matrix_product_with_theta_says() {
+    for kind in CODES {
+        for n in [32, 36, 288, 1024, 5000] {
+            let elements = |label| random(2 * n, label).into_iter().map(Element).collect::<Vec<_>>();
+            let (a, b) = (elements("a"), elements("b"));
+            let pairs = a.iter().zip(&b).map(|(a, b)| Pair([*a, *b])).collect();
+            let expected = [naive_compress(&code(kind), &a), naive_compress(&code(kind), &b)];
+            assert!(compress(&code(kind), a) == expected[0], "{kind:?}, {n} elements");
+            let pairs: Vec<Pair> = compress(&code(kind), pairs);
+            assert!((0..n).all(|i| pairs[i].0 == [expected[0][i], expected[1][i]]), "{kind:?}, {n} pairs");
+        }
+    }
+}
+
+#[test]
+fn compressing_elements_is_linear_over_the_large_field() {
+    let factor = random(1, "factor")[0];
+    let times = |x: &Element| Element(mpc_core::gf128::mul(factor, x.0));
+    let noise: Vec<Element> = random(2048, "noise").into_iter().map(Element).collect();
+    let scaled = noise.iter().map(times).collect();
+    let image = compress(&code(Code::ExpandConvolute7), noise);
+    assert!(compress(&code(Code::ExpandConvolute7), scaled) == image.iter().map(times).collect::<Vec<_>>());
+}
+
+/// The dimension of the span of blocks over the field of two elements.
+fn rank(blocks: impl Iterator<Item = Block>) -> usize {
+    let mut basis: Vec<u128> = Vec::new();
+    for block in blocks {
+        let rest = basis.iter().fold(block.0, |rest, b| rest.min(rest ^ b));
+        if rest != 0 {
+            basis.push(rest);
+        }
+    }
+    basis.len()
+}
+
+/// A binary matrix would make multiples of the one value by 0 and 1 only, and the same of all bits of many values.
+#[test]
+fn one_noisy_element_of_the_parity_half_spreads_over_all_128_bits_of_elements() {
+    let n = 1 << 14;
+    for at in [0, 1, n / 2, n - 2, n - 1] {
+        let mut noise = vec![Element::default(); 2 * n];
+        noise[n + at] = Element(Block(1));
+        let image = compress(&code(Code::ExpandConvolute7), noise);
+        assert_eq!(rank(image.iter().map(|x| x.0)), 128, "position {at}");
+        let bits = |bit: u32| image.iter().filter(|x| x.0.0 >> bit & 1 == 1).count();
+        // 10 deviations around n/2 are ± 640.
+        assert!((0..128).all(|bit| bits(bit).abs_diff(n / 2) < 640), "position {at}");
     }
 }
 
