@@ -228,7 +228,10 @@ fn payload_of_linked_patients_joins_as_in_the_pooled_tables() {
         with_b("WHERE a.heart_disease = 1"),
         with_b(&format!("WHERE {treated}")),
         with_b(&format!("WHERE {treated} AND b.outcome = 1")),
-        with_b("WHERE b.outcome_date >= a.hd_date AND b.outcome_date <= a.hd_date + INTERVAL '365 days'"),
+        "SELECT COUNT(*) AS n FROM (SELECT mrn, MIN(hd_date) AS d FROM hospital_A.cardio GROUP BY mrn) a \
+            JOIN (SELECT mrn, MIN(outcome_date) AS d FROM hospital_B.follow_up GROUP BY mrn) b ON a.mrn = b.mrn \
+            WHERE b.d >= a.d AND b.d <= a.d + INTERVAL '365 days'"
+            .to_owned(),
     ];
     for column in ["aspirin", "heart_disease"] {
         for (x, y) in [(1, 1), (1, 0), (0, 1), (0, 0)] {
