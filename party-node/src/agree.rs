@@ -42,6 +42,8 @@ pub struct Propose {
     pub audience: Audience,
     /// Digest of the analyst's network file.
     pub network: [u8; 32],
+    /// Digest of the analyst's linkage file, in hex, if the network has one.
+    pub linkage: Option<String>,
     /// Digest of the plan the analyst derived.
     pub plan: [u8; 32],
     /// How long a step waits for a message.

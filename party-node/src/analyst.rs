@@ -74,6 +74,7 @@ impl Analyst {
             now_ms: question.options.now_ms,
             audience: question.options.audience,
             network: self.network.digest(),
+            linkage: self.catalog.linkage.as_ref().map(|linkage| linkage.digest.clone()),
             plan: compiled.joint.digest(),
             step_timeout_ms: self.deadline.as_millis() as u64,
         };

@@ -40,10 +40,16 @@ pub async fn run(path: &Path) -> Result<(), NodeError> {
 fn site(report: &mut Report, config: &Config, identity: &Identity, network: &Network) {
     let name = SiteName(config.name.clone());
     report.line("place in the network", place_of(network, &name, identity.pin()));
-    let Some(catalog) = report.line("tables agree between the sites", network.catalog()) else { return };
+    let Some(linkage) = report.line("linkage file", config.linkage(network)) else { return };
+    if let Some(linkage) = &linkage {
+        println!("       linkage digest {}", linkage.catalogued().digest);
+    }
+    let Some(catalog) = report.line("tables agree between the sites", network.catalog(linkage.as_ref())) else {
+        return;
+    };
     let data = config.data.as_deref().map(SiteData::open);
     if let Some(data) = data.and_then(|data| report.line("data files", data)) {
-        report.line("data fits the declared schema", data.bind(&catalog, &name));
+        report.line("data fits the declared schema", data.bind_linked(&catalog, &name, linkage.as_ref()));
     }
     if let Some(listen) = config.listen {
         report.line(&format!("port {listen} is free"), connect::endpoint(listen).map(drop));

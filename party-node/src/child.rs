@@ -12,6 +12,7 @@ use crate::children::{self, Hello, Line, Parent};
 use crate::connect;
 use crate::drill::Drill;
 use crate::fault::NodeError;
+use crate::linkage::Agreed;
 use crate::network::Network;
 use crate::site::{Site, Startup};
 use crate::source::{BoundData, SiteData};
@@ -22,7 +23,7 @@ use crate::source::{BoundData, SiteData};
 /// Failures before serving were told to the parent; they are returned too.
 pub async fn run(
     name: SiteName,
-    data: &Path,
+    (data, network_folder): (&Path, &Path),
     patient_key: &str,
     deadline: Duration,
     drill: Option<Drill>,
@@ -37,7 +38,8 @@ pub async fn run(
     };
     // A parent that fails before it knows the network says why itself.
     let Ok(network) = parent.network().await else { return Ok(()) };
-    let ready = listen(identity, network, name, data, endpoint, deadline, drill);
+    let linkage = Agreed::read(&network.settings, network_folder);
+    let ready = linkage.and_then(|linkage| listen(identity, (network, linkage), name, data, endpoint, deadline, drill));
     let site = match ready {
         Ok(site) => site,
         Err(error) => return children::tell(&Line::<()>::from(Err(error))),
@@ -68,18 +70,18 @@ pub fn loopback() -> Result<(Endpoint, SocketAddr), NodeError> {
 
 fn listen(
     identity: Identity,
-    network: Network,
+    (network, linkage): (Network, Option<Agreed>),
     name: SiteName,
     data: SiteData,
     endpoint: Endpoint,
     deadline: Duration,
     drill: Option<Drill>,
 ) -> Result<std::sync::Arc<Site>, NodeError> {
-    let catalog = network.catalog()?;
+    let catalog = network.catalog(linkage.as_ref())?;
     data.raise_doubts(&network.settings)?;
-    let data: BoundData = data.bind(&catalog, &name)?;
+    let data: BoundData = data.bind_linked(&catalog, &name, linkage.as_ref())?;
     connect::listen(&endpoint, &identity, &network, connect::idle(deadline))?;
-    Site::new(Startup { identity, network, name, data, endpoint, deadline, drill })
+    Site::new(Startup { identity, network, catalog, name, data, endpoint, deadline, drill })
 }
 
 /// Columns that are nearly of another type. The parent raises them before it compares the sites' schemas: a bad cell then is

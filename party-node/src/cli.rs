@@ -178,6 +178,9 @@ pub enum Command {
         /// When to die
         #[arg(long)]
         drill: Option<Drill>,
+        /// Where the network's other files are
+        #[arg(long)]
+        network_folder: PathBuf,
     },
     /// A party process of a benchmark
     #[command(hide = true)]

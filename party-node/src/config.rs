@@ -13,6 +13,7 @@ use query_planner::catalog::SiteName;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::NodeError;
+use crate::linkage::Agreed;
 use crate::network::{AnalystEntry, NETWORK_VERSION, Network, SiteEntry};
 use crate::source::SiteData;
 
@@ -59,6 +60,14 @@ impl Config {
     /// The network file it names.
     pub fn network(&self) -> Result<Network, NodeError> {
         Network::from_toml(&read(&self.network)?).map_err(|error| in_file(&self.network, error))
+    }
+
+    /// The linkage file that a network names, beside the network file.
+    ///
+    /// # Errors
+    /// `NO_SUCH_FILE`, `BAD_LINKAGE`.
+    pub fn linkage(&self, network: &Network) -> Result<Option<Agreed>, NodeError> {
+        Agreed::read_beside(&network.settings, &self.network)
     }
 
     /// The private key it names.
@@ -139,7 +148,8 @@ pub fn init_analyst(dir: &Path, name: &str) -> Result<PathBuf, NodeError> {
 /// Puts public files together to a network file. The order of the files is the order of the sites, so everybody must give
 /// the same: sites are sorted by name.
 pub fn enroll(files: &[PathBuf], settings: Option<&Path>) -> Result<Network, NodeError> {
-    let settings = settings.map(self::settings).transpose()?;
+    let linkage = settings.map(self::linked_settings).transpose()?;
+    let (settings, linkage) = linkage.unzip();
     let mut network =
         Network { version: NETWORK_VERSION, settings: settings.unwrap_or_default(), site: vec![], analyst: vec![] };
     for file in files {
@@ -152,7 +162,7 @@ pub fn enroll(files: &[PathBuf], settings: Option<&Path>) -> Result<Network, Nod
     network.site.sort_by_key(|site| site.name.0.to_lowercase());
     network.analyst.sort_by(|a, b| a.name.cmp(&b.name));
     let network = network.checked()?;
-    network.catalog()?;
+    network.catalog(linkage.flatten().as_ref())?;
     Ok(network)
 }
 
@@ -202,6 +212,24 @@ fn to_toml<T: Serialize>(value: &T) -> Result<String, NodeError> {
 /// Reads a file of settings; errors name it.
 pub fn settings(path: &Path) -> Result<Settings, NodeError> {
     Settings::from_toml(&read(path)?).map_err(|error| in_file(path, error.into()))
+}
+
+/// The same with what the linkage file beside it, if it names one, declares about columns that identify.
+///
+/// # Errors
+/// As [`settings`] and [`Agreed::read`].
+pub fn linked_settings(path: &Path) -> Result<(Settings, Option<Agreed>), NodeError> {
+    let settings = settings(path)?;
+    let linkage = Agreed::read_beside(&settings, path)?;
+    Ok((with_linkage(settings, linkage.as_ref()), linkage))
+}
+
+/// What a linkage file declares about columns that identify.
+pub fn with_linkage(settings: Settings, linkage: Option<&Agreed>) -> Settings {
+    match linkage {
+        Some(linkage) => settings.with_identifiers(&linkage.catalogued()),
+        None => settings,
+    }
 }
 
 fn in_file(path: &Path, error: NodeError) -> NodeError {

@@ -13,6 +13,7 @@ use party_node::cli::{Cli, Command, Queries, Text};
 use party_node::config::{self, Config};
 use party_node::execute;
 use party_node::fault::{NodeError, printable};
+use party_node::linkage::Agreed;
 use party_node::network;
 use party_node::output::Format;
 use party_node::sandbox::Sandbox;
@@ -62,7 +63,10 @@ async fn run(command: Command) -> Result<(), NodeError> {
         }
         Command::Explain { disclosure, network, data, set, text, to } => {
             let catalog = match (network, data) {
-                (Some(file), _) => network::Network::from_toml(&config::read(&file)?)?.catalog()?,
+                (Some(file), _) => {
+                    let network = network::Network::from_toml(&config::read(&file)?)?;
+                    network.catalog(Agreed::read_beside(&network.settings, &file)?.as_ref())?
+                }
                 (None, data) => Sandbox::open(&data.unwrap_or_default(), &set)?.catalog()?,
             };
             for sql in texts(&text)? {
@@ -76,7 +80,7 @@ async fn run(command: Command) -> Result<(), NodeError> {
             Ok(())
         }
         Command::Init { dir, name, data, listen, settings, analyst } => {
-            let settings = settings.map(|file| config::settings(&file)).transpose()?.unwrap_or_default();
+            let settings = settings.map(|file| config::linked_settings(&file)).transpose()?.unwrap_or_default().0;
             let public = match (analyst, data, listen) {
                 (false, Some(data), Some(listen)) => config::init_site(&dir, &name, &data, listen, &settings)?,
                 _ => config::init_analyst(&dir, &name)?,
@@ -101,14 +105,15 @@ async fn run(command: Command) -> Result<(), NodeError> {
                     format!("the key of {} may not ask: it belongs to no analyst of the network file", config.name);
                 return Err(NodeError::new("NOT_AN_ANALYST", message).hint("enroll the analyst's public file"));
             }
-            let catalog = network.catalog()?;
+            let catalog = network.catalog(config.linkage(&network)?.as_ref())?;
             let endpoint = connect::endpoint(([0, 0, 0, 0], 0).into())?;
             let deadline = config.deadline();
             let analyst = Analyst { identity, network, catalog, endpoint, deadline, progress: progress() };
             ask_all(&analyst, &queries).await
         }
-        Command::ChildNode { name, data, patient_key, step_timeout_ms, drill } => {
-            child::run(SiteName(name), &data, &patient_key, Duration::from_millis(step_timeout_ms), drill).await
+        Command::ChildNode { name, data, patient_key, step_timeout_ms, drill, network_folder } => {
+            let deadline = Duration::from_millis(step_timeout_ms);
+            child::run(SiteName(name), (&data, &network_folder), &patient_key, deadline, drill).await
         }
         Command::ChildBench { protocol, party, parties, elements, runs, link } => {
             let bench = Bench { protocol, parties, elements, network: Network::Loopback, link, runs };
@@ -126,11 +131,14 @@ async fn serve(config: &Config, drill: Option<party_node::drill::Drill>) -> Resu
     };
     let data = SiteData::open(data)?;
     data.raise_doubts(&network.settings)?;
-    let data = data.bind(&network.catalog()?, &name)?;
+    let linkage = config.linkage(&network)?;
+    let catalog = network.catalog(linkage.as_ref())?;
+    let data = data.bind_linked(&catalog, &name, linkage.as_ref())?;
     let endpoint = connect::endpoint(listen)?;
     let deadline = config.deadline();
     connect::listen(&endpoint, &identity, &network, connect::idle(deadline))?;
-    let site = Site::new(Startup { identity, network, name, data, endpoint: endpoint.clone(), deadline, drill })?;
+    let site =
+        Site::new(Startup { identity, network, catalog, name, data, endpoint: endpoint.clone(), deadline, drill })?;
     eprintln!("[{}] serving at {listen}", config.name);
     tokio::select! {
         () = site.serve() => (),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::fault::NodeError;
+use crate::linkage::Agreed;
 
 /// Version of the file's form.
 pub const NETWORK_VERSION: u16 = 1;
@@ -112,10 +113,10 @@ impl Network {
         Ok(())
     }
 
-    /// The catalogue that follows from the sites' schemas and the settings.
-    pub fn catalog(&self) -> Result<Catalog, NodeError> {
+    /// The catalogue that follows from the sites' schemas, the settings and the linkage file that they name.
+    pub fn catalog(&self, linkage: Option<&Agreed>) -> Result<Catalog, NodeError> {
         let schemas: Vec<_> = self.site.iter().map(|s| (s.name.clone(), s.schema.clone())).collect();
-        Ok(merge::merge(&schemas, &self.settings)?)
+        catalog(&schemas, &self.settings, linkage)
     }
 
     /// SHA-256 of the network in canonical form; independent of the file's layout.
@@ -144,6 +145,18 @@ impl Network {
         let sites = self.site.iter().flat_map(|s| s.pins.iter().copied());
         sites.chain(self.analyst.iter().flat_map(|a| a.pins.iter().copied()))
     }
+}
+
+/// One catalogue from what sites say, the settings and the linkage file that they name.
+pub fn catalog(
+    schemas: &[(SiteName, SiteSchema)],
+    settings: &Settings,
+    linkage: Option<&Agreed>,
+) -> Result<Catalog, NodeError> {
+    Ok(match linkage {
+        Some(linkage) => merge::merge_linked(schemas, settings, linkage.catalogued())?,
+        None => merge::merge(schemas, settings)?,
+    })
 }
 
 fn bad(message: &str) -> NodeError {

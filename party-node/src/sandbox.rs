@@ -13,14 +13,14 @@ use tokio::time::timeout;
 
 use query_planner::Settings;
 use query_planner::catalog::SiteName;
-use query_planner::merge;
 
 use crate::analyst::Analyst;
 use crate::children::{Children, Hello, Line};
 use crate::config;
 use crate::connect;
 use crate::fault::{NodeError, printable};
-use crate::network::{AnalystEntry, NETWORK_VERSION, Network, SiteEntry};
+use crate::linkage::Agreed;
+use crate::network::{self, AnalystEntry, NETWORK_VERSION, Network, SiteEntry};
 use crate::source::SiteData;
 
 /// What a sandbox is made of.
@@ -34,6 +34,10 @@ pub struct Sandbox {
     pub deadline: Duration,
     /// A planned failure: the site and when.
     pub drill: Option<(SiteName, String)>,
+    /// The linkage file that the settings name.
+    pub linkage: Option<Agreed>,
+    /// The folder of all this.
+    folder: PathBuf,
 }
 
 /// A sandbox whose nodes are up.
@@ -93,7 +97,9 @@ impl Sandbox {
                 None => settings.set(assignment)?,
             }
         }
-        Ok(Self { sites, settings, deadline, drill: None })
+        let linkage = Agreed::read(&settings, dir)?;
+        let settings = config::with_linkage(settings, linkage.as_ref());
+        Ok(Self { sites, settings, deadline, drill: None, linkage, folder: dir.to_owned() })
     }
 
     /// The catalogue, for planning without running.
@@ -107,7 +113,7 @@ impl Sandbox {
             Ok((name.clone(), data.schema(&self.settings.patient_key)))
         };
         let schemas = self.sites.iter().map(schema).collect::<Result<Vec<_>, NodeError>>()?;
-        Ok(merge::merge(&schemas, &self.settings)?)
+        network::catalog(&schemas, &self.settings, self.linkage.as_ref())
     }
 
     /// Starts the nodes and an analyst.
@@ -120,7 +126,7 @@ impl Sandbox {
         self.raise_doubts(&hellos)?;
         let identity = Identity::generate().map_err(|e| NodeError::new("NO_RANDOMNESS", e.to_string()))?;
         let network = self.network(hellos, &identity).checked()?;
-        let catalog = network.catalog()?;
+        let catalog = network.catalog(self.linkage.as_ref())?;
         children.introduce(&network).await?;
         let _: Vec<()> = children.lines().await?;
         let endpoint = connect::endpoint(SocketAddr::from(([127, 0, 0, 1], 0)))?;
@@ -143,6 +149,7 @@ impl Sandbox {
     fn command(&self, name: &SiteName, path: &Path) -> (String, Vec<String>) {
         let mut arguments = vec!["child-node".into(), "--name".into(), name.0.clone(), "--data".into()];
         arguments.push(path.to_string_lossy().into_owned());
+        arguments.extend(["--network-folder".into(), self.folder.to_string_lossy().into_owned()]);
         arguments.extend(["--patient-key".into(), self.settings.patient_key.clone()]);
         arguments.extend(["--step-timeout-ms".into(), self.deadline.as_millis().to_string()]);
         if let Some((_, when)) = self.drill.as_ref().filter(|(site, _)| site.same(name)) {

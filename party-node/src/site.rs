@@ -68,6 +68,8 @@ pub struct Startup {
     pub identity: Identity,
     /// The network it belongs to.
     pub network: Network,
+    /// The network's catalogue.
+    pub catalog: Catalog,
     /// Its name there.
     pub name: SiteName,
     /// Its tables, typed.
@@ -86,13 +88,15 @@ impl Site {
     /// # Errors
     /// `NOT_IN_NETWORK` when the network file has no such site or another key for it.
     pub fn new(start: Startup) -> Result<Arc<Self>, NodeError> {
-        let Startup { identity, network, name, data, endpoint, deadline, drill } = start;
+        let Startup { identity, network, catalog, name, data, endpoint, deadline, drill } = start;
         let me = place_of(&network, &name, identity.pin())?;
-        let catalog = Arc::new(network.catalog()?);
+        if let Some(linked) = data.linked() {
+            log(&name, &linked.summary.to_string());
+        }
         Ok(Arc::new(Self {
             identity,
             network,
-            catalog,
+            catalog: Arc::new(catalog),
             me,
             data: Arc::new(data),
             endpoint,
@@ -221,6 +225,7 @@ impl Site {
             return Err(NodeError::new("NETWORK_DIFFERS", "the analyst's network file is not this site's")
                 .hint("compare the digests that `consilium check` prints, and exchange the newer file"));
         }
+        agree_on_linkage(propose, &self.catalog)?;
         let (propose, catalog, data) = (propose.clone(), self.catalog.clone(), self.data.clone());
         let (name, sites) = (self.name().clone(), self.network.site.len());
         let work = move || {
@@ -233,6 +238,7 @@ impl Site {
             let stages = compiled.local.iter().zip(&compiled.joint.sums);
             let partials = stages.map(|(stage, sum)| partials_blocking(stage, sum, &name, &data, sites));
             let partials = partials.collect::<Result<Vec<_>, _>>().map_err(|error| failed_at_home(&name, &error))?;
+            log_excluded(&name, &partials);
             Ok((compiled, partials))
         };
         let done = tokio::task::spawn_blocking(work).await;
@@ -383,6 +389,31 @@ fn log(site: &SiteName, text: &str) {
     let line = format!("[{site}] {}\n", printable(&text.replace('\n', " ")));
     // Without a standard error nobody reads the log.
     let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// Sites with different linkage files would make different keys of the same patient, and find nobody.
+fn agree_on_linkage(propose: &Propose, catalog: &Catalog) -> Result<(), NodeError> {
+    let own = catalog.linkage.as_ref().map(|linkage| linkage.digest.as_str());
+    if own == propose.linkage.as_deref() {
+        return Ok(());
+    }
+    let word = |digest: Option<&str>| digest.map_or("none".to_owned(), printable);
+    let message = format!(
+        "the analyst's linkage file is not this site's: {} and {}",
+        word(propose.linkage.as_deref()),
+        word(own)
+    );
+    Err(NodeError::new("LINKAGE_DIFFERS", message)
+        .hint("compare what `consilium linkage --file` prints, and exchange the newer file"))
+}
+
+/// Who cannot be matched is this site's own affair.
+fn log_excluded(site: &SiteName, partials: &[Partials]) {
+    for patients in partials.iter().filter_map(|partials| partials.patients.as_ref()) {
+        if patients.excluded > 0 {
+            log(site, &format!("{} patients of this question have no valid linkage key", patients.excluded));
+        }
+    }
 }
 
 /// Keeps the reason in this site's own log and tells the others only that its work failed: a division by zero or a

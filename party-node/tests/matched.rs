@@ -142,7 +142,7 @@ fn align(e: &mut Clear, me: usize, matched: &Matched, sum: usize, parts: &[Vec<P
     let tables: Vec<Option<PatientTable>> = (0..parts.len()).map(table).collect();
     let mut segments = matched.empty();
     for segment in &mut segments {
-        let keys = &tables[segment.receiver.index()].as_ref().unwrap().keys;
+        let keys = &tables[segment.receiver.index()].as_ref().unwrap().keys[0];
         for holder in &mut segment.holders {
             *holder = in_bins(e, holder.site, tables[holder.site.index()].as_ref().unwrap(), (keys, segment.rows), me);
         }
@@ -154,11 +154,12 @@ fn in_bins(
     e: &mut Clear,
     site: PartyId,
     table: &PatientTable,
-    (keys, rows): (&[mpc_core::Block], usize),
+    (keys, rows): (&[Option<mpc_core::Block>], usize),
     me: usize,
 ) -> Holder {
-    let place: BTreeMap<u128, usize> = table.keys.iter().enumerate().map(|(at, key)| (key.0, at)).collect();
-    let at = |row: usize| keys.get(row).and_then(|key| place.get(&key.0).copied()).filter(|_| me == 0);
+    let place: BTreeMap<u128, usize> =
+        table.keys[0].iter().flatten().enumerate().map(|(at, key)| (key.0, at)).collect();
+    let at = |row: usize| keys.get(row).and_then(|key| place.get(&key.as_ref()?.0).copied()).filter(|_| me == 0);
     let at: Vec<Option<usize>> = (0..rows).map(at).collect();
     let column = |numbers: &Vec<Z64>| at.iter().map(|at| at.map_or(Z64(0), |at| numbers[at])).collect();
     let numbers = table.numbers.iter().map(|numbers| e.input(column(numbers))).collect();

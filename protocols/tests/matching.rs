@@ -21,10 +21,12 @@ const PATIENTS: usize = 3;
 fn table(site: usize) -> PatientTable {
     let patients = (site..site + PATIENTS).map(|patient| patient as u64 + 1);
     PatientTable {
-        keys: patients
-            .clone()
-            .map(|p| Block(u128::from(p).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)))
-            .collect(),
+        keys: vec![
+            patients
+                .clone()
+                .map(|p| Some(Block(u128::from(p).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))))
+                .collect(),
+        ],
         numbers: vec![patients.map(|p| Z64(100 * p)).collect()],
         bits: Bits::from_column(&[1; PATIENTS], 1),
     }
@@ -40,7 +42,7 @@ type Ran = (Vec<u64>, usize, usize);
 
 /// Opens the first sender's numbers in the last site's bins.
 async fn program(engine: &mut Additive, sites: usize) -> Result<Ran> {
-    let shape = Shape { patients: PATIENTS, numbers: 1, bits: 1 };
+    let shape = Shape { patients: PATIENTS, passes: 1, numbers: 1, bits: 1 };
     let frames = |engine: &mut Additive| engine.session().stats().messages() as usize;
     let own = table(engine.session().me().index());
     let mut segments = align(engine, &vec![shape; sites], &runs(sites), Some(own)).await?;

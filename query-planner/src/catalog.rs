@@ -11,6 +11,7 @@ pub use crate::merge::{InferredType, SiteSchema, SiteTableSchema, merge};
 pub use crate::settings::Settings;
 
 use crate::error::PlanError;
+use crate::linkage::Linkage;
 use crate::value::Value;
 
 /// The name of a site: letters, digits, `_` and `-`, at most 63 bytes, compared without case.
@@ -30,6 +31,9 @@ pub struct Catalog {
     pub max_events: u32,
     /// Sorted by name.
     pub tables: Vec<Table>,
+    /// How patients are found at several sites; by the patient key's value where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linkage: Option<Linkage>,
     /// The joint policy (the strictest site wins).
     pub policy: Policy,
 }
@@ -153,6 +157,11 @@ impl Catalog {
     /// The table of that name, compared without case.
     pub fn table(&self, name: &str) -> Option<&Table> {
         self.tables.iter().find(|t| t.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Ways to find a patient of another site.
+    pub fn passes(&self) -> u32 {
+        self.linkage.as_ref().map_or(1, |linkage| linkage.passes)
     }
 
     /// Is this column the patient key?

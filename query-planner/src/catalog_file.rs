@@ -5,6 +5,7 @@ use toml::Value as Toml;
 
 use crate::catalog::{Catalog, Column, ColumnType, Policy, SiteName, Table};
 use crate::error::PlanError;
+use crate::linkage::Linkage;
 use crate::settings::read_value;
 use crate::value::{Value, write_decimal};
 
@@ -19,6 +20,7 @@ impl Catalog {
             patient_key: self.patient_key.clone(),
             max_patients: self.max_patients,
             max_events: self.max_events,
+            linkage: self.linkage.clone(),
             policy: self.policy.clone(),
             table: self.tables.iter().map(TableFile::of).collect(),
         };
@@ -32,8 +34,8 @@ impl Catalog {
     pub fn from_toml(text: &str) -> Result<Catalog, PlanError> {
         let file: CatalogFile = toml::from_str(text).map_err(|e| bad(e.to_string().trim_end()))?;
         let tables = file.table.into_iter().map(TableFile::table).collect::<Result<_, _>>()?;
-        let CatalogFile { sites, patient_key, max_patients, max_events, policy, table: _ } = file;
-        let catalog = Catalog { sites, patient_key, max_patients, max_events, tables, policy };
+        let CatalogFile { sites, patient_key, max_patients, max_events, linkage, policy, table: _ } = file;
+        let catalog = Catalog { sites, patient_key, max_patients, max_events, tables, linkage, policy };
         catalog.validate()?;
         Ok(catalog)
     }
@@ -46,6 +48,8 @@ struct CatalogFile {
     patient_key: String,
     max_patients: u64,
     max_events: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    linkage: Option<Linkage>,
     policy: Policy,
     table: Vec<TableFile>,
 }
@@ -167,7 +171,17 @@ mod tests {
             max_groups: 10,
             link: Default::default(),
         };
-        Catalog { sites, patient_key: "id".into(), max_patients: 1024, max_events: 32, tables: vec![table], policy }
+        let columns = vec!["h".into()];
+        let linkage = Linkage { digest: "0f".into(), table: "t".into(), columns, passes: 2 };
+        Catalog {
+            sites,
+            patient_key: "id".into(),
+            max_patients: 1024,
+            max_events: 32,
+            tables: vec![table],
+            linkage: Some(linkage),
+            policy,
+        }
     }
 
     #[test]

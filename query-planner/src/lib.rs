@@ -24,6 +24,7 @@ mod groups;
 pub mod hidden;
 mod in_lists;
 pub mod keys;
+pub mod linkage;
 mod logical;
 mod lower;
 pub mod matched;

@@ -1,7 +1,8 @@
 //! Sums over the patients of several sites, each counted once: what every site says about each of its patients, and the
 //! work on shares that turns it into one number for each patient and slot.
 //!
-//! A patient is known by the encoded value of the patient key. Every site makes one row for each of its patients that has
+//! A patient is known by the encoded value of the patient key, or where the catalogue has a linkage by the keys that this makes of
+//! the patient's identifiers, one for each pass. Every site makes one row for each of its patients that has
 //! a row in any of the relations, with the features below. Matching brings the rows of a patient together without anybody
 //! seeing whose they are; nodes combine them. The total of a slot and group is the sum over all patients of its node.
 //!
@@ -21,6 +22,9 @@ pub struct Matching {
     pub sites: Vec<SiteName>,
     /// Each of them enters so many patients, dummies included.
     pub max_patients: u64,
+    /// Ways to find a patient of another site, each with a key of its own.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub passes: u32,
     /// The rows that features look at.
     pub relations: Vec<Relation>,
     /// What a site knows of a patient.
@@ -34,6 +38,14 @@ pub struct Matching {
     pub patient_keys: Vec<PatientKey>,
     /// The relation whose rows say which keys there are, where groups are agreed.
     pub key_relation: Option<usize>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(passes: &u32) -> bool {
+    *passes == 1
 }
 
 /// Rows of some sites, all with a patient key.

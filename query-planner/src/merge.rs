@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Column, ColumnType, SiteName, Table};
 use crate::error::{PlanError, nearest};
+use crate::linkage::Linkage;
 use crate::settings::{ColumnSettings, Settings, TableSettings, read_domain, read_range};
 
 /// What one site says about its own tables.
@@ -49,6 +50,31 @@ pub fn row_bound(rows: u64) -> u64 {
 /// `SCHEMA_DIFFERS` with every difference on a line; `BAD_SETTINGS` for declarations about what does not exist or does
 /// not fit; `BAD_CATALOG` for names that clash.
 pub fn merge(sites: &[(SiteName, SiteSchema)], settings: &Settings) -> Result<Catalog, PlanError> {
+    if let Some(linkage) = &settings.linkage {
+        let text = format!("the network declares the linkage file '{}', which was not read", linkage.file);
+        return Err(PlanError::new("BAD_SETTINGS", text));
+    }
+    merge_all(sites, settings, None)
+}
+
+/// [`merge`] for sites that link their patients.
+///
+/// # Errors
+/// As [`merge`]; `SCHEMA_DIFFERS` also where a site with the table lacks a column that identifies.
+pub fn merge_linked(
+    sites: &[(SiteName, SiteSchema)],
+    settings: &Settings,
+    linkage: Linkage,
+) -> Result<Catalog, PlanError> {
+    let settings = settings.clone().with_identifiers(&linkage);
+    merge_all(sites, &settings, Some(linkage))
+}
+
+fn merge_all(
+    sites: &[(SiteName, SiteSchema)],
+    settings: &Settings,
+    linkage: Option<Linkage>,
+) -> Result<Catalog, PlanError> {
     let mut differences = Vec::new();
     let mut tables = Vec::new();
     for (key, holders) in holders(sites)? {
@@ -69,6 +95,7 @@ pub fn merge(sites: &[(SiteName, SiteSchema)], settings: &Settings) -> Result<Ca
         max_patients: settings.max_patients.unwrap_or_else(|| most_patients(sites)),
         max_events: settings.max_events,
         tables,
+        linkage,
         policy: settings.policy(),
     };
     catalog.validate()?;

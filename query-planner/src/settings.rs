@@ -7,6 +7,7 @@ use toml::{Table as TomlTable, Value as Toml};
 
 use crate::catalog::{ColumnType, Link, MAX_ROWS, Policy};
 use crate::error::{PlanError, nearest};
+use crate::linkage::LinkageSettings;
 use crate::value::{Value, read_decimal};
 
 /// What the network file says. Everything has a default.
@@ -31,6 +32,9 @@ pub struct Settings {
     pub max_events: u32,
     /// What connects the sites: local, far or narrow.
     pub link: Link,
+    /// How patients are found at several sites; by the patient key itself where it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linkage: Option<LinkageSettings>,
     /// What single sites ask for beyond the above, by site name: the strictest wins.
     pub sites: BTreeMap<String, SitePolicy>,
     /// Declarations by table name.
@@ -90,6 +94,7 @@ impl Default for Settings {
             max_patients: None,
             max_events: 32,
             link: Link::Local,
+            linkage: None,
             sites: BTreeMap::new(),
             tables: BTreeMap::new(),
         }
@@ -230,6 +235,9 @@ fn read_time(text: &str, column: ColumnType) -> Option<Value> {
 /// Unknown keys are refused here, before serde, so that the message can name the nearest one.
 fn check_keys(table: &TomlTable) -> Result<(), PlanError> {
     known(table, TOP_KEYS, "")?;
+    if let Some(Toml::Table(entry)) = table.get("linkage") {
+        known(entry, &["file", "table"], "linkage.")?;
+    }
     for (name, entry) in members(table.get("sites")) {
         let Toml::Table(entry) = entry else { continue };
         known(entry, &["min_patients", "zero_allowed", "flag_extreme_shares"], &format!("sites.{name}."))?;
@@ -309,6 +317,7 @@ const TOP_KEYS: &[&str] = &[
     "max_patients",
     "max_events",
     "link",
+    "linkage",
     "sites",
     "tables",
 ];

@@ -38,6 +38,7 @@ pub struct Matched {
     tuples: HashMap<Vec<u8>, usize>,
     /// How many numbers each feature has for a tuple.
     widths: Vec<usize>,
+    passes: usize,
 }
 
 impl Matched {
@@ -59,7 +60,8 @@ impl Matched {
         let circuit = write(matching, (&sites, &layouts), tuples.len(), &groups, &nodes)?;
         let runs = runs(&circuit);
         let patients = usize::try_from(matching.max_patients).map_err(|_| "more patients than memory".to_owned())?;
-        let shape = |layout: &Layout| Shape { patients, numbers: layout.numbers, bits: layout.bits };
+        let passes = matching.passes as usize;
+        let shape = |layout: &Layout| Shape { patients, passes, numbers: layout.numbers, bits: layout.bits };
         Ok(Some(Self {
             shapes: layouts.iter().map(shape).collect(),
             runs,
@@ -68,6 +70,7 @@ impl Matched {
             groups: groups.len(),
             layouts,
             tuples,
+            passes,
             widths: matching.features.iter().map(|feature| width(&feature.what)).collect(),
         }))
     }
@@ -110,7 +113,8 @@ impl Matched {
                 }
             }
         }
-        Some(PatientTable { keys: known.keys.clone(), numbers, bits })
+        let pass = |pass: usize| known.keys.iter().map(|keys| keys.get(pass).copied().flatten()).collect();
+        Some(PatientTable { keys: (0..self.passes).map(pass).collect(), numbers, bits })
     }
 
     /// The totals of every slot over patients, by group.

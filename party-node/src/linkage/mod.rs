@@ -57,6 +57,12 @@
 //! `duplicates = "first"` an equal key in any pass makes two records one patient; with `"exclude"` it makes both unfindable by that
 //! key, and records are never joined.
 //!
+//! A node finds its file by `[linkage]` in `network.toml`: `file = "linkage.toml"` beside it, and `table`, whose rows hold identifiers
+//! and the site's own patient key. [`Linked`] is what its questions use: a patient's keys are those of its rows, one for each
+//! pass; of a patient whose records have several in one pass the first in the order of the file. Patients without any valid
+//! key are in no matching; how many, the site says in its own log. Columns that identify are in no question unless the network
+//! file allows them, and are not kept behind the keys.
+//!
 //! # What this protects, and what not
 //!
 //! A key is a hash of an identifier. Whoever has it can try names and dates until one fits; the study's name inside keeps keys of
@@ -71,10 +77,12 @@
 //! together; whether that happened shows only where the truth is known, so such a pass should be justified by a trial on
 //! records with known truth.
 
+mod agreed;
 mod check_digit;
 pub mod command;
 mod dates;
 mod keyed;
+mod linked;
 mod report;
 mod schema;
 mod steps;
@@ -86,9 +94,11 @@ use arrow::array::{Array, StringArray};
 use mpc_core::Block;
 use zeroize::Zeroizing;
 
+pub use agreed::Agreed;
 pub use check_digit::CheckDigit;
 pub use dates::DateForm;
 pub use keyed::{Keyed, RecordKeys};
+pub use linked::{Linked, Summary};
 pub use report::{PartReport, PassReport, Report, describe};
 pub use schema::{Duplicates, Part, Pass, Schema, Unicode};
 pub use steps::{Fault, Step};
@@ -167,6 +177,6 @@ fn finish(schema: &Schema, records: usize, passes: Vec<RecordKeys>, mut reports:
     Keyed { passes, report, duplicates: schema.duplicates, patients }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -1,7 +1,7 @@
 //! What a site knows of each of its patients: the rows of every relation, patient by patient, as the numbers that are
 //! matched.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
@@ -19,17 +19,20 @@ use zeroize::Zeroize;
 use super::features::{Class, classes};
 use super::{batches, plan_invalid};
 use crate::fault::NodeError;
+use crate::linkage::Linked;
 use crate::source::BoundData;
 
 /// What one site knows of its patients, for one secure sum. Private: it never prints and never leaves the site unshared.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Patients {
-    /// Each patient's key, hashed.
-    pub keys: Vec<Block>,
+    /// Each patient's key, hashed; of patients that are linked, one for each pass.
+    pub keys: Vec<Vec<Option<Block>>>,
     /// What is known by each of the matching's features.
     pub features: Vec<Known>,
     /// The key tuples that this site's rows have, sorted, and how many rows each has; where groups are agreed.
     pub offered: Vec<(Vec<u8>, u64)>,
+    /// Patients that have no valid linkage key and so are not matched. For this site's own log.
+    pub excluded: usize,
 }
 
 /// What is known by one feature: only what is not nothing.
@@ -57,7 +60,7 @@ pub struct Entry {
 
 impl Drop for Patients {
     fn drop(&mut self) {
-        self.keys.zeroize();
+        self.keys.iter_mut().flatten().for_each(Zeroize::zeroize);
         let entries = self.features.iter_mut().flat_map(|known| &mut known.entries);
         entries.for_each(|entry| entry.number.zeroize());
     }
@@ -82,8 +85,8 @@ pub(super) async fn patients(
     data: &BoundData,
 ) -> Result<Patients, NodeError> {
     let features = matching.features.iter().map(|_| Known::default()).collect();
-    let mut known = Patients { keys: Vec::new(), features, offered: Vec::new() };
-    let mut register = Register { site, study: data.study(), numbers: HashMap::new(), most: matching.max_patients };
+    let mut known = Patients { keys: Vec::new(), features, offered: Vec::new(), excluded: 0 };
+    let mut register = Register::new(site, data, matching);
     for (index, relation) in matching.relations.iter().enumerate() {
         let fragments = stage.relations.get(index).ok_or_else(|| plan_invalid("a relation that no site reads"))?;
         if let Some((_, fragment)) = fragments.iter().find(|(name, _)| name.same(site)) {
@@ -100,6 +103,7 @@ pub(super) async fn patients(
             }
         }
     }
+    known.excluded = register.excluded.len();
     known.keys = register.keys();
     Ok(known)
 }
@@ -108,11 +112,20 @@ pub(super) async fn patients(
 struct Register<'a> {
     site: &'a SiteName,
     study: [u8; 32],
+    linked: Option<&'a Linked>,
+    /// By the hash of the patient key, or by the linked patient.
     numbers: HashMap<u128, usize>,
+    /// Hashes of the patient keys that are not linked.
+    excluded: HashSet<u128>,
     most: u64,
 }
 
-impl Register<'_> {
+impl<'a> Register<'a> {
+    fn new(site: &'a SiteName, data: &'a BoundData, matching: &Matching) -> Self {
+        let (linked, study, most) = (data.linked(), data.study(), matching.max_patients);
+        Self { site, study, linked, numbers: HashMap::new(), excluded: HashSet::new(), most }
+    }
+
     /// The rows that have a patient key, and whose they are.
     fn known(&mut self, batch: &RecordBatch) -> Result<(RecordBatch, Vec<usize>), NodeError> {
         let column = batch.columns().first().ok_or_else(|| plan_invalid("a relation without a patient key"))?;
@@ -123,16 +136,17 @@ impl Register<'_> {
     }
 
     fn patient(&mut self, column: &ArrayRef, row: usize) -> Result<Option<usize>, NodeError> {
-        let scalar = ScalarValue::try_from_array(column, row).map_err(|_| plan_invalid("an odd patient key"))?;
-        if scalar.is_null() {
-            return Ok(None);
-        }
-        let value = Value::from_scalar(&scalar).ok_or_else(|| {
-            let message = format!("site {}: a patient key is not a value that can be matched", self.site);
-            NodeError::new("NOT_FINITE", message)
-        })?;
+        let Some(own) = own_key(&self.study, self.site, column, row)? else { return Ok(None) };
+        let key = match self.linked.map(|linked| linked.entry(own)) {
+            None => own.0,
+            Some(Some(entry)) => entry as u128,
+            Some(None) => {
+                self.excluded.insert(own.0);
+                return Ok(None);
+            }
+        };
         let next = self.numbers.len();
-        let number = *self.numbers.entry(hashed(&self.study, value).0).or_insert(next);
+        let number = *self.numbers.entry(key).or_insert(next);
         if number == next && next as u64 >= self.most {
             let (site, most) = (self.site, self.most);
             let message = format!("site {site}: more than the {most} patients that the network declares for a site");
@@ -141,11 +155,37 @@ impl Register<'_> {
         Ok(Some(number))
     }
 
-    fn keys(self) -> Vec<Block> {
-        let mut keys = vec![Block::default(); self.numbers.len()];
-        self.numbers.into_iter().for_each(|(key, number)| keys[number] = Block(key));
+    fn keys(self) -> Vec<Vec<Option<Block>>> {
+        let mut keys = vec![Vec::new(); self.numbers.len()];
+        for (key, number) in self.numbers {
+            keys[number] = match self.linked {
+                Some(linked) => linked.keys(key as usize).to_vec(),
+                None => vec![Some(Block(key))],
+            };
+        }
         keys
     }
+}
+
+/// The hash of a row's patient key; none where it is NULL.
+///
+/// # Errors
+/// `NOT_FINITE` for a value that has no place among keys.
+pub(crate) fn own_key(
+    study: &[u8; 32],
+    site: &SiteName,
+    column: &ArrayRef,
+    row: usize,
+) -> Result<Option<Block>, NodeError> {
+    let scalar = ScalarValue::try_from_array(column, row).map_err(|_| plan_invalid("an odd patient key"))?;
+    if scalar.is_null() {
+        return Ok(None);
+    }
+    let value = Value::from_scalar(&scalar).ok_or_else(|| {
+        let message = format!("site {site}: a patient key is not a value that can be matched");
+        NodeError::new("NOT_FINITE", message)
+    })?;
+    Ok(Some(hashed(study, value)))
 }
 
 /// A patient key in 128 bits: the same for equal values at all sites of one study. What separates studies is no secret.

@@ -51,6 +51,7 @@ impl Fixture {
             patient_key: "id".into(),
             max_patients: 1024,
             max_events: 32,
+            linkage: None,
             tables: vec![table.clone()],
             policy,
         };

@@ -18,14 +18,16 @@ use query_planner::catalog::{Catalog, Column, ColumnType, SiteName, Table};
 use query_planner::value::Value;
 
 use super::parse::{self, Rule};
-use super::{RawColumn, SiteData, SourceTable, Values, patients};
+use super::{RawColumn, SiteData, SourceTable, Values, identities, patients};
 use crate::fault::{NodeError, printable};
+use crate::linkage::{Agreed, Linked};
 
 /// The tables of one site, typed and checked as the catalogue declares them.
 #[derive(Clone)]
 pub struct BoundData {
     tables: BTreeMap<String, BoundTable>,
     study: [u8; 32],
+    linked: Option<Arc<Linked>>,
 }
 
 /// One table: columns in the catalogue's order, named in lower case.
@@ -43,7 +45,24 @@ impl SiteData {
     /// # Errors
     /// A stable code with the file, line and column of the first field that does not fit its declared type, or the number
     /// of rows outside a declared range or domain; `TOO_MANY_PATIENTS` beyond the catalogue's bound.
-    pub fn bind(mut self, catalog: &Catalog, site: &SiteName) -> Result<BoundData, NodeError> {
+    pub fn bind(self, catalog: &Catalog, site: &SiteName) -> Result<BoundData, NodeError> {
+        self.bind_linked(catalog, site, None)
+    }
+
+    /// [`SiteData::bind`], and the linkage keys of this site's patients. Columns that identify and that no question may use are
+    /// dropped behind them.
+    ///
+    /// # Errors
+    /// As there; `LINKAGE_DIFFERS` when the catalogue has another linkage, `LINKAGE_TABLE` when this site has patients but no table
+    /// with their identifiers, `LINKAGE_DUPLICATES`, and what is wrong with the columns.
+    pub fn bind_linked(
+        mut self,
+        catalog: &Catalog,
+        site: &SiteName,
+        linkage: Option<&Agreed>,
+    ) -> Result<BoundData, NodeError> {
+        identities::check_agreed(catalog, linkage)?;
+        let keyed = linkage.map(|linkage| self.keyed(catalog, site, linkage)).transpose()?.flatten();
         let held = |table: &&Table| table.sites.iter().any(|s| s.0.eq_ignore_ascii_case(&site.0));
         let mut tables = BTreeMap::new();
         for table in catalog.tables.iter().filter(held) {
@@ -53,10 +72,14 @@ impl SiteData {
                 NodeError::new("TABLE_MISSING", message)
                     .hint(format!("put {name}.csv or {name}.parquet into its folder"))
             })?;
-            tables.insert(name, source.bind(table)?);
+            tables.insert(name, source.bind(table, catalog)?);
         }
         patients::check(&tables, catalog, site)?;
-        Ok(BoundData { tables, study: catalog.digest() })
+        let mut data = BoundData { tables, study: catalog.digest(), linked: None };
+        if let Some(keyed) = keyed {
+            data.linked = Some(Arc::new(data.link(&keyed, catalog, site)?));
+        }
+        Ok(data)
     }
 }
 
@@ -69,6 +92,11 @@ impl BoundData {
     /// What all sites of the catalogue, and no others, hash their patient keys with.
     pub fn study(&self) -> [u8; 32] {
         self.study
+    }
+
+    /// This site's patients as others can find them, where the network declares a linkage and this site has patients.
+    pub fn linked(&self) -> Option<&Linked> {
+        self.linked.as_deref()
     }
 
     /// All tables with their names in lower case, sorted.
@@ -111,13 +139,17 @@ impl std::fmt::Debug for BoundData {
 const BATCH_ROWS: usize = 8192;
 
 impl SourceTable {
-    fn bind(mut self, table: &Table) -> Result<BoundTable, NodeError> {
+    fn bind(mut self, table: &Table, catalog: &Catalog) -> Result<BoundTable, NodeError> {
         if self.rows as u64 > table.max_rows {
             let what = format!("has {} rows, more than the declared {}", self.rows, table.max_rows);
             return Err(self.origin.fault("TOO_MANY_ROWS", &what));
         }
         let schema = table_schema(table);
-        let columns = table.columns.iter().map(|column| self.bind_column(column)).collect::<Result<Vec<_>, _>>()?;
+        let bind = |column: &Column| match identities::is_dropped(catalog, table, column) {
+            true => self.drop_column(column),
+            false => self.bind_column(column),
+        };
+        let columns = table.columns.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options)
             .map_err(|_| self.origin.fault("TYPE_MISMATCH", "cannot be laid out as declared"))?;
@@ -128,12 +160,7 @@ impl SourceTable {
 
     /// Takes a column out of the table, so that its text is freed as soon as it is typed.
     fn bind_column(&mut self, declared: &Column) -> Result<ArrayRef, NodeError> {
-        let wanted = declared.name.to_lowercase();
-        let Some(i) = self.columns.iter().position(|column| column.name.to_lowercase() == wanted) else {
-            let what = format!("has no column {}", printable(&declared.name));
-            return Err(self.origin.fault("COLUMN_MISSING", &what));
-        };
-        let column = self.columns.swap_remove(i);
+        let column = self.take_column(declared)?;
         let typed = typed(&column.values, declared.data_type).map_err(|misfit| match misfit {
             Misfit::Field(row, rule) => self.broken(&column, row, rule),
             Misfit::Type(found) => self.mismatch(&column, &found, declared.data_type),
@@ -141,6 +168,21 @@ impl SourceTable {
         self.check_range(&column, declared, &typed)?;
         self.check_domain(&column, declared, &typed)?;
         Ok(typed)
+    }
+
+    fn take_column(&mut self, declared: &Column) -> Result<RawColumn, NodeError> {
+        let wanted = declared.name.to_lowercase();
+        let Some(i) = self.columns.iter().position(|column| column.name.to_lowercase() == wanted) else {
+            let what = format!("has no column {}", printable(&declared.name));
+            return Err(self.origin.fault("COLUMN_MISSING", &what));
+        };
+        Ok(self.columns.swap_remove(i))
+    }
+
+    /// NULL instead of what identifies.
+    fn drop_column(&mut self, declared: &Column) -> Result<ArrayRef, NodeError> {
+        self.take_column(declared)?;
+        Ok(new_null_array(&arrow_type(declared.data_type), self.rows))
     }
 
     fn mismatch(&self, column: &RawColumn, found: &DataType, declared: ColumnType) -> NodeError {

@@ -2,6 +2,7 @@
 
 mod bind;
 mod csv;
+mod identities;
 mod infer;
 mod parquet;
 mod parse;

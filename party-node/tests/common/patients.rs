@@ -182,7 +182,7 @@ impl Maker<'_> {
     }
 
     fn aggregate(&mut self) -> &'static str {
-        self.random.pick(&["COUNT(*)", "COUNT(DISTINCT e.person_id)", "SUM(e.n)", "COUNT(e.n)", "AVG(e.n)"])
+        *self.random.pick::<&str>(&["COUNT(*)", "COUNT(DISTINCT e.person_id)", "SUM(e.n)", "COUNT(e.n)", "AVG(e.n)"])
     }
 
     fn within(&mut self) -> Question {

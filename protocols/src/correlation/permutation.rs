@@ -40,6 +40,8 @@ use crate::ot::{CALL_WORDS, Ot, Received};
 /// One permutation of one site, prepared for `n` rows. Does not print; wiped when dropped.
 pub struct Permutation {
     owner: PartyId,
+    /// The sites that share the rows with the owner.
+    others: Vec<PartyId>,
     rows: usize,
     layout: Layout,
     pub(super) part: Part,
@@ -77,7 +79,23 @@ impl Permutation {
         n: usize,
         words: &[WordKind],
     ) -> Result<Permutation> {
-        if map.is_some() != (owner == session.me()) || !session.parties().is_site(owner) {
+        let sites: Vec<PartyId> = session.parties().sites().collect();
+        Self::owned_among(session, ot, (owner, &sites), map, n, words).await
+    }
+
+    /// The same for rows that some sites share, the owner among them; these call it. Others may, and have no part in it.
+    ///
+    /// # Errors
+    /// As [`Permutation::owned`].
+    pub(crate) async fn owned_among(
+        session: &mut Session,
+        ot: &mut Ot,
+        (owner, sites): (PartyId, &[PartyId]),
+        map: Option<&[u32]>,
+        n: usize,
+        words: &[WordKind],
+    ) -> Result<Permutation> {
+        if map.is_some() != (owner == session.me()) || !sites.contains(&owner) {
             return Err(session.local(LocalFault::Role("the owner, and nobody else, brings the permutation")));
         }
         if map.is_some_and(|map| map.len() != n || !is_permutation(map)) {
@@ -85,7 +103,7 @@ impl Permutation {
         }
         let map = map.map(|map| Zeroizing::new(map.to_vec()));
         let mut session = session.step("permutation");
-        let mut one = prepare(&mut session, ot, &[owner], map, n, words).await?;
+        let mut one = prepare(&mut session, ot, (&[owner], sites), map, n, words).await?;
         Ok(one.remove(0))
     }
 
@@ -104,7 +122,7 @@ impl Permutation {
             true => Some(Zeroizing::new(session.private_rng(Domain::Permutation)?.permutation(n))),
             false => None,
         };
-        Ok(Shuffle { permutations: prepare(&mut session, ot, &owners, map, n, words).await? })
+        Ok(Shuffle { permutations: prepare(&mut session, ot, (&owners, &owners), map, n, words).await? })
     }
 
     /// This party's share of the rows in, row by row with one `u64` for each word; a share of the permuted rows out.
@@ -127,7 +145,7 @@ impl Permutation {
                 Ok(last)
             }
             Part::Owner { map, difference } => {
-                for site in session.other_sites() {
+                for site in self.others {
                     let masked: Vec<u64> = session.recv(site, rows.len()).await?;
                     self.layout.add_to(&mut rows, &masked);
                 }
@@ -195,30 +213,32 @@ pub(crate) fn schedule(n: usize, lanes: usize, sites: usize) -> Vec<Vec<Range<us
     calls.chunks(window).map(<[_]>::to_vec).collect()
 }
 
-/// Permutations of all `owners` at once; `map` is this party's own, if it is one.
+/// Permutations of all `owners` at once, of rows that `sites` share; `map` is this party's own, if it is an owner.
 async fn prepare(
     session: &mut Session,
     ot: &mut Ot,
-    owners: &[PartyId],
+    (owners, sites): (&[PartyId], &[PartyId]),
     map: Option<Zeroizing<Vec<u32>>>,
     rows: usize,
     words: &[WordKind],
 ) -> Result<Vec<Permutation>> {
     let layout = Layout::new(words);
-    let permutation = |owner, part| Permutation { owner, rows, layout: layout.clone(), part };
-    if !session.is_site() {
+    let apart_from = |one: PartyId| sites.iter().copied().filter(|site| *site != one).collect::<Vec<_>>();
+    let permutation =
+        |owner, part| Permutation { owner, others: apart_from(owner), rows, layout: layout.clone(), part };
+    if !sites.contains(&session.me()) {
         return Ok(owners.iter().map(|owner| permutation(*owner, Part::Outside)).collect());
     }
     let me = session.me();
-    let mut mover = map.as_deref().map(|map| Mover::new(session, map, &layout));
+    let partners = apart_from(me);
+    let mut mover = map.as_deref().map(|map| Mover::new(session, &partners, map, &layout));
     let mut prg = session.private_rng(Domain::PermutationMask)?;
     let others = owners.iter().filter(|owner| **owner != me);
     let mut maskers: Vec<Masker> = others.map(|owner| Masker::new(session, *owner, rows, &layout, &mut prg)).collect();
-    for window in schedule(rows, layout.lanes(), session.parties().sites().count()) {
+    for window in schedule(rows, layout.lanes(), sites.len()) {
         let mut session = session.step("switches");
         let ots = window.iter().map(|call| call.len().next_multiple_of(64)).sum();
-        let others = session.other_sites();
-        ot.prepare(&mut session, &others, ots).await?;
+        ot.prepare(&mut session, &partners, ots).await?;
         let chosen = mover.as_ref().map(|mover| mover.choose(&mut session, ot, &window)).transpose()?;
         for masker in &mut maskers {
             masker.offer(&mut session, ot, &window).await?;
@@ -244,9 +264,9 @@ struct Mover<'a> {
 }
 
 impl<'a> Mover<'a> {
-    fn new(session: &Session, map: &[u32], layout: &'a Layout) -> Self {
+    fn new(session: &Session, others: &[PartyId], map: &[u32], layout: &'a Layout) -> Self {
         let me = session.me();
-        let others = session.other_sites().into_iter().map(|site| (site, Expansion::new(session, site, me)));
+        let others = others.iter().map(|site| (*site, Expansion::new(session, *site, me)));
         let bits = Zeroizing::new(route(map));
         let rows = Zeroizing::new(vec![0; map.len() * layout.lanes()]);
         Self { layout, differences: Differences { bits, rows }, others: others.collect() }

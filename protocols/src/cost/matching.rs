@@ -10,6 +10,15 @@
 //! | payload | 2 for each window of 8 chunks | E(m) + 8·L·m | the same |
 //! | all sites meet, if they are more than two | 1 at the end | 1 to each other site | the same |
 //!
+//! With P > 1 passes and r rows of the receiver, each pass takes all but the payload, and then, with S switches of a network of m
+//! wires:
+//!
+//! | step | rounds | receiver sends | sender sends |
+//! |---|---|---|---|
+//! | permutation | 2 for each window of 2^22 OTs, and 1 | E(S) | 8·(L + 1)·S + 8·(L + 1)·m |
+//! | found, not in the first pass | 2 for each window of 8 chunks | E(r) + 8·r | the same |
+//! | payload | 2 for each window of 8 chunks | E(r) + 8·L·r | the same |
+//!
 //! Silent OT adds its batches. Every message has a header for each started MiB.
 
 use std::ops::Range;
@@ -19,10 +28,11 @@ use mpc_core::random::PublicSeed;
 
 use super::preparation::Preparation;
 use super::{SiteCost, message};
+use crate::correlation::{Layout, schedule};
 use crate::matching::okvs::Okvs;
 use crate::matching::vole::DIRECT_MAX;
 use crate::matching::windows::{StageShape, halves};
-use crate::matching::{Run, Shape, circuit_psi, equality, opprf, payload, rows};
+use crate::matching::{Run, Shape, circuit_psi, equality, opprf, passes, payload, rows};
 use crate::ot::Extension;
 use crate::parameters::matching::{CUCKOO_HASHES, tag_bits};
 
@@ -31,10 +41,13 @@ use crate::parameters::matching::{CUCKOO_HASHES, tag_bits};
 pub fn align(shapes: &[Shape], runs: &[Run], extension: Extension) -> SiteCost {
     let mut count = Preparation::new(extension, shapes.len());
     for (receiver, senders) in runs {
-        let bins = rows(shapes[receiver.index()].patients);
+        let shape = &shapes[receiver.index()];
         for sender in senders {
             let mut pair = Pair { count: &mut count, receiver: receiver.index(), sender: sender.index() };
-            pair.all(bins, &shapes[sender.index()]);
+            match shape.passes {
+                1 => pair.all(rows(shape.patients), &shapes[sender.index()]),
+                _ => pair.passes(shape, &shapes[sender.index()]),
+            }
         }
     }
     if shapes.len() > 2 {
@@ -53,15 +66,52 @@ struct Pair<'a> {
 impl Pair<'_> {
     fn all(&mut self, bins: usize, sender: &Shape) {
         let lanes = sender.layout().lanes();
+        self.summands(bins, sender);
+        self.product(bins, lanes);
+    }
+
+    fn passes(&mut self, receiver: &Shape, sender: &Shape) {
+        let (bins, lanes) = (rows(receiver.patients), sender.layout().lanes());
+        for _ in 0..receiver.passes {
+            self.summands(bins, sender);
+            self.permutation(bins, Layout::new(&passes::with_bit(&sender.layout())).lanes());
+        }
+        for pass in 0..receiver.passes {
+            if pass > 0 {
+                self.product(receiver.patients, 1);
+            }
+            self.product(receiver.patients, lanes);
+        }
+    }
+
+    /// The receiver brings its bins into the order of its rows.
+    fn permutation(&mut self, bins: usize, lanes: usize) {
+        let sites = [self.receiver, self.sender];
+        for window in schedule(bins, lanes, sites.len()) {
+            let ots = |call: &Range<usize>| call.len().next_multiple_of(64);
+            self.count.prepare(&sites, window.iter().map(ots).sum());
+            let question = window.iter().map(|call| self.count.choose(self.sender, self.receiver, ots(call))).sum();
+            self.sends(self.receiver, self.sender, question);
+            let answer = window.iter().map(|call| message(8 * (lanes * call.len()) as u64)).sum();
+            self.sends(self.sender, self.receiver, answer);
+        }
+        self.sends(self.sender, self.receiver, message(8 * (lanes * bins) as u64));
+    }
+
+    fn product(&mut self, rows: usize, lanes: usize) {
+        if lanes > 0 {
+            self.stage(payload::shape(lanes), [0..rows, 0..rows]);
+        }
+    }
+
+    fn summands(&mut self, bins: usize, sender: &Shape) {
+        let lanes = sender.layout().lanes();
         self.oprf(bins);
         self.store(CUCKOO_HASHES * sender.padded(), circuit_psi::value_blocks(lanes));
         let party = |site: usize| PartyId(site as u8);
         let halves = halves(party(self.receiver), party(self.sender), bins);
         self.stage(equality::distance_shape(tag_bits(bins)), halves.clone());
         self.stage(equality::table_shape(), halves);
-        if lanes > 0 {
-            self.stage(payload::shape(lanes), [0..bins, 0..bins]);
-        }
     }
 
     /// As `matching/oprf.rs` over `matching/vole.rs`: a large VOLE begins with the receiver's choices and ends with the sender's trees.

@@ -5,6 +5,9 @@
 //! receiver, so that their rows are about the same patients; OPRF, tags and masks are fresh for each pair. Which patient is in which bin the
 //! receiver alone knows; who of the senders has that patient nobody does.
 //!
+//! Where patients have keys for several passes, every pass has bins of its own, and a segment's rows are the receiver's, in the order
+//! in which it entered them: see `passes`.
+//!
 //! # Security
 //! Semi-honest, dishonest majority: of a pair only its two sites hold anything but zeros, so shares of a bin are as safe as
 //! the two do not collude, and what is computed from them with other sites' shares is as safe as that protocol.
@@ -15,10 +18,11 @@ use mpc_core::error::LocalFault;
 use mpc_core::{Bits, PartyId, Result, Session, Z64};
 
 use super::circuit_psi::{Bins, Choices, receive, send};
+use super::passes;
 use super::table::{Entered, PatientTable, Shape, rows};
 use crate::additive::Additive;
 use crate::ot::Ot;
-use crate::parameters::matching::MAX_PATIENTS;
+use crate::parameters::matching::{MAX_PASSES, MAX_PATIENTS};
 use crate::share::{ArithShare, BitShare};
 
 /// One receiver's bins, shares among all sites; sites that hold no part of a column hold zeros.
@@ -26,7 +30,7 @@ use crate::share::{ArithShare, BitShare};
 pub struct Segment {
     /// Whose patients the bins hold.
     pub receiver: PartyId,
-    /// How many bins.
+    /// How many bins; with several passes, how many rows the receiver enters.
     pub rows: usize,
     /// The senders in order, and then the receiver itself.
     pub holders: Vec<Holder>,
@@ -67,9 +71,9 @@ pub fn empty(shapes: &[Shape], runs: &[Run]) -> Vec<Segment> {
 }
 
 fn empty_segment(shapes: &[Shape], (receiver, senders): &Run) -> Segment {
-    let patients = shapes[receiver.index()].patients;
+    let shape = &shapes[receiver.index()];
     // Nobody asks about the rows of a site without senders: they need no bins.
-    let rows = if senders.is_empty() { patients } else { rows(patients) };
+    let rows = if senders.is_empty() { shape.patients } else { shape.segment_rows() };
     let holders = senders.iter().chain([receiver]);
     let holders = holders.map(|site| Holder::zeros(*site, &shapes[site.index()], rows)).collect();
     Segment { receiver: *receiver, rows, holders }
@@ -109,10 +113,10 @@ pub async fn align(
     Ok(segments)
 }
 
-/// What this site does in a run.
+/// What this site does in a run, for each pass.
 enum Role {
-    Receiver(Bins),
-    Sender(Box<Choices>),
+    Receiver(Vec<Bins>),
+    Sender(Vec<Choices>),
     /// Takes the same steps, but has no part.
     Outside,
 }
@@ -121,8 +125,8 @@ impl Role {
     fn of(session: &mut Session, shapes: &[Shape], (receiver, senders): &Run, entered: &Entered) -> Result<Role> {
         let me = session.me();
         Ok(match (me == *receiver && !senders.is_empty(), senders.contains(&me)) {
-            (true, _) => Role::Receiver(Bins::new(session, entered)?),
-            (_, true) => Role::Sender(Box::new(Choices::new(session, shapes[receiver.index()].patients))),
+            (true, _) => Role::Receiver(passes::bins(session, entered)?),
+            (_, true) => Role::Sender(passes::choices(session, &shapes[receiver.index()])),
             _ => Role::Outside,
         })
     }
@@ -141,17 +145,18 @@ async fn one_run(
     let role = Role::of(session, shapes, run, entered)?;
     for (sender, holder) in senders.iter().zip(&mut segment.holders) {
         let mut session = session.step("pair");
-        session.wait_longer(schedule.next(*receiver, *sender, segment.rows));
+        session.wait_longer(schedule.next(*receiver, *sender, work(&shapes[receiver.index()])));
+        let of_pair = (&shapes[receiver.index()], &shapes[sender.index()]);
         match &role {
-            Role::Receiver(bins) => *holder = receive(&mut session, ot, *sender, bins, &shapes[sender.index()]).await?,
+            Role::Receiver(bins) => *holder = as_receiver(&mut session, ot, *sender, bins, of_pair).await?,
             Role::Sender(choices) if *sender == me => {
-                *holder = send(&mut session, ot, *receiver, choices, entered).await?
+                *holder = as_sender(&mut session, ot, *receiver, choices, (of_pair.0, entered)).await?
             }
             _ => {}
         }
     }
     let own = match &role {
-        Role::Receiver(bins) => Some(entered.in_bins(me, bins)),
+        Role::Receiver(bins) if bins.len() == 1 => Some(entered.in_bins(me, &bins[0])),
         _ if me == *receiver => Some(entered.as_they_stand(me)),
         _ => None,
     };
@@ -159,6 +164,37 @@ async fn one_run(
         *last = own;
     }
     Ok(())
+}
+
+async fn as_receiver(
+    session: &mut Session,
+    ot: &mut Ot,
+    from: PartyId,
+    bins: &[Bins],
+    (own, sender): (&Shape, &Shape),
+) -> Result<Holder> {
+    match bins {
+        [bins] => receive(session, ot, from, bins, sender).await,
+        _ => passes::receive(session, ot, from, bins, (own, sender)).await,
+    }
+}
+
+async fn as_sender(
+    session: &mut Session,
+    ot: &mut Ot,
+    to: PartyId,
+    choices: &[Choices],
+    (receiver, entered): (&Shape, &Entered),
+) -> Result<Holder> {
+    match choices {
+        [choices] => send(session, ot, to, choices, (entered, 0)).await,
+        _ => passes::send(session, ot, to, choices, (receiver, entered)).await,
+    }
+}
+
+/// Bins of a pair, in all passes.
+fn work(receiver: &Shape) -> usize {
+    rows(receiver.patients) * receiver.passes
 }
 
 /// One round after which no site is busy with pairs any more, so that later steps need no patience. Two sites have met already.
@@ -191,7 +227,7 @@ impl Schedule {
     }
 
     fn all(&mut self, (receiver, senders): &Run, shapes: &[Shape]) {
-        let bins = rows(shapes[receiver.index()].patients);
+        let bins = work(&shapes[receiver.index()]);
         for sender in senders {
             self.next(*receiver, *sender, bins);
         }
@@ -202,7 +238,7 @@ impl Schedule {
     }
 }
 
-/// Several times what a pair takes for each bin on a slow machine.
+/// Several times what a pair takes for each bin and pass on a slow machine.
 const PATIENCE_PER_BIN: Duration = Duration::from_micros(50);
 
 /// More than the session's own margin between an early round and a late one.
@@ -213,6 +249,10 @@ fn check(session: &Session, shapes: &[Shape], runs: &[Run]) -> Result<()> {
     let parties = session.parties();
     if shapes.len() != parties.site_count() {
         return refused("every site has one shape");
+    }
+    let passes = shapes.first().map_or(1, |shape| shape.passes);
+    if !(1..=MAX_PASSES).contains(&passes) || shapes.iter().any(|shape| shape.passes != passes) {
+        return refused("all sites match in the same passes, of which there is at least one");
     }
     if shapes.iter().any(|shape| shape.patients > MAX_PATIENTS) {
         return refused("a table of patients is larger than the reviewed sizes");

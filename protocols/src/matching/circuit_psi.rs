@@ -34,15 +34,18 @@ pub struct Bins {
 }
 
 impl Bins {
-    /// Places the keys of a table in [`rows`] bins, at a step of the session that its senders are at too: its name and the session
+    /// Places the keys of a pass of a table in [`rows`] bins, at a step of the session that its senders are at too: its name and the session
     /// give the public seed, after all keys are fixed.
     ///
     /// # Errors
     /// `Local` with probability below 2^-40, when the keys have no placement: nothing was sent, and another session has another seed.
-    pub fn new(session: &mut Session, entered: &Entered) -> Result<Bins> {
-        let count = rows(entered.shape.patients);
+    ///
+    /// # Panics
+    /// When there is no such pass.
+    pub fn new(session: &mut Session, entered: &Entered, pass: usize) -> Result<Bins> {
+        let (count, keys) = (rows(entered.shape.patients), &entered.keys[pass]);
         let hashes = Hashes::new(seed(session), count);
-        let choices = Zeroizing::new(hashes.bins(&entered.keys));
+        let choices = Zeroizing::new(hashes.bins(keys));
         let placement = place(&choices, count);
         let failed = || session.local(LocalFault::Other("the keys do not fit the bins of this session".into()));
         let placement = placement.ok_or_else(failed)?;
@@ -50,7 +53,7 @@ impl Bins {
         session.private_rng(Domain::MatchingPoint)?.fill(bytemuck::cast_slice_mut(&mut points[..]));
         for (bin, (row, point)) in placement.keys.iter().zip(points.iter_mut()).enumerate() {
             if *row != EMPTY {
-                *point = hashes.query(entered.keys[*row as usize], index_of(&choices[*row as usize], bin));
+                *point = hashes.query(keys[*row as usize], index_of(&choices[*row as usize], bin));
             }
         }
         Ok(Bins { placement, points })
@@ -60,6 +63,15 @@ impl Bins {
     pub fn row(&self, bin: usize) -> Option<usize> {
         let row = self.placement.keys[bin];
         (row != EMPTY).then_some(row as usize)
+    }
+
+    /// The bins in the order of the table's rows, dummies too, and then the empty ones.
+    pub(super) fn in_row_order(&self) -> Zeroizing<Vec<u32>> {
+        let key = |bin: &u32| self.placement.keys[*bin as usize];
+        let mut order: Zeroizing<Vec<u32>> = Zeroizing::new((0..self.len() as u32).collect());
+        // EMPTY is the largest number there is.
+        order.sort_unstable_by_key(key);
+        order
     }
 
     /// How many bins.
@@ -86,7 +98,7 @@ fn seed(session: &Session) -> PublicSeed {
 /// Which bins the sender's keys may take, at the step of the receiver's [`Bins::new`].
 pub struct Choices {
     hashes: Hashes,
-    bins: usize,
+    pub(super) bins: usize,
 }
 
 impl Choices {
@@ -102,6 +114,13 @@ pub(crate) fn value_blocks(lanes: usize) -> usize {
     lanes / 2 + 1
 }
 
+/// What a site has before the product: a share of the bit, one for each bin, 64 to a word; and its summands of the rows of
+/// words, which are the sender's where the bit is 1 and random where it is 0.
+pub(super) struct Summands {
+    pub member: Vec<u64>,
+    pub words: Zeroizing<Vec<u64>>,
+}
+
 /// The receiver's part with one sender, whose table has this shape: this side's shares, in bins. Rounds and bytes are those of
 /// [`crate::cost::align`].
 ///
@@ -109,8 +128,20 @@ pub(crate) fn value_blocks(lanes: usize) -> usize {
 /// As [`Session::recv`] says.
 pub async fn receive(session: &mut Session, ot: &mut Ot, from: PartyId, bins: &Bins, sender: &Shape) -> Result<Holder> {
     let mut session = session.step("circuit psi");
-    let (layout, count) = (sender.layout(), bins.len());
-    let lanes = layout.lanes();
+    let Summands { member, words } = ask(&mut session, ot, from, bins, sender).await?;
+    let words = payload::times_member(&mut session, ot, from, &member, words, &sender.layout()).await?;
+    Ok(Holder::new(from, sender, plane(bins.len(), member), &words))
+}
+
+/// The receiver's part before the product.
+pub(super) async fn ask(
+    session: &mut Session,
+    ot: &mut Ot,
+    from: PartyId,
+    bins: &Bins,
+    sender: &Shape,
+) -> Result<Summands> {
+    let (lanes, count) = (sender.layout().lanes(), bins.len());
     let bits = tag_bits(count);
     let mut tags = Zeroizing::new(vec![0; count]);
     let mut words = Zeroizing::new(vec![0; count * lanes]);
@@ -127,26 +158,41 @@ pub async fn receive(session: &mut Session, ot: &mut Ot, from: PartyId, bins: &B
         words[bin * lanes + first_lane..(bin + 1) * lanes].iter_mut().zip(halves).for_each(|(word, half)| *word = half);
     };
     let points = (&bins.points[..], CUCKOO_HASHES * sender.padded());
-    opprf::ask(&mut session, ot, from, points, value_blocks(lanes), take).await?;
-    let member = equality::equal(&mut session, ot, from, &tags, bits).await?;
-    let words = payload::times_member(&mut session, ot, from, &member, words, &layout).await?;
-    Ok(Holder::new(from, sender, plane(count, member), &words))
+    opprf::ask(session, ot, from, points, value_blocks(lanes), take).await?;
+    let member = equality::equal(session, ot, from, &tags, bits).await?;
+    Ok(Summands { member, words })
 }
 
 /// The sender's part: its shares, in the receiver's bins.
 ///
 /// # Errors
 /// As [`receive`].
+///
+/// # Panics
+/// When there is no such pass.
 pub async fn send(
     session: &mut Session,
     ot: &mut Ot,
     to: PartyId,
     choices: &Choices,
-    entered: &Entered,
+    (entered, pass): (&Entered, usize),
 ) -> Result<Holder> {
     let mut session = session.step("circuit psi");
-    let (shape, count) = (&entered.shape, choices.bins);
-    let (layout, me) = (shape.layout(), session.me());
+    let (shape, me) = (&entered.shape, session.me());
+    let Summands { member, words } = answer(&mut session, ot, to, choices, (entered, pass)).await?;
+    let words = payload::times_member(&mut session, ot, to, &member, words, &shape.layout()).await?;
+    Ok(Holder::new(me, shape, plane(choices.bins, member), &words))
+}
+
+/// The sender's part before the product.
+pub(super) async fn answer(
+    session: &mut Session,
+    ot: &mut Ot,
+    to: PartyId,
+    choices: &Choices,
+    (entered, pass): (&Entered, usize),
+) -> Result<Summands> {
+    let (layout, count, keys) = (entered.shape.layout(), choices.bins, &entered.keys[pass]);
     let lanes = layout.lanes();
     let bits = tag_bits(count);
     let mut prg = session.private_rng(Domain::MatchingTarget)?;
@@ -154,8 +200,8 @@ pub async fn send(
     prg.fill_words(&mut tags);
     prg.fill_words(&mut words);
     tags.iter_mut().for_each(|tag| *tag = low(*tag, bits));
-    let bins = Zeroizing::new(choices.hashes.bins(&entered.keys));
-    let points = points(&choices.hashes, &entered.keys);
+    let bins = Zeroizing::new(choices.hashes.bins(keys));
+    let points = points(&choices.hashes, keys);
     let value = |point: usize, block: usize| {
         let (row, bin) = (point / CUCKOO_HASHES, bins[point / CUCKOO_HASHES][point % CUCKOO_HASHES] as usize);
         let word = |lane: usize| match lane < lanes {
@@ -165,11 +211,10 @@ pub async fn send(
         let halves = if block == 0 { [tags[bin], word(0)] } else { [word(2 * block - 1), word(2 * block)] };
         Block(u128::from(halves[0]) | u128::from(halves[1]) << 64)
     };
-    opprf::program(&mut session, ot, to, (&points, count), value_blocks(lanes), value).await?;
+    opprf::program(session, ot, to, (&points, count), value_blocks(lanes), value).await?;
     drop((bins, points));
-    let member = equality::equal(&mut session, ot, to, &tags, bits).await?;
-    let words = payload::times_member(&mut session, ot, to, &member, words, &layout).await?;
-    Ok(Holder::new(me, shape, plane(count, member), &words))
+    let member = equality::equal(session, ot, to, &tags, bits).await?;
+    Ok(Summands { member, words })
 }
 
 /// All points of a sender, three for each key.
@@ -182,6 +227,6 @@ fn low(word: u64, bits: usize) -> u64 {
     word & (u64::MAX >> (64 - bits))
 }
 
-fn plane(rows: usize, words: Vec<u64>) -> Bits {
+pub(super) fn plane(rows: usize, words: Vec<u64>) -> Bits {
     Bits::from_words(rows, 1, words)
 }

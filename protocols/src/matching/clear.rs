@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use mpc_core::{Bits, PartyId, Z64};
+use mpc_core::{Bits, Block, PartyId, Z64};
 
 use super::align::Run;
 use super::table::{PatientTable, Shape};
@@ -31,8 +31,8 @@ pub struct ClearHolder {
     pub bits: Vec<Vec<bool>>,
 }
 
-/// The segments of these runs. `places[k][i]` is the row of the receiver's table that is in bin i of run k: in a session the
-/// receiver alone knows.
+/// The segments of these runs. `places[k][i]` is the row of the receiver's table that is in bin i of run k: in a session with one
+/// pass the receiver alone knows, with several rows are in their order. Of several passes that find a patient the first decides.
 ///
 /// # Panics
 /// When a place is no row, or tables and shapes differ.
@@ -43,18 +43,30 @@ pub fn align(
     places: &[Vec<Option<usize>>],
 ) -> Vec<ClearSegment> {
     let of_run = |((receiver, senders), places): (&Run, &Vec<Option<usize>>)| {
-        let keys = &tables[receiver.index()].keys;
-        let patients: Vec<Option<u128>> = places.iter().map(|row| row.map(|row| keys[row].0)).collect();
+        let own = &tables[receiver.index()];
         let sites = senders.iter().chain([receiver]);
-        let holders = sites.map(|site| holder(*site, &tables[site.index()], &shapes[site.index()], &patients));
-        ClearSegment { receiver: *receiver, rows: places.len(), holders: holders.collect() }
+        let holder = |site: &PartyId| {
+            let (table, shape) = (&tables[site.index()], &shapes[site.index()]);
+            let found = if site == receiver { places.clone() } else { found(own, table, places) };
+            holder(*site, table, shape, &found)
+        };
+        ClearSegment { receiver: *receiver, rows: places.len(), holders: sites.map(holder).collect() }
     };
     runs.iter().zip(places).map(of_run).collect()
 }
 
-fn holder(site: PartyId, table: &PatientTable, shape: &Shape, patients: &[Option<u128>]) -> ClearHolder {
-    let rows: HashMap<u128, usize> = table.keys.iter().enumerate().map(|(row, key)| (key.0, row)).collect();
-    let found: Vec<Option<usize>> = patients.iter().map(|patient| rows.get(&(*patient)?).copied()).collect();
+/// The sender's rows that are found for the receiver's rows in these places.
+fn found(own: &PatientTable, sender: &PatientTable, places: &[Option<usize>]) -> Vec<Option<usize>> {
+    let rows = |keys: &Vec<Option<Block>>| -> HashMap<u128, usize> {
+        keys.iter().enumerate().filter_map(|(row, key)| Some(((*key)?.0, row))).collect()
+    };
+    let at_sender: Vec<_> = sender.keys.iter().map(rows).collect();
+    let in_pass = |row: usize, pass: usize| at_sender[pass].get(&own.keys[pass][row]?.0).copied();
+    let first = |row: usize| (0..at_sender.len()).find_map(|pass| in_pass(row, pass));
+    places.iter().map(|place| first((*place)?)).collect()
+}
+
+fn holder(site: PartyId, table: &PatientTable, shape: &Shape, found: &[Option<usize>]) -> ClearHolder {
     let number = |column: &Vec<Z64>| found.iter().map(|row| row.map_or(Z64(0), |row| column[row])).collect();
     let bit = |bits: &Bits, row: Option<usize>, plane: usize| row.is_some_and(|row| bits.get(row, plane));
     let bits = |row: &Option<usize>| (0..shape.bits).map(|plane| bit(&table.bits, *row, plane)).collect();

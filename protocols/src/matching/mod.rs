@@ -2,7 +2,8 @@
 //!
 //! Two ways that tell one site the common keys: [`psi`] and [`ecdh`]. And one that tells nobody anything: [`align()`] takes tables of
 //! patients and gives columns of shares, other sites' values beside one's own patients. Under it, from the bottom: [`vole`], [`okvs`],
-//! [`oprf`], `opprf`, and [`circuit_psi`] between two sites with `cuckoo`, `equality` and `payload`.
+//! [`oprf`], `opprf`, [`circuit_psi`] between two sites with `cuckoo`, `equality` and `payload`, and `passes` where patients have
+//! several keys.
 
 pub mod align;
 pub mod circuit_psi;
@@ -13,6 +14,7 @@ pub(crate) mod equality;
 pub mod okvs;
 pub(crate) mod opprf;
 pub mod oprf;
+pub(crate) mod passes;
 pub(crate) mod payload;
 pub mod psi;
 pub mod table;

@@ -16,8 +16,9 @@ use crate::share::{ArithShare, BitShare};
 /// What a site enters: one row for each of its patients. Private: it does not print and is wiped when dropped.
 #[derive(Default)]
 pub struct PatientTable {
-    /// Distinct 128-bit hashes of the patients' identifiers.
-    pub keys: Vec<Block>,
+    /// For each pass, 128-bit hashes of the patients' identifiers, distinct within the pass; none where a patient has no
+    /// such identifier, and is not found by it. Patients are the same if the keys of any pass are.
+    pub keys: Vec<Vec<Option<Block>>>,
     /// Columns of numbers.
     pub numbers: Vec<Vec<Z64>>,
     /// Bits, rows × width.
@@ -29,6 +30,8 @@ pub struct PatientTable {
 pub struct Shape {
     /// A bound of the rows, at most [`crate::parameters::matching::MAX_PATIENTS`].
     pub patients: usize,
+    /// Ways to find a patient, the same at all sites, at most [`crate::parameters::matching::MAX_PASSES`].
+    pub passes: usize,
     /// Columns of numbers.
     pub numbers: usize,
     /// Bits of a row.
@@ -55,6 +58,11 @@ impl Shape {
         let parts: Vec<BitShare> = (self.numbers..lanes).zip((0..self.bits).step_by(64)).map(wide).collect();
         let bits = BitShare::beside(&parts.iter().collect::<Vec<_>>());
         (numbers, if parts.is_empty() { BitShare::zeros(rows, 0) } else { bits })
+    }
+
+    /// Rows of a receiver's segment: its bins, or with several passes, each with bins of its own, its rows as they stand.
+    pub(crate) fn segment_rows(&self) -> usize {
+        if self.passes == 1 { rows(self.patients) } else { self.patients }
     }
 
     /// Rows a site enters: a store needs a key, so there is a dummy where there may be no patient.
@@ -88,11 +96,12 @@ pub fn rows(patients: usize) -> usize {
     cuckoo_bins(patients).expect("shapes have a reviewed size")
 }
 
-/// A site's table, padded to its shape: dummies have random keys, which no site's hashes meet, and a valid bit of 0. Wiped when
-/// dropped.
+/// A site's table, padded to its shape: dummies have random keys, which no site's hashes meet, and a valid bit of 0. So is the
+/// key of a patient that has none in a pass. Wiped when dropped.
 pub struct Entered {
     pub(super) shape: Shape,
-    pub(super) keys: Zeroizing<Vec<Block>>,
+    /// For each pass.
+    pub(super) keys: Vec<Zeroizing<Vec<Block>>>,
     /// 64 rows to a word.
     pub(super) valid: Zeroizing<Vec<u64>>,
     /// Row by row.
@@ -114,13 +123,18 @@ impl Entered {
         if !table.fits(&shape) {
             return refused(session, "a table of patients does not have the declared shape");
         }
-        if !are_distinct(&table.keys) {
+        if !table.keys.iter().all(|pass| are_distinct(pass)) {
             return refused(session, "a table of patients has the same key twice");
         }
-        let rows = table.keys.len();
-        let mut keys = Zeroizing::new(vec![Block::ZERO; shape.padded()]);
-        session.private_rng(Domain::MatchingDummy)?.fill(bytemuck::cast_slice_mut(&mut keys[..]));
-        keys[..rows].copy_from_slice(&table.keys);
+        let rows = table.rows();
+        let mut dummies = session.private_rng(Domain::MatchingDummy)?;
+        let padded = |pass: &Vec<Option<Block>>| {
+            let mut keys = Zeroizing::new(vec![Block::ZERO; shape.padded()]);
+            dummies.fill(bytemuck::cast_slice_mut(&mut keys[..]));
+            keys.iter_mut().zip(pass).for_each(|(dummy, key)| *dummy = key.unwrap_or(*dummy));
+            keys
+        };
+        let keys = table.keys.iter().map(padded).collect();
         let mut valid = Zeroizing::new(vec![0; shape.padded().div_ceil(64)]);
         (0..rows).for_each(|row| valid[row / 64] |= 1 << (row % 64));
         let words = shape.words(&table);
@@ -152,33 +166,42 @@ impl Entered {
 
 impl PatientTable {
     fn empty(shape: &Shape) -> Self {
-        Self { keys: Vec::new(), numbers: vec![Vec::new(); shape.numbers], bits: Bits::zeros(0, shape.bits) }
+        let keys = vec![Vec::new(); shape.passes];
+        Self { keys, numbers: vec![Vec::new(); shape.numbers], bits: Bits::zeros(0, shape.bits) }
+    }
+
+    /// Patients.
+    pub fn rows(&self) -> usize {
+        self.keys.first().map_or(0, Vec::len)
     }
 
     fn fits(&self, shape: &Shape) -> bool {
-        let rows = self.keys.len();
+        let rows = self.rows();
         rows <= shape.patients
+            && self.keys.len() == shape.passes
+            && self.keys.iter().all(|pass| pass.len() == rows)
             && self.numbers.len() == shape.numbers
             && self.numbers.iter().all(|column| column.len() == rows)
             && (self.bits.rows(), self.bits.width()) == (rows, shape.bits)
     }
 
     fn wipe(&mut self) {
-        self.keys.zeroize();
+        self.keys.iter_mut().flatten().for_each(Zeroize::zeroize);
         self.numbers.iter_mut().for_each(|column| bytemuck::cast_slice_mut::<Z64, u64>(column).zeroize());
         self.bits.wipe();
     }
 }
 
-fn are_distinct(keys: &[Block]) -> bool {
-    let mut sorted = Zeroizing::new(keys.to_vec());
-    sorted.sort_unstable_by_key(|key| key.0);
+fn are_distinct(keys: &[Option<Block>]) -> bool {
+    let mut sorted = Zeroizing::new(Vec::with_capacity(keys.len()));
+    sorted.extend(keys.iter().flatten().copied());
+    sorted.sort_unstable_by_key(|key: &Block| key.0);
     sorted.windows(2).all(|pair| pair[0] != pair[1])
 }
 
 impl fmt::Debug for PatientTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PatientTable({} rows, {} numbers, {} bits)", self.keys.len(), self.numbers.len(), self.bits.width())
+        write!(f, "PatientTable({} rows, {} numbers, {} bits)", self.rows(), self.numbers.len(), self.bits.width())
     }
 }
 

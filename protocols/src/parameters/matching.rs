@@ -3,6 +3,9 @@
 /// Most patients of a site's table.
 pub const MAX_PATIENTS: usize = 1 << 22;
 
+/// Most passes of a matching, each a matching of its own: what a linkage file may declare.
+pub const MAX_PASSES: usize = 16;
+
 /// Bins that a key may take.
 pub const CUCKOO_HASHES: usize = 3;
 

@@ -15,6 +15,13 @@ pub(crate) fn write_matching(out: &mut String, matching: &Matching) -> fmt::Resu
         "    by circuit-PSI, {runs} runs between pairs of sites at most, {} patients of each site, padded",
         matching.max_patients
     )?;
+    if matching.passes > 1 {
+        writeln!(
+            out,
+            "    found by any of {} passes, each a run of its own; the first that finds decides",
+            matching.passes
+        )?;
+    }
     for (i, relation) in matching.relations.iter().enumerate() {
         let owners: Vec<&str> = relation.contributors.iter().map(|s| s.0.as_str()).collect();
         let rows = relation.row_bound;

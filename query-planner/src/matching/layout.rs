@@ -64,6 +64,7 @@ pub(crate) fn lay_out(nodes: &Nodes<'_>, roots: Roots) -> Result<LaidOut, PlanEr
     let matching = Matching {
         sites: sites(&tables, nodes.catalog),
         max_patients: nodes.catalog.max_patients,
+        passes: nodes.catalog.passes(),
         features,
         nodes: moved,
         row_keys: roots.row_keys,

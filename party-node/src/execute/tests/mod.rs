@@ -6,7 +6,7 @@ mod random;
 use std::collections::BTreeMap;
 
 use mpc_core::world::World;
-use mpc_core::{Bits, Block, PartyId, Result, Session, Z64};
+use mpc_core::{Bits, PartyId, Result, Session, Z64};
 use protocols::additive::Additive;
 use protocols::additive::demand::{self, Link};
 use protocols::clear::Clear;
@@ -32,7 +32,8 @@ fn align<E: Engine>(
         let mut holders = Vec::new();
         for site in senders.iter().chain([receiver]) {
             let table = tables[site.index()].as_ref().unwrap();
-            let place: BTreeMap<u128, usize> = table.keys.iter().enumerate().map(|(at, key)| (key.0, at)).collect();
+            let place: BTreeMap<u128, usize> =
+                table.keys[0].iter().flatten().enumerate().map(|(at, key)| (key.0, at)).collect();
             let at: Vec<Option<usize>> =
                 bins.iter().map(|key| key.and_then(|key| place.get(&key).copied()).filter(|_| me == 0)).collect();
             let column = |numbers: &Vec<Z64>| at.iter().map(|at| at.map_or(Z64(0), |at| numbers[at])).collect();
@@ -54,8 +55,9 @@ fn align<E: Engine>(
 /// Keys spread over bins, some of which stay empty.
 fn bins(table: &PatientTable, rows: usize) -> Vec<Option<u128>> {
     let mut bins = vec![None; rows];
-    table.keys.iter().enumerate().for_each(|(at, key)| bins[(at * 7 + 3) % rows] = Some(key.0));
-    assert_eq!(bins.iter().flatten().count(), table.keys.len(), "7 and the number of bins have no common factor");
+    let keys = table.keys[0].iter().flatten();
+    keys.enumerate().for_each(|(at, key)| bins[(at * 7 + 3) % rows] = Some(key.0));
+    assert_eq!(bins.iter().flatten().count(), table.rows(), "7 and the number of bins have no common factor");
     bins
 }
 
@@ -165,8 +167,8 @@ fn tables_of_patients_are_as_wide_as_their_shapes() {
         if let Some(table) = matched.table(site, known) {
             let shape = &matched.shapes()[site];
             assert_eq!((table.numbers.len(), table.bits.width()), (shape.numbers, shape.bits));
-            assert!(table.numbers.iter().all(|column| column.len() == table.keys.len()));
+            assert!(table.numbers.iter().all(|column| column.len() == table.rows()));
         }
     }
-    assert_eq!(matched.table(0, &case.known[0]).unwrap().keys[0], Block(case.known[0].keys[0].0));
+    assert_eq!(matched.table(0, &case.known[0]).unwrap().keys[0][0], case.known[0].keys[0][0]);
 }

@@ -46,6 +46,7 @@ pub fn fixed(sites: usize, holders: &[&[usize]], what: What, nodes: Vec<Node>, l
     let matching = Matching {
         sites: names.clone(),
         max_patients: 41,
+        passes: 1,
         features: (0..relations.len()).map(feature).collect(),
         relations,
         nodes: nodes.into_iter().map(|node| Step { node, bits: 8 }).collect(),
@@ -77,6 +78,7 @@ pub fn case(seed: u64, sites: usize, nodes: usize) -> Case {
     let matching = Matching {
         sites: names.clone(),
         max_patients: 41,
+        passes: 1,
         relations,
         features,
         nodes: steps,
@@ -232,7 +234,7 @@ fn fill(dice: &mut Dice, sites: Vec<SiteName>, sum: SecureSum) -> Case {
     let mut known: Vec<Patients> = sites.iter().map(|_| Patients::default()).collect();
     for (site, known) in known.iter_mut().enumerate() {
         let here = (0..patients).filter(|patient| patient >> site & 1 == 1);
-        known.keys = here.map(|patient| Block(patient as u128 + 1000)).collect();
+        known.keys = here.map(|patient| vec![Some(Block(patient as u128 + 1000))]).collect();
         known.features = matching.features.iter().map(|_| Known::default()).collect();
     }
     let mut facts = Vec::new();

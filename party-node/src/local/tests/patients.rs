@@ -30,6 +30,7 @@ fn matching(features: Vec<Feature>) -> Matching {
     Matching {
         sites: vec![site()],
         max_patients: 3,
+        passes: 1,
         relations: vec![relation],
         features,
         nodes: Vec::new(),

@@ -75,6 +75,7 @@ fn catalog(columns: Vec<Column>) -> Catalog {
         patient_key: "person_id".into(),
         max_patients: 1024,
         max_events: 32,
+        linkage: None,
         tables: vec![table],
         policy,
     }

@@ -10,7 +10,7 @@ use crate::additive::Additive;
 use crate::correlation::{Budget, Chains};
 use crate::matching::align::{Run, Segment, align, empty};
 use crate::matching::clear::{self, ClearHolder, ClearSegment};
-use crate::matching::table::{PatientTable, Shape, rows};
+use crate::matching::table::{PatientTable, Shape};
 use crate::ot::Extension;
 
 /// Tables whose patients are numbers; column 0 holds the row's number, so that the receiver's own values tell where its rows are.
@@ -18,12 +18,31 @@ use crate::ot::Extension;
 struct Tables {
     patients: Vec<Vec<u64>>,
     shapes: Vec<Shape>,
+    /// For each site and pass.
+    keys: Vec<Vec<Vec<Option<Block>>>>,
 }
 
 impl Tables {
     fn new(patients: Vec<Vec<u64>>, numbers: usize, bits: usize, slack: usize) -> Self {
-        let shape = |own: &Vec<u64>| Shape { patients: own.len() + slack, numbers: numbers + 1, bits };
-        Self { shapes: patients.iter().map(shape).collect(), patients }
+        let shape = |own: &Vec<u64>| Shape { patients: own.len() + slack, passes: 1, numbers: numbers + 1, bits };
+        let keys = |own: &Vec<u64>| vec![own.iter().map(|patient| Some(key(*patient))).collect()];
+        Self { shapes: patients.iter().map(shape).collect(), keys: patients.iter().map(keys).collect(), patients }
+    }
+
+    /// Random keys from a small set, so that passes disagree about who is whom; about a fifth of them is missing.
+    fn in_passes(mut self, passes: usize) -> Self {
+        for (site, own) in self.patients.iter().enumerate() {
+            let mut prg = prg(["a", "b", "c", "d"][site]);
+            let mut one_pass = || {
+                let range = own.len().max(1) as u32 * 3 / 2 + 1;
+                let order = prg.permutation(range as usize);
+                let present = |patient: &u32| (patient % 5 != 0).then(|| key(u64::from(*patient)));
+                order[..own.len()].iter().map(present).collect()
+            };
+            self.keys[site] = (0..passes).map(|_| one_pass()).collect();
+        }
+        self.shapes.iter_mut().for_each(|shape| shape.passes = passes);
+        self
     }
 
     fn sites(&self) -> usize {
@@ -47,7 +66,7 @@ impl Tables {
         } else {
             Bits::beside(&planes.iter().collect::<Vec<_>>())
         };
-        PatientTable { keys: own.iter().map(|patient| key(*patient)).collect(), numbers, bits }
+        PatientTable { keys: self.keys[site].clone(), numbers, bits }
     }
 }
 
@@ -118,8 +137,8 @@ fn is_that_of_the_twin(world: World, tables: &Tables, runs: &[Run]) -> Vec<Outco
         let patients = tables.patients[receiver.index()].len();
         assert_eq!(own, (0..patients).collect(), "every row has a bin");
         assert_eq!(places.iter().flatten().count(), patients, "and only one");
-        let bound = tables.shapes[receiver.index()].patients;
-        assert_eq!(segment.rows, if senders.is_empty() { bound } else { rows(bound) });
+        let shape = &tables.shapes[receiver.index()];
+        assert_eq!(segment.rows, if senders.is_empty() { shape.patients } else { shape.segment_rows() });
     }
     let clear: Vec<PatientTable> = (0..tables.sites()).map(|site| tables.table(site)).collect();
     assert!(segments == clear::align(&clear, &tables.shapes, runs, &places), "the twin's segments");
@@ -259,9 +278,11 @@ fn each_of_two_sites_shares_of_another_s_values_look_uniform() {
 fn tables_that_do_not_fit_their_shape_are_refused_before_anything_is_sent() {
     println!("seed {SEED}");
     let sound = Tables::new(vec![(0..4).collect(), (2..6).collect()], 1, 1, 0);
-    let wrong: [fn(&mut PatientTable); 4] = [
-        |table| table.keys[1] = table.keys[0],
-        |table| table.keys.push(key(99)),
+    let wrong: [fn(&mut PatientTable); 6] = [
+        |table| table.keys[0][1] = table.keys[0][0],
+        |table| table.keys[0].push(Some(key(99))),
+        |table| table.keys.push(table.keys[0].clone()),
+        |table| table.keys.clear(),
         |table| drop(table.numbers.pop()),
         |table| table.bits = Bits::zeros(4, 2),
     ];
@@ -286,13 +307,79 @@ fn tables_that_do_not_fit_their_shape_are_refused_before_anything_is_sent() {
 }
 
 #[test]
+fn a_patient_is_found_by_any_pass_and_has_the_values_of_the_first_that_finds_it() {
+    for sites in [2, 3] {
+        for passes in [2, 3] {
+            for (rows, slack) in [(40, 0), (60, 7), (1, 0), (0, 2)] {
+                let patients = (0..sites as u64).map(|site| (0..rows + site * rows / 3).collect()).collect();
+                let tables = Tables::new(patients, 2, 70, slack).in_passes(passes);
+                is_that_of_the_twin(memory(sites), &tables, &telescope(sites));
+            }
+        }
+    }
+}
+
+#[test]
+fn passes_with_the_same_keys_find_what_one_pass_finds() {
+    let one = Tables::new(vec![(0..50).collect(), (30..90).collect()], 1, 1, 3);
+    let mut twice = one.clone();
+    twice.keys.iter_mut().for_each(|keys| keys.push(keys[0].clone()));
+    twice.shapes.iter_mut().for_each(|shape| shape.passes = 2);
+    let common = |tables: &Tables| {
+        let segments = opened(&is_that_of_the_twin(memory(2), tables, &telescope(2)));
+        segments[1].holders[0].member.iter().filter(|member| **member).count()
+    };
+    assert_eq!((common(&one), common(&twice)), (20, 20));
+}
+
+#[test]
+fn a_key_of_one_pass_is_no_key_of_another() {
+    let mut tables = Tables::new(vec![(0..30).collect(), (0..30).collect()], 0, 0, 0);
+    for (site, keys) in tables.keys.iter_mut().enumerate() {
+        let without = vec![None; 30];
+        keys.insert(if site == 0 { 0 } else { 1 }, without);
+    }
+    tables.shapes.iter_mut().for_each(|shape| shape.passes = 2);
+    let segments = opened(&is_that_of_the_twin(memory(2), &tables, &telescope(2)));
+    assert!(segments[1].holders[0].member.iter().all(|member| !member));
+}
+
+#[test]
+fn in_several_passes_too_one_site_s_shares_look_uniform() {
+    let mut tables = Tables::new(vec![(0..3000).collect(), (2000..5000).collect()], 0, 64, 0);
+    // The second pass finds everybody whom the first does, and some more.
+    tables.keys.iter_mut().for_each(|keys| keys.push(keys[0].clone()));
+    tables.keys.iter_mut().for_each(|keys| keys[0].iter_mut().skip(1).step_by(3).for_each(|key| *key = None));
+    tables.shapes.iter_mut().for_each(|shape| shape.passes = 2);
+    for outcome in &is_that_of_the_twin(memory(2), &tables, &telescope(2)) {
+        let holder = &outcome.result.as_ref().unwrap()[1].holders[0];
+        look_uniform(bytemuck::cast_slice(holder.numbers[0].column()));
+        look_uniform(&holder.bits.bits().to_column());
+        let member = holder.member.bits();
+        let ones = (0..member.rows()).filter(|row| bit(member.words(), *row)).count() as f64;
+        // Six standard deviations.
+        assert!((ones - member.rows() as f64 / 2.0).abs() < 3.0 * (member.rows() as f64).sqrt());
+    }
+}
+
+#[test]
+fn sites_with_another_number_of_passes_are_refused() {
+    let mut tables = Tables::new(vec![(0..4).collect(), (2..6).collect()], 0, 0, 0);
+    tables.shapes[1].passes = 2;
+    assert!(run(memory(2), &tables, &telescope(2)).iter().all(|outcome| outcome.result.is_err()));
+}
+
+#[test]
 fn aligning_costs_what_is_predicted() {
     use crate::cost::{self, SiteCost};
     for extension in [Extension::SoftSpoken, SILENT] {
-        for (sites, numbers, bits) in [(2, 0, 0), (2, 3, 70), (3, 1, 1), (5, 0, 2)] {
+        for (sites, numbers, bits, passes) in
+            [(2, 0, 0, 1), (2, 3, 70, 1), (3, 1, 1, 1), (5, 0, 2, 1), (2, 3, 70, 2), (3, 1, 1, 3), (2, 1, 0, 3)]
+        {
             let large = if sites == 2 { 6000 } else { 0 };
             let patients = (0..sites as u64).map(|site| (7 * site..9 * site + 40 + large).collect()).collect();
             let tables = Tables::new(patients, numbers, bits, 2);
+            let tables = if passes > 1 { tables.in_passes(passes) } else { tables };
             let runs = telescope(sites);
             println!("seed {SEED}, {extension:?}, shapes {:?}", tables.shapes);
             let (shapes, asked) = (tables.shapes.clone(), runs.clone());

@@ -1,0 +1,169 @@
+//! Several passes: a patient of the receiver is the sender's too if the keys of any pass are the same, and counts once.
+//!
+//! Each pass is a circuit-PSI of its own, with bins, OPRF, tags and masks of its own, up to the product. The receiver alone knows
+//! which bin is which of its rows: it brings the shares of each pass into the order of its rows by a permutation that it owns. Then
+//! the rows of all passes are about the same patients, and the sites compute on shares, with m_p the bit of pass p:
+//! none_0 = 1, found_p = none_(p−1) ∧ m_p, none_p = none_(p−1) ⊕ found_p. The patient is the sender's unless none is left 1, and
+//! its values are those of the first pass that found it, Σ found_p · values_p.
+//!
+//! Two patients of the sender may be found for one of the receiver in different passes: the first pass decides. One patient of
+//! the sender may be found for two of the receiver.
+//!
+//! # Source
+//! Permutation: Mohassel–Sadeghian, How to Hide Circuits in MPC, Eurocrypt'13, §4, as in [`crate::correlation::Permutation`]. The
+//! product after it: as in `payload`; a pass has one for the rows and, behind the first, one for the bit found_p.
+//! # Deviations
+//! Circuit-PSI takes the product of a row and its bit in the bins; here it is taken once, behind the permutation, by found_p
+//! instead of m_p: what is permuted are the rows' summands, which are random where m_p is 0.
+//! # Security
+//! Semi-honest, dishonest majority. Nothing is opened. The receiver sees, behind OPRF and equality, masked rows only; the sender sees
+//! OTs. How many bins and rows there are is public; which row is in which bin does not leave the receiver.
+
+use mpc_core::{PartyId, Result, Session};
+use zeroize::Zeroizing;
+
+use super::align::Holder;
+use super::circuit_psi::{Bins, Choices, Summands, answer, ask, plane};
+use super::payload::times_member;
+use super::table::{Entered, Shape};
+use crate::correlation::{Layout, Permutation, WordKind};
+use crate::ot::Ot;
+
+/// The receiver's bins, for each pass, under a step of its own.
+pub(super) fn bins(session: &mut Session, entered: &Entered) -> Result<Vec<Bins>> {
+    (0..entered.shape.passes).map(|pass| Bins::new(&mut session.step("table"), entered, pass)).collect()
+}
+
+/// Where the sender's keys may be, for each pass, at the step of the receiver's [`bins`].
+pub(super) fn choices(session: &mut Session, receiver: &Shape) -> Vec<Choices> {
+    (0..receiver.passes).map(|_| Choices::new(&session.step("table"), receiver.patients)).collect()
+}
+
+/// The receiver's part with one sender: this side's shares, row by row of its own table. Rounds and bytes: [`crate::cost::align`].
+pub(super) async fn receive(
+    session: &mut Session,
+    ot: &mut Ot,
+    from: PartyId,
+    bins: &[Bins],
+    (receiver, sender): (&Shape, &Shape),
+) -> Result<Holder> {
+    let pair = Pair { with: from, receiver: session.me(), rows: receiver.patients, layout: sender.layout() };
+    let mut found = Vec::with_capacity(bins.len());
+    for bins in bins {
+        let mut session = session.step("pass");
+        let summands = ask(&mut session, ot, from, bins, sender).await?;
+        let order = bins.in_row_order();
+        found.push(pair.in_rows(&mut session, ot, Some(&order), bins.len(), summands).await?);
+    }
+    let Summands { member, words } = pair.first_found(session, ot, found).await?;
+    Ok(Holder::new(from, sender, plane(pair.rows, member), &words))
+}
+
+/// The sender's part: its shares, row by row of the receiver's table.
+pub(super) async fn send(
+    session: &mut Session,
+    ot: &mut Ot,
+    to: PartyId,
+    choices: &[Choices],
+    (receiver, entered): (&Shape, &Entered),
+) -> Result<Holder> {
+    let pair = Pair { with: to, receiver: to, rows: receiver.patients, layout: entered.shape.layout() };
+    let mut found = Vec::with_capacity(choices.len());
+    for (pass, choices) in choices.iter().enumerate() {
+        let mut session = session.step("pass");
+        let summands = answer(&mut session, ot, to, choices, (entered, pass)).await?;
+        found.push(pair.in_rows(&mut session, ot, None, choices.bins, summands).await?);
+    }
+    let Summands { member, words } = pair.first_found(session, ot, found).await?;
+    Ok(Holder::new(session.me(), &entered.shape, plane(pair.rows, member), &words))
+}
+
+/// Both sides of what comes behind the circuit-PSIs.
+struct Pair {
+    with: PartyId,
+    receiver: PartyId,
+    /// The receiver's.
+    rows: usize,
+    /// The sender's.
+    layout: Layout,
+}
+
+impl Pair {
+    /// From bins into the order of the receiver's rows, which it alone brings.
+    async fn in_rows(
+        &self,
+        session: &mut Session,
+        ot: &mut Ot,
+        order: Option<&[u32]>,
+        bins: usize,
+        summands: Summands,
+    ) -> Result<Summands> {
+        let lanes = self.layout.lanes();
+        let sites = [session.me(), self.with];
+        let kinds = with_bit(&self.layout);
+        let permutation = Permutation::owned_among(session, ot, (self.receiver, &sites), order, bins, &kinds).await?;
+        let mut rows = vec![0; bins * (lanes + 1)];
+        for (bin, row) in rows.chunks_exact_mut(lanes + 1).enumerate() {
+            row[..lanes].copy_from_slice(&summands.words[bin * lanes..][..lanes]);
+            row[lanes] = bit(&summands.member, bin);
+        }
+        let rows = Zeroizing::new(permutation.apply(session, rows).await?);
+        let (mut member, mut words) = (vec![0; self.rows.div_ceil(64)], Zeroizing::new(vec![0; self.rows * lanes]));
+        for (at, row) in rows.chunks_exact(lanes + 1).take(self.rows).enumerate() {
+            words[at * lanes..][..lanes].copy_from_slice(&row[..lanes]);
+            member[at / 64] |= (row[lanes] & 1) << (at % 64);
+        }
+        Ok(Summands { member, words })
+    }
+
+    /// Of each row the first pass that found it: the bit that any did, and the product of its words with that pass's bit.
+    async fn first_found(&self, session: &mut Session, ot: &mut Ot, passes: Vec<Summands>) -> Result<Summands> {
+        let mut none = Zeroizing::new(vec![0; self.rows.div_ceil(64)]);
+        let mut sum = Zeroizing::new(vec![0; self.rows * self.layout.lanes()]);
+        self.flip(session, &mut none);
+        for (pass, Summands { member, words }) in passes.into_iter().enumerate() {
+            let mut session = session.step("first");
+            // Before the first pass nobody was found: that is no secret.
+            let found = Zeroizing::new(match pass {
+                0 => member,
+                _ => self.and(&mut session, ot, &none, member).await?,
+            });
+            none.iter_mut().zip(found.iter()).for_each(|(none, found)| *none ^= found);
+            let product = times_member(&mut session, ot, self.with, &found, words, &self.layout).await?;
+            self.layout.add_to(&mut sum, &product);
+        }
+        self.flip(session, &mut none);
+        Ok(Summands { member: none.to_vec(), words: sum })
+    }
+
+    /// Not: one side's share.
+    fn flip(&self, session: &Session, bits: &mut [u64]) {
+        if session.me() == self.receiver {
+            bits.iter_mut().for_each(|word| *word = !*word);
+        }
+    }
+
+    /// Products of shared bits: [`times_member`] with rows of one bit.
+    async fn and(&self, session: &mut Session, ot: &mut Ot, a: &[u64], b: Vec<u64>) -> Result<Vec<u64>> {
+        let b = Zeroizing::new(b);
+        let words = Zeroizing::new((0..self.rows).map(|row| bit(&b, row)).collect());
+        let product = times_member(session, ot, self.with, a, words, &one_bit()).await?;
+        let mut bits = vec![0; self.rows.div_ceil(64)];
+        product.iter().enumerate().for_each(|(row, word)| bits[row / 64] |= (word & 1) << (row % 64));
+        Ok(bits)
+    }
+}
+
+/// The lanes of a row and its bit.
+pub(crate) fn with_bit(layout: &Layout) -> Vec<WordKind> {
+    let kind = |carries: &u64| if *carries == 0 { WordKind::Xor } else { WordKind::Add };
+    layout.carries().iter().map(kind).chain([WordKind::Xor]).collect()
+}
+
+fn one_bit() -> Layout {
+    Layout::new(&[WordKind::Xor])
+}
+
+fn bit(bits: &[u64], at: usize) -> u64 {
+    bits[at / 64] >> (at % 64) & 1
+}
