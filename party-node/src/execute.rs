@@ -12,13 +12,14 @@ mod tests;
 
 use mpc_core::error::LocalFault;
 use mpc_core::field::F61;
-use mpc_core::{Error, Result};
+use mpc_core::{Error, PartyId, Result};
 use protocols::additive::Additive;
 use protocols::additive::demand::{self, Link};
 use protocols::key_union::{self, Limits};
 use protocols::matching::{Segment, align};
-use protocols::relational::frequent_keys::{self, Counted, Seat, frequent_keys};
+use protocols::relational::frequent_keys::{self, Counted, frequent_keys};
 use protocols::{Engine, Release};
+use query_planner::catalog::SiteName;
 use query_planner::decode::Opened;
 use query_planner::matched::Relation;
 use query_planner::plan::{Groups, SecureSum};
@@ -41,7 +42,7 @@ pub async fn run(engine: &mut Additive, plan: &JointPlan, own: Option<&[Partials
     let mut encoded = Vec::with_capacity(plan.sums.len());
     let mut groups = Vec::with_capacity(plan.sums.len());
     for (index, sum) in plan.sums.iter().enumerate() {
-        let keys = group_keys(engine, sum, index, own.map(|partials| &partials[index]), link(plan)).await?;
+        let keys = group_keys(engine, plan, index, own.map(|partials| &partials[index])).await?;
         groups.push(decode_keys(engine, sum, &keys)?);
         encoded.push(keys);
     }
@@ -117,7 +118,19 @@ fn key_relation(sum: &SecureSum) -> Option<&Relation> {
 
 /// How many sites have rows that say which keys there are.
 fn key_sites(sum: &SecureSum) -> usize {
-    key_relation(sum).map_or(sum.contributors.len(), |relation| relation.contributors.len())
+    key_contributors(sum).len()
+}
+
+fn key_contributors(sum: &SecureSum) -> &[SiteName] {
+    key_relation(sum).map_or(&sum.contributors, |relation| &relation.contributors)
+}
+
+/// The sites that have such rows, as parties.
+fn key_holders(plan: &JointPlan, sum: &SecureSum) -> std::result::Result<Vec<PartyId>, String> {
+    let place = |site: &SiteName| plan.sites.iter().position(|known| known.same(site));
+    let places: Option<Vec<usize>> = key_contributors(sum).iter().map(place).collect();
+    let places = places.ok_or("keys of a site that does not compute")?;
+    Ok(places.into_iter().map(|place| PartyId(place as u8)).collect())
 }
 
 fn exchange_name(index: usize) -> String {
@@ -133,11 +146,11 @@ fn audience(plan: &JointPlan) -> protocols::Audience {
 
 async fn group_keys(
     engine: &mut Additive,
-    sum: &SecureSum,
+    plan: &JointPlan,
     index: usize,
     own: Option<&Partials>,
-    link: Link,
 ) -> Result<Vec<Vec<u8>>> {
+    let sum = &plan.sums[index];
     let Groups::Agreed { max_groups, max_key_bytes, threshold } = sum.groups else {
         return Ok(decode::groups(sum).iter().map(|group| keys::encode(group)).collect());
     };
@@ -153,31 +166,27 @@ async fn group_keys(
         count_bits: count_bits(sum) as usize,
         threshold: threshold.into(),
     };
-    agree_frequent(engine, &own, limits, &exchange_name(index), max_groups as usize, link).await
+    let holders = key_holders(plan, sum).map_err(|why| engine.fault(LocalFault::Other(why)))?;
+    agree_frequent(engine, &own, &holders, (limits, link(plan)), &exchange_name(index)).await
 }
 
 async fn agree_frequent(
     engine: &mut Additive,
     own: &[Counted],
-    limits: frequent_keys::Limits,
+    holders: &[PartyId],
+    (limits, link): (frequent_keys::Limits, Link),
     name: &str,
-    max_groups: usize,
-    link: Link,
 ) -> Result<Vec<Vec<u8>>> {
-    let s = engine.session();
-    let seat = Seat { me: s.me().index(), sites: s.parties().site_count() };
     let salt: [u8; 32] = Sha256::new()
         .chain_update(b"consilium key salt v1\0")
-        .chain_update(s.id().0)
+        .chain_update(engine.session().id().0)
         .chain_update(name)
         .finalize()
         .into();
     let to = (name, protocols::Audience::Everyone);
-    let budget = demand::budget(seat.sites, link, async |e| frequent_keys(e, &[], limits, seat, &salt, to).await)?;
-    engine.prepare(&budget).await?;
-    let keys = frequent_keys(engine, own, limits, seat, &salt, to).await?.unwrap_or_default();
-    if keys.len() > max_groups {
-        let message = format!("{} group keys: the plan allows {max_groups}", keys.len());
+    let keys = frequent_keys(engine, own, holders, (limits, &salt, link), to).await?.unwrap_or_default();
+    if keys.len() > limits.max_keys {
+        let message = format!("{} group keys: the plan allows {}", keys.len(), limits.max_keys);
         return Err(engine.fault(LocalFault::Other(message)));
     }
     Ok(keys)

@@ -3,10 +3,12 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use mpc_core::{Result, Z64};
+use mpc_core::{PartyId, Result, Z64};
 use protocols::additive::demand::{Link, budget};
 use protocols::correlation::Budget;
 use protocols::key_union::Limits;
+use protocols::ot::Extension;
+use protocols::relational::frequent_keys::{self, Exchange};
 use protocols::{ArithShare, Audience, BitShare, Engine, cost};
 
 /// Every operation on 32-bit numbers, and making what it takes, for each kind of network.
@@ -44,6 +46,18 @@ fn budgets(sites: usize, rows: usize, link: Link) -> Vec<(&'static str, Budget)>
     ]
 }
 
+/// Keys of 9 bytes that at least eleven rows have, with counts of 20 bits: matching them, and making what the rest takes.
+fn frequent_keys(row: &mut impl FnMut(&str, u64, u64, cost::SiteCost), sites: u64) {
+    let holders: Vec<PartyId> = (0..sites as u8).map(PartyId).collect();
+    let limits = frequent_keys::Limits { max_keys: 4096, max_key_bytes: 9, count_bits: 20, threshold: 11 };
+    let exchange = Exchange::new(limits, sites as usize, &holders).expect("a reviewed size");
+    let aligned = cost::align(exchange.shapes(), exchange.runs(), Extension::SoftSpoken);
+    let to = ("keys", Audience::Everyone);
+    let rest = budget(sites as usize, Link::Local, async |e| exchange.keys(e, &[], &exchange.empty(), to).await);
+    row("frequent keys aligned", sites, 4096, aligned);
+    row("frequent keys prepared", sites, 4096, cost::of(&rest.expect("it can be counted"), sites));
+}
+
 fn table() -> String {
     let mut out = String::from("protocol                    sites   elements  rounds  bytes sent by a site\n");
     let mut row = |name: &str, sites: u64, elements: u64, cost: cost::SiteCost| {
@@ -61,6 +75,7 @@ fn table() -> String {
         }
         operations(&mut row, sites);
         let limits = Limits { max_keys: 4096, contributors: sites as usize, max_key_bytes: 9 };
+        frequent_keys(&mut row, sites);
         row("key union, 4096 keys", sites, 4096, cost::key_union(sites, limits.sketch_elements() as u64));
     }
     out

@@ -41,10 +41,4 @@ on_clear! {
     mask_hides_values => suppression::mask_hides_values;
     the_frequent_keys_come_out => keys::the_frequent_keys_come_out;
     level_counts_are_those_of_the_union => sketches::level_counts_are_those_of_the_union;
-    keys_beyond_the_limits_are_refused => keys::keys_beyond_the_limits_are_refused;
-}
-
-on_clear! {
-    [(2, true), (5, true)], SEEDS;
-    sealed_keys_reach_the_analyst_only => keys::sealed_keys_reach_the_analyst_only;
 }

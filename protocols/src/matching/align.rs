@@ -19,7 +19,7 @@ use mpc_core::{Bits, PartyId, Result, Session, Z64};
 
 use super::circuit_psi::{Bins, Choices, receive, send};
 use super::passes;
-use super::table::{Entered, PatientTable, Shape, rows};
+use super::table::{Entered, PatientTable, Places, Shape, rows};
 use crate::additive::Additive;
 use crate::ot::Ot;
 use crate::parameters::matching::{MAX_PASSES, MAX_PATIENTS};
@@ -34,6 +34,8 @@ pub struct Segment {
     pub rows: usize,
     /// The senders in order, and then the receiver itself.
     pub holders: Vec<Holder>,
+    /// At the receiver where its rows are; empty at every other party.
+    pub places: Places,
 }
 
 /// What one site has for the patients of a segment.
@@ -76,7 +78,7 @@ fn empty_segment(shapes: &[Shape], (receiver, senders): &Run) -> Segment {
     let rows = if senders.is_empty() { shape.patients } else { shape.segment_rows() };
     let holders = senders.iter().chain([receiver]);
     let holders = holders.map(|site| Holder::zeros(*site, &shapes[site.index()], rows)).collect();
-    Segment { receiver: *receiver, rows, holders }
+    Segment { receiver: *receiver, rows, holders, places: Places::default() }
 }
 
 /// Goes through the runs in order: each receiver's patients in its bins, with the values of all its senders. A receiver without
@@ -160,8 +162,9 @@ async fn one_run(
         _ if me == *receiver => Some(entered.as_they_stand(me)),
         _ => None,
     };
-    if let (Some(own), Some(last)) = (own, segment.holders.last_mut()) {
+    if let (Some((own, places)), Some(last)) = (own, segment.holders.last_mut()) {
         *last = own;
+        segment.places = places;
     }
     Ok(())
 }

@@ -25,4 +25,4 @@ pub(crate) mod windows;
 mod tests;
 
 pub use align::{Holder, Run, Segment, align, empty};
-pub use table::{PatientTable, Shape, rows};
+pub use table::{PatientTable, Places, Shape, rows};

@@ -143,24 +143,43 @@ impl Entered {
     }
 
     /// The rows as they stand, as this site's own part of a segment.
-    pub(super) fn as_they_stand(&self, site: PartyId) -> Holder {
+    pub(super) fn as_they_stand(&self, site: PartyId) -> (Holder, Places) {
         self.arranged(site, self.shape.patients, Some)
     }
 
     /// The rows in bins, and zeros where a bin is empty.
-    pub(super) fn in_bins(&self, site: PartyId, bins: &Bins) -> Holder {
+    pub(super) fn in_bins(&self, site: PartyId, bins: &Bins) -> (Holder, Places) {
         self.arranged(site, bins.len(), |bin| bins.row(bin))
     }
 
-    fn arranged(&self, site: PartyId, places: usize, row_at: impl Fn(usize) -> Option<usize>) -> Holder {
+    fn arranged(&self, site: PartyId, count: usize, row_at: impl Fn(usize) -> Option<usize>) -> (Holder, Places) {
         let lanes = self.shape.layout().lanes();
-        let (mut words, mut member) = (Zeroizing::new(vec![0; places * lanes]), Bits::zeros(places, 1));
-        for place in 0..places {
+        let (mut words, mut member) = (Zeroizing::new(vec![0; count * lanes]), Bits::zeros(count, 1));
+        let mut places = Zeroizing::new(vec![None; count]);
+        for place in 0..count {
             let Some(row) = row_at(place) else { continue };
+            let valid = self.valid[row / 64] >> (row % 64) & 1;
             words[place * lanes..][..lanes].copy_from_slice(&self.words[row * lanes..][..lanes]);
-            member.words_mut()[place / 64] |= (self.valid[row / 64] >> (row % 64) & 1) << (place % 64);
+            member.words_mut()[place / 64] |= valid << (place % 64);
+            places[place] = (valid == 1).then_some(row);
         }
-        Holder::new(site, &self.shape, member, &words)
+        (Holder::new(site, &self.shape, member, &words), Places(places))
+    }
+}
+
+/// Which row of its table a receiver has in each bin. Private: it does not print and is wiped when dropped.
+#[derive(Default)]
+pub struct Places(Zeroizing<Vec<Option<usize>>>);
+
+impl Places {
+    /// The row in each bin, none where there is none or a dummy.
+    pub fn new(rows: Vec<Option<usize>>) -> Self {
+        Self(Zeroizing::new(rows))
+    }
+
+    /// Bins that have a row, each with the row.
+    pub fn taken(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.0.iter().enumerate().filter_map(|(bin, row)| Some((bin, (*row)?)))
     }
 }
 
@@ -208,6 +227,12 @@ impl fmt::Debug for PatientTable {
 impl fmt::Debug for Entered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Entered({:?})", self.shape)
+    }
+}
+
+impl fmt::Debug for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Places({} bins)", self.0.len())
     }
 }
 

@@ -1,12 +1,16 @@
 //! The keys that enough rows of all sites together have, and nothing about the others.
 
 use mpc_core::error::LocalFault;
-use mpc_core::{Bits, Result, Z64};
+use mpc_core::{Block, PartyId, Result, Z64};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
-use super::{shape, sort};
+use super::shape;
+use crate::additive::Additive;
+use crate::additive::demand::{self, Link};
 use crate::engine::{Engine, Rows};
+use crate::matching::{PatientTable, Run, Segment, Shape, align, empty};
+use crate::parameters::matching::MAX_PATIENTS;
 use crate::release::{Audience, Release};
 use crate::share::{ArithShare, BitShare};
 
@@ -23,30 +27,22 @@ pub struct Limits {
     pub threshold: u64,
 }
 
-/// Who puts in which rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seat {
-    /// This party's number; not below `sites` at an analyst.
-    pub me: usize,
-    /// How many sites put in keys.
-    pub sites: usize,
-}
-
 /// One key of a site and how many rows it has there.
 pub type Counted = (Vec<u8>, u64);
 
 /// The keys whose counts at all sites together reach the threshold, sorted; None at a party outside the audience of the
-/// keys. `own` is this site's distinct keys with their counts (the analyst has none). `salt` is public, the same at all
-/// parties and fresh for each session: derive it from the session's id. Opens `name/flags` to everybody and `name/keys`
-/// to `audience`, both declared here.
+/// keys. `own` is this site's distinct keys with their counts; whoever is not among the `holders` has none. `salt` is
+/// public, the same at all parties and fresh for each session: derive it from the session's id. Opens `name/flags` to
+/// everybody and `name/keys` to `audience`, both declared here. Makes the correlations it takes.
 ///
-/// N sites, N·m rows of ⌈max_key_bytes / 8⌉ + 2 numbers: one sort of w-bit fingerprints, equality of neighbours (w − 1
-/// ANDs a row), N − 2 ANDs and N − 1 selections a row to add up a key's at most N rows, one comparison, one shuffle.
-/// Rounds: sort + (6 + N − 2 + 1)·and + select + negative + b2a + shuffle + 2·reveal.
+/// Among N holders with B bins each ([`crate::matching::rows`] of m): N·(N − 1) circuit-PSIs, half of them for k = 1;
+/// N − 1 ANDs a bin, one more and a comparison if k > 1; one shuffle of N·B rows of ⌈(max_key_bytes + 1) / 8⌉ numbers
+/// and a bit; N·B daBits. Rounds: align + comparison + ⌈log2(N + 1)⌉·and + shuffle + b2a + 2·reveal, and the
+/// preparation.
 ///
 /// # Source
-/// Sort, compare neighbours, open after a shuffle: as Asharov et al., CCS'22 (heavy hitters); sums over runs of at most
-/// N rows instead of their prefix scan.
+/// Every holder's keys in its bins beside the others' counts: [`crate::matching::align()`]. A key is kept in the bin of
+/// its first holder, so that it is kept once; opening after a shuffle as Asharov et al., CCS'22 (heavy hitters).
 /// # Privacy
 /// Flags are opened in an order that is uniform and unknown to all, so they say how many keys are frequent and no more;
 /// then only flagged rows are opened, one for each frequent key, without its count. Unlike [`crate::key_union`] it
@@ -56,52 +52,226 @@ pub type Counted = (Vec<u8>, u64);
 /// together. Sealed to the analyst the list tells the sites only how many keys are frequent; who opens it to everyone
 /// accepts both halves for every key some site has.
 /// # Deviations
-/// Rows are told apart by a fingerprint of w = σ + 2·⌈log2(N·m)⌉ bits, σ = 40, not by the whole key: two keys collide,
-/// and are taken for one with both their counts, with probability at most (N·m)²/2^(w+1) ≤ 2^−(σ+1) for a salt chosen
-/// after the keys. N·m of more than 2^28 rows (w > 96) are refused.
+/// Keys are matched by hashes of 128 bits under the salt: among N·m keys chosen before it two have the same with
+/// probability at most (N·m)²/2^129. A circuit-PSI takes one key for another with probability below 2^−40.
 /// # Errors
 /// `Local(Other)` when this site's keys are not distinct or beyond the limits, or when an opened key is no key (a site
-/// deviated); as the engine's operations.
-pub async fn frequent_keys<E: Engine>(
-    e: &mut E,
+/// deviated); as [`align()`] and the engine's operations.
+pub async fn frequent_keys(
+    engine: &mut Additive,
     own: &[Counted],
-    limits: Limits,
-    seat: Seat,
-    salt: &[u8; 32],
-    (name, audience): (&str, Audience),
+    holders: &[PartyId],
+    (limits, salt, link): (Limits, &[u8; 32], Link),
+    to: (&str, Audience),
 ) -> Result<Option<Vec<Vec<u8>>>> {
-    check(own, limits, seat).map_err(|why| e.fault(LocalFault::Other(why.into())))?;
-    let (prints, rows) = put_in(e, own, limits, seat, salt);
-    let (prints, mut rows) = sort::sort(e, prints, rows).await?;
-    let counts = rows.columns.remove(COUNT);
-    rows.bits = frequent(e, &prints, &counts, limits, seat.sites).await?;
-    let rows = e.shuffle(rows).await?;
-    let chosen = flagged(e, &rows.bits, &format!("{name}/flags")).await?;
-    open_keys(e, &rows.gather(&chosen), limits, &format!("{name}/keys"), audience).await
+    let (me, sites) = (engine.session().me(), engine.session().parties().site_count());
+    let ours = |why: &str| LocalFault::Other(why.into());
+    let exchange = Exchange::new(limits, sites, holders).map_err(|why| engine.fault(ours(why)))?;
+    let table = exchange.table(me, own, salt).map_err(|why| engine.fault(ours(why)))?;
+    let budget = demand::budget(sites, link, async |e| exchange.keys(e, &[], &exchange.empty(), to).await)?;
+    engine.prepare(&budget).await?;
+    let segments = align(engine, exchange.shapes(), exchange.runs(), table).await?;
+    exchange.keys(engine, own, &segments, to).await
 }
 
-fn check(own: &[Counted], limits: Limits, seat: Seat) -> std::result::Result<(), &'static str> {
-    let mut keys: Vec<&[u8]> = own.iter().map(|(key, _)| key.as_slice()).collect();
-    keys.sort_unstable();
-    if own.len() > limits.max_keys || seat.me >= seat.sites && !own.is_empty() {
-        return Err("more keys than the plan allows this party");
+/// One exchange as all parties know it: who is matched, and what is done with the bins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    limits: Limits,
+    holders: Vec<PartyId>,
+    shapes: Vec<Shape>,
+    runs: Vec<Run>,
+}
+
+impl Exchange {
+    /// Among so many sites, of which the holders may have keys.
+    ///
+    /// # Errors
+    /// What is wrong with the limits, in words.
+    pub fn new(limits: Limits, sites: usize, holders: &[PartyId]) -> std::result::Result<Self, &'static str> {
+        if limits.threshold == 0 || limits.threshold >> 62 != 0 || total_bits(limits, sites) > 62 {
+            return Err("a threshold is 1 to 2^62, a joint count has at most 62 bits");
+        }
+        if limits.max_keys > MAX_PATIENTS {
+            return Err("more keys than the reviewed sizes");
+        }
+        let mut holders = holders.to_vec();
+        holders.sort_unstable();
+        holders.dedup();
+        if holders.is_empty() || holders.iter().any(|holder| holder.index() >= sites) {
+            return Err("holders of keys are sites");
+        }
+        let shape = |site: usize| match holders.iter().any(|holder| holder.index() == site) {
+            true => Shape { patients: limits.max_keys, numbers: usize::from(counts(limits)), bits: 0, passes: 1 },
+            false => Shape { patients: 0, numbers: 0, bits: 0, passes: 1 },
+        };
+        let shapes = (0..sites).map(shape).collect();
+        Ok(Self { limits, shapes, runs: runs(&holders, counts(limits)), holders })
     }
-    if keys.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err("a key is named twice");
+
+    /// What every site enters, by site.
+    pub fn shapes(&self) -> &[Shape] {
+        &self.shapes
     }
-    if keys.iter().any(|key| key.len() > limits.max_key_bytes) {
-        return Err("a key is longer than the plan allows");
+
+    /// Whose bins there are, and who is matched with them.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
     }
-    if limits.threshold == 0 || limits.threshold >> 62 != 0 || total_bits(limits, seat.sites) > 62 {
-        return Err("a threshold is 1 to 2^62, a joint count has at most 62 bits");
+
+    /// Bins that nobody knows anything in.
+    pub fn empty(&self) -> Vec<Segment> {
+        empty(&self.shapes, &self.runs)
     }
-    if seat.sites.checked_mul(limits.max_keys).is_none_or(|rows| print_bits(rows) > MAX_PRINT_BITS) {
-        return Err("more rows than fingerprints tell apart");
+
+    /// What a party enters: its keys in this order, hashed, and their counts. Nothing if it holds no keys.
+    ///
+    /// # Errors
+    /// What is wrong with the keys, in words.
+    pub fn table(
+        &self,
+        me: PartyId,
+        own: &[Counted],
+        salt: &[u8; 32],
+    ) -> std::result::Result<Option<PatientTable>, &'static str> {
+        let holds = self.holders.contains(&me);
+        if own.len() > self.limits.max_keys || !holds && !own.is_empty() {
+            return Err("more keys than the plan allows this party");
+        }
+        if own.iter().any(|(key, _)| key.len() > self.limits.max_key_bytes) {
+            return Err("a key is longer than the plan allows");
+        }
+        if own.iter().any(|(_, count)| *count == 0 || *count >> self.limits.count_bits != 0) {
+            return Err("a count is 0 or greater than the plan allows");
+        }
+        let mut keys: Vec<&[u8]> = own.iter().map(|(key, _)| key.as_slice()).collect();
+        keys.sort_unstable();
+        if keys.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err("a key is named twice");
+        }
+        let number = own.iter().map(|(_, count)| Z64(*count)).collect::<Vec<_>>();
+        let numbers = if counts(self.limits) { vec![number] } else { Vec::new() };
+        let keys = vec![own.iter().map(|(key, _)| Some(hash(key, salt))).collect()];
+        Ok(holds.then(|| PatientTable { keys, numbers, bits: mpc_core::Bits::zeros(own.len(), 0) }))
     }
-    if own.iter().any(|(_, count)| *count == 0 || *count >> limits.count_bits != 0) {
-        return Err("a count is 0 or greater than the plan allows");
+
+    /// The frequent keys, from the bins of [`align()`].
+    ///
+    /// # Errors
+    /// As [`frequent_keys`].
+    pub async fn keys<E: Engine>(
+        &self,
+        e: &mut E,
+        own: &[Counted],
+        segments: &[Segment],
+        (name, audience): (&str, Audience),
+    ) -> Result<Option<Vec<Vec<u8>>>> {
+        let bits = self.kept(e, segments).await?;
+        let columns = self.key_columns(own, segments).into_iter().map(|column| e.input(column)).collect();
+        let rows = e.shuffle(Rows { bits, columns }).await?;
+        let chosen = flagged(e, &rows.bits, &format!("{name}/flags")).await?;
+        self.open(e, &rows.gather(&chosen), &format!("{name}/keys"), audience).await
     }
-    Ok(())
+
+    /// One bit for each bin: has it a key that no holder before has, and that enough rows have?
+    async fn kept<E: Engine>(&self, e: &mut E, segments: &[Segment]) -> Result<BitShare> {
+        let first: Vec<BitShare> = segments.iter().map(|segment| self.first(e, segment)).collect();
+        let mut wanted = shape::beneath(&first.iter().collect::<Vec<_>>());
+        if counts(self.limits) {
+            let often = self.often(e, segments).await?;
+            wanted = BitShare::beside(&[&wanted, &often]);
+        }
+        shape::all(e, &wanted).await
+    }
+
+    /// A bit for each holder: of the receiver, has it a key here; of those before it, have they not; 1 of all others.
+    fn first<E: Engine>(&self, e: &mut E, segment: &Segment) -> BitShare {
+        let all = e.not(&BitShare::zeros(segment.rows, 1));
+        let bit = |site: &PartyId| {
+            let member = segment.holders.iter().find(|holder| holder.site == *site).map(|holder| &holder.member);
+            match member {
+                Some(member) if *site == segment.receiver => member.plane(0),
+                Some(member) if *site < segment.receiver => e.not(member),
+                _ => all.plane(0),
+            }
+        };
+        let bits: Vec<BitShare> = self.holders.iter().map(bit).collect();
+        BitShare::beside(&bits.iter().collect::<Vec<_>>())
+    }
+
+    /// One bit for each bin: is its key's joint count at least the threshold?
+    async fn often<E: Engine>(&self, e: &mut E, segments: &[Segment]) -> Result<BitShare> {
+        let mut totals = Vec::with_capacity(segments.len());
+        for segment in segments {
+            let counts: Vec<_> = segment.holders.iter().flat_map(|holder| &holder.numbers).collect();
+            totals.push(shape::fold(e, &ArithShare::concat(&counts), segment.rows)?);
+        }
+        let totals = ArithShare::concat(&totals.iter().collect::<Vec<_>>());
+        let threshold = vec![Z64(self.limits.threshold); totals.len()];
+        let threshold_bits = 64 - self.limits.threshold.leading_zeros() as usize;
+        let bits = total_bits(self.limits, self.holders.len()).max(threshold_bits) + 1;
+        let rare = e.less_than_public(&totals, &threshold, bits).await?;
+        Ok(e.not(&rare))
+    }
+
+    /// The words of this site's own keys in its own bins, zeros elsewhere: a key's bytes, then a 1, then zeros.
+    fn key_columns(&self, own: &[Counted], segments: &[Segment]) -> Vec<Vec<Z64>> {
+        let all = segments.iter().map(|segment| segment.rows).sum();
+        let mut columns = vec![vec![Z64(0); all]; (self.limits.max_key_bytes + 1).div_ceil(WORD)];
+        let mut first = 0;
+        for segment in segments {
+            for (bin, row) in segment.places.taken() {
+                let ended = Zeroizing::new([own[row].0.as_slice(), &[END]].concat());
+                for (column, word) in columns.iter_mut().zip(ended.chunks(WORD)) {
+                    let mut bytes = [0; WORD];
+                    bytes[..word.len()].copy_from_slice(word);
+                    column[first + bin] = Z64(u64::from_le_bytes(bytes));
+                }
+            }
+            first += segment.rows;
+        }
+        columns
+    }
+
+    async fn open<E: Engine>(
+        &self,
+        e: &mut E,
+        rows: &Rows,
+        name: &str,
+        audience: Audience,
+    ) -> Result<Option<Vec<Vec<u8>>>> {
+        let count = rows.len();
+        let columns = ArithShare::concat(&rows.columns.iter().collect::<Vec<_>>());
+        e.declare(Release::of::<Z64>(name, columns.len(), audience));
+        let Some(opened) = e.reveal(columns, name).await? else { return Ok(None) };
+        let key = |row: usize| {
+            let words = opened.iter().skip(row).step_by(count);
+            let mut bytes: Vec<u8> = words.flat_map(|word| word.0.to_le_bytes()).collect();
+            bytes.truncate(bytes.iter().rposition(|byte| *byte != 0)? + 1);
+            let end = bytes.pop()?;
+            (end == END && bytes.len() <= self.limits.max_key_bytes).then_some(bytes)
+        };
+        let keys: Option<Vec<Vec<u8>>> = (0..count).map(key).collect();
+        let no_key = || e.fault(LocalFault::Other("an opened key is no key: a site deviated".into()));
+        let mut keys = keys.ok_or_else(no_key)?;
+        keys.sort_unstable();
+        Ok(Some(keys))
+    }
+}
+
+/// Does it matter how many rows a key has? Every key has one.
+fn counts(limits: Limits) -> bool {
+    limits.threshold > 1
+}
+
+/// Every holder's bins: against all other holders if they are to count, else against those before it. The senders begin
+/// behind the receiver, so that receivers need not wait for each other.
+fn runs(holders: &[PartyId], counting: bool) -> Vec<Run> {
+    let others = |at: usize| {
+        let behind = if counting { &holders[at + 1..] } else { &holders[..0] };
+        [behind, &holders[..at]].concat()
+    };
+    holders.iter().enumerate().map(|(at, receiver)| (*receiver, others(at))).collect()
 }
 
 /// Bits of a joint count.
@@ -109,113 +279,12 @@ fn total_bits(limits: Limits, sites: usize) -> usize {
     limits.count_bits + (usize::BITS - sites.leading_zeros()) as usize
 }
 
-/// Every site's rows in its own block, the rest zero: fingerprints, and the columns count, length, words of the key.
-/// Padding is all zero; its count keeps it from ever being frequent.
-fn put_in<E: Engine>(e: &mut E, own: &[Counted], limits: Limits, seat: Seat, salt: &[u8; 32]) -> (BitShare, Rows) {
-    let all = seat.sites * limits.max_keys;
-    let first = seat.me * limits.max_keys;
-    let width = print_bits(all);
-    let (mut low, mut high) = (vec![0; all], vec![0; all]);
-    let mut columns = vec![vec![Z64(0); all]; KEY + limits.max_key_bytes.div_ceil(WORD)];
-    for (row, (key, count)) in (first..).zip(own) {
-        let print = fingerprint(key, salt);
-        (low[row], high[row]) = (print as u64, (print >> 64) as u64);
-        columns[COUNT][row] = Z64(*count);
-        columns[LENGTH][row] = Z64(key.len() as u64);
-        for (column, word) in columns[KEY..].iter_mut().zip(key.chunks(WORD)) {
-            let mut bytes = [0; WORD];
-            bytes[..word.len()].copy_from_slice(word);
-            column[row] = Z64(u64::from_le_bytes(bytes));
-        }
-    }
-    let rows =
-        Rows { bits: BitShare::zeros(all, 0), columns: columns.into_iter().map(|column| e.input(column)).collect() };
-    let parts = [
-        e.input_bits(Bits::from_column(&low, width.min(64))),
-        e.input_bits(Bits::from_column(&high, width.saturating_sub(64))),
-    ];
-    low.zeroize();
-    high.zeroize();
-    (BitShare::beside(&[&parts[0], &parts[1]]), rows)
-}
-
-/// Bits of a fingerprint, w, among so many rows.
-fn print_bits(rows: usize) -> usize {
-    STATISTICAL_BITS + 2 * rows.max(1).next_power_of_two().ilog2() as usize
-}
-
-/// Its lowest bits are used. The salt stands first: who chooses keys cannot know it.
-fn fingerprint(key: &[u8], salt: &[u8; 32]) -> u128 {
-    let digest =
-        Sha256::new().chain_update(b"consilium key fingerprint v1\0").chain_update(salt).chain_update(key).finalize();
+/// What a key is matched by. The salt stands first: who chooses keys cannot know it.
+fn hash(key: &[u8], salt: &[u8; 32]) -> Block {
+    let digest = Sha256::new().chain_update(b"consilium key hash v1\0").chain_update(salt).chain_update(key).finalize();
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
-    u128::from_le_bytes(bytes)
-}
-
-/// One bit for each row: is it the first of its key, and is the key's joint count at least the threshold? Rows are
-/// sorted.
-async fn frequent<E: Engine>(
-    e: &mut E,
-    prints: &BitShare,
-    counts: &ArithShare<Z64>,
-    limits: Limits,
-    sites: usize,
-) -> Result<BitShare> {
-    let rows = prints.rows();
-    let same = same_as_next(e, prints).await?;
-    let totals = totals_of_runs(e, &same, counts, sites).await?;
-    let threshold = vec![Z64(limits.threshold); rows];
-    let threshold_bits = 64 - limits.threshold.leading_zeros() as usize;
-    let bits = total_bits(limits, sites).max(threshold_bits) + 1;
-    let rare = e.less_than_public(&totals, &threshold, bits).await?;
-    let often = e.not(&rare);
-    // The first row of all follows nothing.
-    let with_none = shape::beneath(&[&BitShare::zeros(1, 1), &same]);
-    let follows = with_none.gather(&(0..rows).collect::<Vec<_>>());
-    let first = e.not(&follows);
-    e.and(&first, &often).await
-}
-
-/// Has the next row the same fingerprint? The last row has none.
-async fn same_as_next<E: Engine>(e: &mut E, prints: &BitShare) -> Result<BitShare> {
-    let rows = prints.rows();
-    let pairs = rows.saturating_sub(1);
-    let upper = prints.gather(&(0..pairs).collect::<Vec<_>>());
-    let lower = prints.gather(&(1..=pairs).collect::<Vec<_>>());
-    let agreeing = e.not(&upper.xor(&lower));
-    let same = shape::all(e, &agreeing).await?;
-    Ok(shape::beneath(&[&same, &BitShare::zeros(rows - pairs, 1)]))
-}
-
-/// Every row's count and those of the following rows of the same key; a key has one row at each site at most.
-async fn totals_of_runs<E: Engine>(
-    e: &mut E,
-    same: &BitShare,
-    counts: &ArithShare<Z64>,
-    sites: usize,
-) -> Result<ArithShare<Z64>> {
-    let rows = counts.len();
-    let padded_counts = ArithShare::concat(&[counts, &ArithShare::zeros(1)]);
-    let padded_same = shape::beneath(&[same, &BitShare::zeros(1, 1)]);
-    let ahead = |by: usize| (0..rows).map(|row| (row + by).min(rows)).collect::<Vec<_>>();
-    let mut reached = same.planes(0..1);
-    let (mut choices, mut candidates) = (Vec::new(), Vec::new());
-    for by in 1..sites {
-        if by > 1 {
-            reached = e.and(&reached, &padded_same.gather(&ahead(by - 1))).await?;
-        }
-        choices.push(reached.planes(0..1));
-        candidates.push(padded_counts.gather(&ahead(by)));
-    }
-    if choices.is_empty() {
-        return Ok(counts.slice(0..rows));
-    }
-    let choices = shape::beneath(&choices.iter().collect::<Vec<_>>());
-    let candidates = ArithShare::concat(&candidates.iter().collect::<Vec<_>>());
-    let chosen = e.select(&choices, &candidates).await?;
-    let others = shape::fold(e, &chosen, rows)?;
-    e.add(counts, &others)
+    Block(u128::from_le_bytes(bytes))
 }
 
 /// The rows whose flag is set, after the shuffle.
@@ -227,36 +296,7 @@ async fn flagged<E: Engine>(e: &mut E, flags: &BitShare, name: &str) -> Result<V
     Ok((0..flags.len()).filter(|row| flags[*row] == Z64(1)).collect())
 }
 
-async fn open_keys<E: Engine>(
-    e: &mut E,
-    rows: &Rows,
-    limits: Limits,
-    name: &str,
-    audience: Audience,
-) -> Result<Option<Vec<Vec<u8>>>> {
-    let count = rows.len();
-    let columns = ArithShare::concat(&rows.columns.iter().collect::<Vec<_>>());
-    e.declare(Release::of::<Z64>(name, columns.len(), audience));
-    let Some(opened) = e.reveal(columns, name).await? else { return Ok(None) };
-    let key = |row: usize| {
-        let words = opened.iter().skip(row).step_by(count);
-        let bytes: Vec<u8> = words.clone().skip(1).flat_map(|word| word.0.to_le_bytes()).collect();
-        let length = usize::try_from(words.clone().next()?.0).ok()?;
-        let rest_is_zero = bytes.get(length..)?.iter().all(|byte| *byte == 0);
-        (length <= limits.max_key_bytes && rest_is_zero).then(|| bytes[..length].to_vec())
-    };
-    let keys: Option<Vec<Vec<u8>>> = (0..count).map(key).collect();
-    let mut keys = keys.ok_or_else(|| e.fault(LocalFault::Other("an opened key is no key: a site deviated".into())))?;
-    keys.sort_unstable();
-    Ok(Some(keys))
-}
-
-/// σ: keys are merged with probability below 2^-σ.
-const STATISTICAL_BITS: usize = 40;
-const MAX_PRINT_BITS: usize = 96;
 /// Bytes of a key in one number.
 const WORD: usize = 8;
-/// The columns of a row. The count goes before the shuffle.
-const COUNT: usize = 0;
-const LENGTH: usize = 1;
-const KEY: usize = 2;
+/// Stands behind a key, so that zeros at its end are its own.
+const END: u8 = 1;

@@ -7,7 +7,7 @@
 //! | minimum, maximum, percentiles | counting cells before a target | `quantile.rs`, `fraction.rs` |
 //! | small-cell suppression | interval rule, decided on shares | `suppress/` |
 //! | totals over matched patients | a circuit for every row, by levels | `patients/` |
-//! | keys frequent over all sites | sort, compare neighbours, open after a shuffle | `frequent_keys.rs` |
+//! | keys frequent over all sites | circuit-PSI of every pair, open after a shuffle | `frequent_keys.rs` |
 //! | approximate number of distinct elements | Flajolet et al. AofA'07, unary registers | `union_sketch.rs` |
 //! | stable sort | Bogdanov et al. NordSec'14, Hamada et al. 2014, Asharov et al. CCS'22 | `sort.rs` |
 

@@ -21,7 +21,6 @@ use std::fmt;
 use mpc_core::{Bits, Result, Z64};
 use zeroize::Zeroize;
 
-use super::frequent_keys::Seat;
 use super::shape;
 use crate::engine::Engine;
 use crate::share::{ArithShare, BitShare};
@@ -40,6 +39,15 @@ impl Shape {
     pub fn registers(&self) -> usize {
         1 << self.log_registers
     }
+}
+
+/// Who puts in which registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seat {
+    /// This party's number; not below `sites` at an analyst.
+    pub me: usize,
+    /// How many sites put in sketches.
+    pub sites: usize,
 }
 
 /// A site's own sketch of one group. Private: it does not print and is wiped when dropped.

@@ -1,16 +1,19 @@
-//! Frequent keys.
+//! Frequent keys, from bins that are filled in the clear: matching has its own tests, and both together are in
+//! `tests/frequent_keys.rs`.
 
 use std::collections::BTreeMap;
 
-use mpc_core::Result;
-use protocols::relational::frequent_keys::{Counted, Limits, Seat, frequent_keys};
-use protocols::{Audience, Engine};
+use mpc_core::{PartyId, Result};
+use protocols::matching::clear::{self, ClearHolder, ClearSegment};
+use protocols::matching::{Holder, PatientTable, Places, Segment};
+use protocols::relational::frequent_keys::{Counted, Exchange, Limits};
+use protocols::{Audience, BitShare, Engine};
 
 use super::Case;
 
 const SALT: [u8; 32] = [7; 32];
 
-/// Keys of all lengths, the empty one among them, some of them prefixes of others or with zeros at the end.
+/// Keys of all lengths, the empty one among them, some of them prefixes of others or with zeros or ones at the end.
 fn key(case: &mut Case, max_bytes: usize) -> Vec<u8> {
     let length = case.below(max_bytes as u64 + 1) as usize;
     let mut key = vec![b'k'; length];
@@ -20,7 +23,8 @@ fn key(case: &mut Case, max_bytes: usize) -> Vec<u8> {
     key
 }
 
-fn lists(case: &mut Case, limits: Limits) -> Vec<Vec<Counted>> {
+/// Distinct keys of each of the first `holders` sites, with their counts.
+pub fn lists(case: &mut Case, limits: Limits, holders: usize) -> Vec<Vec<Counted>> {
     let site = |case: &mut Case| {
         let mut list = BTreeMap::new();
         for _ in 0..case.below(limits.max_keys as u64 + 1) {
@@ -28,58 +32,77 @@ fn lists(case: &mut Case, limits: Limits) -> Vec<Vec<Counted>> {
         }
         list.into_iter().collect()
     };
-    (0..case.sites).map(|_| site(case)).collect()
+    (0..case.sites).map(|at| if at < holders { site(case) } else { Vec::new() }).collect()
+}
+
+/// The keys whose joint count reaches the threshold.
+pub fn expected(lists: &[Vec<Counted>], threshold: u64) -> Vec<Vec<u8>> {
+    let mut joint: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+    lists.iter().flatten().for_each(|(key, count)| *joint.entry(key.clone()).or_default() += count);
+    joint.into_iter().filter(|(_, count)| *count >= threshold).map(|(key, _)| key).collect()
+}
+
+pub fn sites(count: usize) -> Vec<PartyId> {
+    (0..count as u8).map(PartyId).collect()
+}
+
+/// The bins that an alignment of these keys gives, shared anew. Their order is random, and as in a session the receiver
+/// alone knows it.
+fn segments<E: Engine>(e: &mut E, case: &mut Case, exchange: &Exchange, lists: &[Vec<Counted>]) -> Vec<Segment> {
+    let table = |site: usize| exchange.table(PartyId(site as u8), &lists[site], &SALT).unwrap().unwrap_or_default();
+    let tables: Vec<PatientTable> = (0..case.sites).map(table).collect();
+    let places: Vec<Vec<Option<usize>>> = exchange
+        .empty()
+        .iter()
+        .map(|segment| {
+            let keys = lists[segment.receiver.index()].len();
+            let mut places: Vec<_> = (0..segment.rows).map(|row| (row < keys).then_some(row)).collect();
+            (1..places.len()).for_each(|at| places.swap(at, case.below(at as u64 + 1) as usize));
+            places
+        })
+        .collect();
+    let aligned = clear::align(&tables, exchange.shapes(), exchange.runs(), &places);
+    aligned.into_iter().zip(places).map(|(segment, places)| shared(e, case, segment, places)).collect()
+}
+
+fn shared<E: Engine>(e: &mut E, case: &mut Case, segment: ClearSegment, places: Vec<Option<usize>>) -> Segment {
+    let rows = segment.rows;
+    let mut holder = |holder: ClearHolder| {
+        let member: Vec<u64> = holder.member.into_iter().map(u64::from).collect();
+        Holder {
+            site: holder.site,
+            member: case.share_bits(e, &member, 1),
+            numbers: holder.numbers.iter().map(|column| case.share(e, column)).collect(),
+            bits: BitShare::zeros(rows, 0),
+        }
+    };
+    let holders = segment.holders.into_iter().map(&mut holder).collect();
+    let places = if case.me == segment.receiver.index() { Places::new(places) } else { Places::default() };
+    Segment { receiver: segment.receiver, rows, holders, places }
 }
 
 /// The keys whose joint count reaches the threshold, and no others, at every party.
 pub async fn the_frequent_keys_come_out<E: Engine>(e: &mut E, case: &mut Case) -> Result<()> {
-    for (max_keys, max_key_bytes, count_bits, threshold) in
-        [(0, 4, 4, 3), (1, 0, 3, 1), (1, 8, 3, 9), (6, 3, 3, 11), (20, 17, 5, 11), (20, 8, 5, 1), (9, 2, 2, 1 << 40)]
-    {
+    for (max_keys, max_key_bytes, count_bits, threshold, holders) in [
+        (0, 4, 4, 3, 8),
+        (1, 0, 3, 1, 8),
+        (1, 8, 3, 9, 8),
+        (6, 3, 3, 11, 8),
+        (20, 17, 5, 11, 8),
+        (20, 8, 5, 1, 8),
+        (20, 7, 5, 20, 2),
+        (20, 7, 5, 1, 1),
+        (9, 2, 2, 1 << 40, 8),
+    ] {
         let limits = Limits { max_keys, max_key_bytes, count_bits, threshold };
-        let lists = lists(case, limits);
+        let holders = holders.min(case.sites);
+        let exchange = Exchange::new(limits, case.sites, &sites(holders)).unwrap();
+        let lists = lists(case, limits, holders);
+        let segments = segments(e, case, &exchange, &lists);
         let own = lists.get(case.me).cloned().unwrap_or_default();
-        let seat = Seat { me: case.me, sites: case.sites };
-        let name = format!("keys {max_keys} {threshold}");
-        let keys = frequent_keys(e, &own, limits, seat, &SALT, (&name, Audience::Everyone)).await?;
-        let mut joint: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
-        lists.into_iter().flatten().for_each(|(key, count)| *joint.entry(key).or_default() += count);
-        let want: Vec<_> = joint.into_iter().filter(|(_, count)| *count >= threshold).map(|(key, _)| key).collect();
-        assert_eq!(keys, Some(want), "{limits:?}");
+        let name = format!("keys {max_keys} {threshold} {holders}");
+        let keys = exchange.keys(e, &own, &segments, (&name, Audience::Everyone)).await?;
+        assert_eq!(keys, Some(expected(&lists, threshold)), "{limits:?}");
     }
-    Ok(())
-}
-
-/// Keys sealed to the analyst reach nobody else.
-pub async fn sealed_keys_reach_the_analyst_only<E: Engine>(e: &mut E, case: &mut Case) -> Result<()> {
-    let limits = Limits { max_keys: 2, max_key_bytes: 9, count_bits: 4, threshold: case.sites as u64 };
-    let own = if case.is_site() { vec![(b"everywhere".to_vec()[..9].to_vec(), 1)] } else { Vec::new() };
-    let seat = Seat { me: case.me, sites: case.sites };
-    let keys = frequent_keys(e, &own, limits, seat, &SALT, ("sealed", Audience::Analyst)).await?;
-    let want = (!case.is_site()).then(|| vec![b"everywher".to_vec()]);
-    assert_eq!(keys, want);
-    Ok(())
-}
-
-/// Lists beyond the public limits never enter.
-pub async fn keys_beyond_the_limits_are_refused<E: Engine>(e: &mut E, case: &mut Case) -> Result<()> {
-    let limits = Limits { max_keys: 2, max_key_bytes: 3, count_bits: 4, threshold: 5 };
-    let key = |text: &str, count: u64| (text.as_bytes().to_vec(), count);
-    let wrong = [
-        vec![key("a", 1), key("b", 1), key("c", 1)],
-        vec![key("a", 1), key("a", 2)],
-        vec![key("long", 1)],
-        vec![key("a", 0)],
-        vec![key("a", 16)],
-    ];
-    for own in wrong {
-        let seat = Seat { me: case.me, sites: case.sites };
-        let refused = frequent_keys(e, &own, limits, seat, &SALT, ("refused", Audience::Everyone)).await;
-        assert!(refused.is_err(), "{} keys", own.len());
-    }
-    let many = Limits { max_keys: 1 << 28, ..limits };
-    let seat = Seat { me: case.me, sites: case.sites };
-    let refused = frequent_keys(e, &[], many, seat, &SALT, ("many", Audience::Everyone)).await;
-    assert!(refused.is_err(), "more rows than fingerprints tell apart");
     Ok(())
 }

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use mpc_core::Result;
 use protocols::Engine;
-use protocols::relational::frequent_keys::Seat;
-use protocols::relational::union_sketch::{Shape, Sketch, level_counts};
+use protocols::relational::union_sketch::{Seat, Shape, Sketch, level_counts};
 
 use super::Case;
 

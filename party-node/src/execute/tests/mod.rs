@@ -10,7 +10,7 @@ use mpc_core::{Bits, PartyId, Result, Session, Z64};
 use protocols::additive::Additive;
 use protocols::additive::demand::{self, Link};
 use protocols::clear::Clear;
-use protocols::matching::{Holder, PatientTable, Segment, Shape};
+use protocols::matching::{Holder, PatientTable, Places, Segment, Shape};
 use protocols::{ArithShare, Audience, Engine, Release};
 use query_planner::decode;
 
@@ -47,7 +47,7 @@ fn align<E: Engine>(
             let member = e.input_bits(Bits::from_column(&member, 1));
             holders.push(Holder { site: *site, member, numbers, bits: e.input_bits(bits) });
         }
-        segments.push(Segment { receiver: *receiver, rows, holders });
+        segments.push(Segment { receiver: *receiver, rows, holders, places: Places::default() });
     }
     segments
 }

@@ -140,6 +140,18 @@ fn is_that_of_the_twin(world: World, tables: &Tables, runs: &[Run]) -> Vec<Outco
         let shape = &tables.shapes[receiver.index()];
         assert_eq!(segment.rows, if senders.is_empty() { shape.patients } else { shape.segment_rows() });
     }
+    for (party, outcome) in outcomes.iter().enumerate() {
+        for (segment, places) in outcome.result.as_ref().unwrap().iter().zip(&places) {
+            let is_receiver = segment.receiver.index() == party;
+            let row = |(bin, row): (usize, &Option<usize>)| Some((bin, (*row).filter(|_| is_receiver)?));
+            let known: Vec<_> = places.iter().enumerate().filter_map(row).collect();
+            assert_eq!(
+                segment.places.taken().collect::<Vec<_>>(),
+                known,
+                "the receiver alone knows where its rows are"
+            );
+        }
+    }
     let clear: Vec<PatientTable> = (0..tables.sites()).map(|site| tables.table(site)).collect();
     assert!(segments == clear::align(&clear, &tables.shapes, runs, &places), "the twin's segments");
     outcomes
