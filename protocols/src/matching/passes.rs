@@ -7,7 +7,8 @@
 //! its values are those of the first pass that found it, Σ found_p · values_p.
 //!
 //! Two patients of the sender may be found for one of the receiver in different passes: the first pass decides. One patient of
-//! the sender may be found for two of the receiver.
+//! the sender may be found for two of the receiver. Being found is no equivalence: of three sites the third's patient may be found at
+//! both others, though these two do not find each other's. What counts is what the receiver's own patient is found by.
 //!
 //! # Source
 //! Permutation: Mohassel–Sadeghian, How to Hide Circuits in MPC, Eurocrypt'13, §4, as in [`crate::correlation::Permutation`]. The
