@@ -3,6 +3,8 @@
 mod joint;
 mod measure;
 mod net;
+pub mod psi;
+mod render;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use protocols::additive::demand::Link as Planned;
 use crate::fault::NodeError;
 
 pub use net::party_process;
+pub use render::render;
 
 /// A protocol that can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -2,6 +2,7 @@
 
 mod bind;
 mod csv;
+mod ids;
 mod infer;
 mod parquet;
 mod parse;
@@ -22,6 +23,7 @@ use query_planner::merge::{InferredType, SiteSchema, SiteTableSchema, row_bound}
 
 pub use bind::{BoundData, BoundTable};
 pub use csv::MAX_LINE_BYTES;
+pub use ids::Ids;
 
 use crate::fault::{NodeError, printable};
 use infer::Shape;
