@@ -8,6 +8,7 @@ use query_planner::Audience;
 
 use protocols::additive::demand::Link as Planned;
 
+use crate::bench::questions::{self, Question};
 use crate::bench::{Bench, Network, Protocol, psi};
 use crate::drill::Drill;
 use crate::linkage::command::ReportFormat;
@@ -205,6 +206,10 @@ pub enum BenchCommand {
     Sort(Shares),
     /// Making bit triples, and using each once
     Triples(Shares),
+    /// How many keys two sites have in common, half of each site's
+    PsiCount(Pair),
+    /// The sum of one site's 64-bit values for the keys that two have in common
+    PsiSum(Pair),
     /// Common identifiers of two CSV files, told to the owner of the left one
     Psi {
         /// What is matched
@@ -214,6 +219,54 @@ pub enum BenchCommand {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// COUNT(DISTINCT patient) over generated files, asked of real nodes
+    Distinct {
+        /// How many patients each site has
+        #[arg(long, default_value_t = 100_000)]
+        elements: usize,
+        /// How it is asked
+        #[command(flatten)]
+        asked: AskedOf,
+    },
+    /// Aspirin on or after heart disease, over generated files, asked of real nodes
+    Aspirin {
+        /// How many rows each of the two tables has, over all sites
+        #[arg(long, default_value_t = 32_768)]
+        elements: usize,
+        /// How it is asked
+        #[command(flatten)]
+        asked: AskedOf,
+    },
+    /// Infections again within 15 to 56 days, over generated files, asked of real nodes
+    Recurrence {
+        /// How many patients each site has, with up to four events
+        #[arg(long, default_value_t = 8_000)]
+        elements: usize,
+        /// How it is asked
+        #[command(flatten)]
+        asked: AskedOf,
+    },
+}
+
+/// How a question is measured.
+#[derive(Debug, Clone, Args)]
+pub struct AskedOf {
+    /// How many sites
+    #[arg(long, default_value_t = 3)]
+    pub parties: usize,
+    /// How often it is asked; the median counts
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub runs: u16,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+impl AskedOf {
+    /// The benchmark of a question.
+    pub fn of(&self, question: Question, elements: usize) -> questions::Bench {
+        questions::Bench { question, parties: self.parties, elements, runs: usize::from(self.runs) }
+    }
 }
 
 /// How work on shares is measured.
@@ -237,6 +290,31 @@ pub struct Shares {
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// How matching into shares is measured.
+#[derive(Debug, Clone, Args)]
+pub struct Pair {
+    /// How many keys each site has
+    #[arg(long, default_value_t = 65_536)]
+    pub elements: usize,
+    /// loopback, memory, or a simulated link such as rtt=30ms,rate=1gbit
+    #[arg(long, default_value = "loopback")]
+    pub network: Network,
+    /// Runs, each with its own base OTs; the median counts
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    pub runs: u16,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+impl Pair {
+    /// The benchmark of a protocol between two.
+    pub fn of(&self, protocol: Protocol) -> Bench {
+        let Self { elements, network, runs, .. } = *self;
+        Bench { protocol, parties: 2, elements, network, link: network.planned(), runs: usize::from(runs) }
+    }
 }
 
 impl Shares {

@@ -8,8 +8,9 @@ use std::time::Duration;
 use clap::Parser;
 use mpc_core::PartyId;
 use party_node::analyst::{Analyst, Question, options_now};
+use party_node::bench::questions::Question as BenchQuestion;
 use party_node::bench::{self, Bench, Network, Protocol};
-use party_node::cli::{BenchCommand, Cli, Command, Queries, Text};
+use party_node::cli::{AskedOf, BenchCommand, Cli, Command, Pair, Queries, Shares, Text};
 use party_node::config::{self, Config};
 use party_node::execute;
 use party_node::fault::{NodeError, printable};
@@ -164,17 +165,26 @@ fn parse_drill(text: &str, sandbox: &Sandbox) -> Result<(SiteName, String), Node
 }
 
 fn measure(what: BenchCommand) -> Result<(), NodeError> {
-    let (protocol, shares) = match what {
-        BenchCommand::Sum(shares) => (Protocol::Sum, shares),
-        BenchCommand::Sum128(shares) => (Protocol::Sum128, shares),
-        BenchCommand::Mul(shares) => (Protocol::Mul, shares),
-        BenchCommand::And(shares) => (Protocol::And, shares),
-        BenchCommand::Compare(shares) => (Protocol::Compare, shares),
-        BenchCommand::Sort(shares) => (Protocol::Sort, shares),
-        BenchCommand::Triples(shares) => (Protocol::Triples, shares),
-        BenchCommand::Psi { matching, format } => return print_found(&bench::psi::run(matching)?, format),
+    let shared = |protocol, shares: Shares| print_found(&bench::run(shares.of(protocol))?, shares.format);
+    let pair = |protocol, pair: Pair| print_found(&bench::run(pair.of(protocol))?, pair.format);
+    let asked = |question, elements, asked: AskedOf| {
+        print_found(&bench::questions::run(asked.of(question, elements))?, asked.format)
     };
-    print_found(&bench::run(shares.of(protocol))?, shares.format)
+    match what {
+        BenchCommand::Sum(shares) => shared(Protocol::Sum, shares),
+        BenchCommand::Sum128(shares) => shared(Protocol::Sum128, shares),
+        BenchCommand::Mul(shares) => shared(Protocol::Mul, shares),
+        BenchCommand::And(shares) => shared(Protocol::And, shares),
+        BenchCommand::Compare(shares) => shared(Protocol::Compare, shares),
+        BenchCommand::Sort(shares) => shared(Protocol::Sort, shares),
+        BenchCommand::Triples(shares) => shared(Protocol::Triples, shares),
+        BenchCommand::PsiCount(sets) => pair(Protocol::PsiCount, sets),
+        BenchCommand::PsiSum(sets) => pair(Protocol::PsiSum, sets),
+        BenchCommand::Psi { matching, format } => print_found(&bench::psi::run(matching)?, format),
+        BenchCommand::Distinct { elements, asked: of } => asked(BenchQuestion::Distinct, elements, of),
+        BenchCommand::Aspirin { elements, asked: of } => asked(BenchQuestion::Aspirin, elements, of),
+        BenchCommand::Recurrence { elements, asked: of } => asked(BenchQuestion::Recurrence, elements, of),
+    }
 }
 
 fn print_found(found: &impl serde::Serialize, format: Format) -> Result<(), NodeError> {

@@ -4,7 +4,6 @@
 //! and gets the identifiers that the right one has too, as its own file spells them and in its order.
 
 mod generate;
-mod keys;
 mod party;
 
 use std::path::PathBuf;
@@ -17,6 +16,7 @@ use crate::children::{Children, Hello};
 use crate::fault::NodeError;
 use generate::Generated;
 
+pub(super) use generate::cannot_write;
 pub use party::{Done, Job, Read, run as party_process};
 
 /// What is matched.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, Read};
 use std::path::Path;
 
+use protocols::matching::identifiers::Keys;
 use zeroize::Zeroizing;
 
 use super::Origin;
@@ -38,6 +39,11 @@ impl Ids {
         Ok(ids)
     }
 
+    /// Their distinct keys.
+    pub fn keys(&self) -> Keys {
+        Keys::new(&self.text, &self.places)
+    }
+
     /// How many rows.
     pub fn len(&self) -> usize {
         self.places.len()
@@ -70,8 +76,7 @@ fn whole(mut file: File, bytes: u64, origin: &Origin) -> Result<Zeroizing<Vec<u8
 
 /// The lines of a file that has this column alone and nothing to look out for: no quotes, no separators. None for any other.
 fn plain(text: Zeroizing<Vec<u8>>, column: &str) -> Option<Ids> {
-    let special = |block: &[u8]| block.iter().fold(false, |found, b| found | matches!(*b, b'"' | b',' | 0));
-    if text.chunks(1 << 12).any(special) || std::str::from_utf8(&text).is_err() {
+    if b"\",\0".iter().any(|special| text.contains(special)) || std::str::from_utf8(&text).is_err() {
         return None;
     }
     let mut places = Zeroizing::new(Vec::with_capacity(text.len() / 8));

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use mpc_core::{PartyId, PeerFault, Result, Session};
+use protocols::matching::identifiers::Keys;
 use protocols::matching::psi::{self, Method, Sizes};
 use protocols::ot::Ot;
 use zeroize::Zeroizing;
 
 use super::generate::cannot_write;
-use super::keys::Keys;
 use crate::bench::measure::peak_rss_mb;
 use crate::bench::net::Joining;
 use crate::children::{self, Line};
@@ -143,7 +143,7 @@ async fn begin(job: &Job, joining: &Joining) -> std::result::Result<(Session, Co
 fn read(job: &Job) -> std::result::Result<Input, NodeError> {
     let clocks = Clocks::start();
     let ids = Ids::read(&job.file, &job.column)?;
-    let keys = Keys::of(&ids);
+    let keys = ids.keys();
     let report = Read {
         rows: ids.len(),
         keys: keys.keys.len(),
