@@ -67,6 +67,8 @@ pub struct Done {
     pub base_ms: f64,
     /// What needs no keys.
     pub prepare_ms: f64,
+    /// Computing time until then, base OTs included.
+    pub prepare_cpu_ms: Option<f64>,
     /// What needs them.
     pub match_ms: f64,
     /// The protocol: the three before together.
@@ -193,10 +195,12 @@ async fn core(session: &mut Session, job: &Job, keys: &Keys, done: &mut Done) ->
     let matched = if job.party == RECEIVER.0 {
         let receiver = psi::prepare_receive(session, &mut ot, method, other, sizes).await?;
         done.prepare_ms = clocks.wall_ms() - done.base_ms;
+        done.prepare_cpu_ms = clocks.cpu_ms();
         Some(receiver.receive(session, &keys.keys).await?)
     } else {
         let sender = psi::prepare_send(session, &mut ot, method, other, sizes).await?;
         done.prepare_ms = clocks.wall_ms() - done.base_ms;
+        done.prepare_cpu_ms = clocks.cpu_ms();
         sender.send(session, &keys.keys).await?;
         None
     };
@@ -228,7 +232,7 @@ fn write(path: &Path, input: &Input, matched: &[usize]) -> std::result::Result<(
 
 /// A field and the end of its line, in quotes where it needs them (RFC 4180).
 fn push_field(text: &mut Vec<u8>, field: &[u8]) {
-    if field.iter().any(|b| b",\"\r\n".contains(b)) {
+    if b",\"\r\n".iter().any(|special| field.contains(special)) {
         text.push(b'"');
         for b in field {
             text.push(*b);
