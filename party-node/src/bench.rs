@@ -1,8 +1,12 @@
 //! `consilium bench`: protocols × parties × sizes × networks, one JSON object or table row a run.
 
 mod joint;
+mod matched;
 mod measure;
 mod net;
+pub mod psi;
+pub mod questions;
+mod render;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,10 +14,12 @@ use std::time::Duration;
 use mpc_core::transport::memory::Link;
 use mpc_core::world::Net;
 use protocols::additive::demand::Link as Planned;
+use protocols::parameters::matching::MAX_PATIENTS;
 
 use crate::fault::NodeError;
 
 pub use net::party_process;
+pub use render::render;
 
 /// A protocol that can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -32,6 +38,10 @@ pub enum Protocol {
     Sort,
     /// Making bit triples, and using each once.
     Triples,
+    /// How many keys two sites have in common.
+    PsiCount,
+    /// The sum of one site's values for the keys that two have in common.
+    PsiSum,
 }
 
 impl Protocol {
@@ -45,6 +55,8 @@ impl Protocol {
             Protocol::Compare => "compare",
             Protocol::Sort => "sort",
             Protocol::Triples => "triples",
+            Protocol::PsiCount => "psi-count",
+            Protocol::PsiSum => "psi-sum",
         }
     }
 }
@@ -176,6 +188,9 @@ pub fn run(bench: Bench) -> Result<Measurement, NodeError> {
     if !(2..=20).contains(&bench.parties) {
         return Err(NodeError::new("BAD_NUMBER_OF_SITES", "a benchmark has 2 to 20 parties"));
     }
+    if matches!(bench.protocol, Protocol::PsiCount | Protocol::PsiSum) && bench.elements > MAX_PATIENTS {
+        return Err(NodeError::new("BAD_NUMBER_OF_ELEMENTS", format!("matching takes at most {MAX_PATIENTS} keys")));
+    }
     match bench.network {
         Network::Loopback => net::run(bench),
         Network::Memory => measure::in_process(bench, Net::Memory),
@@ -208,5 +223,15 @@ mod tests {
         };
         let found = run(bench).unwrap();
         assert_eq!((found.rounds, found.parties), (3, 20));
+    }
+
+    #[test]
+    fn two_sites_count_and_sum_what_they_have_in_common() {
+        // The measuring code compares the opened total with plain arithmetic.
+        for (protocol, elements) in [(Protocol::PsiCount, 1000), (Protocol::PsiSum, 1000), (Protocol::PsiSum, 1)] {
+            let network = Network::Memory;
+            let bench = Bench { protocol, parties: 2, elements, network, link: Planned::Local, runs: 2 };
+            assert_eq!(run(bench).unwrap().elements, elements);
+        }
     }
 }

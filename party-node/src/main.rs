@@ -8,8 +8,9 @@ use std::time::Duration;
 use clap::Parser;
 use mpc_core::PartyId;
 use party_node::analyst::{Analyst, Question, options_now};
-use party_node::bench::{self, Bench, Network};
-use party_node::cli::{Cli, Command, Queries, Text};
+use party_node::bench::questions::Question as BenchQuestion;
+use party_node::bench::{self, Bench, Network, Protocol};
+use party_node::cli::{AskedOf, BenchCommand, Cli, Command, Pair, Queries, Shares, Text};
 use party_node::config::{self, Config};
 use party_node::execute;
 use party_node::fault::{NodeError, printable};
@@ -32,11 +33,7 @@ fn main() -> ExitCode {
     let done = match runtime {
         // One thread drives the network: a small message then takes 14 µs instead of 100. Local work has its own.
         Ok(runtime) => match command {
-            Command::Bench { protocol, parties, elements, network, link, runs, format } => {
-                let link = link.unwrap_or_else(|| network.planned());
-                let bench = Bench { protocol, parties, elements, network, link, runs: usize::from(runs) };
-                bench::run(bench).and_then(|found| print_measurement(&found, format))
-            }
+            Command::Bench { what } => measure(what),
             other => runtime.block_on(run(other)),
         },
         Err(error) => Err(NodeError::new("CANNOT_START", error.to_string())),
@@ -119,6 +116,7 @@ async fn run(command: Command) -> Result<(), NodeError> {
             let bench = Bench { protocol, parties, elements, network: Network::Loopback, link, runs };
             bench::party_process(bench, PartyId(party)).await
         }
+        Command::ChildPsi(job) => bench::psi::party_process(job).await,
         Command::Bench { .. } => unreachable!("benchmarks make their own runtimes, see main"),
     }
 }
@@ -174,18 +172,31 @@ fn parse_drill(text: &str, sandbox: &Sandbox) -> Result<(SiteName, String), Node
     }
 }
 
-fn print_measurement(found: &bench::Measurement, format: Format) -> Result<(), NodeError> {
-    let fields = serde_json::to_value(found).map_err(|e| NodeError::new("INTERNAL", e.to_string()))?;
-    let fields = fields.as_object().cloned().unwrap_or_default();
-    let text = |v: &serde_json::Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
-    print(&match format {
-        Format::Json => serde_json::to_string(found).map_err(|e| NodeError::new("INTERNAL", e.to_string()))? + "\n",
-        Format::Csv => {
-            let (names, values): (Vec<_>, Vec<_>) = fields.iter().map(|(k, v)| (k.clone(), text(v))).unzip();
-            format!("{}\r\n{}\r\n", names.join(","), values.join(",").replace("ms,rate", "ms;rate"))
-        }
-        Format::Table => fields.iter().map(|(k, v)| format!("{k:<16} {}\n", text(v))).collect(),
-    })
+fn measure(what: BenchCommand) -> Result<(), NodeError> {
+    let shared = |protocol, shares: Shares| print_found(&bench::run(shares.of(protocol))?, shares.format);
+    let pair = |protocol, pair: Pair| print_found(&bench::run(pair.of(protocol))?, pair.format);
+    let asked = |question, elements, asked: AskedOf| {
+        print_found(&bench::questions::run(asked.of(question, elements))?, asked.format)
+    };
+    match what {
+        BenchCommand::Sum(shares) => shared(Protocol::Sum, shares),
+        BenchCommand::Sum128(shares) => shared(Protocol::Sum128, shares),
+        BenchCommand::Mul(shares) => shared(Protocol::Mul, shares),
+        BenchCommand::And(shares) => shared(Protocol::And, shares),
+        BenchCommand::Compare(shares) => shared(Protocol::Compare, shares),
+        BenchCommand::Sort(shares) => shared(Protocol::Sort, shares),
+        BenchCommand::Triples(shares) => shared(Protocol::Triples, shares),
+        BenchCommand::PsiCount(sets) => pair(Protocol::PsiCount, sets),
+        BenchCommand::PsiSum(sets) => pair(Protocol::PsiSum, sets),
+        BenchCommand::Psi { matching, format } => print_found(&bench::psi::run(matching)?, format),
+        BenchCommand::Distinct { elements, asked: of } => asked(BenchQuestion::Distinct, elements, of),
+        BenchCommand::Aspirin { elements, asked: of } => asked(BenchQuestion::Aspirin, elements, of),
+        BenchCommand::Recurrence { elements, asked: of } => asked(BenchQuestion::Recurrence, elements, of),
+    }
+}
+
+fn print_found(found: &impl serde::Serialize, format: Format) -> Result<(), NodeError> {
+    print(&bench::render(found, format)?)
 }
 
 fn print(text: &str) -> Result<(), NodeError> {

@@ -94,7 +94,7 @@ async fn operate<E: Engine>(e: &mut E, bench: Bench, own: &Inputs) -> Result<Out
             let keys = e.input_bits(own.bits[0].clone());
             Outcome::Bits(sort::sort_keys(e, keys).await?)
         }
-        Protocol::Sum | Protocol::Sum128 => Outcome::Nothing,
+        Protocol::Sum | Protocol::Sum128 | Protocol::PsiCount | Protocol::PsiSum => Outcome::Nothing,
     })
 }
 
@@ -148,7 +148,7 @@ fn check(session: &Session, bench: Bench, opened: &[Z64]) -> Result<()> {
                 .map(|(i, p)| keys[i] >> p & 1)
                 .collect()
         }
-        Protocol::Sum | Protocol::Sum128 => Vec::new(),
+        Protocol::Sum | Protocol::Sum128 | Protocol::PsiCount | Protocol::PsiSum => Vec::new(),
     };
     if opened.iter().map(|x| x.0).eq(expected) {
         Ok(())

@@ -8,7 +8,7 @@ use mpc_core::{Error, PartyId, Result, Ring, Session, Z64, Z128};
 use protocols::additive::Additive;
 use protocols::{Audience, Engine, Release};
 
-use super::{Bench, Measurement, Protocol, joint};
+use super::{Bench, Measurement, Protocol, joint, matched};
 use crate::fault::NodeError;
 
 /// What one party found in one session.
@@ -31,6 +31,7 @@ pub async fn program(session: Session, bench: Bench) -> (Session, Result<Found>)
     match bench.protocol {
         Protocol::Sum => sums(session, bench, |x| Z64::from_signed(x as i64)).await,
         Protocol::Sum128 => sums(session, bench, |x| Z128::from_signed(i128::from(x))).await,
+        Protocol::PsiCount | Protocol::PsiSum => matched::program(session, bench).await,
         _ => joint::program(session, bench).await,
     }
 }

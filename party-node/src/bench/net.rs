@@ -1,12 +1,14 @@
 //! Benchmarks over loopback: every party its own process.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mpc_core::handshake::ControlStream;
 use mpc_core::identity::Identity;
 use mpc_core::session::SessionId;
 use mpc_core::transport::Transport;
-use mpc_core::{Parties, PartyId};
+use mpc_core::{Parties, PartyId, Session};
 use protocols::additive::demand::Link as Planned;
 use query_planner::Settings;
 use query_planner::catalog::SiteName;
@@ -51,8 +53,14 @@ pub fn run(bench: Bench) -> Result<Measurement, NodeError> {
 }
 
 fn network(hellos: Vec<Hello>) -> Network {
-    let site = hellos.into_iter().enumerate().map(|(i, hello)| SiteEntry {
-        name: SiteName(format!("party_{i}")),
+    let names = (0..hellos.len()).map(|i| format!("party_{i}"));
+    named_network(names, hellos)
+}
+
+/// A network of the parties that say hello.
+pub(super) fn named_network(names: impl Iterator<Item = String>, hellos: Vec<Hello>) -> Network {
+    let site = names.zip(hellos).map(|(name, hello)| SiteEntry {
+        name: SiteName(name),
         address: hello.address,
         pins: vec![hello.pin],
         schema: hello.schema,
@@ -65,45 +73,69 @@ fn network(hellos: Vec<Hello>) -> Network {
 /// # Errors
 /// What stopped it; the parent was told too.
 pub async fn party_process(bench: Bench, party: PartyId) -> Result<(), NodeError> {
-    let mut parent = Parent::listen();
-    let identity = Identity::generate().map_err(|e| NodeError::new("NO_RANDOMNESS", e.to_string()))?;
-    let (endpoint, address) = loopback()?;
-    children::tell(&Line::Ok(Hello {
-        pin: identity.pin(),
-        address,
-        schema: SiteSchema::default(),
-        doubts: Vec::new(),
-    }))?;
-    let network = parent.network().await?;
-    connect::listen(&endpoint, &identity, &network, connect::idle(DEADLINE))?;
-    let measured = measured(bench, party, &identity, &network, &endpoint).await;
+    let joining = Joining::introduce().await?;
+    let measured = measured(bench, party, &joining).await;
     children::tell(&Line::from(measured))?;
-    endpoint.wait_idle().await;
+    joining.endpoint.wait_idle().await;
     Ok(())
 }
 
-async fn measured(
-    bench: Bench,
-    me: PartyId,
-    identity: &Identity,
-    network: &Network,
-    endpoint: &quinn::Endpoint,
-) -> Result<(Found, f64), NodeError> {
-    let links = connect::mesh(endpoint, identity, network, me, [0; 16], DEADLINE).await?;
-    let parties = Parties::sites_only(bench.parties);
-    let parties = parties.ok_or_else(|| NodeError::new("BAD_NUMBER_OF_SITES", "a benchmark has 2 to 20 parties"))?;
-    // Fresh keys made this network: its digest names the session.
-    let place = Place { me, parties, id: SessionId(network.digest()), deadline: DEADLINE };
-    let keep = |transport: Arc<dyn Transport>| transport;
-    let (session, _controls) = connect::session(place, links, keep).await?;
+async fn measured(bench: Bench, me: PartyId, joining: &Joining) -> Result<(Found, f64), NodeError> {
+    let (session, _controls) = joining.session(me).await?;
     let (session, result) = program(session, bench).await;
-    let ended = match result {
-        Ok(found) => session.finish().await.map(|()| found),
-        Err(error) => {
-            session.abort(&error);
-            Err(error)
-        }
-    };
-    let found = ended.map_err(|error| blame::explain(&error, network))?;
+    let found = joining.end(&session, result).await?;
     Ok((found, peak_rss_mb()))
+}
+
+/// A party process that knows its network.
+pub(super) struct Joining {
+    identity: Identity,
+    pub endpoint: quinn::Endpoint,
+    network: Network,
+    // A dropped parent would end the thread that reads its lines.
+    _parent: Parent,
+}
+
+impl Joining {
+    /// Tells the parent key and address, hears from it of the others, and listens.
+    pub async fn introduce() -> Result<Self, NodeError> {
+        let mut parent = Parent::listen();
+        let identity = Identity::generate().map_err(|e| NodeError::new("NO_RANDOMNESS", e.to_string()))?;
+        let (endpoint, address) = loopback()?;
+        let schema = SiteSchema::default();
+        children::tell(&Line::Ok(Hello { pin: identity.pin(), address, schema, doubts: Vec::new() }))?;
+        let network = parent.network().await?;
+        connect::listen(&endpoint, &identity, &network, connect::idle(DEADLINE))?;
+        Ok(Self { identity, endpoint, network, _parent: parent })
+    }
+
+    /// A session of all parties, and the control streams, which stay open as long as it lasts.
+    pub async fn session(&self, me: PartyId) -> Result<(Session, HashMap<PartyId, ControlStream>), NodeError> {
+        let Self { identity, endpoint, network, .. } = self;
+        let links = connect::mesh(endpoint, identity, network, me, [0; 16], DEADLINE).await?;
+        let parties = Parties::sites_only(network.site.len());
+        let parties =
+            parties.ok_or_else(|| NodeError::new("BAD_NUMBER_OF_SITES", "a benchmark has 2 to 20 parties"))?;
+        // Fresh keys made this network: its digest names the session.
+        let place = Place { me, parties, id: SessionId(network.digest()), deadline: DEADLINE };
+        let keep = |transport: Arc<dyn Transport>| transport;
+        connect::session(place, links, keep).await
+    }
+
+    /// Ends a session in good order, or says to the others why not.
+    pub async fn end<T>(&self, session: &Session, result: mpc_core::Result<T>) -> Result<T, NodeError> {
+        let ended = match result {
+            Ok(found) => session.finish().await.map(|()| found),
+            Err(error) => {
+                session.abort(&error);
+                Err(error)
+            }
+        };
+        ended.map_err(|error| self.explain(&error))
+    }
+
+    /// Says what stopped a session.
+    pub fn explain(&self, error: &mpc_core::Error) -> NodeError {
+        blame::explain(error, &self.network)
+    }
 }

@@ -15,7 +15,7 @@ use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use super::infer::Shape;
 use super::watch::{Watched, unreadable};
 use super::{Origin, Place, RawColumn, SourceTable, Values, check_names};
-use crate::fault::NodeError;
+use crate::fault::{NodeError, printable};
 
 /// Longest physical line. Records of hospitals have hundreds of bytes; a megabyte without a line feed is not a table.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
@@ -43,6 +43,31 @@ pub(super) fn read(path: &Path, origin: Origin) -> Result<SourceTable, NodeError
     let raw = |(name, column): (String, TextColumn)| column.finish(name, &origin);
     let columns = header.into_iter().zip(columns).map(raw).collect::<Result<_, _>>()?;
     Ok(SourceTable { rows: lines.len(), place: Place::Lines(lines), origin, columns })
+}
+
+/// Hands on the fields of one column, in the order of the rows.
+pub(super) fn visit_column(
+    path: &Path,
+    origin: &Origin,
+    column: &str,
+    mut take: impl FnMut(&str),
+) -> Result<(), NodeError> {
+    let (file, watched) = Watched::open(path, origin)?;
+    if watched.bytes() == 0 {
+        return Err(empty(origin));
+    }
+    let mut records = Records::open(file, origin)?;
+    let header = records.header()?;
+    check_names(&header, origin)?;
+    let unknown = || {
+        let fault = origin.fault("UNKNOWN_COLUMN", &format!("has no column {}", printable(column)));
+        fault.hint(format!("it has {}", printable(&header.join(", "))))
+    };
+    let at = header.iter().position(|name| name == column).ok_or_else(unknown)?;
+    while records.advance()? {
+        take(records.field(records.text(header.len())?, at)?);
+    }
+    Ok(())
 }
 
 /// The records of one file, one at a time.
@@ -123,20 +148,28 @@ impl<'a> Records<'a> {
 
     /// Adds the record's fields to the columns.
     fn fields(&self, columns: &mut [TextColumn], row: usize) -> Result<(), NodeError> {
-        if self.record.len() != columns.len() {
-            let what = format!("has {} fields where the header has {}", self.record.len(), columns.len());
-            return Err(self.origin.at_line(self.line, "RAGGED_ROW", &what));
-        }
-        let text = std::str::from_utf8(self.record.as_slice()).map_err(|_| self.not_utf8())?;
-        let width = columns.len();
+        let text = self.text(columns.len())?;
         for (i, column) in columns.iter_mut().enumerate() {
-            // A character may straddle two fields only if neither of them is UTF-8.
-            let field = self.record.range(i).and_then(|range| text.get(range)).ok_or_else(|| self.not_utf8())?;
-            // A carriage return before the line feed belongs to the line's end.
-            let field = if i + 1 == width { field.strip_suffix('\r').unwrap_or(field) } else { field };
-            column.push(row, field);
+            column.push(row, self.field(text, i)?);
         }
         Ok(())
+    }
+
+    /// The record's text, if it has so many fields.
+    fn text(&self, width: usize) -> Result<&str, NodeError> {
+        if self.record.len() != width {
+            let what = format!("has {} fields where the header has {width}", self.record.len());
+            return Err(self.origin.at_line(self.line, "RAGGED_ROW", &what));
+        }
+        std::str::from_utf8(self.record.as_slice()).map_err(|_| self.not_utf8())
+    }
+
+    /// One field of the record's text.
+    fn field<'t>(&self, text: &'t str, i: usize) -> Result<&'t str, NodeError> {
+        // A character may straddle two fields only if neither of them is UTF-8.
+        let field = self.record.range(i).and_then(|range| text.get(range)).ok_or_else(|| self.not_utf8())?;
+        // A carriage return before the line feed belongs to the line's end.
+        Ok(if i + 1 == self.record.len() { field.strip_suffix('\r').unwrap_or(field) } else { field })
     }
 
     fn not_utf8(&self) -> NodeError {

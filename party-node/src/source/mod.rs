@@ -3,6 +3,7 @@
 mod bind;
 mod csv;
 mod identities;
+mod ids;
 mod infer;
 mod parquet;
 mod parse;
@@ -23,6 +24,7 @@ use query_planner::merge::{InferredType, SiteSchema, SiteTableSchema, row_bound}
 
 pub use bind::{BoundData, BoundTable};
 pub use csv::MAX_LINE_BYTES;
+pub use ids::Ids;
 
 use crate::fault::{NodeError, printable};
 use infer::Shape;

@@ -11,6 +11,7 @@ pub mod clear;
 mod cuckoo;
 pub mod ecdh;
 pub(crate) mod equality;
+pub mod identifiers;
 pub mod okvs;
 pub(crate) mod opprf;
 pub mod oprf;

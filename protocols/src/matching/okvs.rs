@@ -86,12 +86,28 @@ impl Okvs {
         if self.shape.bins == 1 {
             return self.decode_in_place(encoded, width, keys, out);
         }
-        for (keys, out) in keys.chunks(DECODE_KEYS).zip(out.chunks_mut(DECODE_KEYS * width)) {
+        self.decode_steps(encoded, width, keys, out).for_each(drop);
+    }
+
+    /// The same a bin at a time: an iterator that decodes as it is advanced, so that the caller may do something else between.
+    ///
+    /// # Panics
+    /// As [`Okvs::decode_into`].
+    pub fn decode_steps<'a>(
+        &'a self,
+        encoded: &'a [Block],
+        width: usize,
+        keys: &'a [Block],
+        out: &'a mut [Block],
+    ) -> impl Iterator<Item = ()> + 'a {
+        assert!(width > 0 && encoded.len() == self.blocks() * width, "a column of this shape");
+        assert_eq!(out.len(), keys.len() * width, "`width` values for each key");
+        let parts = keys.chunks(DECODE_KEYS).zip(out.chunks_mut(DECODE_KEYS * width));
+        parts.flat_map(move |(keys, out)| {
             let sorted = self.placement.sort(keys);
-            for (index, rows) in encoded.chunks_exact(self.shape.bin_rows() * width).enumerate() {
-                self.decode_bin(&sorted, index, rows, width, out);
-            }
-        }
+            let bins = encoded.chunks_exact(self.shape.bin_rows() * width).enumerate();
+            bins.map(move |(index, rows)| self.decode_bin(&sorted, index, rows, width, out))
+        })
     }
 
     fn decode_in_place(&self, rows: &[Block], width: usize, keys: &[Block], out: &mut [Block]) {

@@ -47,7 +47,7 @@ const SEEDS: usize = 3;
 /// # Errors
 /// As these.
 pub async fn receive(session: &mut Session, ot: &mut Ot, from: PartyId, keys: &[Block]) -> Result<Vec<Block>> {
-    prepare_receive(session, ot, from, keys.len()).await?.receive(session, keys)
+    prepare_receive(session, ot, from, keys.len()).await?.receive(session, keys).await
 }
 
 /// A key of F: [`prepare_send`] and [`Sender::send`]. `to` calls [`receive`] at the same step with `their_count` keys.
@@ -91,12 +91,12 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// F at `keys`, in order. Queues 32 bytes and 16 for each block of their encoding and does not wait. Keys are 128-bit hashes already,
+    /// F at `keys`, in order. Sends 32 bytes and 16 for each block of their encoding while it decodes. Keys are 128-bit hashes already,
     /// all different.
     ///
     /// # Errors
     /// `Local` when there are not as many keys as were prepared for, or two are equal; `Link` when the connection is gone.
-    pub fn receive(mut self, session: &mut Session, keys: &[Block]) -> Result<Vec<Block>> {
+    pub async fn receive(mut self, session: &mut Session, keys: &[Block]) -> Result<Vec<Block>> {
         let mut session = session.step("keys");
         if keys.len() != self.count {
             return Err(session.local(LocalFault::Lengths { left: keys.len(), right: self.count }));
@@ -108,7 +108,9 @@ impl Receiver {
         session.send(self.from, &[seed.0])?;
         session.send(self.from, &masked)?;
         let mut out = vec![Block::ZERO; keys.len()];
-        okvs.decode_into(&self.vole.c, 1, keys, &mut out);
+        for () in okvs.decode_steps(&self.vole.c, 1, keys, &mut out) {
+            session.let_send(TURNS).await;
+        }
         self.hashes.output.replace(&mut out);
         Ok(out)
     }
@@ -188,6 +190,9 @@ impl Drop for Key {
         self.column.zeroize();
     }
 }
+
+/// Turns of the network for each bin of some 2^14 keys: its 350 kB leave in as many.
+const TURNS: usize = 4;
 
 /// Keys hashed at a time: 16 KiB of them stay in the first-level cache.
 const TILE: usize = 1024;

@@ -197,7 +197,7 @@ impl Receiver {
                 ecdh::receive(&mut session, self.from, keys).await?
             }
             // Equal keys have no encoding: that is found before anything of them is sent.
-            Function::Vole(prepared) => match prepared.receive(&mut session, keys) {
+            Function::Vole(prepared) => match prepared.receive(&mut session, keys).await {
                 Err(error @ Error::Local { .. }) => return Err(check_distinct(&session, keys).err().unwrap_or(error)),
                 values => values?,
             },

@@ -121,6 +121,8 @@ pub async fn send(session: &mut Session, ot: &mut Ot, to: PartyId, n: usize) -> 
     let mut products = asked.finish(&mut session, ot).await?;
     let shifts = Zeroizing::new(products.multiply(&mut session, public.shape.trees).await?);
     session.send(to, &grown.message(&zero, &one, &shifts))?;
+    // The receiver compresses while we do.
+    session.let_send(TURNS).await;
     let mut b = grown.into_leaves();
     let (systematic, parity) = b.split_at_mut(public.shape.leaves() / 2);
     public.code.add_parity(bytemuck::cast_slice_mut(parity), |at, Element(sum)| systematic[at] ^= sum);
@@ -128,6 +130,9 @@ pub async fn send(session: &mut Session, ot: &mut Ot, to: PartyId, n: usize) -> 
     b.shrink_to_fit();
     Ok(Sent { delta: delta[0], b })
 }
+
+/// Turns of the network in which the message, at most some 500 kB, leaves on a quick link.
+const TURNS: usize = 32;
 
 fn elements(prg: &mut Prg, count: usize) -> Vec<Block> {
     (0..count).map(|_| Block(prg.element::<Z128>().0)).collect()

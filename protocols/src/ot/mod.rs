@@ -37,6 +37,11 @@ pub struct Ot {
 }
 
 impl Ot {
+    /// For work that takes no OT: nothing is set up with anybody.
+    pub fn none() -> Ot {
+        Ot { directions: HashMap::new() }
+    }
+
     /// Base OTs with all other sites, all directions at once, and the seeds that extension needs. Every site calls it at the
     /// same step. Two rounds; 11,296 bytes and two frame headers to each other site: 257 points, then 192 blocks. About 20 ms
     /// of computation and half a MiB of memory for each other site.
@@ -53,7 +58,7 @@ impl Ot {
     /// As [`Ot::setup`]; `Local` when a silent batch is not in the table of parameters.
     pub async fn setup_with(session: &mut Session, extension: Extension) -> Result<Ot> {
         if !session.is_site() {
-            return Ok(Ot { directions: HashMap::new() });
+            return Ok(Ot::none());
         }
         let mut session = session.step("ot");
         let mut prg = session.private_rng(Domain::BaseOt)?;

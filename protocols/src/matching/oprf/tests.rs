@@ -25,7 +25,7 @@ fn run(world: &World, declared: usize, theirs: Vec<Block>, ours: Vec<Block>) -> 
         let result = async {
             let mut ot = Ot::setup(&mut session).await?;
             if session.me() == PartyId(0) {
-                prepare_receive(&mut session, &mut ot, PartyId(1), declared).await?.receive(&mut session, &keys)
+                prepare_receive(&mut session, &mut ot, PartyId(1), declared).await?.receive(&mut session, &keys).await
             } else {
                 Ok(send(&mut session, &mut ot, PartyId(0), declared).await?.evaluate(&keys))
             }

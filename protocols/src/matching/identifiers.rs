@@ -1,0 +1,135 @@
+//! Keys of identifiers that are texts: hashed, the empty ones left out, each once.
+
+use std::ops::Range;
+
+use mpc_core::Block;
+use mpc_core::wire::Wire;
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, Zeroizing};
+
+/// The distinct keys of a column of identifiers. Does not print; wiped when dropped.
+pub struct Keys {
+    /// In the order in which identifiers occur first.
+    pub keys: Zeroizing<Vec<Block>>,
+    rows: Zeroizing<Vec<u32>>,
+    /// Rows without an identifier.
+    pub empty: usize,
+    /// Rows whose identifier stood further up.
+    pub duplicates: usize,
+}
+
+impl Keys {
+    /// The keys of the texts at `places`, begin and end of each, one for each row. Identifiers are the same byte by byte or not at all:
+    /// whatever spelling they have in common is made before. 20 bytes of memory for each key, and 16 to 32 more while it works.
+    ///
+    /// # Panics
+    /// When a place is outside of the text, or there are 2^32 of them.
+    pub fn new(text: &[u8], places: &[[u32; 2]]) -> Keys {
+        assert!(u32::try_from(places.len()).is_ok(), "rows have numbers of 32 bits");
+        let (mut keys, mut rows) = (with_capacity(places.len()), with_capacity(places.len()));
+        let (mut seen, mut empty) = (Seen::new(places.len()), 0);
+        for (row, place) in (0..).zip(places) {
+            let id = &text[range(place)];
+            if id.is_empty() {
+                empty += 1;
+                continue;
+            }
+            let key = hashed(id);
+            if seen.is_new(key, &keys) {
+                keys.push(key);
+                rows.push(row);
+            }
+        }
+        let duplicates = places.len() - empty - keys.len();
+        Keys { keys, rows, empty, duplicates }
+    }
+
+    /// The row in which a key's identifier occurs first.
+    pub fn row(&self, key: usize) -> usize {
+        self.rows[key] as usize
+    }
+}
+
+fn range([begin, end]: &[u32; 2]) -> Range<usize> {
+    *begin as usize..*end as usize
+}
+
+fn with_capacity<T: Zeroize>(len: usize) -> Zeroizing<Vec<T>> {
+    Zeroizing::new(Vec::with_capacity(len))
+}
+
+/// 128 bits of SHA-256: nobody finds two identifiers with one key.
+fn hashed(id: &[u8]) -> Block {
+    let digest = Sha256::new().chain_update(b"consilium psi id v1\0").chain_update(id).finalize();
+    Block::from_le_bytes(digest[..Block::BYTES].try_into().expect("16 of 32 bytes"))
+}
+
+/// The keys so far: a table with open addressing, at most half full. A place holds one more than the key's number, under the
+/// key's high bits, so that other keys are seldom looked at.
+struct Seen {
+    places: Zeroizing<Vec<u64>>,
+    shift: u32,
+}
+
+/// The key's part of a place.
+const HIGH: u64 = !(u32::MAX as u64);
+
+impl Seen {
+    fn new(keys: usize) -> Self {
+        let places = (2 * keys).next_power_of_two().max(2);
+        Self { places: Zeroizing::new(vec![0; places]), shift: u64::BITS - places.ilog2() }
+    }
+
+    /// Is the key none of `keys`? Then it becomes the next one.
+    fn is_new(&mut self, key: Block, keys: &[Block]) -> bool {
+        let high = (key.0 >> 64) as u64 & HIGH;
+        let mut at = (key.0 as u64 >> self.shift) as usize;
+        loop {
+            let place = self.places[at];
+            if place == 0 {
+                self.places[at] = high | (keys.len() as u64 + 1);
+                return true;
+            }
+            if place & HIGH == high && keys[(place & !HIGH) as usize - 1] == key {
+                return false;
+            }
+            at = (at + 1) & (self.places.len() - 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(ids: &[&str]) -> Keys {
+        let mut text = Vec::new();
+        let place = |id: &&str| {
+            let begin = text.len() as u32;
+            text.extend_from_slice(id.as_bytes());
+            [begin, text.len() as u32]
+        };
+        let places: Vec<[u32; 2]> = ids.iter().map(place).collect();
+        Keys::new(&text, &places)
+    }
+
+    #[test]
+    fn an_identifier_counts_once_where_it_occurs_first_and_an_empty_one_never() {
+        let found = keys(&["b", "", "a", "b", "b", "", "ab"]);
+        assert_eq!((found.keys.len(), found.empty, found.duplicates), (3, 2, 2));
+        assert_eq!([0, 1, 2].map(|key| found.row(key)), [0, 2, 6]);
+    }
+
+    #[test]
+    fn no_identifiers_have_no_keys() {
+        assert!(keys(&[]).keys.is_empty() && keys(&[""]).keys.is_empty());
+    }
+
+    #[test]
+    fn many_identifiers_are_told_apart_and_found_again() {
+        let ids: Vec<String> = (0..5000).map(|n| format!("id {}", n % 3000)).collect();
+        let found = keys(&ids.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!((found.keys.len(), found.duplicates), (3000, 2000));
+        assert!((0..3000).all(|key| found.row(key) == key));
+    }
+}
