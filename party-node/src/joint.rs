@@ -5,14 +5,18 @@
 //! | group keys that enough rows have | [`protocols::relational::frequent_keys`] |
 //! | which cells may be shown | [`protocols::relational::suppress`] |
 //! | MIN, MAX, percentiles | [`protocols::relational::quantile`] |
+//! | APPROX_COUNT_DISTINCT | [`protocols::relational::union_sketch`] |
 //! | ORDER BY a total, LIMIT | [`protocols::relational::top_k`] |
 
 use mpc_core::error::LocalFault;
 use mpc_core::{Bits, Result, Ring, Z64};
+use protocols::relational::frequent_keys::Seat;
 use protocols::relational::quantile::{self, Groups};
 use protocols::relational::suppress::{self, Rules, Table};
 use protocols::relational::top_k::{self, Best, Direction};
+use protocols::relational::union_sketch::{Shape, Sketch, level_counts};
 use protocols::{ArithShare, BitShare, Engine};
+use query_planner::approximate;
 use query_planner::cells::CellTable;
 use query_planner::plan::{Order, Path, Point};
 use zeroize::Zeroize;
@@ -243,6 +247,20 @@ fn wanted(point: Point) -> quantile::Point {
         Point::Cont { share } => quantile::Point::Cont { num: share.numerator, den: share.denominator },
     }
 }
+
+/// Of the sites' united sketches, how many registers reach each level, element `level·groups + group`. `own` is this
+/// party's sketch of each group, or nothing.
+///
+/// # Errors
+/// As [`level_counts`].
+pub async fn levels<E: Engine>(e: &mut E, own: &[Sketch], groups: usize, seat: Seat) -> Result<ArithShare<Z64>> {
+    let counts = level_counts(e, own, groups, SKETCH, seat).await?;
+    let levels = SKETCH.levels as usize;
+    Ok(counts.gather(&(0..groups * levels).map(|i| i % groups * levels + i / groups).collect::<Vec<_>>()))
+}
+
+/// The planner's choice.
+pub const SKETCH: Shape = Shape { log_registers: approximate::LOG_REGISTERS, levels: approximate::LEVELS };
 
 /// The first groups: their positions, then their part of each column, one after the other. Ties go to the earlier
 /// position; groups that are not eligible come last.

@@ -9,6 +9,7 @@ mod groups;
 mod numbers;
 mod orders;
 pub mod patients;
+mod sketches;
 #[cfg(test)]
 mod tests;
 mod totals;
@@ -16,11 +17,14 @@ mod totals;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use futures::StreamExt;
+use protocols::relational::union_sketch::Sketch;
+use query_planner::JointPlan;
 use query_planner::bind::SiteTable;
 use query_planner::catalog::SiteName;
 use query_planner::plan::{Groups, LocalStage, Ring, SecureSum};
@@ -32,7 +36,24 @@ use crate::source::BoundData;
 use groups::GroupTable;
 use orders::Codes;
 use patients::Patients;
+use sketches::Sketches;
 use totals::Totals;
+
+/// What a local stage knows of the network.
+#[derive(Debug, Clone, Copy)]
+pub struct NetworkFacts<'p> {
+    /// How many sites compute.
+    pub sites: usize,
+    /// The catalogue's digest: values are hashed under it.
+    pub catalog: &'p str,
+}
+
+impl<'p> NetworkFacts<'p> {
+    /// Of a plan.
+    pub fn of(plan: &'p JointPlan) -> Self {
+        Self { sites: plan.sites.len(), catalog: &plan.catalog }
+    }
+}
 
 /// One site's contribution to a secure sum. Private: it never prints and never leaves the site unshared.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,6 +65,8 @@ pub struct Partials {
     pub slots: Vec<Vec<i128>>,
     /// `orders[order][group]`: the codes of the values of each group, in ascending order.
     pub orders: Vec<Vec<Vec<u64>>>,
+    /// `sketches[sketch][group]`: of the values of each group.
+    pub sketches: Vec<Vec<Sketch>>,
     /// What is matched, where the sum is over matched patients.
     pub patients: Option<Patients>,
 }
@@ -59,24 +82,26 @@ pub async fn partials(
     sum: &SecureSum,
     site: &SiteName,
     data: &BoundData,
-    sites: usize,
+    network: NetworkFacts<'_>,
 ) -> Result<Partials, NodeError> {
-    check_rings(sum, sites)?;
+    check_rings(sum, network.sites)?;
     let mut groups = GroupTable::new(sum, site);
     let (mut totals, mut codes) = (Totals::new(sum, site), Codes::new(sum, site));
+    let mut sketches = Sketches::new(sum, site, network.catalog);
     if let Some((_, fragment)) = stage.fragments.iter().find(|(name, _)| name.same(site)) {
         let mut batches = batches(fragment, site, data).await?;
         while let Some(batch) = batches.next().await? {
             let rows = groups.assign(&batch)?;
             totals.add(&batch, &rows, groups.len())?;
             codes.add(&batch, &rows, groups.len())?;
+            sketches.add(&batch, &rows, groups.len())?;
         }
     }
     let patients = match &sum.matching {
         Some(matching) => Some(patients::patients(stage, sum, matching, site, data).await?),
         None => None,
     };
-    finish(groups, totals, codes, patients)
+    finish(groups, totals, codes, sketches, patients)
 }
 
 /// [`partials`] on a runtime of its own in the calling thread, which must not drive a runtime itself: DataFusion's work
@@ -89,12 +114,12 @@ pub fn partials_blocking(
     sum: &SecureSum,
     site: &SiteName,
     data: &BoundData,
-    sites: usize,
+    network: NetworkFacts<'_>,
 ) -> Result<Partials, NodeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime =
         runtime.map_err(|e| NodeError::new("LOCAL_FAILED", format!("site {site}: no runtime: {}", e.kind())))?;
-    runtime.block_on(partials(stage, sum, site, data, sites))
+    runtime.block_on(partials(stage, sum, site, data, network))
 }
 
 impl Drop for Partials {
@@ -137,16 +162,20 @@ fn finish(
     groups: GroupTable<'_>,
     totals: Totals<'_>,
     codes: Codes<'_>,
+    sketches: Sketches<'_>,
     patients: Option<Patients>,
 ) -> Result<Partials, NodeError> {
     let slots = totals.finish(groups.len())?;
     let orders = codes.finish(groups.len());
+    let sketches = sketches.finish(groups.len());
     let order: BTreeMap<Vec<u8>, usize> = groups.into_keys();
     let sorted = |totals: Vec<i128>| order.values().map(|group| totals[*group]).collect();
     let slots = slots.into_iter().map(sorted).collect();
     let sorted = |mut codes: Vec<Vec<u64>>| order.values().map(|group| std::mem::take(&mut codes[*group])).collect();
     let orders = orders.into_iter().map(sorted).collect();
-    Ok(Partials { keys: order.into_keys().collect(), slots, orders, patients })
+    let sorted = |sketches: Vec<Sketch>| order.values().map(|group| sketches[*group].clone()).collect();
+    let sketches = sketches.into_iter().map(sorted).collect();
+    Ok(Partials { keys: order.into_keys().collect(), slots, orders, sketches, patients })
 }
 
 /// The rows of this site's own table, in the columns that the scan knows.
@@ -170,6 +199,15 @@ fn invalid(what: &str) -> DataFusionError {
 
 fn plan_invalid(what: &str) -> NodeError {
     NodeError::new("PLAN_INVALID", format!("the plan has {what}"))
+}
+
+/// The truth values of a filter, if there is one.
+fn chosen(batch: &RecordBatch, filter: Option<usize>) -> Result<Option<&BooleanArray>, NodeError> {
+    let Some(filter) = filter else { return Ok(None) };
+    match batch.columns().get(filter) {
+        Some(column) if *column.data_type() == DataType::Boolean => Ok(Some(column.as_boolean())),
+        _ => Err(plan_invalid("a filter that is not a truth value")),
+    }
 }
 
 /// Each slot's ring must hold the sum of all sites' partials with its sign.

@@ -26,7 +26,7 @@ use crate::drill::Drill;
 use crate::execute;
 use crate::fault::{NodeError, printable};
 use crate::finish::{self, Finished};
-use crate::local::{Partials, partials_blocking};
+use crate::local::{NetworkFacts, Partials, partials_blocking};
 use crate::network::Network;
 use crate::output::{Answer, Cost, Format};
 use crate::source::BoundData;
@@ -227,7 +227,7 @@ impl Site {
         }
         agree_on_linkage(propose, &self.catalog)?;
         let (propose, catalog, data) = (propose.clone(), self.catalog.clone(), self.data.clone());
-        let (name, sites) = (self.name().clone(), self.network.site.len());
+        let name = self.name().clone();
         let work = move || {
             let options = Options { now_ms: propose.now_ms, audience: propose.audience };
             let compiled = query_planner::plan(&propose.sql, &catalog, &options)?;
@@ -235,8 +235,9 @@ impl Site {
                 return Err(NodeError::new("PLAN_DIFFERS", "this site derives another plan from the question")
                     .hint("the versions of the programs differ"));
             }
+            let network = NetworkFacts::of(&compiled.joint);
             let stages = compiled.local.iter().zip(&compiled.joint.sums);
-            let partials = stages.map(|(stage, sum)| partials_blocking(stage, sum, &name, &data, sites));
+            let partials = stages.map(|(stage, sum)| partials_blocking(stage, sum, &name, &data, network));
             let partials = partials.collect::<Result<Vec<_>, _>>().map_err(|error| failed_at_home(&name, &error))?;
             log_excluded(&name, &partials);
             Ok((compiled, partials))

@@ -15,7 +15,7 @@ use mpc_core::{Bits, PartyId, Result, Session, Z64};
 use party_node::execute::{Matched, Own, Public, program};
 use party_node::fault::NodeError;
 use party_node::finish::finish;
-use party_node::local::{Partials, partials_blocking};
+use party_node::local::{NetworkFacts, Partials, partials_blocking};
 use party_node::source::{BoundData, SiteData};
 use protocols::Engine;
 use protocols::clear::Clear;
@@ -58,7 +58,8 @@ impl Network {
         let mut parts = Vec::new();
         for (site, data) in &self.data {
             let stages = compiled.local.iter().zip(&compiled.joint.sums);
-            let of_sum = stages.map(|(stage, sum)| partials_blocking(stage, sum, site, data, self.data.len()));
+            let of_sum =
+                stages.map(|(stage, sum)| partials_blocking(stage, sum, site, data, NetworkFacts::of(&compiled.joint)));
             parts.push(of_sum.collect::<std::result::Result<Vec<_>, _>>()?);
         }
         let encoded = (0..compiled.joint.sums.len()).map(|sum| groups(&compiled, sum, &parts)).collect();

@@ -12,7 +12,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use party_node::fault::NodeError;
 use party_node::finish::{Table, finish};
-use party_node::local::{Partials, partials};
+use party_node::local::{NetworkFacts, Partials, partials};
 use party_node::source::{BoundData, SiteData};
 use query_planner::catalog::SiteName;
 use query_planner::decode::Opened;
@@ -45,7 +45,7 @@ impl Network {
         for ((sum, stage), schema) in compiled.joint.sums.iter().zip(&compiled.local).zip(&compiled.revealed) {
             let mut parts = Vec::new();
             for (site, data) in &self.data {
-                parts.push(partials(stage, sum, site, data, self.data.len()).await?);
+                parts.push(partials(stage, sum, site, data, NetworkFacts::of(&compiled.joint)).await?);
             }
             revealed.push(query_planner::decode::decode(sum, schema.clone(), &add(sum, &parts)?)?);
         }

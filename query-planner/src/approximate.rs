@@ -9,6 +9,11 @@ pub const LOG_REGISTERS: u32 = 12;
 /// Ranks end here; enough for 2^36 patients.
 pub const LEVELS: u32 = 32;
 
+/// How many registers, m.
+pub const REGISTERS: u64 = 1 << LOG_REGISTERS;
+/// Most sketches in one sum, over all groups: combining one takes 2^17 ANDs for each site and as many conversions.
+pub const MAX_SKETCHES: usize = 64;
+
 /// The standard error of an estimate, relative: 1.04/√m.
 pub const STANDARD_ERROR: f64 = 1.04 / (1u64 << (LOG_REGISTERS / 2)) as f64;
 

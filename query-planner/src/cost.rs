@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::approximate::{LEVELS, MAX_SKETCHES, REGISTERS};
 use crate::bounds::site_bits;
 use crate::cells::gates;
 use crate::matched::{Matching, Node, What};
@@ -97,6 +98,13 @@ pub enum Work {
         /// Positions in each group.
         points: u64,
     },
+    /// Uniting the sites' sketches.
+    Sketch {
+        /// Sites with rows.
+        sites: u64,
+        /// Sketches, over all groups.
+        sketches: u64,
+    },
     /// Matching the patients of several sites.
     Matching {
         /// Sites with patients.
@@ -129,6 +137,11 @@ pub fn work(plan: &JointPlan) -> Vec<Work> {
             out.push(Work::FrequentKeys { sum: index });
         }
         out.extend(sum.orders.iter().filter_map(|order| order_work(sum, order, sites)));
+        if !sum.sketches.is_empty() {
+            // No run unites more, however many keys may be agreed.
+            let sketches = (sum.sketches.len() as u64).saturating_mul(max_groups(sum)).min(MAX_SKETCHES as u64);
+            out.push(Work::Sketch { sites: sum.contributors.len() as u64, sketches });
+        }
     }
     out.extend(visible_work(plan, sites));
     for sum in &plan.sums {
@@ -223,6 +236,9 @@ impl fmt::Display for Work {
             Work::Sort { rows, bits, points, .. } => {
                 write!(f, "sorting {rows} keys of {bits} bits for {points} positions in each group")
             }
+            Work::Sketch { sites, sketches } => {
+                write!(f, "uniting at most {sketches} sketches of {REGISTERS} · {LEVELS} bits of each of {sites} sites")
+            }
             Work::Matching { sites, patients, values, operations } => write!(
                 f,
                 "matching {patients} patients of each of {sites} sites, at most {values} values and {operations} operations for each"
@@ -263,7 +279,8 @@ fn vector(plan: &JointPlan, sum: &SecureSum, ring: Ring) -> u64 {
     let gates = gates(sum);
     let slots = sum.slots.iter().zip(&gates);
     let opened = slots.filter(|(slot, gate)| slot.ring == ring && (!plan.hides() || gate.is_some())).count() as u64;
-    let narrow = if ring == Ring::Z64 { sum.orders.iter().map(|o| o.points.len() as u64).sum() } else { 0 };
+    let points = sum.orders.iter().map(|o| o.points.len() as u64).sum::<u64>();
+    let narrow = if ring == Ring::Z64 { points + sum.sketches.len() as u64 * u64::from(LEVELS) } else { 0 };
     match &sum.top {
         // With the groups' own numbers.
         Some(top) if ring == Ring::Z64 => (opened + narrow + 1).saturating_mul(top.limit),

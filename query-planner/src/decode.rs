@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, SchemaRef, i256};
 use datafusion_common::ScalarValue;
 
+use crate::approximate::{LEVELS, REGISTERS, estimate};
 use crate::error::PlanError;
 use crate::plan::{Form, Groups, Output, Point, Scale, SecureSum};
 use crate::value::Value;
@@ -33,13 +34,15 @@ pub struct Opened {
     pub totals: Vec<Vec<Option<i128>>>,
     /// `points[order][point][group]`: codes, or numerators of interpolated codes; 0 where hidden.
     pub points: Vec<Vec<Vec<i128>>>,
+    /// `levels[sketch][group][k − 1]`: how many registers are of rank k or more.
+    pub levels: Vec<Vec<Vec<u64>>>,
 }
 
 impl Opened {
     /// Sums alone, of which nothing is hidden.
     pub fn sums(groups: &[Vec<Value>], totals: &[Vec<i128>]) -> Opened {
         let totals = totals.iter().map(|slot| slot.iter().copied().map(Some).collect()).collect();
-        Opened { groups: groups.to_vec(), totals, points: Vec::new() }
+        Opened { groups: groups.to_vec(), totals, points: Vec::new(), levels: Vec::new() }
     }
 }
 
@@ -87,12 +90,15 @@ fn check_shape(sum: &SecureSum, schema: &SchemaRef, opened: &Opened) -> Result<(
         || opened.totals.iter().any(|t| t.len() != groups)
         || points != revealed
         || opened.points.iter().flatten().any(|p| p.len() != groups)
+        || opened.levels.len() != sum.sketches.len()
+        || opened.levels.iter().any(|l| l.len() != groups)
     {
         return Err(bad("one total per slot and group is expected"));
     }
     let known = |output: &Output| match output {
         Output::Key(i) => *i < keys,
         Output::Point { order, point } => points.get(*order).is_some_and(|points| point < points),
+        Output::Approximate(sketch) => *sketch < sum.sketches.len(),
         other => other.slots(sum).iter().all(|slot| *slot < sum.slots.len()),
     };
     let cells = sum.cells.iter().chain(sum.orders.iter().map(|order| &order.count)).all(|slot| *slot < sum.slots.len());
@@ -141,6 +147,7 @@ impl Row<'_> {
                 0 => self.null(),
                 _ => self.point(*order, *point),
             },
+            Output::Approximate(sketch) => self.approximate(&self.opened.levels[*sketch][self.group]),
         }
     }
 
@@ -159,6 +166,15 @@ impl Row<'_> {
                 order.encoding.value(code, self.to()).ok_or_else(|| bad("a code is not of its column's type"))
             }
         }
+    }
+
+    /// Registers that reach a level reach all lower ones.
+    fn approximate(&self, levels: &[u64]) -> Result<ScalarValue, PlanError> {
+        let falls = levels.is_sorted_by(|lower, higher| lower >= higher);
+        if levels.len() != LEVELS as usize || !falls || levels.first().is_some_and(|first| *first > REGISTERS) {
+            return Err(bad("the levels of a sketch do not fall"));
+        }
+        self.whole(estimate(levels, REGISTERS).round() as i128, 0)
     }
 
     fn to(&self) -> &DataType {

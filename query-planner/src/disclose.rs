@@ -3,13 +3,16 @@
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_expr::LogicalPlan;
 
+use crate::approx_distinct::error_words;
+use crate::approximate::{LEVELS, REGISTERS};
 use crate::bind::NetworkTable;
 use crate::catalog::Catalog;
 use crate::cells::gates;
 use crate::matched::{Matching, What};
 use crate::matching;
 use crate::plan::{
-    Audience, Disclosure, Fraction, Groups, JointPlan, Number, Order, Output, Point, Scale, SecureSum, Slot, Summand,
+    Audience, Disclosure, Fraction, Groups, JointPlan, Number, Order, Output, Point, Scale, SecureSum, SketchOf, Slot,
+    Summand,
 };
 use crate::slots::ONCE;
 use crate::words::words;
@@ -93,6 +96,25 @@ fn of_sum(plan: &JointPlan, sum: &SecureSum, source: &str, catalog: &Catalog, ou
             out.push(Disclosure { what: format!("{what}{place}{only}{one}"), to: to.into() });
         }
     }
+    for sketch in &sum.sketches {
+        let what = format!(
+            "how many of {REGISTERS} registers of a sketch of {} reach each of {LEVELS} levels{place}{only}: the number of values \
+             approximately ({}), for few almost exactly; whoever knows all of them but one may see whether that one is there",
+            sketch_words(sketch, sum),
+            error_words()
+        );
+        out.push(Disclosure { what, to: to.into() });
+    }
+}
+
+/// What a sketch counts, as a reader would say it.
+pub(crate) fn sketch_words(sketch: &SketchOf, sum: &SecureSum) -> String {
+    let text = |column: usize| sum.columns.get(column).map_or("?", String::as_str);
+    let what = format!("the distinct {}", text(sketch.column));
+    match sketch.filter {
+        Some(filter) => format!("{what} ({})", text(filter)),
+        None => what,
+    }
 }
 
 /// The slots that are opened: all of them, or where cells are hidden those that something shown needs.
@@ -157,6 +179,10 @@ fn notes_of_sum(plan: &JointPlan, sum: &SecureSum, work: &LogicalPlan, catalog: 
             "{what} is sorted in {} bits without a declared range: each site checks its own values",
             order.encoding.bits
         ));
+    }
+    for sketch in &sum.sketches {
+        let what = sketch_words(sketch, sum);
+        add(format!("the number of {what} is approximate: {}; asked again it is the same", error_words()));
     }
     if sum.orders.iter().any(|o| matches!(o.encoding.number, Number::Fixed(_))) {
         add("percentiles of real numbers are exact to nine decimals".into());

@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Write};
 
+use crate::approx_distinct::{error_words, size_words};
 use crate::cost::{cost, max_groups, work};
-use crate::disclose::{point_words, slot_words, to_words};
+use crate::disclose::{point_words, sketch_words, slot_words, to_words};
 use crate::matching::write_matching;
 use crate::plan::{Compiled, Groups, JointPlan, Key, Order, Output, Path, Ring, Scale, SecureSum, Slot};
 use crate::value::Value;
@@ -73,6 +74,7 @@ fn write_sum(out: &mut String, index: usize, sum: &SecureSum, plan: &JointPlan) 
         writeln!(out, "    slot {i}: {}", slot_line(slot, sum))?;
     }
     write_order(out, sum)?;
+    write_sketches(out, sum)?;
     write_small(out, sum, plan)?;
     if let Some(top) = &sum.top {
         let which = if top.descending { "largest" } else { "smallest" };
@@ -88,6 +90,13 @@ fn write_order(out: &mut String, sum: &SecureSum) -> fmt::Result {
         writeln!(out, "    order {i}: {}; {}", points.join(", "), path_words(order))?;
     }
     Ok(())
+}
+
+fn write_sketches(out: &mut String, sum: &SecureSum) -> fmt::Result {
+    sum.sketches.iter().enumerate().try_for_each(|(i, sketch)| {
+        let (what, size) = (sketch_words(sketch, sum), size_words());
+        writeln!(out, "    sketch {i}: of {what}; {size}, united by OR; approximate, {}", error_words())
+    })
 }
 
 fn path_words(order: &Order) -> String {
@@ -187,6 +196,7 @@ fn output_words(output: &Output, sum: &SecureSum) -> String {
             let count = sum.orders.get(*order).map_or(0, |o| o.count);
             format!("point {} of order {order} (NULL if slot {count} is 0)", point + 1)
         }
+        Output::Approximate(sketch) => format!("estimate from the levels of sketch {sketch}"),
     }
 }
 

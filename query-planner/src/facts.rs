@@ -180,7 +180,7 @@ fn computed(facts: &mut Vec<Fact>, exprs: &[Expr], plan: &LogicalPlan, scope: &S
         // A count or a rank is at most the number of rows and holds nothing of the values it looked at.
         if COUNTING.contains(&name) {
             fact.interval = fact.interval.map(|_| Interval { lo: 0, hi: rows.into() });
-        } else if !FRACTIONS.contains(&name) {
+        } else if !NUMBERS.contains(&name) {
             fact.origins = args.iter().flat_map(|arg| scope.origins(arg)).collect();
         }
     }
@@ -197,7 +197,8 @@ pub(crate) fn call(expr: &Expr) -> Option<(&str, &[Expr])> {
 }
 
 const COUNTING: [&str; 4] = ["count", "row_number", "rank", "dense_rank"];
-const FRACTIONS: [&str; 2] = ["percent_rank", "cume_dist"];
+/// Nothing of the values either; an estimate may exceed the number of rows.
+const NUMBERS: [&str; 3] = ["percent_rank", "cume_dist", crate::approx_distinct::NAME];
 
 /// Columns that the inputs do not explain (aggregates, window functions, marks) are known by their type only.
 fn typed_rest(facts: &mut Vec<Fact>, plan: &LogicalPlan) {

@@ -7,6 +7,7 @@
 //! ```
 
 mod aggregates;
+mod approx_distinct;
 pub mod approximate;
 pub mod bind;
 mod bounds;

@@ -23,7 +23,7 @@ use crate::policy::check_local;
 use crate::relate::{self, Footprint};
 use crate::slots::{Size, Slots, window_name};
 use crate::split::{Sites, sites_of};
-use crate::{disclose, groups, hidden, notes, top};
+use crate::{approx_distinct, disclose, groups, hidden, notes, top};
 
 /// Collects the secure sums of one query.
 #[derive(Debug)]
@@ -55,7 +55,8 @@ impl<'a> Lowering<'a> {
         let keys = groups::keys(aggregate, &scope, self.catalog, inside && sites.len() > 1)?;
         let groups = groups::groups(&keys, self.catalog)?;
         let domains: Vec<_> = keys.iter().map(|k| k.key.clone()).collect();
-        let size = Size { rows: relation.rows, groups: most_groups(&domains, &groups), contributors: sites.len() };
+        let most = most_groups(&domains, &groups);
+        let size = Size { rows: relation.rows, groups: most, contributors: sites.len() };
         let mut slots = Slots::new(&keys, &scope, size, self.catalog);
         // Patients alone are matched without their sites' rows being added up.
         if sites.len() > 1 && !aggregate.aggr_expr.iter().all(matching::counts_distinct) {
@@ -65,7 +66,8 @@ impl<'a> Lowering<'a> {
         let cells = if self.hides() { slots.cells(&outputs)? } else { Vec::new() };
         slots.understood(&cells)?;
         slots.no_hidden_counts(&aggregate.input)?;
-        few_enough(cells.len(), most_groups(&keys.iter().map(|k| k.key.clone()).collect::<Vec<_>>(), &groups))?;
+        few_enough(cells.len(), most)?;
+        approx_distinct::few_enough(slots.sketches.len(), &groups, most)?;
         let generic = fragment(aggregate, &slots)?;
         let Beside { matching, patients, relations } = self.patients_beside(aggregate, &cells, &mut slots)?;
         let sum = SecureSum {
@@ -79,6 +81,7 @@ impl<'a> Lowering<'a> {
             disjoint: slots.disjoint(&cells),
             cells,
             orders: slots.orders.clone(),
+            sketches: slots.sketches.clone(),
             top: None,
             outputs,
             patients,

@@ -17,7 +17,7 @@ use crate::matched::Matching;
 use crate::value::Value;
 
 /// Version of the canonical form.
-pub const PLAN_VERSION: u16 = 3;
+pub const PLAN_VERSION: u16 = 4;
 
 /// Everything the planner makes of one query.
 #[derive(Debug, Clone)]
@@ -116,6 +116,8 @@ pub struct SecureSum {
     pub disjoint: Vec<Vec<usize>>,
     /// The order statistics of each group.
     pub orders: Vec<Order>,
+    /// The approximate numbers of distinct values of each group.
+    pub sketches: Vec<SketchOf>,
     /// Only so many groups are revealed, if any.
     pub top: Option<Top>,
     /// The columns of the revealed rows: keys first, then aggregates.
@@ -219,6 +221,16 @@ pub enum Summand {
     Patients(usize),
 }
 
+/// A sketch of the distinct values of a column, united over all sites ([`crate::approximate`]). Column numbers are
+/// positions in the local stage's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SketchOf {
+    /// What is counted; NULL is no value.
+    pub column: usize,
+    /// Column that must be true for a row to count (FILTER).
+    pub filter: Option<usize>,
+}
+
 /// The ring of a secure sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ring {
@@ -280,13 +292,16 @@ pub enum Output {
         /// Position in its `points`.
         point: usize,
     },
+    /// An approximate number of distinct values, rounded; 0 for none. Position in `sketches`.
+    Approximate(usize),
 }
 
 impl Output {
     /// The slots that must be known to show it, counts first; none for keys.
     pub fn slots(&self, sum: &SecureSum) -> Vec<usize> {
         match self {
-            Output::Key(_) => Vec::new(),
+            // A sketch is not a slot, and there is none where cells are hidden.
+            Output::Key(_) | Output::Approximate(_) => Vec::new(),
             Output::Count(slot) => vec![*slot],
             Output::Sum { sum, count } | Output::Avg { sum, count } => vec![*count, *sum],
             Output::Variance { sum, squares, count, .. } => vec![*count, *sum, *squares],
@@ -327,7 +342,9 @@ impl JointPlan {
 
     /// Is it sums alone, which need no work on shares but adding and opening?
     pub fn is_linear(&self) -> bool {
-        let is_linear = |sum: &SecureSum| sum.orders.is_empty() && sum.top.is_none() && sum.matching.is_none();
+        let is_linear = |sum: &SecureSum| {
+            sum.orders.is_empty() && sum.sketches.is_empty() && sum.top.is_none() && sum.matching.is_none()
+        };
         !self.hides() && self.sums.iter().all(is_linear)
     }
 

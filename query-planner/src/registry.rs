@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion_expr::planner::ExprPlanner;
 use datafusion_expr::{AggregateUDF, ScalarUDF, Volatility, WindowUDF};
 
+use crate::approx_distinct::{self, approx_distinct};
 use crate::percentile::percentile_disc;
 use crate::udf::width_bucket;
 
@@ -28,7 +29,8 @@ pub fn functions() -> Functions {
     scalar.retain(|f| f.signature().volatility != Volatility::Volatile);
     scalar.push(width_bucket());
     let mut aggregate = datafusion_functions_aggregate::all_default_aggregate_functions();
-    aggregate.push(percentile_disc());
+    aggregate.retain(|f| f.name() != approx_distinct::NAME);
+    aggregate.extend([percentile_disc(), approx_distinct()]);
     Functions {
         scalar,
         aggregate,

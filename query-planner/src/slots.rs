@@ -6,13 +6,14 @@ use datafusion_expr::expr::{AggregateFunction, WindowFunction};
 use datafusion_expr::logical_plan::Aggregate;
 use datafusion_expr::{Expr, ExprFunctionExt, ExprSchemable, LogicalPlan, WindowFunctionDefinition, cast, lit};
 
+use crate::approx_distinct;
 use crate::bounds::{partial_bits, site_bits, type_interval};
 use crate::catalog::Catalog;
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
 use crate::groups::GroupKey;
 use crate::orders::is_order;
-use crate::plan::{Form, Order, Output, Ring, Scale, Slot, Summand};
+use crate::plan::{Form, Order, Output, Ring, Scale, SketchOf, Slot, Summand};
 use crate::small::{carries_condition, conditional_columns};
 use crate::split::not_yet;
 use crate::words::words;
@@ -29,6 +30,8 @@ pub(crate) struct Slots<'a> {
     pub windows: Vec<Expr>,
     /// The order statistics.
     pub orders: Vec<Order>,
+    /// The approximate numbers of distinct values.
+    pub sketches: Vec<SketchOf>,
     /// Was an approximation asked for?
     pub approximate: bool,
     /// Slots that add ones, and so count rows.
@@ -72,6 +75,7 @@ impl<'a> Slots<'a> {
             texts: keys.iter().map(|k| k.key.expression.clone()).collect(),
             windows: Vec::new(),
             orders: Vec::new(),
+            sketches: Vec::new(),
             approximate: false,
             ones: Vec::new(),
             patient_key: None,
@@ -108,6 +112,9 @@ impl<'a> Slots<'a> {
         let name = call.func.name();
         if is_order(name) {
             return self.order(call);
+        }
+        if name == approx_distinct::NAME {
+            return self.sketch(call);
         }
         let kind = Kind::of(name).ok_or_else(|| not_a_sum(name))?;
         let [arg] = &call.params.args[..] else {
@@ -419,7 +426,7 @@ pub(crate) fn not_a_sum(name: &str) -> PlanError {
         );
     }
     PlanError::new("UNSUPPORTED", format!("{name} cannot be computed as a sum"))
-        .hint("available: COUNT, SUM, AVG, VAR_SAMP, VAR_POP, STDDEV_SAMP, STDDEV_POP, MIN, MAX, MEDIAN, PERCENTILE_CONT, PERCENTILE_DISC, each with FILTER")
+        .hint("available: COUNT, SUM, AVG, VAR_SAMP, VAR_POP, STDDEV_SAMP, STDDEV_POP, MIN, MAX, MEDIAN, PERCENTILE_CONT, PERCENTILE_DISC, APPROX_COUNT_DISTINCT, each with FILTER")
 }
 
 /// Takes off the casts to double that type coercion put around an exact number: the exact sum is the better one.

@@ -19,7 +19,7 @@ impl Slots<'_> {
     /// `TOO_MANY_ROWS` when a count could exceed 63 bits.
     pub(crate) fn cells(&self, outputs: &[Output]) -> Result<Vec<usize>, PlanError> {
         let counts = outputs.iter().filter_map(|output| match output {
-            Output::Key(_) => None,
+            Output::Key(_) | Output::Approximate(_) => None,
             Output::Count(slot) => Some(*slot),
             Output::Sum { count, .. } | Output::Avg { count, .. } | Output::Variance { count, .. } => Some(*count),
             Output::Point { order, .. } => Some(self.orders[*order].count),

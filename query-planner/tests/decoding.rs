@@ -6,6 +6,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Decimal128Type, Float64Type, Int32Type, Int64Type, SchemaRef};
 use common::planned;
 use proptest::prelude::*;
+use query_planner::approximate::{LEVELS, REGISTERS};
 use query_planner::decode::{Opened, groups};
 use query_planner::plan::{Scale, SecureSum, Summand};
 use query_planner::value::Value;
@@ -176,5 +177,41 @@ proptest! {
         prop_assert!(close(real(&batch, 0).unwrap(), mean));
         prop_assert!(close(real(&batch, 1).unwrap(), spread / (n - 1.0)));
         prop_assert!(close(real(&batch, 2).unwrap(), (spread / n).sqrt()));
+    }
+}
+
+fn approximate(levels: &[u64]) -> Result<i64, PlanError> {
+    let compiled = planned("SELECT APPROX_COUNT_DISTINCT(person_id) FROM person").unwrap();
+    let sum = &compiled.joint.sums[0];
+    let opened = Opened { levels: vec![vec![levels.to_vec()]], ..Opened::sums(&groups(sum), &[vec![5]]) };
+    let batch = query_planner::decode::decode(sum, compiled.revealed[0].clone(), &opened)?;
+    Ok(batch.column(0).as_primitive::<Int64Type>().value(0))
+}
+
+#[test]
+fn a_sketch_decodes_to_its_estimate() {
+    let levels = |first: &[u64]| [first, &[0; LEVELS as usize]].concat()[..LEVELS as usize].to_vec();
+    assert_eq!(approximate(&levels(&[])).unwrap(), 0);
+    // One element fills one register up to its rank, whatever that is.
+    for rank in 1..=LEVELS as usize {
+        assert_eq!(approximate(&levels(&vec![1; rank])).unwrap(), 1, "rank {rank}");
+    }
+    // A register of m stays below rank k of n elements with probability about exp(−n / (m·2^(k − 1))).
+    for n in [100.0, 10_000.0, 1e6, 1e9] {
+        let m = REGISTERS as f64;
+        let expected: Vec<u64> =
+            (0..LEVELS as i32).map(|k| (m * (1.0 - (-n / m * 2f64.powi(-k)).exp())).round() as u64).collect();
+        let found = approximate(&expected).unwrap() as f64;
+        assert!((found / n - 1.0).abs() < 0.01, "{found} of {n}");
+    }
+}
+
+#[test]
+fn levels_that_no_sketch_has_are_refused() {
+    let mut rising = vec![0; LEVELS as usize];
+    rising[1] = 1;
+    let full = vec![REGISTERS + 1; LEVELS as usize];
+    for levels in [rising, full, vec![0; 3], Vec::new()] {
+        assert_eq!(approximate(&levels).unwrap_err().code, "BAD_TOTALS", "{levels:?}");
     }
 }

@@ -11,7 +11,7 @@ use datafusion_expr::{InvariantLevel, LogicalPlan};
 use proptest::prelude::*;
 use query_planner::bind::{RevealedTable, SiteTable};
 use query_planner::catalog::SiteName;
-use query_planner::plan::{Groups, Ring, Scale, Summand};
+use query_planner::plan::{Groups, PLAN_VERSION, Ring, Scale, Summand};
 use query_planner::{Compiled, JointPlan, cost, plan};
 
 fn questions() -> Vec<(String, Compiled)> {
@@ -52,9 +52,10 @@ fn canonical_bytes_come_back_and_mutated_ones_do_not() {
             assert_eq!(JointPlan::from_canonical(&spoilt).unwrap_err().code, "BAD_PLAN");
         }
         let text = String::from_utf8(bytes).unwrap();
-        let version = text.replacen("\"version\":3", "\"version\":4", 1);
+        let (now, next) = (format!("\"version\":{PLAN_VERSION}"), format!("\"version\":{}", PLAN_VERSION + 1));
+        let version = text.replacen(&now, &next, 1);
         assert_eq!(JointPlan::from_canonical(version.as_bytes()).unwrap_err().code, "PLAN_VERSION");
-        let unknown = text.replacen("{\"version\":3", "{\"version\":3,\"extra\":0", 1);
+        let unknown = text.replacen(&now, &format!("{now},\"extra\":0"), 1);
         assert_eq!(JointPlan::from_canonical(unknown.as_bytes()).unwrap_err().code, "BAD_PLAN");
     }
 }

@@ -429,3 +429,33 @@ fn what_would_tell_a_hidden_cell_together_is_refused() {
     let counts_groups = format!("SELECT COUNT(*) FROM (SELECT {g}, COUNT(*) n FROM person GROUP BY {g}) t");
     refused("UNSUPPORTED", &[&counts_groups]);
 }
+
+#[test]
+fn sketches_are_refused_where_they_would_tell_small_numbers() {
+    let questions = [
+        "SELECT APPROX_COUNT_DISTINCT(person_id) FROM person",
+        "SELECT gender_concept_id, COUNT(*), APPROX_DISTINCT(year_of_birth) FROM person GROUP BY gender_concept_id",
+        "SELECT APPROX_COUNT_DISTINCT(person_id) FROM hospital_A.person",
+    ];
+    for sql in questions {
+        let refusal = planned_hiding(sql).unwrap_err();
+        assert_eq!(refusal.code, "SKETCH_REVEALS", "{sql}");
+        assert!(refusal.hint.unwrap().contains("COUNT(DISTINCT"), "{sql}");
+        assert_eq!(code(sql), "planned", "{sql}");
+    }
+}
+
+#[test]
+fn sketches_that_cannot_be_made_are_refused() {
+    all(
+        "TOO_MANY_GROUPS",
+        &[
+            "SELECT width_bucket(year_of_birth, 1900, 2000, 100), APPROX_COUNT_DISTINCT(person_id) FROM person GROUP BY 1",
+        ],
+    );
+    all("TYPE_MISMATCH", &["SELECT APPROX_COUNT_DISTINCT() FROM person"]);
+    all("UNSUPPORTED", &["SELECT MAX(n) FROM (SELECT APPROX_COUNT_DISTINCT(person_id) AS n FROM hospital_A.person) t"]);
+    let joined = "SELECT APPROX_COUNT_DISTINCT(p.person_id) FROM person p JOIN condition_occurrence c ON p.person_id = c.person_id";
+    all("NOT_YET", &[joined]);
+    all("planned", &["SELECT gender_concept_id FROM person GROUP BY 1 HAVING APPROX_COUNT_DISTINCT(person_id) > 100"]);
+}

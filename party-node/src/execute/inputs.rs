@@ -2,10 +2,12 @@
 //! puts in zeros of the same shape.
 
 use mpc_core::{Ring, Z64};
+use protocols::relational::frequent_keys::Seat;
+use protocols::relational::union_sketch::Sketch;
 use query_planner::JointPlan;
 use query_planner::plan::{Order, Path, SecureSum};
 
-use crate::joint::{Rows, Values};
+use crate::joint::{Rows, SKETCH, Values};
 use crate::local::Partials;
 
 /// One party's numbers by group.
@@ -57,6 +59,17 @@ impl<'a> Own<'a> {
             Path::Local => values.found = found(order, at.len(), codes),
         }
         values
+    }
+
+    /// This party's sketch of each group, or nothing; and who puts in which.
+    pub fn sketches(&self, sum: usize, sketch: usize) -> (Vec<Sketch>, Seat) {
+        let whole = &self.plan.sums[sum];
+        let sites = whole.contributors.len();
+        let seat = Seat { me: self.block(whole).unwrap_or(sites), sites };
+        let Some(partials) = self.partials.filter(|_| seat.me < sites) else { return (Vec::new(), seat) };
+        let held = &partials[sum].sketches[sketch];
+        let of_group = |at: &Option<usize>| at.map_or_else(|| Sketch::new(SKETCH), |at| held[at].clone());
+        (self.at[sum].iter().map(of_group).collect(), seat)
     }
 
     /// This party's place among the contributors of a sum.

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use query_planner::JointPlan;
+use query_planner::approximate::LEVELS;
 use query_planner::cells::gates;
 use query_planner::decode::Opened;
 use query_planner::plan::{Ring, SecureSum, Tie, Top};
@@ -57,7 +58,7 @@ fn turned(order: Ordering, tie: &Tie) -> Ordering {
     if tie.descending { order.reverse() } else { order }
 }
 
-/// Reads opened columns: first every slot by group, then every position by group.
+/// Reads opened columns: first every slot by group, then every position, then every level of every sketch.
 pub(super) struct Reader<'p> {
     pub plan: &'p JointPlan,
     pub groups: &'p [Vec<Vec<Value>>],
@@ -78,6 +79,7 @@ impl Reader<'_> {
             groups: groups.clone(),
             totals: vec![vec![None; groups.len()]; sum.slots.len()],
             points: sum.orders.iter().map(|order| vec![vec![0; groups.len()]; order.points.len()]).collect(),
+            levels: vec![vec![vec![0; LEVELS as usize]; groups.len()]; sum.sketches.len()],
         };
         let mut opened: Vec<Opened> = plan.sums.iter().zip(&groups).map(empty).collect();
         for OpenedSlot { sum, slot, .. } in opened_slots(plan, Ring::Z64) {
@@ -95,6 +97,13 @@ impl Reader<'_> {
             for (order, point) in points(sum) {
                 for group in 0..groups[index].len() {
                     opened[index].points[order][point][group] = self.number().into();
+                }
+            }
+        }
+        for (index, sum) in plan.sums.iter().enumerate() {
+            for (sketch, level) in levels_of(sum) {
+                for group in 0..groups[index].len() {
+                    opened[index].levels[sketch][group][level] = self.number();
                 }
             }
         }
@@ -123,6 +132,11 @@ pub(super) fn limit(top: &Top, groups: usize) -> usize {
 /// All positions of a sum: order and point.
 pub(super) fn points(sum: &SecureSum) -> impl Iterator<Item = (usize, usize)> {
     sum.orders.iter().enumerate().flat_map(|(order, what)| (0..what.points.len()).map(move |point| (order, point)))
+}
+
+/// All levels of a sum's sketches: sketch and level.
+pub(super) fn levels_of(sum: &SecureSum) -> impl Iterator<Item = (usize, usize)> {
+    (0..sum.sketches.len()).flat_map(|sketch| (0..LEVELS as usize).map(move |level| (sketch, level)))
 }
 
 /// Cells are opened plus one, so that 0 says hidden.

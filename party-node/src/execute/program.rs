@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 
 use futures::future::try_join;
+use mpc_core::error::LocalFault;
 use mpc_core::{Result, Z64, Z128};
 use protocols::matching::Segment;
 use protocols::relational::suppress::without_each;
 use protocols::{ArithShare, BitShare, Engine, Release};
+use query_planner::approximate::MAX_SKETCHES;
 use query_planner::cells::CellTable;
 use query_planner::decode::Opened;
 use query_planner::plan::{Groups, Ring, SecureSum, Top};
@@ -17,7 +19,7 @@ use query_planner::{Audience, JointPlan};
 use super::Matched;
 use super::audience;
 use super::inputs::Own;
-use super::layout::{OpenedSlot, Reader, limit, opened_slots, points, tie_order};
+use super::layout::{OpenedSlot, Reader, levels_of, limit, opened_slots, points, tie_order};
 use crate::joint::{self, Few, Policy};
 
 /// What everybody knows before the program runs.
@@ -98,10 +100,11 @@ pub async fn program<E: Engine>(
     let column = |e: &mut E, sum, slot| e.input(own.own.slot(sum, slot, Z128::from_signed));
     let wide = slots(e, public, column, shown.as_ref(), Ring::Z128).await?;
     let positions = positions(e, public, &own, shown.as_ref()).await?;
+    let levels = levels(e, public, &own.own).await?;
     let top = public.plan.sums.iter().find_map(|sum| sum.top.as_ref().map(|top| (sum, top)));
     let narrow = match top {
-        Some((sum, top)) => first(e, public, (sum, top), &own, shown.as_ref(), &[narrow, positions]).await?,
-        None => ArithShare::concat(&[&narrow, &positions]),
+        Some((sum, top)) => first(e, public, (sum, top), &own, shown.as_ref(), &[narrow, positions, levels]).await?,
+        None => ArithShare::concat(&[&narrow, &positions, &levels]),
     };
     let opened = open(e, audience(public.plan), narrow, wide).await?;
     Ok(opened.map(|(narrow, wide)| {
@@ -250,6 +253,23 @@ async fn positions<E: Engine>(
     Ok(ArithShare::concat(&columns.iter().collect::<Vec<_>>()))
 }
 
+/// Every level of every sketch by group.
+async fn levels<E: Engine>(e: &mut E, public: &Public<'_>, own: &Own<'_>) -> Result<ArithShare<Z64>> {
+    let mut columns = Vec::new();
+    for (index, sum) in public.plan.sums.iter().enumerate() {
+        let groups = public.groups[index].len();
+        if groups.saturating_mul(sum.sketches.len()) > MAX_SKETCHES {
+            let text = format!("{groups} groups are too many for sketches: at most {MAX_SKETCHES} sketches in all");
+            return Err(e.fault(LocalFault::Other(text)));
+        }
+        for sketch in (0..sum.sketches.len()).filter(|_| groups > 0) {
+            let (sketches, seat) = own.sketches(index, sketch);
+            columns.push(joint::levels(e, &sketches, groups, seat).await?);
+        }
+    }
+    Ok(ArithShare::concat(&columns.iter().collect::<Vec<_>>()))
+}
+
 /// Only the first groups: which they are, then their part of every column.
 async fn first<E: Engine>(
     e: &mut E,
@@ -263,7 +283,7 @@ async fn first<E: Engine>(
     let order = tie_order(top, &public.groups[0]);
     let all = ArithShare::concat(&columns.iter().collect::<Vec<_>>());
     let in_order = |column: usize| order.iter().map(|group| column * groups + group).collect::<Vec<_>>();
-    let count = opened_slots(public.plan, Ring::Z64).len() + points(sum).count();
+    let count = opened_slots(public.plan, Ring::Z64).len() + points(sum).count() + levels_of(sum).count();
     let carried = (0..count).map(|column| all.gather(&in_order(column))).collect();
     let totals = own.slot(e, 0, top.slot).gather(&order);
     let eligible = match shown {

@@ -68,6 +68,7 @@ impl ClassPlan {
             cells: Vec::new(),
             disjoint: Vec::new(),
             orders: Vec::new(),
+            sketches: Vec::new(),
             top: None,
             outputs: Vec::new(),
             patients: Vec::new(),

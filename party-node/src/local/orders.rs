@@ -1,14 +1,13 @@
 //! The values that order statistics look at, as codes that sort alike.
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, RecordBatch};
 use datafusion::scalar::ScalarValue;
 use query_planner::catalog::SiteName;
 use query_planner::plan::{Order, SecureSum};
 use query_planner::value::Value;
 use zeroize::Zeroize;
 
-use super::plan_invalid;
+use super::{chosen, plan_invalid};
 use crate::fault::NodeError;
 
 /// The codes of one site. Wiped when dropped.
@@ -32,12 +31,7 @@ impl<'a> Codes<'a> {
             let name = sum.columns.get(order.column).map_or("?", String::as_str);
             codes.resize(groups, Vec::new());
             let column = batch.columns().get(order.column).ok_or_else(|| plan_invalid("an order over no column"))?;
-            let filter = order.filter.map(|filter| batch.columns().get(filter).map(|column| column.as_ref()));
-            let filter = match filter {
-                None => None,
-                Some(Some(column)) if *column.data_type() == DataType::Boolean => Some(column.as_boolean()),
-                Some(_) => return Err(plan_invalid("a filter that is not a truth value")),
-            };
+            let filter = chosen(batch, order.filter)?;
             for (row, group) in rows.iter().enumerate() {
                 let counted = filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
                 if counted && column.is_valid(row) {

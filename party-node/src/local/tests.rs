@@ -75,7 +75,7 @@ impl Fixture {
     /// The partials of a plan for these groups, keys and slots.
     fn run(&self, plan: LogicalPlan, groups: Groups, keys: Vec<Key>, slots: Vec<Slot>) -> Result<Partials, NodeError> {
         let stage = LocalStage { fragments: BTreeMap::from([(site(), plan.clone())]), relations: Vec::new() };
-        partials_blocking(&stage, &secure_sum(&plan, groups, keys, slots), &site(), &self.data, 3)
+        partials_blocking(&stage, &secure_sum(&plan, groups, keys, slots), &site(), &self.data, NETWORK)
     }
 
     fn whole(&self, columns: Vec<Expr>, slots: Vec<Slot>) -> Result<Partials, NodeError> {
@@ -93,6 +93,8 @@ fn site() -> SiteName {
 }
 
 /// Reads `t.csv` from a folder of its own.
+const NETWORK: NetworkFacts<'_> = NetworkFacts { sites: 3, catalog: "00" };
+
 fn folder(csv: &str) -> SiteData {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -121,6 +123,7 @@ fn secure_sum(plan: &LogicalPlan, groups: Groups, keys: Vec<Key>, slots: Vec<Slo
         cells,
         disjoint,
         orders,
+        sketches: Vec::new(),
         top,
         outputs,
         patients: Vec::new(),
@@ -183,7 +186,7 @@ fn no_rows_make_one_zero_group_without_group_by_and_no_group_with_it() {
     assert!(grouped.keys.is_empty() && grouped.slots == [Vec::<i128>::new(), vec![]]);
     let none = LocalStage { fragments: BTreeMap::new(), relations: Vec::new() };
     let sum = secure_sum(&f.project(vec![col("a")]), Groups::Whole, vec![], slots);
-    assert_eq!(partials_blocking(&none, &sum, &site(), &f.data, 3).unwrap().slots, [vec![0], vec![0]]);
+    assert_eq!(partials_blocking(&none, &sum, &site(), &f.data, NETWORK).unwrap().slots, [vec![0], vec![0]]);
 }
 
 #[test]
@@ -438,6 +441,6 @@ async fn the_blocking_form_runs_beside_a_current_thread_runtime() {
     let plan = f.project(vec![col("a")]);
     let sum = secure_sum(&plan, Groups::Whole, vec![], vec![exact(Summand::Value(0))]);
     let stage = LocalStage { fragments: BTreeMap::from([(site(), plan)]), relations: Vec::new() };
-    let run = move || partials_blocking(&stage, &sum, &site(), &f.data, 3).map(|p| p.slots[0][0]);
+    let run = move || partials_blocking(&stage, &sum, &site(), &f.data, NETWORK).map(|p| p.slots[0][0]);
     assert_eq!(tokio::task::spawn_blocking(run).await.unwrap().unwrap(), 3);
 }

@@ -51,7 +51,7 @@ pub struct Seat {
 }
 
 /// A site's own sketch of one group. Private: it does not print and is wiped when dropped.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Sketch {
     shape: Shape,
     ranks: Vec<u8>,

@@ -97,6 +97,7 @@ pub(crate) fn matched(aggregate: &Aggregate, catalog: &Catalog, inside: bool) ->
         cells: cells.into_iter().map(|(cell, _)| cell).collect(),
         disjoint,
         orders: Vec::new(),
+        sketches: Vec::new(),
         top: None,
         outputs,
         matching: Some(matching),
@@ -331,6 +332,10 @@ impl Figures<'_, '_, '_> {
         if crate::orders::is_order(name) {
             let text = format!("{name} of values of patients that are matched between sites");
             return Err(not_yet_because(text).hint("ask for COUNT, SUM, AVG, VAR or STDDEV"));
+        }
+        if name == crate::approx_distinct::NAME {
+            let text = "APPROX_COUNT_DISTINCT of patients that are matched between sites".to_owned();
+            return Err(not_yet_because(text).hint("ask for COUNT(DISTINCT …) of the patient key, which is exact"));
         }
         let only = self.tally.filter(call)?;
         let arg = self.tally.arg(call)?;

@@ -144,6 +144,7 @@ fn sum(matching: Matching, keys: Vec<Key>, nodes: &[usize]) -> SecureSum {
         cells: Vec::new(),
         disjoint: Vec::new(),
         orders: Vec::new(),
+        sketches: Vec::new(),
         top: None,
         outputs: Vec::new(),
         patients: Vec::new(),

@@ -51,7 +51,7 @@ fn run(f: &Fixture, matching: Matching, groups: Groups) -> Result<Patients, Node
     let mut sum = secure_sum(&plan, groups, keys, Vec::new());
     sum.matching = Some(matching);
     let stage = LocalStage { fragments: BTreeMap::new(), relations: vec![BTreeMap::from([(site(), plan.clone())])] };
-    let mut partials = partials_blocking(&stage, &sum, &site(), &f.data, 3)?;
+    let mut partials = partials_blocking(&stage, &sum, &site(), &f.data, NETWORK)?;
     Ok(partials.patients.take().unwrap())
 }
 
@@ -141,7 +141,7 @@ fn a_site_that_has_no_such_rows_knows_nobody() {
     let mut sum = secure_sum(&f.project(vec![col("id")]), Groups::Whole, vec![], vec![]);
     sum.matching = Some(matching(vec![feature(What::Any)]));
     let stage = LocalStage { fragments: BTreeMap::new(), relations: vec![BTreeMap::new()] };
-    let partials = partials_blocking(&stage, &sum, &site(), &f.data, 3).unwrap();
+    let partials = partials_blocking(&stage, &sum, &site(), &f.data, NETWORK).unwrap();
     assert!(partials.patients.as_ref().unwrap().keys.is_empty());
 }
 
