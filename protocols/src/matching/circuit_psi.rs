@@ -10,8 +10,8 @@
 //! OPPRF of Rindal–Schoppmann, Eurocrypt'21, §7; payload as in Pinkas et al. §5.4 with arithmetic shares.
 //! # Security
 //! Semi-honest, dishonest majority. The receiver's points are those of the cuckoo table, and random ones in empty bins; what it gets
-//! at a point that was not programmed looks random and is the bin's tag with probability 2^-bits. OPRF, tags and rows are fresh
-//! for every pair.
+//! at a point that was not programmed looks random and is the bin's tag with probability 2^-bits; what it gets at a programmed one
+//! is random in every bit too, the unused ones included. OPRF, tags and rows are fresh for every pair.
 
 use mpc_core::error::LocalFault;
 use mpc_core::random::{Domain, PublicSeed};
@@ -109,7 +109,8 @@ impl Choices {
     }
 }
 
-/// Blocks of a value: the tag beside the first word, then two words each.
+/// Blocks of a value: the tag, of which the low bits are compared, beside the first word, then two words each; random bits
+/// where a block has no word.
 pub(crate) fn value_blocks(lanes: usize) -> usize {
     lanes / 2 + 1
 }
@@ -196,23 +197,26 @@ pub(super) async fn answer(
     let lanes = layout.lanes();
     let bits = tag_bits(count);
     let mut prg = session.private_rng(Domain::MatchingTarget)?;
-    let (mut tags, mut words) = (Zeroizing::new(vec![0; count]), Zeroizing::new(vec![0; count * lanes]));
+    let [mut tags, mut unused] = [0; 2].map(|_| Zeroizing::new(vec![0; count]));
+    let mut words = Zeroizing::new(vec![0; count * lanes]);
+    // Whole blocks are random: bits that mean nothing would tell the receiver a programmed value if they were always zero.
     prg.fill_words(&mut tags);
+    prg.fill_words(&mut unused);
     prg.fill_words(&mut words);
-    tags.iter_mut().for_each(|tag| *tag = low(*tag, bits));
     let bins = Zeroizing::new(choices.hashes.bins(keys));
     let points = points(&choices.hashes, keys);
     let value = |point: usize, block: usize| {
         let (row, bin) = (point / CUCKOO_HASHES, bins[point / CUCKOO_HASHES][point % CUCKOO_HASHES] as usize);
         let word = |lane: usize| match lane < lanes {
             true => sub(entered.words[row * lanes + lane], words[bin * lanes + lane], layout.carries()[lane]),
-            false => 0,
+            false => unused[bin],
         };
         let halves = if block == 0 { [tags[bin], word(0)] } else { [word(2 * block - 1), word(2 * block)] };
         Block(u128::from(halves[0]) | u128::from(halves[1]) << 64)
     };
     opprf::program(session, ot, to, (&points, count), value_blocks(lanes), value).await?;
-    drop((bins, points));
+    drop((bins, points, unused));
+    tags.iter_mut().for_each(|tag| *tag = low(*tag, bits));
     let member = equality::equal(session, ot, to, &tags, bits).await?;
     Ok(Summands { member, words })
 }
@@ -230,3 +234,6 @@ fn low(word: u64, bits: usize) -> u64 {
 pub(super) fn plane(rows: usize, words: Vec<u64>) -> Bits {
     Bits::from_words(rows, 1, words)
 }
+
+#[cfg(test)]
+mod tests;

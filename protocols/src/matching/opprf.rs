@@ -8,8 +8,10 @@
 //! Rindal–Schoppmann, VOLE-PSI, Eurocrypt'21 (ePrint 2021/266), §7 (OPPRF of OPRF and OKVS); Pinkas, Schneider, Tkachenko,
 //! Yanai, Eurocrypt'19, for its use in circuit-PSI.
 //! # Deviations
-//! Values are longer than F: block 0 is masked by F(y), the others by hashes of it under public keys of their own. Long values go in
-//! passes of several blocks, so that memory stays bounded; a store's keys are the same in all.
+//! Values are longer than F: each block, the first too, is masked by a hash of F(y) under a public key of the block's own, which is a
+//! pseudo-random generator if AES is an ideal cipher. F(y) itself masks nothing: whoever can guess one block of a value, as all
+//! values of a bin share what is subtracted from them, would have F(y) and with it a test of the guess, and of y. Long values go
+//! in passes of several blocks, so that memory stays bounded; a store's keys are the same in all.
 
 use std::ops::Range;
 
@@ -148,15 +150,16 @@ fn masked(masks: &[Block], pass: Range<usize>, value: impl Fn(usize, usize) -> B
     values
 }
 
-/// What masks block number `block` of each value.
-fn stretch(masks: &[Block], block: usize) -> Zeroizing<Vec<Block>> {
-    let mut pads = Zeroizing::new(masks.to_vec());
-    if block > 0 {
-        let mut number = [0; 32];
-        number[..8].copy_from_slice(&(block as u64).to_le_bytes());
-        let mut key = [0; 16];
-        PublicSeed(number).prg(Domain::MatchingStretch, &StepPath::root()).fill(&mut key);
-        PlacementHash::new(Block::from_le_bytes(key)).replace(&mut pads);
-    }
+/// What masks block number `block` of each value, of F at its point. No block's mask says what F is or what another's mask is.
+fn stretch(values_of_f: &[Block], block: usize) -> Zeroizing<Vec<Block>> {
+    let mut pads = Zeroizing::new(values_of_f.to_vec());
+    let mut number = [0; 32];
+    number[..8].copy_from_slice(&(block as u64).to_le_bytes());
+    let mut key = [0; 16];
+    PublicSeed(number).prg(Domain::MatchingStretch, &StepPath::root()).fill(&mut key);
+    PlacementHash::new(Block::from_le_bytes(key)).replace(&mut pads);
     pads
 }
+
+#[cfg(test)]
+mod tests;
