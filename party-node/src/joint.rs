@@ -10,11 +10,10 @@
 
 use mpc_core::error::LocalFault;
 use mpc_core::{Bits, Result, Ring, Z64};
-use protocols::relational::frequent_keys::Seat;
 use protocols::relational::quantile::{self, Groups};
 use protocols::relational::suppress::{self, Rules, Table};
 use protocols::relational::top_k::{self, Best, Direction};
-use protocols::relational::union_sketch::{Shape, Sketch, level_counts};
+use protocols::relational::union_sketch::{Seat, Shape, Sketch, level_counts};
 use protocols::{ArithShare, BitShare, Engine};
 use query_planner::approximate;
 use query_planner::cells::CellTable;

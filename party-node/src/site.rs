@@ -422,16 +422,11 @@ fn log_excluded(site: &SiteName, partials: &[Partials]) {
 /// know.
 fn failed_at_home(site: &SiteName, error: &NodeError) -> NodeError {
     log(site, &format!("its own work failed: {error}"));
-    if BOUNDS.contains(&error.code.as_ref()) {
-        return error.clone();
-    }
     NodeError::new("LOCAL_FAILED", "its own work on its rows failed; the reason is in its log and stays there").hint(
-        "a question whose arithmetic can fail on a row (division, casts, large squares) should guard it with CASE",
+        "arithmetic that can fail on a row (division, casts, large squares) wants a CASE around it; a patient may have no more events at a \
+         site than max_events",
     )
 }
-
-/// Bounds that the plan states and that somebody must raise: only that one is exceeded is said, as the failure says already.
-const BOUNDS: [&str; 2] = ["TOO_MANY_PATIENTS", "TOO_MANY_EVENTS"];
 
 async fn refuse(control: &mut ControlStream, why: &NodeError) {
     let refusal = Reply::Refuse { code: why.code.to_string(), message: why.message.clone(), hint: why.hint.clone() };

@@ -48,7 +48,7 @@ pub async fn program(mut session: Session, bench: Bench) -> (Session, Result<Fou
 const TOTAL: &str = "total";
 
 async fn total(engine: &mut Additive, elements: usize, table: PatientTable) -> Result<Option<Vec<Z64>>> {
-    let shapes = [0, 1].map(|numbers| Shape { patients: elements, numbers, bits: 0 });
+    let shapes = [0, 1].map(|numbers| Shape { patients: elements, numbers, bits: 0, passes: 1 });
     let segments = align(engine, &shapes, &[(RECEIVER, vec![SENDER])], Some(table)).await?;
     let [segment] = segments.as_slice() else { return Ok(None) };
     // The sender's number is zero where it does not have the bin's key.
@@ -61,8 +61,8 @@ fn table(bench: Bench, me: PartyId) -> PatientTable {
         RECEIVER => Vec::new(),
         _ => vec![range(bench.elements, me).map(|key| value(bench.protocol, key)).collect()],
     };
-    let keys: Vec<Block> = range(bench.elements, me).map(key).collect();
-    PatientTable { bits: Bits::zeros(keys.len(), 0), keys, numbers }
+    let keys: Vec<Option<Block>> = range(bench.elements, me).map(key).map(Some).collect();
+    PatientTable { bits: Bits::zeros(keys.len(), 0), keys: vec![keys], numbers }
 }
 
 /// A site's keys by number: the sender's begin in the middle of the receiver's.

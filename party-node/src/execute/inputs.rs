@@ -2,8 +2,7 @@
 //! puts in zeros of the same shape.
 
 use mpc_core::{Ring, Z64};
-use protocols::relational::frequent_keys::Seat;
-use protocols::relational::union_sketch::Sketch;
+use protocols::relational::union_sketch::{Seat, Sketch};
 use query_planner::JointPlan;
 use query_planner::plan::{Order, Path, SecureSum};
 

@@ -185,6 +185,10 @@ pub(crate) fn own_key(
         let message = format!("site {site}: a patient key is not a value that can be matched");
         NodeError::new("NOT_FINITE", message)
     })?;
+    // An identifier that is missing is nobody's, also where a file says so by an empty text.
+    if matches!(&value, Value::Text(text) if text.trim().is_empty()) {
+        return Ok(None);
+    }
     Ok(Some(hashed(study, value)))
 }
 

@@ -36,7 +36,7 @@ impl Tables {
             let mut one_pass = || {
                 let range = own.len().max(1) as u32 * 3 / 2 + 1;
                 let order = prg.permutation(range as usize);
-                let present = |patient: &u32| (patient % 5 != 0).then(|| key(u64::from(*patient)));
+                let present = |patient: &u32| (!patient.is_multiple_of(5)).then(|| key(u64::from(*patient)));
                 order[..own.len()].iter().map(present).collect()
             };
             self.keys[site] = (0..passes).map(|_| one_pass()).collect();
