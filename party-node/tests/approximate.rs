@@ -12,7 +12,9 @@ use serde_json::Value;
 /// Patients 0 to 5999; each site knows those from its own first on, 3000 of them, so that most are known twice.
 const SITES: [(&str, u64); 3] = [("A", 0), ("B", 1500), ("C", 3000)];
 const PATIENTS: u64 = 3000;
-const SETTINGS: &str = "max_groups = 8\n[tables.visit.columns.sex]\ndomain = [\"F\", \"M\", \"X\"]\n";
+/// The bound on rows is part of the catalogue, under whose digest values are hashed.
+const SETTINGS: &str =
+    "max_groups = 8\n[tables.visit]\nmax_rows = 8192\n[tables.visit.columns.sex]\ndomain = [\"F\", \"M\", \"X\"]\n";
 
 /// Three in four are F, the others M, nobody is X; a ward is one of four.
 fn row(person: u64) -> String {
