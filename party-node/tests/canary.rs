@@ -18,7 +18,7 @@ use mpc_core::{PartyId, Session};
 use party_node::config;
 use party_node::execute;
 use party_node::linkage::Agreed;
-use party_node::local::{Partials, partials_blocking};
+use party_node::local::{NetworkFacts, Partials, partials_blocking};
 use party_node::network;
 use party_node::source::SiteData;
 use protocols::additive::Additive;
@@ -190,7 +190,9 @@ fn prepared(folder: &Scratch, sql: &str) -> (Compiled, Vec<Vec<Partials>>) {
     let own = sites.into_iter().map(|(name, data)| {
         let data = data.bind_linked(&catalog, &name, linkage.as_ref()).unwrap();
         let stages = compiled.local.iter().zip(&compiled.joint.sums);
-        stages.map(|(stage, sum)| partials_blocking(stage, sum, &name, &data, 2).unwrap()).collect()
+        stages
+            .map(|(stage, sum)| partials_blocking(stage, sum, &name, &data, NetworkFacts::of(&compiled.joint)).unwrap())
+            .collect()
     });
     let own = own.collect();
     (compiled, own)

@@ -322,7 +322,9 @@ fn what_is_wrong_with_a_linkage_is_said_with_a_code() {
     let good = [("A/patient.csv", "mrn,id,name\na1,7,Ann\n"), ("B/patient.csv", "mrn,id,name\nb1,7,Ann\n")];
     let missing = [("A/patient.csv", "mrn,id,name\na1,7,Ann\n"), ("B/patient.csv", "mrn,id,nane\nb1,7,Ann\n")];
     let elsewhere = [good[0], good[1], ("C/visit.csv", "mrn,n\nc1,1\n")];
-    let cases: [(&[(&str, &str)], String, &str, &str); 6] = [
+    /// Files, the network file, the code and what the message names.
+    type Case<'a> = (&'a [(&'a str, &'a str)], String, &'a str, &'a str);
+    let cases: [Case<'_>; 6] = [
         (&good, SMALL.replace("linkage.toml", "nowhere.toml"), "NO_SUCH_FILE", "nowhere.toml"),
         (&good, SMALL.replace("\"patient\"", "\"patients\""), "BAD_SETTINGS", "did you mean 'patient'?"),
         (&good, SMALL.replace("file =", "fiel ="), "BAD_SETTINGS", "did you mean 'linkage.file'?"),

@@ -127,7 +127,7 @@ impl Maker<'_> {
     }
 
     fn code(&mut self) -> &'static str {
-        self.random.pick(&CODES)
+        self.random.pick::<&'static str>(&CODES)
     }
 
     /// A condition on the columns of `event`, qualified by `p`.
@@ -182,7 +182,13 @@ impl Maker<'_> {
     }
 
     fn aggregate(&mut self) -> &'static str {
-        self.random.pick::<&str>(&["COUNT(*)", "COUNT(DISTINCT e.person_id)", "SUM(e.n)", "COUNT(e.n)", "AVG(e.n)"])
+        self.random.pick::<&'static str>(&[
+            "COUNT(*)",
+            "COUNT(DISTINCT e.person_id)",
+            "SUM(e.n)",
+            "COUNT(e.n)",
+            "AVG(e.n)",
+        ])
     }
 
     fn within(&mut self) -> Question {

@@ -1,4 +1,4 @@
-//! The plaintext twin of [`super::align`]: what its segments are when everybody puts their shares together. For tests only.
+//! The plaintext twin of [`super::align()`]: what its segments are when everybody puts their shares together. For tests only.
 
 use std::collections::HashMap;
 

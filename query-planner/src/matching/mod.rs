@@ -1,5 +1,5 @@
-//! Questions whose patients are matched between sites: a subplan is read patient by patient ([`view`]), its figures
-//! become nodes over features of each patient ([`tally`], [`rollup`]), and those a sum over matched patients ([`release`]).
+//! Questions whose patients are matched between sites: a subplan is read patient by patient (`view`), its figures
+//! become nodes over features of each patient (`tally`, `rollup`), and those a sum over matched patients (`release`).
 
 mod beside;
 mod codes;

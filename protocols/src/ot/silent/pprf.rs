@@ -140,7 +140,7 @@ pub struct Hidden {
 }
 
 impl Hidden {
-    /// One uniform leaf for each tree (see [`below`]). Panics when the OTs do not fill whole words: the table
+    /// One uniform leaf for each tree (see `below`). Panics when the OTs do not fill whole words: the table
     /// has no such shape.
     pub fn new(shape: Shape, rng: &mut Prg) -> Self {
         assert!(shape.ots().is_multiple_of(64), "the table's batches have 256 trees");
