@@ -182,7 +182,10 @@ fn notes_of_sum(plan: &JointPlan, sum: &SecureSum, work: &LogicalPlan, catalog: 
     }
     for sketch in &sum.sketches {
         let what = sketch_words(sketch, sum);
-        add(format!("the number of {what} is approximate: {}; asked again it is the same", error_words()));
+        add(format!(
+            "the number of {what} is approximate: {}; asked again of the same rows it is the same",
+            error_words()
+        ));
     }
     if sum.orders.iter().any(|o| matches!(o.encoding.number, Number::Fixed(_))) {
         add("percentiles of real numbers are exact to nine decimals".into());
