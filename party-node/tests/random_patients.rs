@@ -161,12 +161,13 @@ fn settings(random: &mut Random) -> String {
     let domains = random.chance(70);
     let domain = |values: &[&str]| if domains { format!("domain = {values:?}\n") } else { String::new() };
     format!(
-        "max_groups = 16\n[tables.event.columns.code]\ntype = \"text\"\n{}[tables.event.columns.day]\ntype = \"date\"\n\
+        "max_groups = 16\nmax_events = {most_events}\n[tables.event.columns.code]\ntype = \"text\"\n{}[tables.event.columns.day]\ntype = \"date\"\n\
          [tables.event.columns.n]\ntype = \"int\"\nrange = [-100, 100]\n[tables.event.columns.person_id]\ntype = \"int\"\n\
          [tables.patient.columns.person_id]\ntype = \"int\"\n[tables.patient.columns.sex]\ntype = \"text\"\n{}\
          [tables.patient.columns.year_of_birth]\ntype = \"int\"\n",
         domain(&patients::CODES),
         domain(&["F", "M"]),
+        most_events = patients::MOST_EVENTS,
     )
 }
 

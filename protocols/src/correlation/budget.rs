@@ -56,11 +56,16 @@ impl Budget {
     /// How long somebody who does not compute should be ready to wait for those who do: a minute, and thirty times what OTs take
     /// on a machine of 2026. A lost site is noticed by its connection long before.
     pub fn patience(&self) -> Duration {
+        Duration::from_secs(60) + self.busy()
+    }
+
+    /// How long a site may work on its part of this before it comes to another's: thirty times what the OTs take.
+    pub fn busy(&self) -> Duration {
         let groups = self.bit_triples.iter().map(|(group, words)| 128 * words * group.len().pow(2));
         let rings = self.ring_triples.values().sum::<usize>() * 64 + self.selections.values().sum::<usize>() * 256;
         let moved: usize = self.shuffles.iter().map(|(rows, _)| rows * rows.max(&2).ilog2() as usize).sum();
         let ots = groups.sum::<usize>() + (rings + self.dabits.values().sum::<usize>() * 128 + moved) * 16;
-        Duration::from_secs(60) + Duration::from_micros(ots as u64)
+        Duration::from_micros(ots as u64)
     }
 
     /// What this budget holds beyond `part`, of which it is a continuation: the same shuffles first, then more.

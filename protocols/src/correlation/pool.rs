@@ -44,6 +44,8 @@ impl Pool {
             return Ok(());
         }
         let mut s = session.step("preprocessing");
+        // A member of several groups comes to the later ones when it is done with the others.
+        s.wait_longer(budget.busy());
         let mut ot = match self.ot.take() {
             Some(ot) => ot,
             None => Ot::setup_with(&mut s, budget.extension).await?,
