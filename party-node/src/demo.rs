@@ -61,14 +61,21 @@ const QUESTIONS: &[(&str, &str)] = &[
     ),
     ("May I see a row? (No: only figures over many rows come out.)", "SELECT person_id, year_of_birth FROM person"),
     (
-        "How many patients, each counted once? (Refused: this needs private matching, which is not built yet.)",
+        "How many patients, each counted once? (Matched without anybody seeing who is at two hospitals.)",
         "SELECT COUNT(DISTINCT person_id) AS patients FROM person",
+    ),
+    (
+        "How many patients took aspirin on or after their first coronary diagnosis, wherever each was recorded?",
+        "WITH dx AS (SELECT person_id, MIN(condition_start_date) AS d FROM condition_occurrence WHERE condition_concept_id = 317576 \
+         GROUP BY person_id), rx AS (SELECT person_id, MAX(drug_exposure_start_date) AS m FROM drug_exposure WHERE drug_concept_id \
+         IN (1112807, 19059056) GROUP BY person_id) SELECT COUNT(*) AS patients FROM dx JOIN rx ON dx.person_id = rx.person_id \
+         WHERE dx.d <= rx.m",
     ),
 ];
 
 /// Asked of the same hospitals under a policy that hides small cells.
 const SMALL: (&str, &str) = (
-    "The same hospitals, but no figure over fewer than 11 rows may come out: how often were these diagnoses made?",
+    "The same hospitals, but no figure over fewer than 11 patients may come out: how often were these diagnoses made?",
     "SELECT condition_concept_id, COUNT(*) AS n FROM condition_occurrence \
      WHERE condition_concept_id IN (80809, 198199, 317009, 4066995, 192671) GROUP BY 1 ORDER BY 1",
 );
@@ -107,7 +114,7 @@ async fn ask(running: &Running, sql: &str, format: Format) -> Result<(), NodeErr
 }
 
 /// What the planner says to the questions that are there to be refused.
-const REFUSALS: &[&str] = &["ROWS_NOT_RELEASED", "NOT_YET"];
+const REFUSALS: &[&str] = &["ROWS_NOT_RELEASED"];
 
 /// The bundled files in a folder of their own, removed when dropped.
 struct Unpacked(PathBuf);
