@@ -8,9 +8,7 @@ mod generator;
 #[path = "common/patients.rs"]
 mod patients;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use common::{Scratch, date, sandbox};
+use common::{Scratch, date, sandbox, seed};
 use generator::Random;
 use patients::{Maker, Overlap, Question, Site, sites};
 use rusqlite::types::Value as Lite;
@@ -21,12 +19,6 @@ use serde_json::Value;
 const QUESTIONS: usize = 17;
 /// Relative error of a real number.
 const RELATIVE: f64 = 1e-9;
-
-fn seed() -> u64 {
-    let given = std::env::var("CONSILIUM_TEST_SEED").ok();
-    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-    given.map_or_else(clock, |text| text.parse().expect("CONSILIUM_TEST_SEED is a number"))
-}
 
 /// The rows of every site, as files and in SQLite.
 struct Network {

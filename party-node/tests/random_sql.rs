@@ -4,14 +4,12 @@ mod common;
 #[path = "common/gen.rs"]
 mod generator;
 
-use std::fmt::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use common::{Scratch, date, sandbox};
+use common::{Scratch, date, sandbox, seed};
 use generator::{Compare, Maker, Patient, Question, Random, Visit, patients, visits};
 use rusqlite::types::Value as Lite;
 use rusqlite::{Connection, params};
 use serde_json::Value;
+use std::fmt::Write;
 
 /// Questions asked of one network, so one start of its processes.
 const QUESTIONS: usize = 35;
@@ -21,12 +19,6 @@ const NETWORKS: u64 = 2;
 const RELATIVE: f64 = 1e-9;
 /// Sums of reals are rounded once at each site, by at most 2^-41: at five sites less than this.
 const ABSOLUTE: f64 = 1e-11;
-
-fn seed() -> u64 {
-    let given = std::env::var("CONSILIUM_TEST_SEED").ok();
-    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-    given.map_or_else(clock, |text| text.parse().expect("CONSILIUM_TEST_SEED is a number"))
-}
 
 /// The rows of every site, as files and in SQLite.
 struct Network {

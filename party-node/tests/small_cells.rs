@@ -6,15 +6,18 @@ mod common;
 use common::{Scratch, sandbox, shared};
 use serde_json::{Value, json};
 
-/// Three sites whose rows are these counts of key and flag: `(key, flag, rows at A, B, C)`; flag 2 is NULL.
+/// Three sites whose rows are these counts of key and flag: `(key, flag, rows at A, B, C)`; flag 2 is NULL. Every row is of a patient of
+/// its own, so that rows and patients are the same number.
 fn network(cells: &[(i64, i64, [usize; 3])], settings: &str) -> Scratch {
     let folder = Scratch::new("small");
     for (site, name) in ["A", "B", "C"].iter().enumerate() {
         let mut text = String::from("person_id,k,f,x\n");
+        let mut person = 1000 * site;
         for (key, flag, rows) in cells {
             for row in 0..rows[site] {
                 let flag = if *flag == 2 { String::new() } else { flag.to_string() };
-                text += &format!("{row},{key},{flag},{}\n", 10 * key + row as i64);
+                text += &format!("{person},{key},{flag},{}\n", 10 * key + row as i64);
+                person += 1;
             }
         }
         folder.write(&format!("{name}/t.csv"), text);
@@ -90,6 +93,30 @@ fn the_limit_is_for_the_total_of_all_sites_and_every_declared_group_is_a_row() {
         "SELECT k, COUNT(*) AS n FROM t WHERE k IS NOT NULL GROUP BY k ORDER BY k",
     );
     assert_eq!(seen(&strict), rows(json!([[1, 15], [2, "<12"], [3, "<12"], [4, "<12"]])));
+}
+
+#[test]
+fn the_limit_is_for_patients_however_many_rows_and_hospitals_they_have() {
+    let folder = Scratch::new("patients");
+    // Ten patients at all three sites, with two rows each; eleven more at one site.
+    for name in ["A", "B", "C"] {
+        let few = (0..20).map(|row| format!("{},1\n", row / 2)).collect::<String>();
+        let enough = (0..11).map(|row| format!("{},2\n", 100 + row)).collect::<String>();
+        folder.write(&format!("{name}/t.csv"), format!("person_id,k\n{few}{}", if name == "A" { &enough } else { "" }));
+    }
+    folder.write("network.toml", "min_patients = 11\n[tables.t.columns.k]\ndomain = [1, 2]\n");
+    let sql =
+        "SELECT k, COUNT(*) AS n, COUNT(DISTINCT person_id) AS p FROM t WHERE k IS NOT NULL GROUP BY k ORDER BY k";
+    assert_eq!(seen(&answer(&folder, &[], sql)), rows(json!([[1, "<11", "<11"], [2, 11, 11]])));
+}
+
+#[test]
+fn patients_of_a_rare_diagnosis_come_back_as_fewer_than_the_limit() {
+    let Some(data) = shared("data/omop_3hospitals") else { return };
+    let queries: Vec<Value> = serde_json::from_slice(&std::fs::read(data.join("queries.json")).unwrap()).unwrap();
+    let query = queries.iter().find(|query| query["id"] == "small_patients").unwrap();
+    let arguments = ["--format", "json", "--set", "min_patients=11", "-e", query["sql"].as_str().unwrap()];
+    assert_eq!(seen(&sandbox(&data, &arguments).answers()[0]), rows(json!([["<11"]])));
 }
 
 #[test]

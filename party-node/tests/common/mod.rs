@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Longest any one run of the binary may take before it is ended and the test fails.
 pub const LIMIT: Duration = Duration::from_secs(120);
@@ -217,4 +217,11 @@ pub fn date(after: i64) -> String {
         left -= days;
     }
     format!("2021-01-{:02}", left + 1)
+}
+
+/// The seed of a random test: CONSILIUM_TEST_SEED, or the clock.
+pub fn seed() -> u64 {
+    let given = std::env::var("CONSILIUM_TEST_SEED").ok();
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    given.map_or_else(clock, |text| text.parse().expect("CONSILIUM_TEST_SEED is a number"))
 }
