@@ -302,7 +302,7 @@ fn correlated() -> PlanError {
 }
 
 pub(crate) fn not_yet(what: &str) -> PlanError {
-    PlanError::new("NOT_YET", format!("{what} is not available yet: it needs private matching between sites"))
+    PlanError::new("NOT_YET", format!("{what} is not available yet between sites"))
 }
 
 /// Refusals that matching patients may get over.

@@ -24,7 +24,7 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
             5000,
         ),
     ];
-    let site = |name: &str| (SiteName::from(name), SiteSchema { tables: tables.clone() });
+    let site = |name: &str| (SiteName::from(name), SiteSchema { tables: tables.clone(), patients: 1024 });
     let settings = Settings::from_toml(SETTINGS).expect("the settings of this file are valid");
     merge(&[site("a"), site("b"), site("c")], &settings).expect("three equal sites merge")
 });
