@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use ring::rand::SystemRandom;
-use ring::signature::Ed25519KeyPair;
+use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
@@ -69,11 +69,37 @@ impl Identity {
         self.pin
     }
 
+    /// The public key (SubjectPublicKeyInfo, DER).
+    pub fn public_key(&self) -> &[u8] {
+        self.certified.cert.first().map_or(&[], |spki| spki.as_ref())
+    }
+
+    /// Signs a message (Ed25519, RFC 8032). Messages of different meaning start with different words.
+    pub fn sign(&self, message: &[u8]) -> Signature {
+        let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&self.pkcs8).expect("the key was read before");
+        Signature(key.sign(message).as_ref().to_vec())
+    }
+
     /// The key as TLS takes it: a raw public key (RFC 7250), no certificate.
     pub(crate) fn certified(&self) -> Arc<CertifiedKey> {
         self.certified.clone()
     }
 }
+
+/// An Ed25519 signature.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Signature(Vec<u8>);
+
+impl Signature {
+    /// Did the owner of this public key (SubjectPublicKeyInfo, DER) sign this message?
+    pub fn verify(&self, public_key: &[u8], message: &[u8]) -> bool {
+        let Some(key) = public_key.strip_prefix(ED25519_SPKI) else { return false };
+        UnparsedPublicKey::new(&ED25519, key).verify(message, &self.0).is_ok()
+    }
+}
+
+/// What stands before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410).
+const ED25519_SPKI: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -140,6 +166,17 @@ mod tests {
         let again = Identity::from_pkcs8(identity.pkcs8().to_vec()).unwrap();
         assert_eq!(identity.pin(), again.pin());
         assert_eq!(identity.pin().to_string().parse(), Ok(identity.pin()));
+    }
+
+    #[test]
+    fn a_signature_is_of_one_key_and_one_message() {
+        let (one, other) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+        let signature = one.sign(b"message");
+        assert!(signature.verify(one.public_key(), b"message"));
+        assert!(!signature.verify(one.public_key(), b"massage"));
+        assert!(!signature.verify(other.public_key(), b"message"));
+        assert!(!signature.verify(b"", b"message"));
+        assert_eq!(Pin::of(one.public_key()), one.pin());
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub struct Partials {
     pub sketches: Vec<Vec<Sketch>>,
     /// What is matched, where the sum is over matched patients.
     pub patients: Option<Patients>,
+    /// Whose rows the figures are made of, where that is not matched: for this site's own ledger.
+    pub cohort: Option<Patients>,
 }
 
 /// Runs the local stage of one site.
@@ -97,11 +99,14 @@ pub async fn partials(
             sketches.add(&batch, &rows, groups.len())?;
         }
     }
-    let patients = match &sum.matching {
-        Some(matching) => Some(patients::patients(stage, sum, matching, site, data).await?),
-        None => None,
-    };
-    finish(groups, totals, codes, sketches, patients)
+    let mut partials = finish(groups, totals, codes, sketches)?;
+    if let Some(matching) = &sum.matching {
+        partials.patients = Some(patients::patients(&stage.relations, sum, matching, site, data).await?);
+    }
+    if let Some(cohort) = &stage.cohort {
+        partials.cohort = Some(patients::patients(&cohort.relations, sum, &cohort.matching, site, data).await?);
+    }
+    Ok(partials)
 }
 
 /// [`partials`] on a runtime of its own in the calling thread, which must not drive a runtime itself: DataFusion's work
@@ -163,7 +168,6 @@ fn finish(
     totals: Totals<'_>,
     codes: Codes<'_>,
     sketches: Sketches<'_>,
-    patients: Option<Patients>,
 ) -> Result<Partials, NodeError> {
     let slots = totals.finish(groups.len())?;
     let orders = codes.finish(groups.len());
@@ -175,7 +179,7 @@ fn finish(
     let orders = orders.into_iter().map(sorted).collect();
     let sorted = |sketches: Vec<Sketch>| order.values().map(|group| sketches[*group].clone()).collect();
     let sketches = sketches.into_iter().map(sorted).collect();
-    Ok(Partials { keys: order.into_keys().collect(), slots, orders, sketches, patients })
+    Ok(Partials { keys: order.into_keys().collect(), slots, orders, sketches, patients: None, cohort: None })
 }
 
 /// The rows of this site's own table, in the columns that the scan knows.

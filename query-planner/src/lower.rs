@@ -18,7 +18,7 @@ use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
 use crate::matched::Matching;
 use crate::matching::{self, Laid, LaidOut, Matched};
-use crate::plan::{Audience, Compiled, Groups, JointPlan, LocalStage, PLAN_VERSION, SecureSum, Summand, Top};
+use crate::plan::{Audience, Cohort, Compiled, Groups, JointPlan, LocalStage, PLAN_VERSION, SecureSum, Summand, Top};
 use crate::policy::check_local;
 use crate::relate::{self, Footprint};
 use crate::slots::{Size, Slots, window_name};
@@ -69,7 +69,9 @@ impl<'a> Lowering<'a> {
         few_enough(cells.len(), most)?;
         approx_distinct::few_enough(slots.sketches.len(), &groups, most)?;
         let generic = fragment(aggregate, &slots)?;
+        let cohort = self.cohort(aggregate, &cells, &mut slots)?;
         let Beside { matching, patients, relations } = self.patients_beside(aggregate, &cells, &mut slots)?;
+        let cohort = cohort.filter(|_| matching.is_none());
         let sum = SecureSum {
             contributors: sites.iter().map(|i| self.catalog.sites[*i].clone()).collect(),
             local_work: generic.display_indent().to_string(),
@@ -95,7 +97,8 @@ impl<'a> Lowering<'a> {
             None => {
                 self.prints.push(Footprint::new(aggregate, &slots));
                 let index = self.add(sum, generic, &sites, revealed_schema(aggregate, self.hides()))?;
-                self.stages[index].relations = stage_of_relations(&relations, self.catalog)?.relations;
+                self.stages[index].relations = fragments_of(&relations, self.catalog)?;
+                self.stages[index].cohort = cohort;
                 index
             }
         };
@@ -135,6 +138,33 @@ impl<'a> Lowering<'a> {
         Ok(Beside { matching: Some(matching), patients, relations })
     }
 
+    /// Whose rows the figures are made of, where small cells are hidden.
+    fn cohort(
+        &self,
+        aggregate: &Aggregate,
+        cells: &[usize],
+        slots: &mut Slots<'_>,
+    ) -> Result<Option<Cohort>, PlanError> {
+        if !self.hides() {
+            return Ok(None);
+        }
+        let (asked, known) = (slots.slots.len(), slots.people.len());
+        slots.patients_behind(cells);
+        let mut conditions = vec![None];
+        // What a window below the columns numbers is not there to be asked for again.
+        if slots.windows.is_empty() {
+            conditions.extend(slots.people.iter().filter(|condition| condition.is_some()).cloned());
+        }
+        slots.slots.truncate(asked);
+        slots.people.truncate(known);
+        let keys: Vec<Expr> = slots.columns[..aggregate.group_expr.len()].iter().map(|(_, key)| key.clone()).collect();
+        let Some(found) = matching::cohort(&aggregate.input, &keys, &conditions, self.catalog)? else {
+            return Ok(None);
+        };
+        let relations = fragments_of(&found.relations, self.catalog)?;
+        Ok(Some(Cohort { matching: found.matching, relations }))
+    }
+
     /// Lowers one aggregate over rows that are matched between sites.
     ///
     /// # Errors
@@ -150,7 +180,8 @@ impl<'a> Lowering<'a> {
             None => {
                 let sites = sites_of(&aggregate.input);
                 self.prints.push(Footprint::of_matched(aggregate, sites, sum.slots.len()));
-                self.stages.push(stage_of_relations(&relations, self.catalog)?);
+                let relations = fragments_of(&relations, self.catalog)?;
+                self.stages.push(LocalStage { fragments: BTreeMap::new(), relations, cohort: None });
                 self.schemas.push(revealed_schema(aggregate, self.hides()));
                 self.works.push(aggregate.input.as_ref().clone());
                 self.sums.push(sum);
@@ -282,12 +313,15 @@ fn stage(generic: &LogicalPlan, sites: &Sites, catalog: &Catalog) -> Result<Loca
     for site in sites {
         fragments.insert(catalog.sites[*site].clone(), localise(generic, *site, &catalog.sites[*site])?);
     }
-    Ok(LocalStage { fragments, relations: Vec::new() })
+    Ok(LocalStage { fragments, relations: Vec::new(), cohort: None })
 }
 
-fn stage_of_relations(relations: &[Laid], catalog: &Catalog) -> Result<LocalStage, PlanError> {
-    let relations = relations.iter().map(|laid| Ok(stage(&laid.plan, &laid.sites, catalog)?.fragments));
-    Ok(LocalStage { fragments: BTreeMap::new(), relations: relations.collect::<Result<_, PlanError>>()? })
+/// What each site runs for each relation.
+fn fragments_of(
+    relations: &[Laid],
+    catalog: &Catalog,
+) -> Result<Vec<BTreeMap<SiteName, LogicalPlan>>, PlanError> {
+    relations.iter().map(|laid| Ok(stage(&laid.plan, &laid.sites, catalog)?.fragments)).collect()
 }
 
 /// One site's version of a plan: its own tables for the network's, and of a union only the branches it has rows for.

@@ -43,6 +43,17 @@ pub struct LocalStage {
     pub fragments: BTreeMap<SiteName, LogicalPlan>,
     /// The same for each of the sum's [`Matching::relations`].
     pub relations: Vec<BTreeMap<SiteName, LogicalPlan>>,
+    /// Whose rows the figures are made of, where cells are hidden and patients are not matched anyway.
+    pub cohort: Option<Cohort>,
+}
+
+/// The patients behind a sum, for a site's own ledger: nothing of it is computed with others.
+#[derive(Debug, Clone)]
+pub struct Cohort {
+    /// Features that are bits, by the sum's keys where they have keys.
+    pub matching: Matching,
+    /// What each site runs, one entry for each of the matching's relations.
+    pub relations: Vec<BTreeMap<SiteName, LogicalPlan>>,
 }
 
 /// The agreed plan.

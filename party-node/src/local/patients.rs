@@ -1,17 +1,18 @@
 //! What a site knows of each of its patients: the rows of every relation, patient by patient, as the numbers that are
 //! matched.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 use mpc_core::Block;
 use query_planner::catalog::SiteName;
 use query_planner::keys;
 use query_planner::matched::{Feature, Matching, Relation, What};
-use query_planner::plan::{Groups, LocalStage, SecureSum};
+use query_planner::plan::{Groups, SecureSum};
 use query_planner::value::Value;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
@@ -72,13 +73,13 @@ impl fmt::Debug for Patients {
     }
 }
 
-/// Reads every relation of a matching.
+/// Reads every relation of a matching; `relations` are what each site runs for it.
 ///
 /// # Errors
 /// As [`super::partials`]; `TOO_MANY_PATIENTS` and `TOO_MANY_EVENTS` beyond the bounds that the plan states, `NOT_FINITE` for
 /// a patient key that has no place among keys. They name the site and the rule.
 pub(super) async fn patients(
-    stage: &LocalStage,
+    relations: &[BTreeMap<SiteName, LogicalPlan>],
     sum: &SecureSum,
     matching: &Matching,
     site: &SiteName,
@@ -88,7 +89,7 @@ pub(super) async fn patients(
     let mut known = Patients { keys: Vec::new(), features, offered: Vec::new(), excluded: 0 };
     let mut register = Register::new(site, data, matching);
     for (index, relation) in matching.relations.iter().enumerate() {
-        let fragments = stage.relations.get(index).ok_or_else(|| plan_invalid("a relation that no site reads"))?;
+        let fragments = relations.get(index).ok_or_else(|| plan_invalid("a relation that no site reads"))?;
         if let Some((_, fragment)) = fragments.iter().find(|(name, _)| name.same(site)) {
             let sums = classes(sum, matching, index)?;
             let mut classes: Vec<Class<'_>> = sums.iter().map(|class| Class::new(class, site)).collect();

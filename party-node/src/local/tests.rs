@@ -74,7 +74,7 @@ impl Fixture {
 
     /// The partials of a plan for these groups, keys and slots.
     fn run(&self, plan: LogicalPlan, groups: Groups, keys: Vec<Key>, slots: Vec<Slot>) -> Result<Partials, NodeError> {
-        let stage = LocalStage { fragments: BTreeMap::from([(site(), plan.clone())]), relations: Vec::new() };
+        let stage = LocalStage { fragments: BTreeMap::from([(site(), plan.clone())]), relations: Vec::new(), cohort: None };
         partials_blocking(&stage, &secure_sum(&plan, groups, keys, slots), &site(), &self.data, NETWORK)
     }
 
@@ -184,7 +184,7 @@ fn no_rows_make_one_zero_group_without_group_by_and_no_group_with_it() {
     assert_eq!(f.whole(vec![col("a")], slots.clone()).unwrap().slots, [vec![0], vec![0]]);
     let grouped = f.run(f.project(vec![col("a")]), agreed(), vec![key("a", None)], slots.clone()).unwrap();
     assert!(grouped.keys.is_empty() && grouped.slots == [Vec::<i128>::new(), vec![]]);
-    let none = LocalStage { fragments: BTreeMap::new(), relations: Vec::new() };
+    let none = LocalStage { fragments: BTreeMap::new(), relations: Vec::new(), cohort: None };
     let sum = secure_sum(&f.project(vec![col("a")]), Groups::Whole, vec![], slots);
     assert_eq!(partials_blocking(&none, &sum, &site(), &f.data, NETWORK).unwrap().slots, [vec![0], vec![0]]);
 }
@@ -440,7 +440,7 @@ async fn the_blocking_form_runs_beside_a_current_thread_runtime() {
     let f = ints("a,b\n1,2\n2,3\n");
     let plan = f.project(vec![col("a")]);
     let sum = secure_sum(&plan, Groups::Whole, vec![], vec![exact(Summand::Value(0))]);
-    let stage = LocalStage { fragments: BTreeMap::from([(site(), plan)]), relations: Vec::new() };
+    let stage = LocalStage { fragments: BTreeMap::from([(site(), plan)]), relations: Vec::new(), cohort: None };
     let run = move || partials_blocking(&stage, &sum, &site(), &f.data, NETWORK).map(|p| p.slots[0][0]);
     assert_eq!(tokio::task::spawn_blocking(run).await.unwrap().unwrap(), 3);
 }

@@ -3,6 +3,7 @@
 
 mod beside;
 mod codes;
+mod cohort;
 mod condition;
 mod describe;
 pub mod evaluate;
@@ -20,6 +21,7 @@ mod view;
 mod windows;
 
 pub(crate) use beside::{beside, counts_distinct, key_column};
+pub(crate) use cohort::cohort;
 pub(crate) use describe::{slot_words, write_matching};
 pub(crate) use layout::{Laid, LaidOut};
 pub(crate) use release::{Matched, matched};

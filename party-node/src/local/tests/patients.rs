@@ -50,7 +50,7 @@ fn run(f: &Fixture, matching: Matching, groups: Groups) -> Result<Patients, Node
     };
     let mut sum = secure_sum(&plan, groups, keys, Vec::new());
     sum.matching = Some(matching);
-    let stage = LocalStage { fragments: BTreeMap::new(), relations: vec![BTreeMap::from([(site(), plan.clone())])] };
+    let stage = LocalStage { fragments: BTreeMap::new(), relations: vec![BTreeMap::from([(site(), plan.clone())])], cohort: None };
     let mut partials = partials_blocking(&stage, &sum, &site(), &f.data, NETWORK)?;
     Ok(partials.patients.take().unwrap())
 }
@@ -140,7 +140,7 @@ fn a_site_that_has_no_such_rows_knows_nobody() {
     let f = Fixture::new(ROWS, &COLUMNS);
     let mut sum = secure_sum(&f.project(vec![col("id")]), Groups::Whole, vec![], vec![]);
     sum.matching = Some(matching(vec![feature(What::Any)]));
-    let stage = LocalStage { fragments: BTreeMap::new(), relations: vec![BTreeMap::new()] };
+    let stage = LocalStage { fragments: BTreeMap::new(), relations: vec![BTreeMap::new()], cohort: None };
     let partials = partials_blocking(&stage, &sum, &site(), &f.data, NETWORK).unwrap();
     assert!(partials.patients.as_ref().unwrap().keys.is_empty());
 }

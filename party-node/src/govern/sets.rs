@@ -1,0 +1,133 @@
+//! Whose rows the figures of a release are made of: one set of patients for each figure and group, known to each site of its
+//! own patients. What makes the sets is public, and the same at every party.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use query_planner::Compiled;
+use query_planner::keys;
+use query_planner::matched::Matching;
+use query_planner::value::Value;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
+
+use crate::local::Partials;
+use crate::local::patients::{Known, Patients};
+
+/// The patients of one site behind each figure of a release. Does not print; wiped when dropped.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sets {
+    /// Each patient's keys, by which matching finds it; one for each pass.
+    pub people: Vec<Vec<Option<[u8; 16]>>>,
+    /// For each of the release's sets, positions in `people`, ascending.
+    pub members: Vec<Vec<u32>>,
+}
+
+/// What one set is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Figure {
+    sum: usize,
+    feature: usize,
+    /// An encoded tuple of the feature's keys; none for all of them together.
+    tuple: Option<Vec<u8>>,
+}
+
+/// How many sets a release has, once its groups are known.
+pub fn count(compiled: &Compiled, groups: &[Vec<Vec<Value>>]) -> usize {
+    figures(compiled, groups).len()
+}
+
+/// A site's own patients in each of these sets.
+pub fn of(compiled: &Compiled, groups: &[Vec<Vec<Value>>], partials: &[Partials]) -> Sets {
+    let mut people = People::default();
+    let members = figures(compiled, groups).iter().map(|figure| {
+        let partials = partials.get(figure.sum);
+        let known = partials.and_then(|partials| partials.patients.as_ref().or(partials.cohort.as_ref()));
+        known.map(|known| people.members(known, figure)).unwrap_or_default()
+    });
+    let members = members.collect();
+    Sets { people: people.keys, members }
+}
+
+/// One figure for each thing that is known of patients, and one for each of its groups. A release of more than
+/// [`MAX_SETS`] is known as a whole only.
+fn figures(compiled: &Compiled, groups: &[Vec<Vec<Value>>]) -> Vec<Figure> {
+    let all = |split: bool| {
+        let mut figures = Vec::new();
+        for (sum, groups) in groups.iter().enumerate() {
+            let Some(matching) = matching(compiled, sum) else { continue };
+            for (feature, known) in matching.features.iter().enumerate() {
+                figures.push(Figure { sum, feature, tuple: None });
+                let tuples = groups.iter().filter(|_| split && !known.keys.is_empty());
+                let mut tuples: Vec<Vec<u8>> = tuples.filter_map(|group| tuple(matching, group)).collect();
+                tuples.sort();
+                tuples.dedup();
+                figures.extend(tuples.into_iter().map(|tuple| Figure { sum, feature, tuple: Some(tuple) }));
+            }
+        }
+        figures
+    };
+    let split = all(true);
+    if split.len() <= MAX_SETS { split } else { all(false) }
+}
+
+/// What is known of patients for a sum: what is matched, or what the site notes for itself.
+fn matching(compiled: &Compiled, sum: usize) -> Option<&Matching> {
+    let cohort = compiled.local.get(sum).and_then(|stage| stage.cohort.as_ref());
+    compiled.joint.sums[sum].matching.as_ref().or(cohort.map(|cohort| &cohort.matching))
+}
+
+fn tuple(matching: &Matching, group: &[Value]) -> Option<Vec<u8>> {
+    let parts = matching.row_keys.iter().map(|key| group.get(*key).cloned());
+    parts.collect::<Option<Vec<Value>>>().map(|parts| keys::encode(&parts))
+}
+
+/// Patients of several sums, each once.
+#[derive(Default)]
+struct People {
+    keys: Vec<Vec<Option<[u8; 16]>>>,
+    places: HashMap<Vec<Option<[u8; 16]>>, u32>,
+}
+
+impl People {
+    fn members(&mut self, known: &Patients, figure: &Figure) -> Vec<u32> {
+        let Some(feature) = known.features.get(figure.feature) else { return Vec::new() };
+        let mut members: Vec<u32> = patients(feature, figure.tuple.as_deref())
+            .filter_map(|patient| known.keys.get(patient))
+            .map(|keys| self.place(keys.iter().map(|key| key.map(|key| key.to_le_bytes())).collect()))
+            .collect();
+        members.sort_unstable();
+        members.dedup();
+        members
+    }
+
+    fn place(&mut self, keys: Vec<Option<[u8; 16]>>) -> u32 {
+        let next = self.keys.len() as u32;
+        *self.places.entry(keys).or_insert_with_key(|keys| {
+            self.keys.push(keys.clone());
+            next
+        })
+    }
+}
+
+fn patients<'a>(feature: &'a Known, tuple: Option<&'a [u8]>) -> impl Iterator<Item = usize> + 'a {
+    let wanted = move |at: usize| tuple.is_none_or(|tuple| feature.tuples[at] == tuple);
+    feature.entries.iter().filter(move |entry| wanted(entry.tuple)).map(|entry| entry.patient)
+}
+
+impl Drop for Sets {
+    fn drop(&mut self) {
+        self.people.iter_mut().flatten().for_each(Zeroize::zeroize);
+        self.members.iter_mut().for_each(Zeroize::zeroize);
+    }
+}
+
+impl fmt::Debug for Sets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sets({} of one site's patients)", self.members.len())
+    }
+}
+
+/// Most sets of one release that are told apart: a site keeps each of them for the rest of the study, and every later release
+/// is compared with each.
+pub const MAX_SETS: usize = 256;
