@@ -1,13 +1,17 @@
 //! What analyst and sites say before a session: the question, everybody's consent to exactly the same plan, the nonces.
 
+use mpc_core::control;
 use mpc_core::identity::Pin;
 use mpc_core::session::SessionId;
 use query_planner::Audience;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::govern::approval::Approval;
+use crate::state::Head;
+
 /// Version of these messages and of the protocols behind them.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// A run, named by the analyst at random.
 pub type JobId = [u8; 16];
@@ -44,6 +48,8 @@ pub struct Propose {
     pub network: [u8; 32],
     /// Digest of the analyst's linkage file, in hex, if the network has one.
     pub linkage: Option<String>,
+    /// Digest of the study it belongs to.
+    pub study: [u8; 32],
     /// Digest of the plan the analyst derived.
     pub plan: [u8; 32],
     /// How long a step waits for a message.
@@ -53,10 +59,12 @@ pub struct Propose {
 /// A site's reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// It derived the same plan, its policy allows it, and its local work is done.
-    Ready {
-        /// Fresh, for the session id.
-        nonce: [u8; 32],
+    /// It derived the same plan, its policy allows it, it is approved, and its local work is done.
+    Ready(Box<Word>),
+    /// The plan waits for somebody at this site.
+    Waiting {
+        /// How the site's stewards name the plan.
+        plan: String,
     },
     /// It will not or cannot.
     Refuse {
@@ -69,11 +77,41 @@ pub enum Reply {
     },
 }
 
+/// What a site that is ready says to everybody: its consent, and where its records stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Word {
+    /// Fresh, for the session id.
+    pub nonce: [u8; 32],
+    /// The site's public key, which the network file pins.
+    pub key: [u8; 32],
+    /// That it takes part in this study under this network file.
+    pub agreement: Vec<u8>,
+    /// That it consents to this plan.
+    pub approval: Approval,
+    /// The study's releases, as this site knows them.
+    pub releases: Releases,
+    /// The end of its log.
+    pub head: Head,
+    /// The end of every site's log when this site last computed with it, in party order.
+    pub seen: Vec<Head>,
+}
+
+/// The releases of a study that count, which every site must know alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Releases {
+    /// Over their ids, plans and order.
+    pub digest: [u8; 32],
+    /// How many sets of patients they have.
+    pub sets: u32,
+}
+
 /// Sent to all sites once all are ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
-    /// The analyst's, then every site's in party order.
-    pub nonces: Vec<[u8; 32]>,
+    /// The analyst's, for the session id.
+    pub nonce: [u8; 32],
+    /// Every site's, in party order.
+    pub words: Vec<Word>,
 }
 
 /// What a site tells the analyst when it is done.
@@ -88,20 +126,22 @@ pub struct Report {
 /// Security mode, bound into the session id: another mode is another session.
 const MODE: &[u8] = b"semi-honest, dishonest majority, additive";
 
-/// The id of a session: the hash of everything its parties agreed on. Keys are sorted, nonces are in party order behind
-/// the analyst's.
-pub fn session_id(keys: &mut [Pin], job: &JobId, propose: &Propose, nonces: &[[u8; 32]]) -> SessionId {
+/// The id of a session: the hash of everything its parties agreed on. Keys are sorted; the words hold every site's nonce.
+///
+/// # Panics
+/// When the words exceed a control message, in which they came.
+pub fn session_id(keys: &mut [Pin], job: &JobId, propose: &Propose, start: &Start) -> SessionId {
     keys.sort_unstable();
     let mut hash =
-        Sha256::new().chain_update(b"consilium session v1\0").chain_update([MODE.len() as u8]).chain_update(MODE);
+        Sha256::new().chain_update(b"consilium session v2\0").chain_update([MODE.len() as u8]).chain_update(MODE);
     hash.update(PROTOCOL_VERSION.to_le_bytes());
     hash.update(job);
     hash.update((keys.len() as u64).to_le_bytes());
     keys.iter().for_each(|key| hash.update(key.0));
     hash.update(propose.network);
+    hash.update(propose.study);
     hash.update(propose.plan);
     hash.update(propose.step_timeout_ms.to_le_bytes());
-    hash.update((nonces.len() as u64).to_le_bytes());
-    nonces.iter().for_each(|nonce| hash.update(nonce));
+    hash.update(control::encode(start).expect("came in a control message"));
     SessionId(hash.finalize().into())
 }

@@ -1,8 +1,7 @@
 //! A site's consent to one plan, signed by its key: under which study, policy and network, by whom, until when.
 
-use mpc_core::identity::{Identity, Pin, Signature};
+use mpc_core::identity::{Identity, Pin, PublicKey};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::fault::NodeError;
 
@@ -42,7 +41,7 @@ pub struct Approval {
     /// What it consents to.
     pub terms: Terms,
     /// By the site's key.
-    pub signature: Signature,
+    pub signature: Vec<u8>,
 }
 
 /// What a run is about, for comparison with terms.
@@ -61,7 +60,7 @@ pub struct Asked {
 impl Approval {
     /// Signs terms.
     pub fn sign(terms: Terms, identity: &Identity) -> Self {
-        let signature = identity.sign(&message(&terms));
+        let signature = identity.sign(PURPOSE, &message(&terms)).to_vec();
         Self { terms, signature }
     }
 
@@ -69,10 +68,10 @@ impl Approval {
     ///
     /// # Errors
     /// `NOT_APPROVED`: another plan, study, network or analyst, expired, or signed by somebody else.
-    pub fn covers(&self, asked: &Asked, public_key: &[u8], now_ms: i64) -> Result<(), NodeError> {
+    pub fn covers(&self, asked: &Asked, key: &PublicKey, now_ms: i64) -> Result<(), NodeError> {
         let terms = &self.terms;
         let not = |what: &str| Err(NodeError::new("NOT_APPROVED", what));
-        if !self.signature.verify(public_key, &message(terms)) {
+        if !key.verify(PURPOSE, &message(terms), &self.signature) {
             return not("the approval is not signed by the site's key");
         }
         let same = Asked { plan: terms.plan, study: terms.study, network: terms.network, analyst: terms.analyst };
@@ -93,15 +92,21 @@ pub fn short(plan: &[u8; 32]) -> String {
 
 
 /// What every site signs once for a study: that under this network file it takes part in it.
-pub fn agreement(network: &[u8; 32], study: &[u8; 32]) -> Vec<u8> {
-    [b"consilium agreement v1\0".as_slice(), network, study].concat()
+pub fn agree(identity: &Identity, network: &[u8; 32], study: &[u8; 32]) -> Vec<u8> {
+    identity.sign(AGREEMENT, &[*network, *study].concat()).to_vec()
+}
+
+/// Did the owner of this key sign that?
+pub fn agrees(key: &PublicKey, network: &[u8; 32], study: &[u8; 32], signature: &[u8]) -> bool {
+    key.verify(AGREEMENT, &[*network, *study].concat(), signature)
 }
 
 fn message(terms: &Terms) -> Vec<u8> {
-    let canonical = serde_json::to_vec(terms).expect("terms have no maps");
-    let digest = Sha256::digest(canonical);
-    [b"consilium approval v1\0".as_slice(), &digest].concat()
+    serde_json::to_vec(terms).expect("terms have no maps")
 }
+
+const PURPOSE: &str = "approval v1";
+const AGREEMENT: &str = "agreement v1";
 
 #[cfg(test)]
 mod tests {
@@ -117,9 +122,9 @@ mod tests {
         let (site, other) = (Identity::generate().unwrap(), Identity::generate().unwrap());
         let approval = Approval::sign(terms(site.pin()), &site);
         let asked = Asked { plan: [1; 32], study: [2; 32], network: [3; 32], analyst: site.pin() };
-        assert_eq!(approval.covers(&asked, site.public_key(), 10), Ok(()));
+        assert_eq!(approval.covers(&asked, &site.public_key(), 10), Ok(()));
         let refused = |approval: &Approval, asked: &Asked, key: &Identity, now| {
-            approval.covers(asked, key.public_key(), now).unwrap_err().code == "NOT_APPROVED"
+            approval.covers(asked, &key.public_key(), now).unwrap_err().code == "NOT_APPROVED"
         };
         assert!(refused(&approval, &asked, &site, 11));
         assert!(refused(&approval, &asked, &other, 10));
