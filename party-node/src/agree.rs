@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::govern::approval::Approval;
-use crate::state::Head;
+use crate::govern::meeting::Past;
+use crate::state::audit::Head;
 
 /// Version of these messages and of the protocols behind them.
 pub const PROTOCOL_VERSION: u16 = 2;
@@ -88,21 +89,12 @@ pub struct Word {
     pub agreement: Vec<u8>,
     /// That it consents to this plan.
     pub approval: Approval,
-    /// The study's releases, as this site knows them.
-    pub releases: Releases,
+    /// The study's releases that count, as this site knows them.
+    pub past: Vec<Past>,
     /// The end of its log.
     pub head: Head,
     /// The end of every site's log when this site last computed with it, in party order.
     pub seen: Vec<Head>,
-}
-
-/// The releases of a study that count, which every site must know alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Releases {
-    /// Over their ids, plans and order.
-    pub digest: [u8; 32],
-    /// How many sets of patients they have.
-    pub sets: u32,
 }
 
 /// Sent to all sites once all are ready.

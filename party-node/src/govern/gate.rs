@@ -1,0 +1,173 @@
+//! What a site checks of a question before it does anything for it: study, its own policy, approval, limits.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mpc_core::identity::{Identity, Pin};
+use query_planner::JointPlan;
+use query_planner::catalog::SiteName;
+use query_planner::grants;
+use query_planner::site_policy::{Limit as PolicyLimit, SitePolicy};
+
+use super::approval::{Approval, Asked, By, Terms, short};
+use super::study::{Study, Wanted};
+use crate::agree::Propose;
+use crate::config;
+use crate::fault::{NodeError, printable};
+use crate::state::audit::{self, Event};
+use crate::state::limits::Limit;
+use crate::state::{State, now_ms};
+
+/// How a site decides.
+pub struct Gate {
+    /// The site.
+    pub name: SiteName,
+    /// Its key.
+    pub identity: Arc<Identity>,
+    /// Digest of the network file.
+    pub network: [u8; 32],
+    /// The studies it takes part in.
+    pub studies: Vec<Study>,
+    /// Its policy.
+    pub policy: Posted,
+    /// What it keeps.
+    pub state: Arc<State>,
+}
+
+/// A policy as it was when the node started, and where it stands.
+pub struct Posted {
+    /// What it says.
+    pub policy: SitePolicy,
+    /// Its file; none for a site of a sandbox without one.
+    pub file: Option<PathBuf>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    /// The name in the network file.
+    pub name: String,
+    /// The key.
+    pub pin: Pin,
+}
+
+/// What becomes of a question.
+pub enum Verdict {
+    /// The site consents.
+    Approved(Approval),
+    /// Somebody at the site must decide.
+    Waiting,
+}
+
+impl Posted {
+    /// Reads a policy file.
+    ///
+    /// # Errors
+    /// `BAD_POLICY`, `NO_SUCH_FILE`.
+    pub fn read(file: PathBuf) -> Result<Self, NodeError> {
+        let policy = read(&file)?;
+        Ok(Self { policy, file: Some(file) })
+    }
+
+    /// Everything is allowed: a site of a sandbox.
+    pub fn open() -> Self {
+        Self { policy: SitePolicy::open(), file: None }
+    }
+
+    /// The policy must be the one that the others planned with.
+    fn unchanged(&self) -> Result<(), NodeError> {
+        match &self.file {
+            Some(file) if read(file)? != self.policy => {
+                let message = "this site changed its policy since its node started";
+                Err(NodeError::new("POLICY_CHANGED", message).hint("exchange the site's public file and start the node again"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn read(file: &PathBuf) -> Result<SitePolicy, NodeError> {
+    SitePolicy::from_toml(&config::read(file)?).map_err(|error| config::in_file(file, error.into()))
+}
+
+impl Gate {
+    /// The study a question belongs to.
+    ///
+    /// # Errors
+    /// `STUDY_UNKNOWN`.
+    pub fn study(&self, digest: &[u8; 32]) -> Result<&Study, NodeError> {
+        let study = self.studies.iter().find(|study| study.digest() == *digest);
+        study.ok_or_else(|| {
+            NodeError::new("STUDY_UNKNOWN", "this site takes part in no such study")
+                .hint("compare the study files; a changed file is another study")
+        })
+    }
+
+    /// Decides about a plan that the site has derived itself. Refusals are logged and charged by [`Gate::refused`].
+    ///
+    /// # Errors
+    /// `STUDY_UNKNOWN`, `STUDY_ENDED`, `NOT_IN_STUDY`, `POLICY_CHANGED`, what the policy forbids ([`grants::check`]),
+    /// `TOO_MANY_RELEASES`, `TOO_MANY_REFUSALS`, `REJECTED`.
+    pub fn decide(&self, propose: &Propose, plan: &JointPlan, asker: &Asker) -> Result<Verdict, NodeError> {
+        let now = now_ms();
+        let mut tables: Vec<String> = plan.uses.iter().map(|used| used.table.clone()).collect();
+        tables.dedup();
+        let wanted = Wanted { analyst: &asker.name, tables: &tables, sites: &plan.sites, now_ms: now as i64 };
+        self.study(&propose.study)?.admits(wanted)?;
+        self.policy.unchanged()?;
+        let policy = &self.policy.policy;
+        grants::check(plan, &self.name, policy, &asker.name)?;
+        self.state.within(policy.releases.map(limit), policy.refusals.map(limit), now)?;
+        let asked = Asked { plan: plan.digest(), study: propose.study, network: self.network, analyst: asker.pin };
+        self.consent(plan, &asked, &asker.name)
+    }
+
+    /// Approval by hand if there is one, else by rule.
+    fn consent(&self, plan: &JointPlan, asked: &Asked, analyst: &str) -> Result<Verdict, NodeError> {
+        let now = now_ms() as i64;
+        if let Some(decision) = self.state.decision(&asked.plan)? {
+            let approval = decision?;
+            if approval.covers(asked, &self.identity.public_key(), now).is_ok()
+                && approval.terms.policy == self.policy.policy.digest()
+            {
+                return Ok(Verdict::Approved(approval));
+            }
+        }
+        let Some(rule) = self.policy.policy.approved_by(&plan.classes, analyst) else { return Ok(Verdict::Waiting) };
+        let terms = self.terms(asked, By::Rule(rule as u32 + 1), now, RULE_MS);
+        Ok(Verdict::Approved(Approval::sign(terms, &self.identity)))
+    }
+
+    /// Terms of a consent that begins now.
+    pub fn terms(&self, asked: &Asked, by: By, now: i64, lasts_ms: i64) -> Terms {
+        let Asked { plan, study, network, analyst } = *asked;
+        let policy = self.policy.policy.digest();
+        Terms { plan, study, network, policy, analyst, by, from_ms: now, until_ms: now.saturating_add(lasts_ms) }
+    }
+
+    /// Logs a refusal and charges it.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub fn refused(&self, propose: &Propose, asker: &Asker, code: &str) -> Result<(), NodeError> {
+        let asked = audit::Asked {
+            study: propose.study,
+            plan: propose.plan,
+            disclosure: [0; 32],
+            analyst: printable(&asker.name),
+        };
+        self.state.deny(asked, code, now_ms())
+    }
+
+    /// How stewards name a plan.
+    pub fn named(plan: &[u8; 32]) -> String {
+        short(plan)
+    }
+}
+
+fn limit(of: PolicyLimit) -> Limit {
+    Limit { most: of.most, days: of.days }
+}
+
+/// A consent by rule is made for the run that follows.
+const RULE_MS: i64 = 15 * 60 * 1000;

@@ -1,0 +1,96 @@
+//! What every site verifies of everybody's words before it computes: the same study and plan, consented to by each site's own
+//! key, ledgers that know the same releases, and logs that nobody has cut.
+
+use std::collections::BTreeMap;
+
+use mpc_core::identity::PublicKey;
+use serde::{Deserialize, Serialize};
+
+use super::approval::{Asked, agrees};
+use crate::agree::{Start, Word};
+use crate::fault::NodeError;
+use crate::network::Network;
+use crate::state::audit::Head;
+
+/// An earlier release of the study that counts, as one site knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// Its id.
+    pub id: [u8; 16],
+    /// Digest of its plan.
+    pub plan: [u8; 32],
+    /// How many sets of patients it has.
+    pub sets: u32,
+    /// Is this site's data what it was then?
+    pub same_data: bool,
+    /// Did its answer come out, as far as this site knows?
+    pub released: bool,
+}
+
+/// An earlier release that a new one is compared with. Public.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Earlier {
+    /// Its id.
+    pub id: [u8; 16],
+    /// How many sets of patients it has.
+    pub sets: usize,
+}
+
+/// The releases that count at any site, by id. The same plan on the same data at every site tells nothing new, and is not compared.
+///
+/// # Errors
+/// `ALREADY_RELEASED` when that answer came out before: the analyst has it.
+pub fn earlier(words: &[Word], plan: &[u8; 32]) -> Result<Vec<Earlier>, NodeError> {
+    let mut all: BTreeMap<[u8; 16], Vec<&Past>> = BTreeMap::new();
+    for past in words.iter().flat_map(|word| &word.past) {
+        all.entry(past.id).or_default().push(past);
+    }
+    let mut earlier = Vec::new();
+    for (id, known) in all {
+        let everywhere = known.len() == words.len();
+        let same = everywhere && known.iter().all(|past| past.plan == *plan && past.same_data);
+        if same && known.iter().any(|past| past.released) {
+            let message = "the same question was answered from the same data before";
+            return Err(NodeError::new("ALREADY_RELEASED", message).hint("the analyst keeps the answer"));
+        }
+        if !same {
+            let sets = known.iter().map(|past| past.sets as usize).max().unwrap_or_default();
+            earlier.push(Earlier { id, sets });
+        }
+    }
+    Ok(earlier)
+}
+
+/// Everybody consents to exactly this, and nobody's log is shorter than it was.
+///
+/// # Errors
+/// `PROTOCOL_VIOLATION` for words that are not those of the network's sites, `NOT_APPROVED`, `STUDY_NOT_SIGNED`,
+/// `PEER_ROLLED_BACK`. They name the site.
+pub fn verify(network: &Network, start: &Start, asked: &Asked, seen: &[Head], now_ms: i64) -> Result<(), NodeError> {
+    if start.words.len() != network.site.len() {
+        return Err(NodeError::new("PROTOCOL_VIOLATION", "the analyst did not bring every site's word"));
+    }
+    for ((site, word), seen) in network.site.iter().zip(&start.words).zip(seen) {
+        let of = |error: NodeError| NodeError::remote(&site.name.0, &error.code, &error.message, error.hint.as_deref());
+        let key = PublicKey(word.key);
+        if !site.pins.contains(&key.pin()) {
+            return Err(of(NodeError::new("PROTOCOL_VIOLATION", "a word under a key that is not pinned")));
+        }
+        if !agrees(&key, &asked.network, &asked.study, &word.agreement) {
+            return Err(of(NodeError::new("STUDY_NOT_SIGNED", "it has not signed this study under this network file")));
+        }
+        word.approval.covers(asked, &key, now_ms).map_err(of)?;
+        if word.head.seq < seen.seq || (word.head.seq == seen.seq && word.head.hash != seen.hash) {
+            let message = "its log is older than it was when this site last computed with it";
+            return Err(of(NodeError::new("PEER_ROLLED_BACK", message)
+                .hint("its ledger may have been put back: ask its steward before anything else")));
+        }
+    }
+    Ok(())
+}
+
+/// The ends of one's own log that the others remember.
+pub fn remembered<'a>(words: &'a [Word], me: usize) -> impl Iterator<Item = &'a Head> {
+    words.iter().filter_map(move |word| word.seen.get(me))
+}
+
