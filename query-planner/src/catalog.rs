@@ -1,6 +1,6 @@
 //! The catalogue every site publishes: tables, columns, declared domains and ranges, and the joint policy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -12,6 +12,7 @@ pub use crate::settings::Settings;
 
 use crate::error::PlanError;
 use crate::linkage::Linkage;
+use crate::site_policy::SitePolicy;
 use crate::value::Value;
 
 /// The name of a site: letters, digits, `_` and `-`, at most 63 bytes, compared without case.
@@ -36,6 +37,10 @@ pub struct Catalog {
     pub linkage: Option<Linkage>,
     /// The joint policy (the strictest site wins).
     pub policy: Policy,
+    /// What sites publish of their own policies, by the name in `sites`; one that is absent allows everything as far as others
+    /// know.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub policies: BTreeMap<String, SitePolicy>,
 }
 
 /// A table: the union of the sites' tables of that name.
@@ -62,6 +67,9 @@ pub struct Column {
     pub domain: Option<Vec<Value>>,
     /// The declared closed range of an integer or decimal column, unscaled.
     pub range: Option<(i64, i64)>,
+    /// What every site reads a value outside as the nearest of: a closed range, unscaled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clamp: Option<(i64, i64)>,
     /// May a query agree the union of this column's values as group keys?
     pub agree_keys: bool,
     /// May not be agreed as a group key nor compared with a constant.
@@ -159,6 +167,11 @@ impl Catalog {
         self.tables.iter().find(|t| t.name.eq_ignore_ascii_case(name))
     }
 
+    /// What a site publishes of its policy, if it does.
+    pub fn policy_of(&self, site: &SiteName) -> Option<&SitePolicy> {
+        self.policies.iter().find(|(name, _)| name.eq_ignore_ascii_case(&site.0)).map(|(_, policy)| policy)
+    }
+
     /// Ways to find a patient of another site.
     pub fn passes(&self) -> u32 {
         self.linkage.as_ref().map_or(1, |linkage| linkage.passes)
@@ -186,6 +199,9 @@ impl Catalog {
         }
         if let Some(name) = repeated(self.tables.iter().map(|t| t.name.as_str())) {
             return bad(format!("table '{name}' appears twice"));
+        }
+        if let Some(name) = self.policies.keys().find(|name| !self.sites.iter().any(|site| site.0 == **name)) {
+            return bad(format!("'{name}' has a policy and is not a site of this network"));
         }
         self.tables.iter().try_for_each(|table| table.validate(&self.sites))
     }
@@ -239,6 +255,9 @@ impl Column {
             if domain.iter().collect::<BTreeSet<_>>().len() != domain.len() {
                 return Err(format!("{name}: a value appears twice in its domain"));
             }
+        }
+        if self.clamp.is_some_and(|(lo, hi)| lo > hi || !self.data_type.is_exact_number()) {
+            return Err(format!("{name}: a clamp is a range of an int or decimal column"));
         }
         match self.range {
             Some((lo, hi)) if lo > hi => Err(format!("{name}: its range is empty")),

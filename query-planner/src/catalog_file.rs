@@ -1,5 +1,7 @@
 //! The catalogue as TOML: types and values spelled as in the network file, columns in order.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use toml::Value as Toml;
 
@@ -7,6 +9,7 @@ use crate::catalog::{Catalog, Column, ColumnType, Policy, SiteName, Table};
 use crate::error::PlanError;
 use crate::linkage::Linkage;
 use crate::settings::read_value;
+use crate::site_policy::SitePolicy;
 use crate::value::{Value, write_decimal};
 
 impl Catalog {
@@ -22,6 +25,7 @@ impl Catalog {
             max_events: self.max_events,
             linkage: self.linkage.clone(),
             policy: self.policy.clone(),
+            policies: self.policies.clone(),
             table: self.tables.iter().map(TableFile::of).collect(),
         };
         toml::to_string_pretty(&file).map_err(|e| bad(&e.to_string()))
@@ -34,8 +38,8 @@ impl Catalog {
     pub fn from_toml(text: &str) -> Result<Catalog, PlanError> {
         let file: CatalogFile = toml::from_str(text).map_err(|e| bad(e.to_string().trim_end()))?;
         let tables = file.table.into_iter().map(TableFile::table).collect::<Result<_, _>>()?;
-        let CatalogFile { sites, patient_key, max_patients, max_events, linkage, policy, table: _ } = file;
-        let catalog = Catalog { sites, patient_key, max_patients, max_events, tables, linkage, policy };
+        let CatalogFile { sites, patient_key, max_patients, max_events, linkage, policy, policies, table: _ } = file;
+        let catalog = Catalog { sites, patient_key, max_patients, max_events, tables, linkage, policy, policies };
         catalog.validate()?;
         Ok(catalog)
     }
@@ -51,6 +55,8 @@ struct CatalogFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     linkage: Option<Linkage>,
     policy: Policy,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    policies: BTreeMap<String, SitePolicy>,
     table: Vec<TableFile>,
 }
 
@@ -72,6 +78,8 @@ struct ColumnFile {
     domain: Option<Vec<Toml>>,
     /// Unscaled, as in the catalogue.
     range: Option<(i64, i64)>,
+    /// Unscaled too.
+    clamp: Option<(i64, i64)>,
     agree_keys: bool,
     quasi_identifier: bool,
     allowed: bool,
@@ -97,6 +105,7 @@ impl ColumnFile {
             data_type: column.data_type,
             domain: column.domain.as_ref().map(|domain| domain.iter().map(write_value).collect()),
             range: column.range,
+            clamp: column.clamp,
             agree_keys: column.agree_keys,
             quasi_identifier: column.quasi_identifier,
             allowed: column.allowed,
@@ -115,6 +124,7 @@ impl ColumnFile {
             data_type: self.data_type,
             domain,
             range: self.range,
+            clamp: self.clamp,
             agree_keys: self.agree_keys,
             quasi_identifier: self.quasi_identifier,
             allowed: self.allowed,
@@ -147,6 +157,7 @@ mod tests {
             data_type: data_type.parse().unwrap(),
             domain,
             range: None,
+            clamp: (name == "a").then_some((-1, 1)),
             agree_keys: true,
             quasi_identifier: false,
             allowed: true,
@@ -181,6 +192,7 @@ mod tests {
             tables: vec![table],
             linkage: Some(linkage),
             policy,
+            policies: BTreeMap::from([("A".into(), SitePolicy::default()), ("B".into(), SitePolicy::open())]),
         }
     }
 

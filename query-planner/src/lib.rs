@@ -45,11 +45,14 @@ pub mod registry;
 mod relate;
 pub mod settings;
 pub mod shares;
+pub mod site_policy;
 mod slots;
 mod small;
 mod split;
+mod toml_keys;
 mod top;
 pub mod udf;
+mod uses;
 pub mod value;
 mod words;
 
@@ -62,6 +65,8 @@ pub use explain::explain;
 pub use plan::{Audience, Compiled, JointPlan};
 pub use registry::functions;
 pub use settings::Settings;
+pub use site_policy::SitePolicy;
+pub use uses::Use;
 
 use lower::Lowering;
 
@@ -98,12 +103,13 @@ fn straight_line(sql: &str, catalog: &Catalog, options: &Options) -> Result<Comp
     names::name_columns(&mut question.statement);
     policy::check_network(catalog)?;
     let bound = bind::bind(question.statement, catalog, &functions())?;
+    let now_ms = if logical::asks_for_now(&bound) { options.now_ms } else { 0 };
     let logical = logical::optimize(bound, options.now_ms, catalog.policy.hides())?;
     let mut lowering = Lowering::new(catalog, options.audience);
     notes::question(&logical, &mut lowering.notes);
     let checked = policy::check(logical, catalog)?;
     let finish = split::split(checked, &mut lowering)?;
-    lowering.compiled(question.text, finish, options.now_ms)
+    lowering.compiled(question.text, finish, now_ms)
 }
 
 fn internal(text: &str) -> PlanError {

@@ -7,7 +7,7 @@ use arrow::temporal_conversions::timestamp_ms_to_datetime;
 use datafusion_common::Column;
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion_expr::{Expr, LogicalPlan};
+use datafusion_expr::{Expr, LogicalPlan, Volatility};
 use datafusion_optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion_optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion_optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
@@ -54,6 +54,23 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(PushDownFilter::new()),
         Arc::new(OptimizeProjections::new()),
     ]
+}
+
+/// Does the meaning of the question depend on when it is asked? Only then is the moment a part of its plan.
+pub(crate) fn asks_for_now(plan: &LogicalPlan) -> bool {
+    let depends = |expr: &Expr| match expr {
+        // now(), current_date and their like; volatile functions are not to be had.
+        Expr::ScalarFunction(call) => Ok(call.func.signature().volatility != Volatility::Immutable),
+        _ => Ok(false),
+    };
+    let mut found = false;
+    let walked = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            found |= expr.exists(depends)?;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    found || walked.is_err()
 }
 
 /// Refuses plans so deep that a later recursion, here or in the executor, could exhaust its stack.

@@ -23,6 +23,7 @@ use crate::policy::check_local;
 use crate::relate::{self, Footprint};
 use crate::slots::{Size, Slots, window_name};
 use crate::split::{Sites, sites_of};
+use crate::uses::{self, Released, Uses};
 use crate::{approx_distinct, disclose, groups, hidden, notes, top};
 
 /// Collects the secure sums of one query.
@@ -37,13 +38,14 @@ pub(crate) struct Lowering<'a> {
     /// What contributors run, before their own tables are put in, one for each of `sums`.
     works: Vec<LogicalPlan>,
     prints: Vec<Footprint>,
+    uses: Vec<Uses>,
 }
 
 impl<'a> Lowering<'a> {
     pub fn new(catalog: &'a Catalog, audience: Audience) -> Self {
         let (sums, stages, schemas) = (Vec::new(), Vec::new(), Vec::new());
-        let (notes, works, prints) = (Vec::new(), Vec::new(), Vec::new());
-        Lowering { catalog, audience, sums, stages, schemas, notes, works, prints }
+        let (notes, works, prints, uses) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Lowering { catalog, audience, sums, stages, schemas, notes, works, prints, uses }
     }
 
     /// Lowers one aggregate over distributed rows; returns the plan that stands for its revealed rows, with exactly
@@ -95,6 +97,8 @@ impl<'a> Lowering<'a> {
         let index = match self.sums.iter().position(|known| *known == sum) {
             Some(index) => index,
             None => {
+                let (keys, groups) = (&sum.keys[..], &sum.groups);
+                self.uses.push(Uses::of(&Released { aggregate, keys, groups, relations: &relations }, self.catalog)?);
                 self.prints.push(Footprint::new(aggregate, &slots));
                 let index = self.add(sum, generic, &sites, revealed_schema(aggregate, self.hides()))?;
                 self.stages[index].relations = fragments_of(&relations, self.catalog)?;
@@ -179,6 +183,8 @@ impl<'a> Lowering<'a> {
             Some(index) => index,
             None => {
                 let sites = sites_of(&aggregate.input);
+                let (keys, groups) = (&sum.keys[..], &sum.groups);
+                self.uses.push(Uses::of(&Released { aggregate, keys, groups, relations: &relations }, self.catalog)?);
                 self.prints.push(Footprint::of_matched(aggregate, sites, sum.slots.len()));
                 let relations = fragments_of(&relations, self.catalog)?;
                 self.stages.push(LocalStage { fragments: BTreeMap::new(), relations, cohort: None });
@@ -203,6 +209,7 @@ impl<'a> Lowering<'a> {
         self.schemas.truncate(sums);
         self.works.truncate(sums);
         self.prints.truncate(sums);
+        self.uses.truncate(sums);
         self.notes.truncate(notes);
     }
 
@@ -235,12 +242,15 @@ impl<'a> Lowering<'a> {
             min_patients: policy.min_patients,
             zero_allowed: policy.zero_allowed,
             flag_extreme_shares: hides && policy.flag_extreme_shares,
+            classes: Vec::new(),
+            uses: Uses::listed(&self.uses, self.catalog),
             sums: self.sums,
             margins,
             finish: text,
             disclosures: Vec::new(),
             notes: self.notes,
         };
+        joint.classes = uses::classes(&joint);
         joint.disclosures = disclose::disclosures(&joint, &self.works, self.catalog);
         disclose::notes(&mut joint, &self.works, self.catalog);
         let finish = if hides { hidden::carry(finish)? } else { finish };

@@ -8,6 +8,7 @@ use crate::catalog::{Catalog, Column, ColumnType, SiteName, Table};
 use crate::error::{PlanError, nearest};
 use crate::linkage::Linkage;
 use crate::settings::{ColumnSettings, Settings, TableSettings, read_domain, read_range};
+use crate::site_policy::{Clamp, SitePolicy};
 
 /// What one site says about its own tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,9 +98,16 @@ fn merge_all(
         tables,
         linkage,
         policy: settings.policy(),
+        policies: policies(sites, settings),
     };
     catalog.validate()?;
     Ok(catalog)
+}
+
+/// What each site publishes, under the name it has here.
+fn policies(sites: &[(SiteName, SiteSchema)], settings: &Settings) -> BTreeMap<String, SitePolicy> {
+    let of = |site: &SiteName| settings.sites.iter().find(|(name, _)| name.eq_ignore_ascii_case(&site.0));
+    sites.iter().filter_map(|(site, _)| Some((site.0.clone(), of(site)?.1.published()))).collect()
 }
 
 fn most_patients(sites: &[(SiteName, SiteSchema)]) -> u64 {
@@ -146,7 +154,9 @@ fn merge_table(
             differences.push(describe(&place, &types));
             ColumnType::Text
         });
-        columns.push(column(name, data_type, said, settings, &place)?);
+        let clamps = holders.iter().filter_map(|(site, _)| Some((*site, clamp(site, &first.name, name, settings)?)));
+        let clamp = narrowest(clamps, data_type, &place)?;
+        columns.push(Column { clamp, ..column(name, data_type, said, settings, &place)? });
     }
     let reported = holders.iter().map(|(_, table)| table.rows).max().unwrap_or(0);
     Ok(Table {
@@ -193,6 +203,34 @@ fn describe(place: &str, types: &[(&SiteName, Option<InferredType>)]) -> String 
     format!("  {place}: {}", each.join(", "))
 }
 
+/// What a site says about how far a column's values go.
+fn clamp<'s>(site: &SiteName, table: &str, column: &str, settings: &'s Settings) -> Option<&'s Clamp> {
+    let policy = settings.sites.iter().find(|(name, _)| name.eq_ignore_ascii_case(&site.0)).map(|(_, policy)| policy);
+    policy?.column(table, column)?.clamp.as_ref()
+}
+
+/// What all clamps of a column have in common.
+fn narrowest<'s>(
+    clamps: impl Iterator<Item = (&'s SiteName, &'s Clamp)>,
+    data_type: ColumnType,
+    place: &str,
+) -> Result<Option<(i64, i64)>, PlanError> {
+    let mut narrowest: Option<(i64, i64)> = None;
+    for (site, clamp) in clamps {
+        let (lo, hi) = clamp.bounds(data_type).ok_or_else(|| {
+            let text =
+                format!("{site} clamps {place} to {clamp}, which is no range of type {data_type} (int or decimal)");
+            PlanError::new("BAD_SETTINGS", text)
+        })?;
+        let (lo, hi) = narrowest.map_or((lo, hi), |(a, b)| (a.max(lo), b.min(hi)));
+        if lo > hi {
+            return Err(PlanError::new("BAD_SETTINGS", format!("the sites' clamps of {place} have nothing in common")));
+        }
+        narrowest = Some((lo, hi));
+    }
+    Ok(narrowest)
+}
+
 fn column(
     name: &str,
     data_type: ColumnType,
@@ -208,6 +246,7 @@ fn column(
         data_type,
         domain,
         range,
+        clamp: None,
         agree_keys: said.and_then(|c| c.agree_keys).unwrap_or(!is_key),
         quasi_identifier: said.and_then(|c| c.quasi_identifier).unwrap_or(false),
         allowed: said.and_then(|c| c.allowed).unwrap_or(true),

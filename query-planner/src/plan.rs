@@ -14,10 +14,12 @@ pub use crate::relate::{Detail, Margin};
 use crate::catalog::{Link, SiteName};
 use crate::error::PlanError;
 use crate::matched::Matching;
+use crate::site_policy::Class;
+use crate::uses::Use;
 use crate::value::Value;
 
 /// Version of the canonical form.
-pub const PLAN_VERSION: u16 = 4;
+pub const PLAN_VERSION: u16 = 5;
 
 /// Everything the planner makes of one query.
 #[derive(Debug, Clone)]
@@ -65,7 +67,8 @@ pub struct JointPlan {
     pub planner: String,
     /// The question as parsed and printed again, with `now` frozen.
     pub query: String,
-    /// Milliseconds since 1970-01-01 that `now()` means.
+    /// Milliseconds since 1970-01-01 that `now()` means; 0 where the question does not ask for it, so that it is the same plan
+    /// whenever it is asked.
     pub now_ms: i64,
     /// SHA-256 of the catalogue, hexadecimal.
     pub catalog: String,
@@ -81,6 +84,10 @@ pub struct JointPlan {
     pub zero_allowed: bool,
     /// Does the answer say where all or none of a group have something?
     pub flag_extreme_shares: bool,
+    /// What kinds of questions it is, sorted.
+    pub classes: Vec<Class>,
+    /// What every column is used for that influences anything, sorted.
+    pub uses: Vec<Use>,
     /// The secure sums, revealed together.
     pub sums: Vec<SecureSum>,
     /// How the groups of one sum add up to those of another, where cells are hidden.

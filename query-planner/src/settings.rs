@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use toml::{Table as TomlTable, Value as Toml};
 
 use crate::catalog::{ColumnType, Link, MAX_ROWS, Policy};
-use crate::error::{PlanError, nearest};
+use crate::error::PlanError;
 use crate::linkage::LinkageSettings;
+use crate::site_policy::{self, SitePolicy};
+use crate::toml_keys::{Unknown, known, members};
 use crate::value::{Value, read_decimal};
 
 /// What the network file says. Everything has a default.
@@ -35,22 +37,11 @@ pub struct Settings {
     /// How patients are found at several sites; by the patient key itself where it is not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linkage: Option<LinkageSettings>,
-    /// What single sites ask for beyond the above, by site name: the strictest wins.
+    /// What single sites allow and ask for beyond the above, by site name: of numbers the strictest wins. A site that lists neither
+    /// classes nor columns here says nothing about them.
     pub sites: BTreeMap<String, SitePolicy>,
     /// Declarations by table name.
     pub tables: BTreeMap<String, TableSettings>,
-}
-
-/// What one site asks for.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SitePolicy {
-    /// Smallest cell that may be released.
-    pub min_patients: Option<u32>,
-    /// `false`: no zero may be shown, whatever the network says.
-    pub zero_allowed: Option<bool>,
-    /// `true`: extreme shares are flagged, whatever the network says.
-    pub flag_extreme_shares: Option<bool>,
 }
 
 /// What is declared about one table.
@@ -139,20 +130,32 @@ impl Settings {
     /// The joint policy: of what the network and its sites ask for, the strictest.
     pub fn policy(&self) -> Policy {
         let sites = || self.sites.values();
-        let least = sites().filter_map(|site| site.min_patients).fold(self.min_patients, u32::max);
         Policy {
-            min_sites: self.min_sites,
-            min_patients: least,
+            min_sites: sites().filter_map(|site| site.min_sites).fold(self.min_sites, u32::max),
+            min_patients: sites().filter_map(|site| site.min_patients).fold(self.min_patients, u32::max),
             zero_allowed: self.zero_allowed && sites().all(|site| site.zero_allowed != Some(false)),
             flag_extreme_shares: self.flag_extreme_shares || sites().any(|site| site.flag_extreme_shares == Some(true)),
-            max_groups: self.max_groups,
+            max_groups: sites().filter_map(|site| site.max_groups).fold(self.max_groups, u32::min),
             link: self.link,
         }
     }
 
-    fn from_table(table: TomlTable) -> Result<Settings, PlanError> {
-        check_keys(&table)?;
-        let settings: Settings = table.try_into().map_err(|e| bad(e.to_string().trim_end().to_owned()))?;
+    /// Puts what a site publishes of its policy in the place of what the file says about its classes, analysts and columns;
+    /// of numbers the strictest of both stays.
+    pub fn publish(&mut self, site: &str, policy: &SitePolicy) {
+        let known = self.sites.keys().find(|name| name.eq_ignore_ascii_case(site)).cloned();
+        let entry = self.sites.entry(known.unwrap_or_else(|| site.to_owned())).or_insert_with(SitePolicy::open);
+        *entry = policy.published().with_numbers_of(entry);
+    }
+
+    fn from_table(mut table: TomlTable) -> Result<Settings, PlanError> {
+        check_keys(&table).map_err(|unknown| unknown.refusal(CODE))?;
+        open_where_nothing_is_said(&mut table);
+        let mut settings: Settings = table.try_into().map_err(|e| bad(e.to_string().trim_end().to_owned()))?;
+        for (name, policy) in &mut settings.sites {
+            let broken = |(_, rule)| bad(format!("sites.{name}: {rule}"));
+            *policy = std::mem::take(policy).normal().map_err(broken)?;
+        }
         settings.check()?;
         Ok(settings)
     }
@@ -164,8 +167,7 @@ impl Settings {
         if self.min_sites < 2 {
             return Err(bad("min_sites is at least 2: with one site there is nothing to hide"));
         }
-        let asked = self.sites.values().filter_map(|site| site.min_patients).chain([self.min_patients]);
-        if !asked.into_iter().all(|least| (1..=MAX_MIN_PATIENTS).contains(&least)) {
+        if !(1..=MAX_MIN_PATIENTS).contains(&self.min_patients) {
             return Err(bad(format!("min_patients is 1 to {MAX_MIN_PATIENTS}")));
         }
         if !(1..=MAX_GROUPS).contains(&self.max_groups) {
@@ -233,41 +235,35 @@ fn read_time(text: &str, column: ColumnType) -> Option<Value> {
 }
 
 /// Unknown keys are refused here, before serde, so that the message can name the nearest one.
-fn check_keys(table: &TomlTable) -> Result<(), PlanError> {
-    known(table, TOP_KEYS, "")?;
+fn check_keys(table: &TomlTable) -> Result<(), Unknown> {
+    known(table, TOP_KEYS, &[])?;
     if let Some(Toml::Table(entry)) = table.get("linkage") {
-        known(entry, &["file", "table"], "linkage.")?;
+        known(entry, &["file", "table"], &["linkage"])?;
     }
     for (name, entry) in members(table.get("sites")) {
         let Toml::Table(entry) = entry else { continue };
-        known(entry, &["min_patients", "zero_allowed", "flag_extreme_shares"], &format!("sites.{name}."))?;
+        site_policy::known_keys(entry, &["sites", name])?;
     }
     for (name, entry) in members(table.get("tables")) {
-        let place = format!("tables.{name}.");
         let Toml::Table(entry) = entry else { continue };
-        known(entry, &["max_rows", "columns"], &place)?;
+        known(entry, &["max_rows", "columns"], &["tables", name])?;
         for (column, entry) in members(entry.get("columns")) {
             let Toml::Table(entry) = entry else { continue };
             let keys = ["type", "domain", "range", "agree_keys", "quasi_identifier", "allowed"];
-            known(entry, &keys, &format!("{place}columns.{column}."))?;
+            known(entry, &keys, &["tables", name, "columns", column])?;
         }
     }
     Ok(())
 }
 
-fn known(table: &TomlTable, keys: &[&str], place: &str) -> Result<(), PlanError> {
-    let Some(key) = table.keys().find(|key| !keys.contains(&key.as_str())) else {
-        return Ok(());
-    };
-    let error = bad(format!("unknown key '{place}{key}'"));
-    Err(match nearest(key, keys.iter().copied()) {
-        Some(near) => error.hint(format!("did you mean '{place}{near}'?")),
-        None => error.hint(format!("known here: {}", keys.join(", "))),
-    })
-}
-
-fn members(entry: Option<&Toml>) -> impl Iterator<Item = (&String, &Toml)> {
-    entry.and_then(Toml::as_table).into_iter().flatten()
+/// A site that lists neither classes nor columns in the network file asks for numbers alone.
+fn open_where_nothing_is_said(table: &mut TomlTable) {
+    for (_, entry) in table.get_mut("sites").and_then(Toml::as_table_mut).into_iter().flatten() {
+        let Toml::Table(site) = entry else { continue };
+        if !["allow_all", "classes", "columns"].iter().any(|key| site.contains_key(*key)) {
+            site.insert("allow_all".into(), Toml::Boolean(true));
+        }
+    }
 }
 
 /// A value in TOML's spelling; anything else is a text, so that `patient_key=nhs_number` needs no quotes.
@@ -292,20 +288,22 @@ fn put(table: &mut TomlTable, path: &[&str], value: Toml) -> Result<(), ()> {
 }
 
 fn bad(text: impl Into<String>) -> PlanError {
-    PlanError::new("BAD_SETTINGS", text)
+    PlanError::new(CODE, text)
 }
 
+const CODE: &str = "BAD_SETTINGS";
+
 /// Most groups a policy may allow: 2^20 sums of 16 bytes stay below one frame.
-const MAX_GROUPS: u32 = 1 << 20;
+pub(crate) const MAX_GROUPS: u32 = 1 << 20;
 
 /// Most rows of one patient at one site that can be merged with others': each is carried for every patient.
 const MAX_EVENTS: u32 = 256;
 
 /// Most patients of one site: what matching is designed for, with room.
-const MAX_PATIENTS: u64 = 1 << 24;
+pub(crate) const MAX_PATIENTS: u64 = 1 << 24;
 
 /// Largest cell that can be called small: far above any rule in use, far below what a comparison of counts must bear.
-const MAX_MIN_PATIENTS: u32 = 10_000;
+pub(crate) const MAX_MIN_PATIENTS: u32 = 10_000;
 
 const TOP_KEYS: &[&str] = &[
     "patient_key",
@@ -361,6 +359,37 @@ mod tests {
         assert_eq!(settings.policy().min_patients, 20);
         let error = Settings::from_toml("[sites.A]\nmin_patient = 3").unwrap_err();
         assert_eq!(error.hint.as_deref(), Some("did you mean 'sites.A.min_patients'?"));
+        let text =
+            "max_groups = 50\n[sites.A]\nmax_groups = 60\nmin_sites = 2\n[sites.B]\nmax_groups = 40\nmin_sites = 4";
+        let policy = Settings::from_toml(text).unwrap().policy();
+        assert_eq!((policy.max_groups, policy.min_sites), (40, 4));
+    }
+
+    #[test]
+    fn a_site_that_says_nothing_about_columns_here_forbids_none() {
+        let text =
+            "[sites.A]\nmin_patients = 5\n[sites.B]\nclasses = [\"count\"]\n[sites.B.columns.Person]\nSex = [\"sum\"]";
+        let mut settings = Settings::from_toml(text).unwrap();
+        assert!(settings.sites["A"].allow_all && !settings.sites["B"].allow_all);
+        assert!(settings.sites["B"].column("person", "sex").is_some());
+        let before = settings.clone();
+        settings.set("min_sites=2").unwrap();
+        assert_eq!(settings.sites, before.sites, "written and read again");
+        for wrong in ["[sites.A]\nmin_patients = 0", "[sites.A.columns.t]\nx = [\"add\"]"] {
+            assert_eq!(Settings::from_toml(wrong).unwrap_err().code, "BAD_SETTINGS");
+        }
+    }
+
+    #[test]
+    fn what_a_site_publishes_never_loosens_the_networks_numbers() {
+        let mut settings = Settings::from_toml("[sites.A]\nmin_patients = 11\nmax_groups = 5").unwrap();
+        let policy =
+            SitePolicy::from_toml("min_patients = 5\nmax_groups = 3\nmin_sites = 4\n[releases]\nmost = 1\ndays = 1");
+        settings.publish("a", &policy.unwrap());
+        let known = &settings.sites["A"];
+        assert_eq!((known.min_patients, known.max_groups, known.min_sites), (Some(11), Some(3), Some(4)));
+        assert!(!known.allow_all && known.releases.is_none());
+        assert_eq!(settings.sites.len(), 1);
     }
 
     #[test]

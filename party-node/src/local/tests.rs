@@ -32,6 +32,7 @@ impl Fixture {
             data_type: *data_type,
             domain: None,
             range: None,
+            clamp: None,
             agree_keys: true,
             quasi_identifier: false,
             allowed: true,
@@ -54,6 +55,7 @@ impl Fixture {
             linkage: None,
             tables: vec![table.clone()],
             policy,
+            policies: Default::default(),
         };
         let data = folder(csv).bind(&catalog, &site()).unwrap();
         Self { data, table }

@@ -78,10 +78,20 @@ fn catalog(columns: Vec<Column>) -> Catalog {
         linkage: None,
         tables: vec![table],
         policy,
+        policies: Default::default(),
     }
 }
 
 fn column(name: &str, data_type: ColumnType) -> Column {
     let name = name.to_owned();
-    Column { name, data_type, domain: None, range: None, agree_keys: true, quasi_identifier: false, allowed: true }
+    Column {
+        name,
+        data_type,
+        domain: None,
+        range: None,
+        clamp: None,
+        agree_keys: true,
+        quasi_identifier: false,
+        allowed: true,
+    }
 }
