@@ -5,7 +5,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use ring::rand::SystemRandom;
-use ring::signature::Ed25519KeyPair;
+use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
+use rustls::SignatureScheme;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
@@ -15,6 +16,16 @@ use zeroize::Zeroizing;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Pin(pub [u8; 32]);
+
+/// The public half of an identity: 32 bytes, which make its [`Pin`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicKey(pub [u8; 32]);
+
+/// Bytes of a signature.
+pub const SIGNATURE_BYTES: usize = 64;
+
+/// What precedes the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410, section 4).
+const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// Why an identity cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +45,7 @@ pub enum IdentityError {
 pub struct Identity {
     pkcs8: Zeroizing<Vec<u8>>,
     certified: Arc<CertifiedKey>,
-    pin: Pin,
+    public: PublicKey,
 }
 
 impl Identity {
@@ -54,9 +65,9 @@ impl Identity {
         })
         .map_err(|_| IdentityError::Key)?;
         let spki = key.public_key().ok_or(IdentityError::Key)?.to_vec();
-        let pin = Pin::of(&spki);
+        let public = PublicKey::from_spki(&spki).ok_or(IdentityError::Key)?;
         let certified = Arc::new(CertifiedKey::new(vec![CertificateDer::from(spki)], key));
-        Ok(Self { pkcs8, certified, pin })
+        Ok(Self { pkcs8, certified, public })
     }
 
     /// The private key in PKCS#8 form, for the owner's key file.
@@ -66,7 +77,21 @@ impl Identity {
 
     /// What others know this key by.
     pub fn pin(&self) -> Pin {
-        self.pin
+        self.public.pin()
+    }
+
+    /// The public half.
+    pub fn public_key(&self) -> PublicKey {
+        self.public
+    }
+
+    /// Signs a message for one purpose: an Ed25519 signature (RFC 8032) of "consilium ‹purpose›", a zero byte and the
+    /// message. TLS signs bytes that begin with spaces, so that no signature of the one kind is one of the other.
+    pub fn sign(&self, purpose: &str, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        // The key was parsed as Ed25519, which has this scheme, always signs, and makes 64 bytes.
+        let signer = self.certified.key.choose_scheme(&[SignatureScheme::ED25519]).expect("an Ed25519 key");
+        let signature = signer.sign(&for_purpose(purpose, message)).expect("Ed25519 signs any message");
+        signature.try_into().expect("an Ed25519 signature has 64 bytes")
     }
 
     /// The key as TLS takes it: a raw public key (RFC 7250), no certificate.
@@ -77,8 +102,35 @@ impl Identity {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity({})", self.pin)
+        write!(f, "Identity({})", self.pin())
     }
+}
+
+impl PublicKey {
+    /// From its SubjectPublicKeyInfo.
+    fn from_spki(spki: &[u8]) -> Option<Self> {
+        spki.strip_prefix(&SPKI_PREFIX)?.try_into().ok().map(Self)
+    }
+
+    /// What others know this key by.
+    pub fn pin(&self) -> Pin {
+        Pin::of(&[SPKI_PREFIX.as_slice(), &self.0].concat())
+    }
+
+    /// Is this the signature that [`Identity::sign`] makes?
+    pub fn verify(&self, purpose: &str, message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, &self.0).verify(&for_purpose(purpose, message), signature).is_ok()
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({})", self.pin())
+    }
+}
+
+fn for_purpose(purpose: &str, message: &[u8]) -> Vec<u8> {
+    [b"consilium ", purpose.as_bytes(), b"\0", message].concat()
 }
 
 impl Pin {
@@ -140,6 +192,19 @@ mod tests {
         let again = Identity::from_pkcs8(identity.pkcs8().to_vec()).unwrap();
         assert_eq!(identity.pin(), again.pin());
         assert_eq!(identity.pin().to_string().parse(), Ok(identity.pin()));
+    }
+
+    #[test]
+    fn a_signature_holds_for_its_key_its_purpose_and_its_message_only() {
+        let identity = Identity::generate().unwrap();
+        let (key, other) = (identity.public_key(), Identity::generate().unwrap().public_key());
+        let signature = identity.sign("test", b"message");
+        assert!(key.verify("test", b"message", &signature));
+        assert!(!key.verify("test", b"massage", &signature));
+        assert!(!key.verify("tes", b"tmessage", &signature));
+        assert!(!other.verify("test", b"message", &signature));
+        assert!(!key.verify("test", b"message", &signature[1..]));
+        assert_eq!(key.pin(), identity.pin());
     }
 
     #[test]
