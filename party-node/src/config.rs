@@ -1,7 +1,6 @@
 //! A node's or analyst's own configuration and key, and the files that `init` and `enroll` make.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::NodeError;
 use crate::linkage::Agreed;
 use crate::network::{AnalystEntry, NETWORK_VERSION, Network, SiteEntry};
+use crate::secret_file;
 use crate::source::SiteData;
 
 /// `node.toml` or `analyst.toml`. Paths are relative to the file.
@@ -75,9 +75,9 @@ impl Config {
     /// # Errors
     /// `KEY_FILE_OPEN` when others may read it, `BAD_KEY_FILE` when it is no key.
     pub fn identity(&self) -> Result<Identity, NodeError> {
-        owner_only(&self.key)?;
-        let bytes = fs::read(&self.key).map_err(|e| missing(&self.key, &e))?;
-        Identity::from_pkcs8(bytes).map_err(|e| NodeError::new("BAD_KEY_FILE", format!("{}: {e}", self.key.display())))
+        let mut bytes = secret_file::read(&self.key)?;
+        Identity::from_pkcs8(std::mem::take(&mut *bytes))
+            .map_err(|e| NodeError::new("BAD_KEY_FILE", format!("{}: {e}", self.key.display())))
     }
 
     /// How long a step waits for a message.
@@ -170,33 +170,11 @@ fn new_key(dir: &Path) -> Result<Identity, NodeError> {
     fs::create_dir_all(dir).map_err(|e| missing(dir, &e))?;
     let path = dir.join("private.key");
     let identity = Identity::generate().map_err(|e| NodeError::new("NO_RANDOMNESS", e.to_string()))?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => NodeError::new("WOULD_OVERWRITE", format!("{} exists", path.display()))
-            .hint("a key is made once; choose another folder to make a new identity"),
-        _ => missing(&path, &e),
+    secret_file::create(&path, identity.pkcs8()).map_err(|error| match &*error.code {
+        "WOULD_OVERWRITE" => error.hint("a key is made once; choose another folder to make a new identity"),
+        _ => error,
     })?;
-    file.write_all(identity.pkcs8()).and_then(|()| file.sync_all()).map_err(|e| missing(&path, &e))?;
     Ok(identity)
-}
-
-#[cfg(unix)]
-fn owner_only(path: &Path) -> Result<(), NodeError> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = fs::metadata(path).map_err(|e| missing(path, &e))?.permissions().mode();
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    let message = format!("{} can be read by others (mode {:o})", path.display(), mode & 0o777);
-    Err(NodeError::new("KEY_FILE_OPEN", message).hint(format!("chmod 600 {}", path.display())))
-}
-
-#[cfg(not(unix))]
-fn owner_only(_path: &Path) -> Result<(), NodeError> {
-    Ok(())
 }
 
 fn public(dir: &Path, name: &str, public: &Public) -> Result<PathBuf, NodeError> {
@@ -246,7 +224,8 @@ pub fn write(path: &Path, text: &str) -> Result<(), NodeError> {
     fs::write(path, text).map_err(|e| missing(path, &e))
 }
 
-fn missing(path: &Path, error: &std::io::Error) -> NodeError {
+/// A file that is not there or cannot be used.
+pub(crate) fn missing(path: &Path, error: &std::io::Error) -> NodeError {
     let code = if error.kind() == std::io::ErrorKind::NotFound { "NO_SUCH_FILE" } else { "FILE_FAILED" };
     NodeError::new(code, format!("{}: {error}", path.display()))
 }

@@ -26,5 +26,7 @@ pub mod local;
 pub mod network;
 pub mod output;
 pub mod sandbox;
+mod secret_file;
 pub mod site;
 pub mod source;
+pub mod state;

@@ -1,0 +1,80 @@
+//! Limits per period, and what of a budget is left.
+
+use crate::fault::NodeError;
+
+/// At most so many in the last so many days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// The number.
+    pub most: u32,
+    /// The period, which ends now.
+    pub days: u32,
+}
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+impl Limit {
+    /// When the period began. What has a later time counts, even one that is to come: a clock put back frees nothing.
+    pub fn since_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(u64::from(self.days) * DAY_MS)
+    }
+
+    /// May there be one more, besides those of the period?
+    ///
+    /// # Errors
+    /// `code`, with the limit.
+    pub fn one_more(&self, in_period: usize, code: &'static str, what: &str) -> Result<(), NodeError> {
+        if in_period < self.most as usize {
+            return Ok(());
+        }
+        Err(NodeError::new(code, format!("{what}: at most {} in {} day(s) at this site", self.most, self.days)))
+    }
+}
+
+/// A part of a study's ε, in millionths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spend {
+    /// What this release takes.
+    pub millionths: u64,
+    /// What the study may take in all.
+    pub limit: u64,
+}
+
+impl Spend {
+    /// All that is spent with it.
+    ///
+    /// # Errors
+    /// `BUDGET_EXHAUSTED`; `BAD_EPSILON` for nothing.
+    pub fn after(&self, spent: u64) -> Result<u64, NodeError> {
+        if self.millionths == 0 {
+            return Err(NodeError::new("BAD_EPSILON", "a release takes more than no ε"));
+        }
+        let after = spent.checked_add(self.millionths).filter(|after| *after <= self.limit);
+        after.ok_or_else(|| {
+            let left = self.limit.saturating_sub(spent);
+            let message = format!("the study has {left} millionths of ε left, and this takes {}", self.millionths);
+            NodeError::new("BUDGET_EXHAUSTED", message).hint("a budget is never refunded; another needs another study")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_allows_its_number_and_not_one_more() {
+        let limit = Limit { most: 2, days: 1 };
+        assert!(limit.one_more(1, "TOO_MANY_RELEASES", "releases").is_ok());
+        assert_eq!(limit.one_more(2, "TOO_MANY_RELEASES", "releases").unwrap_err().code, "TOO_MANY_RELEASES");
+        assert_eq!((limit.since_ms(DAY_MS + 5), limit.since_ms(3)), (5, 0));
+    }
+
+    #[test]
+    fn a_budget_is_spent_to_the_last_millionth_and_does_not_wrap() {
+        assert_eq!(Spend { millionths: 1, limit: 10 }.after(9), Ok(10));
+        assert_eq!(Spend { millionths: 2, limit: 10 }.after(9).unwrap_err().code, "BUDGET_EXHAUSTED");
+        assert_eq!(Spend { millionths: u64::MAX, limit: u64::MAX }.after(1).unwrap_err().code, "BUDGET_EXHAUSTED");
+        assert_eq!(Spend { millionths: 0, limit: 10 }.after(0).unwrap_err().code, "BAD_EPSILON");
+    }
+}

@@ -1,0 +1,234 @@
+//! Releases, limits and budgets of one site.
+
+use std::sync::Barrier;
+use std::thread;
+
+use super::*;
+use crate::state::audit::{Asked, Event};
+use crate::state::limits::{Limit, Spend};
+use crate::state::{Rows, Table};
+
+fn code<T: std::fmt::Debug>(result: Result<T, NodeError>) -> String {
+    result.unwrap_err().code.into_owned()
+}
+
+#[test]
+fn releases_come_back_in_order_with_their_sets_after_a_restart() {
+    let (scratch, identity) = (Scratch::new(), identity());
+    let state = scratch.open(&identity).unwrap();
+    for number in [5, 3, 4] {
+        begin(&state, number).unwrap();
+    }
+    state.finish(&[5; 16], Some(b"answer")).unwrap();
+    state.refuse(&[3; 16], "TOO_CLOSE", 0).unwrap();
+    let digest = state.digest_of(&STUDY).unwrap();
+    drop(state);
+    let state = scratch.open(&identity).unwrap();
+    let found = state.of_study(&STUDY).unwrap();
+    assert_eq!(found.iter().map(|r| r.id[0]).collect::<Vec<_>>(), [5, 3, 4]);
+    assert_eq!(found[0].sets, release(5).sets);
+    assert_eq!(found.iter().map(|r| r.progress.counts()).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(state.digest_of(&STUDY).unwrap(), digest);
+    assert_eq!(state.answer(&STUDY, &[2; 32], &[3; 32]).unwrap().unwrap().as_slice(), b"answer");
+    assert_eq!(state.answer(&STUDY, &[2; 32], &[4; 32]).unwrap(), None);
+    assert!(state.of_study(&[8; 32]).unwrap().is_empty());
+}
+
+#[test]
+fn digests_agree_where_the_same_releases_count_in_the_same_order() {
+    let (a, b, identity) = (Scratch::new(), Scratch::new(), identity());
+    let (a, b) = (a.open(&identity).unwrap(), b.open(&identity).unwrap());
+    let same = || a.digest_of(&STUDY).unwrap() == b.digest_of(&STUDY).unwrap();
+    assert!(same());
+    begin(&a, 1).unwrap();
+    assert!(!same());
+    begin(&b, 1).unwrap();
+    a.finish(&[1; 16], None).unwrap();
+    assert!(same(), "a release that a crash left behind counts as one that came out");
+    a.log(Event::Policy { policy: [0; 32] }).unwrap();
+    begin(&a, 2).unwrap();
+    begin(&b, 2).unwrap();
+    a.refuse(&[2; 16], "TOO_CLOSE", 0).unwrap();
+    assert!(!same());
+    a.count(&[2; 16]).unwrap();
+    assert!(same());
+}
+
+#[test]
+fn a_release_begins_once_and_ends_once() {
+    let (scratch, identity) = (Scratch::new(), identity());
+    let state = scratch.open(&identity).unwrap();
+    assert_eq!(code(state.finish(&[1; 16], None)), "NO_SUCH_RELEASE");
+    begin(&state, 1).unwrap();
+    assert_eq!(code(begin(&state, 1)), "RELEASE_EXISTS");
+    state.finish(&[1; 16], None).unwrap();
+    assert_eq!(code(state.finish(&[1; 16], None)), "RELEASE_ENDED");
+    assert_eq!(code(state.refuse(&[1; 16], "LATE", 0)), "RELEASE_ENDED");
+}
+
+#[test]
+fn of_two_releases_compared_with_the_same_ledger_one_begins() {
+    let (scratch, identity) = (Scratch::new(), identity());
+    let state = scratch.open(&identity).unwrap();
+    let terms = terms(&state);
+    assert_eq!(race(|number| state.begin(&release(number), &terms)), "LEDGER_MOVED");
+}
+
+#[test]
+fn of_two_races_for_the_last_budget_exactly_one_wins() {
+    for _ in 0..10 {
+        let (scratch, identity) = (Scratch::new(), identity());
+        let state = scratch.open(&identity).unwrap();
+        let spend = Spend { millionths: 600_000, limit: 1_000_000 };
+        assert_eq!(race(|_| state.reserve(&STUDY, &spend)), "BUDGET_EXHAUSTED");
+        assert_eq!(state.spent(&STUDY).unwrap(), 600_000);
+        state.reserve(&STUDY, &Spend { millionths: 400_000, limit: 1_000_000 }).unwrap();
+        assert_eq!(code(state.reserve(&STUDY, &Spend { millionths: 1, limit: 1_000_000 })), "BUDGET_EXHAUSTED");
+    }
+}
+
+/// Two threads at once: one succeeds, and this is the other's code.
+fn race(attempt: impl Fn(u8) -> Result<(), NodeError> + Sync) -> String {
+    let start = Barrier::new(2);
+    let run = |number| {
+        start.wait();
+        attempt(number)
+    };
+    let results = thread::scope(|scope| {
+        let threads = [1, 2].map(|number| scope.spawn(move || run(number)));
+        threads.map(|thread| thread.join().unwrap())
+    });
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    results.into_iter().find_map(Result::err).unwrap().code.into_owned()
+}
+
+#[test]
+fn a_release_that_the_budget_refuses_leaves_nothing_behind() {
+    let (scratch, identity) = (Scratch::new(), identity());
+    let state = scratch.open(&identity).unwrap();
+    let epsilon = Some(Spend { millionths: 2, limit: 1 });
+    let head = state.head().unwrap();
+    assert_eq!(code(state.begin(&release(1), &Terms { epsilon, ..terms(&state) })), "BUDGET_EXHAUSTED");
+    assert_eq!((state.outlines(&STUDY).unwrap().len(), state.head().unwrap()), (0, head));
+}
+
+#[test]
+fn releases_and_refusals_are_limited_by_period() {
+    let (scratch, identity) = (Scratch::new(), identity());
+    let state = scratch.open(&identity).unwrap();
+    let day = 24 * 60 * 60 * 1000;
+    let two = Some(Limit { most: 2, days: 1 });
+    let try_at = |number, at_ms| {
+        let mut release = release(number);
+        release.at_ms = at_ms;
+        state.begin(&release, &Terms { releases: two, refusals: two, ..terms(&state) })
+    };
+    try_at(1, day).unwrap();
+    state.refuse(&[1; 16], "TOO_CLOSE", day).unwrap();
+    try_at(2, day + 10).unwrap();
+    assert_eq!(code(try_at(3, 2 * day)), "TOO_MANY_RELEASES");
+    assert_eq!(code(try_at(3, 0)), "TOO_MANY_RELEASES", "a clock put back frees nothing");
+    let asked = Asked { study: STUDY, plan: [1; 32], disclosure: [1; 32], analyst: "ada".into() };
+    state.deny(asked, "COLUMN_NOT_ALLOWED", day + 5).unwrap();
+    assert_eq!(code(state.within(None, two, 2 * day)), "TOO_MANY_REFUSALS");
+    try_at(3, 2 * day + 1).unwrap();
+}
+
+#[test]
+fn no_index_is_given_twice() {
+    let (scratch, identity) = (Scratch::new(), identity());
+    let state = scratch.open(&identity).unwrap();
+    assert_eq!((state.take("ot", 5).unwrap(), state.take("vole", 2).unwrap()), (0..5, 0..2));
+    drop(state);
+    let state = scratch.open(&identity).unwrap();
+    assert_eq!(state.take("ot", 1).unwrap(), 5..6);
+    assert_eq!(code(state.take("ot", u64::MAX)), "INDICES_USED_UP");
+}
+
+#[test]
+fn a_forgotten_study_keeps_its_chain_and_no_patients() {
+    let (scratch, identity) = (Scratch::new(), identity());
+    let state = scratch.open(&identity).unwrap();
+    begin(&state, 1).unwrap();
+    state.finish(&[1; 16], Some(b"answer")).unwrap();
+    let mut other = release(9);
+    other.study = [8; 32];
+    state.begin(&other, &Terms { after: state.digest_of(&[8; 32]).unwrap(), ..terms(&state) }).unwrap();
+    let digest = state.digest_of(&STUDY).unwrap();
+    assert_eq!(code(state.receipt(&STUDY)), "STUDY_OPEN");
+    let receipt = state.forget(&STUDY).unwrap();
+    assert!(receipt.contains(r#""kind":"deleted""#) && receipt.contains(r#""sets":2,"answers":1"#), "{receipt}");
+    assert_eq!(state.receipt(&STUDY).unwrap(), receipt);
+    let kept = &state.of_study(&STUDY).unwrap()[0];
+    assert!(kept.sets.is_empty() && kept.text.is_empty() && kept.id == [1; 16]);
+    assert_eq!(state.answer(&STUDY, &[0; 32], &[3; 32]).unwrap(), None);
+    assert_eq!(state.digest_of(&STUDY).unwrap(), digest);
+    assert_eq!(state.of_study(&[8; 32]).unwrap()[0].sets.len(), 2);
+    assert_eq!((code(begin(&state, 2)), code(state.forget(&STUDY))), ("STUDY_CLOSED".into(), "STUDY_CLOSED".into()));
+    drop(state);
+    scratch.open(&identity).unwrap();
+}
+
+#[test]
+fn a_change_that_fails_changes_nothing_and_one_that_is_not_logged_is_refused() {
+    let (scratch, identity) = (Scratch::new(), identity());
+    let state = scratch.open(&identity).unwrap();
+    let failing: Result<(), _> = state.change(|change| {
+        change.put(Table::Inbox, b"plan", &1)?;
+        change.log(Event::Policy { policy: [0; 32] });
+        Err(NodeError::new("NO", "no"))
+    });
+    assert_eq!(code(failing), "NO");
+    assert_eq!(code(state.change(|change| change.put(Table::Inbox, b"plan", &1))), "INTERNAL");
+    assert_eq!(state.view().unwrap().get::<u8>(Table::Inbox, b"plan").unwrap(), None);
+    assert_eq!(state.change(|change| change.get::<u8>(Table::Inbox, b"plan")).unwrap(), None);
+    state
+        .change(|change| {
+            change.log(Event::Policy { policy: [0; 32] });
+            change.put(Table::Inbox, b"plan", &1)
+        })
+        .unwrap();
+    assert_eq!(state.view().unwrap().list::<u8>(Table::Inbox, b"").unwrap(), [(b"plan".to_vec(), 1)]);
+}
+
+#[test]
+fn neither_a_patient_nor_a_question_nor_an_answer_can_be_read_from_the_files() {
+    let (scratch, identity) = (Scratch::new(), identity());
+    let state = scratch.open(&identity).unwrap();
+    begin(&state, 1).unwrap();
+    state.finish(&[1; 16], Some(b"planted answer")).unwrap();
+    drop(state);
+    for path in [scratch.ledger(), scratch.log()] {
+        let bytes = fs::read(&path).unwrap();
+        for planted in [PATIENT.as_slice(), b"planted", b"Ravensburg", hex_of(&PATIENT).as_bytes()] {
+            assert!(!bytes.windows(planted.len()).any(|window| window == planted), "{}", path.display());
+        }
+    }
+    assert!(!format!("{:?}", release(1)).contains("planted"));
+}
+
+fn hex_of(bytes: &[u8]) -> String {
+    crate::state::hex::text(bytes)
+}
+
+#[cfg(unix)]
+#[test]
+fn files_belong_to_their_owner_and_an_open_key_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let (scratch, identity) = (Scratch::new(), identity());
+    drop(scratch.open(&identity).unwrap());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&scratch.folder()), 0o700);
+    for path in [scratch.ledger(), scratch.log(), scratch.key()] {
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+    fs::set_permissions(scratch.key(), fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(code(scratch.open(&identity)), "KEY_FILE_OPEN");
+}
+
+#[test]
+fn a_folder_has_one_process_at_a_time() {
+    let (scratch, identity) = (Scratch::new(), identity());
+    let _state = scratch.open(&identity).unwrap();
+    assert_eq!(code(scratch.open(&identity)), "STATE_IN_USE");
+}

@@ -1,0 +1,113 @@
+//! A site's folder, used, broken and killed.
+
+mod audit;
+mod crash;
+mod ledger;
+mod rollback;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use mpc_core::identity::Identity;
+
+use super::ledger::{Progress, Release, Terms};
+use super::moment::Hook;
+use super::{PatientSet, State};
+use crate::fault::NodeError;
+
+/// A folder that is gone when the test is.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("consilium-state-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.0.join("state")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.0.join("keys").join("state.key")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder().join("audit.log")
+    }
+
+    fn ledger(&self) -> PathBuf {
+        self.folder().join("ledger.redb")
+    }
+
+    fn open(&self, identity: &Identity) -> Result<State, NodeError> {
+        State::open(&self.folder(), &self.key(), identity)
+    }
+
+    fn open_with(&self, identity: &Identity, hook: Hook) -> Result<State, NodeError> {
+        State::open_with(&self.folder(), &self.key(), identity, hook)
+    }
+
+    /// What a kill at this moment would leave: files as the system has them, without what the process still holds.
+    fn copy(&self) -> Self {
+        let copy = Self::new();
+        copy_all(&self.0, &copy.0);
+        copy
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn identity() -> Identity {
+    Identity::generate().unwrap()
+}
+
+const STUDY: [u8; 32] = [7; 32];
+const TEXT: &str = "SELECT COUNT(*) FROM person WHERE planted_word = 'Ravensburg'";
+/// A patient that must not be found on the disk.
+const PATIENT: [u8; 16] = *b"planted patient!";
+
+fn release(number: u8) -> Release {
+    Release {
+        id: [number; 16],
+        study: STUDY,
+        plan: [number / 2; 32],
+        disclosure: [9; 32],
+        text: TEXT.to_owned(),
+        sites: vec!["a".into(), "b".into()],
+        analyst: "ada".into(),
+        at_ms: 1000 + u64::from(number),
+        snapshot: [3; 32],
+        progress: Progress::Begun,
+        sets: vec![PatientSet::new("count", vec![PATIENT, [number; 16]]), PatientSet::new("none", vec![])],
+    }
+}
+
+fn terms(state: &State) -> Terms {
+    Terms { after: state.digest_of(&STUDY).unwrap(), releases: None, refusals: None, epsilon: None }
+}
+
+fn begin(state: &State, number: u8) -> Result<(), NodeError> {
+    state.begin(&release(number), &terms(state))
+}
