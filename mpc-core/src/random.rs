@@ -68,6 +68,8 @@ pub enum Domain {
     VoleNoise = 47,
     /// Seeds of an OPRF's key-value store, at its receiver, and the store's free positions.
     OprfStore = 48,
+    /// Buckets of patients in a differencing check, from a public seed.
+    DifferencingHash = 80,
     /// Tests.
     Test = 0xffff,
 }

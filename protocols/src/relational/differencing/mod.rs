@@ -1,0 +1,274 @@
+//! Is a set of patients that a release is asked about close to the set of an earlier release? One bit, opened to everybody.
+//!
+//! A patient is in joint set c if any site says so. The check says "too close" if the symmetric difference of any of the named pairs of
+//! joint sets has fewer than `least` patients; none at all is fewer, too.
+//!
+//! 1. Every site's patients in its bins, with the bits of all other sites beside them ([`crate::matching::align()`], all against all). A
+//!    patient is taken where its first site has it: a bin of site j is masked by "no site i < j has this patient", so that each patient of the
+//!    union is in exactly one bin, with the OR of its bits at the sites j, j + 1, …, which are all sites that have it.
+//! 2. Then the bins of all sites are columns of shared bits, one for each set, and a symmetric difference is a XOR: no message.
+//! 3. Its ones are counted with one AND for each bin, or, where that is dear, the column is first thrown into few buckets by public
+//!    random hashes, of which only the parity is taken: no message either. See [`Method`].
+//! 4. Counts are compared with `least`, the results joined, and the one bit goes through the engine's `reveal`.
+//!
+//! # Privacy
+//! Nothing is opened but that bit; sizes, numbers of sets and pairs are public, and there is no early exit. "Not too close" says that
+//! all pairs differ by at least `least` patients, "too close" that some pair does not (not which): the caller charges a refusal for it.
+//! # Source
+//! Each patient once, at its first site: as in [`super::frequent_keys`]. Full adders on bit planes: Boyar–Peralta–Pochuev 2000, one AND
+//! each. Parities of random buckets against collisions are ours, argued at [`Method`].
+//! # Deviations
+//! [`crate::matching::align()`] could telescope with half the pairs of sites; but what telescopes are signed counts, which need numbers or two
+//! counts for each bin, where bits of patients that appear once are thrown together for nothing.
+//! With several passes being found is no equivalence (see `matching/passes.rs`): where one patient is found for two, who is one patient is not
+//! defined, and the figure may differ from that of another order of the sites by the patients concerned.
+
+pub mod clear;
+mod counter;
+mod method;
+
+use mpc_core::error::LocalFault;
+use mpc_core::random::PublicSeed;
+use mpc_core::{Bits, Block, PartyId, Result, Z64};
+use sha2::{Digest, Sha256};
+use std::fmt;
+
+use crate::additive::Additive;
+use crate::additive::demand::{self, Link};
+use crate::correlation::Budget;
+use crate::cost::{self, SiteCost};
+use crate::engine::Engine;
+use crate::matching::{PatientTable, Run, Segment, Shape, align, empty};
+use crate::parameters::matching::MAX_PATIENTS;
+use crate::relational::shape::beneath;
+use crate::release::Audience;
+use crate::share::BitShare;
+use counter::{Ands, products};
+pub use method::Method;
+
+/// The public shape of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ledgered {
+    /// A bound of every site's patients; tables are padded to it.
+    pub patients: usize,
+    /// Ways to find a patient, at least one.
+    pub passes: usize,
+    /// Sets, new and old.
+    pub sets: usize,
+    /// Which are compared.
+    pub pairs: Vec<(usize, usize)>,
+    /// k, from 2 to 10,000: fewer differing patients are too few.
+    pub least: u64,
+}
+
+/// What a site enters: its patients, and which sets each contributes to. Private: it does not print and is wiped when dropped.
+pub struct SetTable(PatientTable);
+
+impl SetTable {
+    /// For each pass the patients' keys (as [`PatientTable::keys`]), and bits, patients × sets.
+    pub fn new(keys: Vec<Vec<Option<Block>>>, sets: Bits) -> Self {
+        Self(PatientTable { keys, numbers: Vec::new(), bits: sets })
+    }
+}
+
+impl fmt::Debug for SetTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SetTable({} patients, {} sets)", self.0.rows(), self.0.bits.width())
+    }
+}
+
+/// Has any of the pairs a symmetric difference of fewer than `least` patients? Opens one element, `name`, which the plan has declared to
+/// everybody; without pairs nothing is opened. `own` is this site's table, none at a party that has none. Makes the correlations it takes.
+///
+/// Rounds and bytes: [`crate::cost::align`], the preparation, and [`Check::online`].
+///
+/// # Errors
+/// `Local(Other)` when the shape is beyond the reviewed sizes or the table does not fit it, or when what was opened is no bit (a site deviated);
+/// as [`align()`] and the engine's operations.
+pub async fn too_close(
+    engine: &mut Additive,
+    shape: &Ledgered,
+    own: Option<SetTable>,
+    (name, link): (&str, Link),
+) -> Result<bool> {
+    if shape.pairs.is_empty() {
+        return Ok(false);
+    }
+    let session = engine.session();
+    let (sites, seed) = (session.parties().site_count(), seed(&session.id().0, name));
+    let check = Check::new(shape, sites, seed).map_err(|why| engine.fault(LocalFault::Other(why.into())))?;
+    engine.prepare(&check.budget(link)?).await?;
+    let segments = align(engine, check.shapes(), check.runs(), own.map(|table| table.0)).await?;
+    check.decide(engine, &segments, name).await
+}
+
+/// The seed of the buckets: public, and not known before the session, so that sets do not depend on it.
+fn seed(session: &[u8; 32], name: &str) -> PublicSeed {
+    let hash = Sha256::new().chain_update(b"consilium differencing v1\0").chain_update(session);
+    PublicSeed(hash.chain_update(name).finalize().into())
+}
+
+/// One check as all parties know it.
+#[derive(Debug, Clone)]
+pub struct Check {
+    ledgered: Ledgered,
+    shapes: Vec<Shape>,
+    runs: Vec<Run>,
+    method: Method,
+    seed: PublicSeed,
+}
+
+impl Check {
+    /// Among so many sites, with the seed of its buckets. There is at least one pair.
+    ///
+    /// # Errors
+    /// What is wrong with the shape, in words.
+    pub fn new(ledgered: &Ledgered, sites: usize, seed: PublicSeed) -> std::result::Result<Self, &'static str> {
+        if !(2..=MAX_LEAST).contains(&ledgered.least) {
+            return Err("fewer than 2 to 10,000 differing patients are too few");
+        }
+        if ledgered.patients > MAX_PATIENTS {
+            return Err("a table of patients is larger than the reviewed sizes");
+        }
+        if ledgered.pairs.is_empty() || ledgered.pairs.iter().any(|(new, old)| *new.max(old) >= ledgered.sets) {
+            return Err("pairs are of sets, and there is at least one");
+        }
+        let Ledgered { patients, passes, sets, .. } = *ledgered;
+        let shape = Shape { patients, passes, numbers: 0, bits: sets };
+        let (shapes, runs) = (vec![shape; sites], runs(sites));
+        let rows = empty(&shapes, &runs).iter().map(|segment| segment.rows).sum();
+        let method = Method::cheapest(ledgered.least, rows, ledgered.pairs.len());
+        if method.ands(rows, ledgered.pairs.len()) > MAX_ANDS {
+            return Err("more pairs of sets of so many patients than the reviewed sizes");
+        }
+        Ok(Self { ledgered: ledgered.clone(), shapes, runs, method, seed })
+    }
+
+    /// The same with another way to count.
+    pub fn by(self, method: Method) -> Self {
+        Self { method, ..self }
+    }
+
+    /// How differences are counted.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// What every site enters, by site.
+    pub fn shapes(&self) -> &[Shape] {
+        &self.shapes
+    }
+
+    /// Whose bins there are, and who is matched with them.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// What [`Check::decide`] takes from the pool.
+    ///
+    /// # Errors
+    /// None: it is counted on zeros.
+    pub fn budget(&self, link: Link) -> Result<Budget> {
+        let segments = empty(&self.shapes, &self.runs);
+        demand::budget(self.shapes.len(), link, async |e| self.decide(e, &segments, "").await)
+    }
+
+    /// What [`Check::decide`] sends: an AND in each step, a bit to a number, an opening.
+    ///
+    /// # Errors
+    /// As [`Check::budget`].
+    pub fn online(&self, analyst: bool) -> Result<SiteCost> {
+        let (sites, segments) = (self.shapes.len() as u64, empty(&self.shapes, &self.runs));
+        let mut words = Vec::new();
+        demand::budget(self.shapes.len(), Link::Local, async |e| {
+            let mut ands = Ands::new(e);
+            self.far(&mut ands, &segments).await?;
+            words = ands.words;
+            Ok(())
+        })?;
+        let ands = words.into_iter().map(|words| cost::and(sites, 64 * words as u64, 1));
+        let opened = cost::reveal(sites, analyst, Audience::Everyone, 1, 8);
+        Ok(ands.fold(SiteCost::default(), SiteCost::then).then(cost::b2a(sites, 1, 1)).then(opened))
+    }
+
+    /// The bit, from the bins of [`align()`].
+    ///
+    /// # Errors
+    /// As [`too_close`].
+    pub async fn decide<E: Engine>(&self, e: &mut E, segments: &[Segment], name: &str) -> Result<bool> {
+        let far = self.far(&mut Ands::new(e), segments).await?;
+        let far = e.b2a::<Z64>(&far).await?;
+        let opened = e.reveal(far, name).await?.unwrap_or_default();
+        match opened[..] {
+            [Z64(far @ 0..=1)] => Ok(far == 0),
+            _ => Err(e.fault(LocalFault::Other("what a check opened is no bit: a site deviated".into()))),
+        }
+    }
+
+    /// One bit: do all pairs differ by enough patients?
+    async fn far<E: Engine>(&self, ands: &mut Ands<'_, E>, segments: &[Segment]) -> Result<BitShare> {
+        let sets = joint_sets(ands, segments, self.ledgered.sets).await?;
+        let parts = self.method.columns(&sets, &self.seed);
+        drop(sets);
+        let pairs = self.ledgered.pairs.len();
+        let words = differences(&parts, &self.ledgered.pairs);
+        let enough = counter::at_least(ands, words, pairs * parts.len(), self.ledgered.least).await?;
+        // No bucket takes more than one patient for a difference: one hash that finds enough is believed.
+        let few = ands.e.not(&enough);
+        let by_hash = (0..parts.len()).map(|at| few.gather(&(at * pairs..(at + 1) * pairs).collect::<Vec<_>>()));
+        let close = products(ands, vec![by_hash.collect()]).await?.remove(0);
+        counter::none(ands, &close).await
+    }
+}
+
+/// Every site's bins, against all others. The senders begin behind the receiver, so that receivers need not wait for each other.
+fn runs(sites: usize) -> Vec<Run> {
+    let party = |site: usize| PartyId((site % sites) as u8);
+    (0..sites).map(|site| (party(site), (1..sites).map(|behind| party(site + behind)).collect())).collect()
+}
+
+/// The joint sets, patients × sets, each patient in one row; rows of nobody are zero. The rows are the segments' bins one after the other.
+/// ANDs for each bin of segment j: j − 1 (at least 0), and for each set N − 1 (one less in the first).
+async fn joint_sets<E: Engine>(ands: &mut Ands<'_, E>, segments: &[Segment], sets: usize) -> Result<BitShare> {
+    let mut absent = Vec::with_capacity(segments.len());
+    for segment in segments {
+        let before = segment.holders.iter().filter(|holder| holder.site < segment.receiver);
+        let mut members: Vec<BitShare> = before.map(|holder| ands.e.not(&holder.member)).collect();
+        // At the first site everybody is seen for the first time.
+        if members.is_empty() {
+            members.push(ands.e.not(&BitShare::zeros(segment.rows, 1)));
+        }
+        absent.push(members);
+    }
+    let first = products(ands, absent).await?;
+    let first: Vec<BitShare> = first.iter().map(|first| BitShare::beside(&vec![first; sets])).collect();
+    let mut unsaid = Vec::with_capacity(segments.len());
+    for (segment, first) in segments.iter().zip(&first) {
+        let after = segment.holders.iter().filter(|holder| holder.site >= segment.receiver);
+        let mut factors: Vec<BitShare> = after.map(|holder| ands.e.not(&holder.bits)).collect();
+        if segment.holders.iter().any(|holder| holder.site < segment.receiver) {
+            factors.push(first.planes(0..sets));
+        }
+        unsaid.push(factors);
+    }
+    // first ∧ ∨ x = first ⊕ first ∧ ∧ ¬x: one AND for each factor.
+    let unsaid = products(ands, unsaid).await?;
+    let said: Vec<BitShare> = first.iter().zip(&unsaid).map(|(first, unsaid)| first.xor(unsaid)).collect();
+    Ok(beneath(&said.iter().collect::<Vec<_>>()))
+}
+
+/// The XOR of each pair's columns, word by word: in word w, rows 64·i to 64·i + 63 are those of pair i, the pairs of the second part
+/// after those of the first.
+fn differences(parts: &[BitShare], pairs: &[(usize, usize)]) -> Vec<BitShare> {
+    let instances = || parts.iter().flat_map(|part| pairs.iter().map(move |pair| (part.bits(), pair)));
+    let count = parts.len() * pairs.len();
+    let words = parts.first().map_or(0, |part| part.bits().stride());
+    let word = |at: usize| instances().map(|(bits, (new, old))| bits.plane(*new)[at] ^ bits.plane(*old)[at]).collect();
+    (0..words).map(|at| BitShare::new(Bits::from_words(64 * count, 1, word(at)))).collect()
+}
+
+/// Largest number of differing patients that can be asked for.
+const MAX_LEAST: u64 = 10_000;
+
+/// Counting takes no more ANDs: a few minutes, and 32 MiB for each column of them.
+const MAX_ANDS: usize = 1 << 28;
