@@ -67,6 +67,8 @@ pub enum Reply {
         /// How the site's stewards name the plan.
         plan: String,
     },
+    /// It has verified everybody's words and joins the run.
+    Entered,
     /// It will not or cannot.
     Refuse {
         /// Stable code.

@@ -13,12 +13,15 @@ use query_planner::decode::Opened;
 use query_planner::{Audience, Catalog, Compiled, Options};
 use quinn::Endpoint;
 
-use crate::agree::{Greeting, JobId, PROTOCOL_VERSION, Propose, Reply, Report, Start, session_id};
+use crate::agree::{Greeting, JobId, PROTOCOL_VERSION, Propose, Reply, Report, Start, Word, session_id};
+use crate::answers::Answers;
 use crate::blame;
 use crate::connect::{self, Link, Place};
-use crate::execute;
-use crate::fault::NodeError;
+use crate::execute::{self, Ended, Met};
+use crate::fault::{NodeError, printable};
 use crate::finish::{self, Finished};
+use crate::govern::meeting::{self, Earlier};
+use crate::govern::study::Study;
 use crate::network::Network;
 use crate::output::{Answer, Cost};
 
@@ -39,6 +42,10 @@ pub struct Analyst {
     pub network: Network,
     /// The network's catalogue.
     pub catalog: Catalog,
+    /// The study that questions belong to.
+    pub study: Study,
+    /// Answers that came out before, where asking again would tell more.
+    pub answers: Answers,
     /// Where it dials from.
     pub endpoint: Endpoint,
     /// How long a step of the protocol waits for a message.
@@ -65,7 +72,8 @@ impl Analyst {
     /// Runs one query.
     ///
     /// # Errors
-    /// The planner's refusals, a site's refusal with the site's name, and whatever stopped the session.
+    /// The planner's refusals, a site's refusal with the site's name, `WAITING_FOR_APPROVAL`, `RELEASE_TOO_CLOSE`, and whatever
+    /// stopped the session.
     pub async fn ask(&self, question: Question<'_>) -> Result<Answer, NodeError> {
         let began = Instant::now();
         let compiled = self.plan(question)?;
@@ -75,15 +83,26 @@ impl Analyst {
             audience: question.options.audience,
             network: self.network.digest(),
             linkage: self.catalog.linkage.as_ref().map(|linkage| linkage.digest.clone()),
+            study: self.study.digest(),
             plan: compiled.joint.digest(),
             step_timeout_ms: self.deadline.as_millis() as u64,
         };
         let job = random()?[..16].try_into().expect("a slice of 16 is 16 long");
-        let (links, nonces) = self.gather(job, &propose).await?;
-        let (totals, mut cost) = self.compute(job, &propose, links, nonces, &compiled).await?;
+        let (links, words) = self.gather(job, &propose).await?;
+        let earlier = match meeting::earlier(&words, &propose.plan) {
+            Ok(earlier) => earlier,
+            Err(repeated) if compiled.joint.hides() => return self.answers.get(&propose).ok_or(repeated),
+            Err(_) => Vec::new(),
+        };
+        let start = Start { nonce: random()?, words };
+        let (totals, mut cost) = self.compute(job, (&propose, &start), links, &compiled, &earlier).await?;
         let Finished { table, suppressed, disclosures } = finish::answer(&compiled, &totals).await?;
         cost.wall_ms = began.elapsed().as_millis() as u64;
-        Ok(Answer { table, suppressed, disclosures, cost })
+        let answer = Answer { table, suppressed, disclosures, cost };
+        if compiled.joint.hides() {
+            self.answers.keep(&propose, &answer);
+        }
+        Ok(answer)
     }
 
     fn say(&self, text: &str) {
@@ -93,23 +112,28 @@ impl Analyst {
     }
 
     /// Proposes to every site and waits until all are ready.
-    async fn gather(
-        &self,
-        job: JobId,
-        propose: &Propose,
-    ) -> Result<(HashMap<PartyId, Link>, Vec<[u8; 32]>), NodeError> {
+    async fn gather(&self, job: JobId, propose: &Propose) -> Result<(HashMap<PartyId, Link>, Vec<Word>), NodeError> {
         let sites = 0..self.network.site.len();
         let replies = try_join_all(sites.map(|site| self.propose(site, job, propose))).await?;
-        let mut nonces = vec![random()?];
-        let mut links = HashMap::new();
-        for (site, (link, nonce)) in replies.into_iter().enumerate() {
-            nonces.push(nonce);
+        let (mut links, mut words, mut waiting) = (HashMap::new(), Vec::new(), Vec::new());
+        for (site, (link, said)) in replies.into_iter().enumerate() {
             links.insert(PartyId(site as u8), link);
+            match said {
+                Said::Ready(word) => words.push(*word),
+                Said::Waiting(plan) => waiting.push((&self.network.site[site].name, plan)),
+            }
         }
-        Ok((links, nonces))
+        match waiting.first() {
+            None => Ok((links, words)),
+            Some((_, plan)) => {
+                let names: Vec<&str> = waiting.iter().map(|(site, _)| site.0.as_str()).collect();
+                let message = format!("plan {} waits for a decision at {}", printable(plan), names.join(", "));
+                Err(NodeError::new("WAITING_FOR_APPROVAL", message).hint("ask the same question again when it is approved"))
+            }
+        }
     }
 
-    async fn propose(&self, site: usize, job: JobId, propose: &Propose) -> Result<(Link, [u8; 32]), NodeError> {
+    async fn propose(&self, site: usize, job: JobId, propose: &Propose) -> Result<(Link, Said), NodeError> {
         let name = &self.network.site[site].name;
         let lost =
             |e: &dyn std::fmt::Display| NodeError::new("SITE_LOST", format!("{name}, before the session began: {e}"));
@@ -130,47 +154,43 @@ impl Analyst {
             Ok::<_, mpc_core::handshake::HandshakeError>((control, reply))
         };
         match asked.await.map_err(|e| lost(&e))? {
-            (control, Reply::Ready { nonce }) => {
+            (control, Reply::Ready(word)) => {
                 self.say(&format!("{name}: ready"));
-                Ok((Link { connection, control }, nonce))
+                Ok((Link { connection, control }, Said::Ready(word)))
             }
+            (control, Reply::Waiting { plan }) => Ok((Link { connection, control }, Said::Waiting(plan))),
             (_, Reply::Refuse { code, message, hint }) => {
                 Err(NodeError::remote(&name.0, &code, &message, hint.as_deref()))
             }
+            (_, Reply::Entered) => Err(lost(&"it entered a run that has not begun")),
         }
     }
 
     async fn compute(
         &self,
         job: JobId,
-        propose: &Propose,
+        (propose, start): (&Propose, &Start),
         mut links: HashMap<PartyId, Link>,
-        nonces: Vec<[u8; 32]>,
         compiled: &Compiled,
+        earlier: &[Earlier],
     ) -> Result<(Vec<Opened>, Cost), NodeError> {
         let sites = self.network.site.len();
         let pins = self.network.site.iter().flat_map(|s| s.pins.iter().copied());
         let mut keys: Vec<Pin> = pins.chain([self.identity.pin()]).collect();
-        let id = session_id(&mut keys, &job, propose, &nonces);
+        let id = session_id(&mut keys, &job, propose, start);
         let parties = Parties::sites_only(sites).map(Parties::with_analyst);
         let parties = parties.ok_or_else(|| NodeError::new("BAD_NUMBER_OF_SITES", "too many sites"))?;
-        let start = Start { nonces };
-        for (party, link) in &mut links {
-            let name = blame::name(*party, &self.network);
-            let lost = |e| NodeError::new("SITE_LOST", format!("{name}, when the session began: {e}"));
-            link.control.send(&start).await.map_err(lost)?;
-        }
+        try_join_all(links.iter_mut().map(|(party, link)| self.enter(*party, link, start))).await?;
         self.say("all sites are ready; computing");
         let place = Place { me: PartyId(sites as u8), parties, id, deadline: self.deadline + EXTRA_PATIENCE };
         let session = connect::session(place, links, |transport| transport).await;
         let (session, controls) = session.map_err(|error| blame::with_names(error, &self.network))?;
         let mut engine = Additive::new(session, execute::declared(&compiled.joint));
-        let result = execute::run(&mut engine, &compiled.joint, None).await;
+        let met = Met { earlier, noted: &[] };
+        let result = execute::run(&mut engine, compiled, None, met, async |_| Ok(())).await;
         let session = engine.into_session();
-        let totals = match result {
-            Ok(totals) => {
-                totals.ok_or_else(|| NodeError::new("INTERNAL", "the plan reveals nothing to the analyst"))?
-            }
+        let ended = match result {
+            Ok(ended) => ended,
             Err(error) => {
                 session.abort(&error);
                 // The reason travels in the packet that closes each connection.
@@ -191,8 +211,39 @@ impl Analyst {
             // The answer is complete and checked; that somebody does not take leave does not change it.
             self.say(&blame::explain(&error, &self.network).to_string());
         }
-        Ok((totals, cost))
+        match ended {
+            Ended::Released(Some(totals)) => Ok((totals, cost)),
+            Ended::Released(None) => Err(NodeError::new("INTERNAL", "the plan reveals nothing to the analyst")),
+            Ended::TooClose => Err(too_close(compiled)),
+        }
     }
+
+    /// Brings a site everybody's words and waits until it has verified them.
+    async fn enter(&self, party: PartyId, link: &mut Link, start: &Start) -> Result<(), NodeError> {
+        let name = blame::name(party, &self.network);
+        let lost = |e| NodeError::new("SITE_LOST", format!("{name}, when the session began: {e}"));
+        link.control.send(start).await.map_err(lost)?;
+        match link.control.recv_within::<Reply>(READY_PATIENCE).await.map_err(lost)? {
+            Reply::Entered => Ok(()),
+            Reply::Refuse { code, message, hint } => Err(NodeError::remote(&name, &code, &message, hint.as_deref())),
+            _ => Err(NodeError::new("PROTOCOL_VIOLATION", format!("{name}: not what a site says when a run begins"))),
+        }
+    }
+}
+
+/// What a site says to a question that it does not refuse.
+enum Said {
+    Ready(Box<Word>),
+    Waiting(String),
+}
+
+fn too_close(compiled: &Compiled) -> NodeError {
+    let message = format!(
+        "an earlier answer of this study is about almost the same patients: the two would differ by fewer than {}",
+        compiled.joint.min_patients
+    );
+    NodeError::new("RELEASE_TOO_CLOSE", message)
+        .hint("ask for all figures of one group of patients in one question; this refusal is logged at every site")
 }
 
 /// Options of a query asked now.

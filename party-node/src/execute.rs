@@ -4,6 +4,7 @@
 mod forecast;
 mod inputs;
 mod layout;
+mod near;
 mod nodes;
 mod patients;
 mod program;
@@ -24,27 +25,63 @@ use query_planner::decode::Opened;
 use query_planner::matched::Relation;
 use query_planner::plan::{Groups, SecureSum};
 use query_planner::value::Value;
-use query_planner::{Audience, JointPlan, decode, keys};
+use query_planner::{Audience, Compiled, JointPlan, decode, keys};
 use sha2::{Digest, Sha256};
 
+use crate::fault::NodeError;
+use crate::govern::meeting::Earlier;
+use crate::govern::sets::{self, Sets};
 use crate::local::Partials;
 pub use forecast::forecast;
 pub use inputs::Own;
 pub use patients::Matched;
 pub use program::{Public, program};
 
-/// Runs the plan at this party. A site gives its partials, one for each sum; the analyst gives none. Whoever is in the
-/// plan's audience gets what was opened.
+/// What a run meets besides the plan.
+pub struct Met<'a> {
+    /// Earlier releases of the study that this one is compared with, where small cells are hidden. Public.
+    pub earlier: &'a [Earlier],
+    /// A site's own patients behind each of them.
+    pub noted: &'a [Sets],
+}
+
+/// How a run ended.
+pub enum Ended {
+    /// What was opened, for whoever is in the plan's audience.
+    Released(Option<Vec<Opened>>),
+    /// Its patients are too near to those of an earlier release: nothing was opened but that.
+    TooClose,
+}
+
+/// Runs the plan at this party. A site gives its partials, one for each sum, and keeps its patients behind each figure before anything
+/// is opened; the analyst gives none. Agreed group keys are out before the ledger is asked.
 ///
 /// # Errors
-/// The protocols' own; `Local` when more keys are agreed than the plan allows.
-pub async fn run(engine: &mut Additive, plan: &JointPlan, own: Option<&[Partials]>) -> Result<Option<Vec<Opened>>> {
+/// The protocols' own; `Local` when more keys are agreed than the plan allows, and as `keep`.
+pub async fn run(
+    engine: &mut Additive,
+    compiled: &Compiled,
+    own: Option<&[Partials]>,
+    met: Met<'_>,
+    keep: impl AsyncFnOnce(Sets) -> std::result::Result<(), NodeError>,
+) -> Result<Ended> {
+    let plan = &compiled.joint;
     let mut encoded = Vec::with_capacity(plan.sums.len());
     let mut groups = Vec::with_capacity(plan.sums.len());
     for (index, sum) in plan.sums.iter().enumerate() {
         let keys = group_keys(engine, plan, index, own.map(|partials| &partials[index])).await?;
         groups.push(decode_keys(engine, sum, &keys)?);
         encoded.push(keys);
+    }
+    if plan.hides() {
+        let sets = own.map(|partials| sets::of(compiled, &groups, partials));
+        if let Some(sets) = sets.clone() {
+            keep(sets).await.map_err(|error| engine.fault(LocalFault::Other(error.to_string())))?;
+        }
+        let known = sets.as_ref().map(|sets| (sets, met.noted));
+        if near::check(engine, compiled, &groups, met.earlier, known).await? {
+            return Ok(Ended::TooClose);
+        }
     }
     let me = engine.session().me().index();
     let public = Public::new(plan, groups, me).map_err(|why| engine.fault(LocalFault::Other(why)))?;
@@ -56,7 +93,7 @@ pub async fn run(engine: &mut Additive, plan: &JointPlan, own: Option<&[Partials
         })?;
         engine.prepare(&budget).await?;
     }
-    program(engine, &public, inputs, segments).await
+    program(engine, &public, inputs, segments).await.map(Ended::Released)
 }
 
 /// Matches the sites' patients, for each sum that is over them.
@@ -91,7 +128,8 @@ pub fn declared(plan: &JointPlan) -> Vec<Release> {
         let elements = limits(sum)?.sketch_elements();
         Some(Release::of::<F61>(exchange_name(index), elements, protocols::Audience::Analyst))
     });
-    sketches.collect()
+    let near = plan.hides().then(|| Release::of::<Z64>(near::BIT, 1, protocols::Audience::Everyone));
+    sketches.chain(near).collect()
 }
 
 /// The limits of a sum's key exchange, if it has one that shows every key that is put in.

@@ -6,6 +6,7 @@
 
 pub mod agree;
 pub mod analyst;
+pub mod answers;
 pub mod bench;
 pub mod blame;
 pub mod check;
@@ -20,6 +21,8 @@ mod exec;
 pub mod execute;
 pub mod fault;
 pub mod finish;
+pub mod govern;
+mod joins;
 pub mod joint;
 pub mod linkage;
 pub mod local;

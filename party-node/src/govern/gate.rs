@@ -7,7 +7,7 @@ use mpc_core::identity::{Identity, Pin};
 use query_planner::JointPlan;
 use query_planner::catalog::SiteName;
 use query_planner::grants;
-use query_planner::site_policy::{Limit as PolicyLimit, SitePolicy};
+use query_planner::site_policy::SitePolicy;
 
 use super::approval::{Approval, Asked, By, Terms, short};
 use super::study::{Study, Wanted};
@@ -15,7 +15,7 @@ use crate::agree::Propose;
 use crate::config;
 use crate::fault::{NodeError, printable};
 use crate::state::audit::{self, Event};
-use crate::state::limits::Limit;
+use crate::state::inbox::Decision;
 use crate::state::{State, now_ms};
 
 /// How a site decides.
@@ -117,7 +117,7 @@ impl Gate {
         self.policy.unchanged()?;
         let policy = &self.policy.policy;
         grants::check(plan, &self.name, policy, &asker.name)?;
-        self.state.within(policy.releases.map(limit), policy.refusals.map(limit), now)?;
+        self.state.within(policy.releases.map(Into::into), policy.refusals.map(Into::into), now)?;
         let asked = Asked { plan: plan.digest(), study: propose.study, network: self.network, analyst: asker.pin };
         self.consent(plan, &asked, &asker.name)
     }
@@ -125,13 +125,18 @@ impl Gate {
     /// Approval by hand if there is one, else by rule.
     fn consent(&self, plan: &JointPlan, asked: &Asked, analyst: &str) -> Result<Verdict, NodeError> {
         let now = now_ms() as i64;
-        if let Some(decision) = self.state.decision(&asked.plan)? {
-            let approval = decision?;
-            if approval.covers(asked, &self.identity.public_key(), now).is_ok()
-                && approval.terms.policy == self.policy.policy.digest()
-            {
-                return Ok(Verdict::Approved(approval));
+        match self.state.decision(&asked.plan)? {
+            Some(Decision::Rejected { reason, .. }) => {
+                return Err(NodeError::new("REJECTED", format!("a steward rejected this plan: {}", printable(&reason))));
             }
+            // An approval under another policy, or one that has expired, is none: somebody decides again.
+            Some(Decision::Approved(approval))
+                if approval.covers(asked, &self.identity.public_key(), now).is_ok()
+                    && approval.terms.policy == self.policy.policy.digest() =>
+            {
+                return Ok(Verdict::Approved(*approval));
+            }
+            _ => {}
         }
         let Some(rule) = self.policy.policy.approved_by(&plan.classes, analyst) else { return Ok(Verdict::Waiting) };
         let terms = self.terms(asked, By::Rule(rule as u32 + 1), now, RULE_MS);
@@ -163,10 +168,6 @@ impl Gate {
     pub fn named(plan: &[u8; 32]) -> String {
         short(plan)
     }
-}
-
-fn limit(of: PolicyLimit) -> Limit {
-    Limit { most: of.most, days: of.days }
 }
 
 /// A consent by rule is made for the run that follows.

@@ -46,7 +46,7 @@ pub fn of(compiled: &Compiled, groups: &[Vec<Vec<Value>>], partials: &[Partials]
         known.map(|known| people.members(known, figure)).unwrap_or_default()
     });
     let members = members.collect();
-    Sets { people: people.keys, members }
+    Sets { people: people.keys.clone(), members }
 }
 
 /// One figure for each thing that is known of patients, and one for each of its groups. A release of more than
@@ -82,14 +82,33 @@ fn tuple(matching: &Matching, group: &[Value]) -> Option<Vec<u8>> {
     parts.collect::<Option<Vec<Value>>>().map(|parts| keys::encode(&parts))
 }
 
-/// Patients of several sums, each once.
+/// A bound of each site's patients, and in how many ways they are found at other sites.
+pub fn bounds(compiled: &Compiled) -> (usize, usize) {
+    let all = (0..compiled.joint.sums.len()).filter_map(|sum| matching(compiled, sum));
+    let bounds = all.map(|matching| (matching.max_patients as usize, matching.passes as usize));
+    bounds.reduce(|a, b| (a.0.max(b.0), a.1.max(b.1))).unwrap_or((0, 1))
+}
+
+/// Patients of several sums or releases, each once.
 #[derive(Default)]
-struct People {
+pub struct People {
     keys: Vec<Vec<Option<[u8; 16]>>>,
     places: HashMap<Vec<Option<[u8; 16]>>, u32>,
 }
 
 impl People {
+    /// Each patient's keys.
+    pub fn keys(&self) -> &[Vec<Option<[u8; 16]>>] {
+        &self.keys
+    }
+
+    /// The members of a release's sets among these patients, who join them; `sets` of them, empty where it has fewer.
+    pub fn take(&mut self, of: &Sets, sets: usize) -> Vec<Vec<u32>> {
+        let places: Vec<u32> = of.people.iter().map(|keys| self.place(keys.clone())).collect();
+        let members = |set: usize| of.members.get(set).map(Vec::as_slice).unwrap_or_default();
+        (0..sets).map(|set| members(set).iter().map(|patient| places[*patient as usize]).collect()).collect()
+    }
+
     fn members(&mut self, known: &Patients, figure: &Figure) -> Vec<u32> {
         let Some(feature) = known.features.get(figure.feature) else { return Vec::new() };
         let mut members: Vec<u32> = patients(feature, figure.tuple.as_deref())
@@ -113,6 +132,12 @@ impl People {
 fn patients<'a>(feature: &'a Known, tuple: Option<&'a [u8]>) -> impl Iterator<Item = usize> + 'a {
     let wanted = move |at: usize| tuple.is_none_or(|tuple| feature.tuples[at] == tuple);
     feature.entries.iter().filter(move |entry| wanted(entry.tuple)).map(|entry| entry.patient)
+}
+
+impl Drop for People {
+    fn drop(&mut self) {
+        self.keys.iter_mut().flatten().for_each(Zeroize::zeroize);
+    }
 }
 
 impl Drop for Sets {

@@ -11,6 +11,12 @@ pub struct Limit {
     pub days: u32,
 }
 
+impl From<query_planner::site_policy::Limit> for Limit {
+    fn from(limit: query_planner::site_policy::Limit) -> Self {
+        Self { most: limit.most, days: limit.days }
+    }
+}
+
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 impl Limit {

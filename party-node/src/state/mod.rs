@@ -34,10 +34,12 @@ pub mod audit;
 mod budget;
 mod closing;
 pub(crate) mod hex;
+pub mod inbox;
 pub mod ledger;
 pub mod limits;
 pub mod moment;
 mod open;
+mod past;
 mod sets;
 mod store;
 #[cfg(test)]

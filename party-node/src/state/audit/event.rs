@@ -73,6 +73,14 @@ pub enum Event {
         /// The sites that take part.
         sites: Vec<String>,
     },
+    /// The site's own patients behind each figure are kept.
+    Noted {
+        /// The release.
+        #[serde(with = "hex")]
+        release: [u8; 16],
+        /// How many figures.
+        sets: u64,
+    },
     /// An answer came out.
     Released {
         /// The release.
@@ -208,6 +216,7 @@ impl Event {
         match self {
             Event::Begun { release, .. }
             | Event::Released { release }
+            | Event::Noted { release, .. }
             | Event::Refused { release, .. }
             | Event::Counted { release }
             | Event::Sent { release, .. }

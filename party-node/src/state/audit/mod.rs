@@ -9,6 +9,7 @@ mod event;
 mod export;
 mod file;
 mod record;
+mod tail;
 mod verify;
 
 pub use event::{Asked, Event, Head, SiteHead, Step};
@@ -18,4 +19,5 @@ pub use verify::{BadLine, Summary, entries, verify};
 
 pub(super) use export::export;
 pub(super) use file::{LogFile, Tail, rolled_back};
+pub(super) use tail::line_hash;
 pub(super) use verify::find_line;

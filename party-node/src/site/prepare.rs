@@ -1,0 +1,151 @@
+//! From a question to a site's word: the plan, the decision about it, the local work.
+
+use std::sync::Arc;
+
+use mpc_core::random::os_bytes;
+use query_planner::explain::explain_with;
+use query_planner::{Catalog, Compiled, Options};
+
+use super::{Site, log};
+use crate::agree::{Propose, Word};
+use crate::execute;
+use crate::fault::{NodeError, printable};
+use crate::govern::approval::{Approval, agree};
+use crate::govern::gate::{Asker, Gate, Verdict};
+use crate::local::{NetworkFacts, Partials, partials_blocking};
+use crate::state::inbox::Waiting;
+use crate::state::now_ms;
+use query_planner::catalog::SiteName;
+
+/// What a site has made of a question.
+pub(super) enum Prepared {
+    /// Everything that it does alone is done.
+    Ready(Box<Ready>),
+    /// Somebody at the site must decide about this plan.
+    Waiting {
+        /// How stewards name it.
+        plan: String,
+    },
+}
+
+/// A site that is ready to compute.
+pub(super) struct Ready {
+    pub compiled: Compiled,
+    pub partials: Vec<Partials>,
+    pub word: Word,
+}
+
+impl Site {
+    /// Derives the plan from the question, compares digests, decides, runs the local stage. No share exists yet; a failure of
+    /// the local stage is a fact about this site's rows, so the analyst hears that it failed and nothing else.
+    pub(super) async fn prepare(self: &Arc<Self>, propose: &Propose, asker: &Asker) -> Result<Prepared, NodeError> {
+        let (site, propose, asker) = (self.clone(), propose.clone(), asker.clone());
+        let work = move || {
+            let prepared = site.prepare_blocking(&propose, &asker);
+            if let Err(refusal) = &prepared {
+                site.gate.refused(&propose, &asker, &refusal.code)?;
+            }
+            prepared
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        done.unwrap_or_else(|_| Err(NodeError::new("INTERNAL", "the local work ended unexpectedly")))
+    }
+
+    fn prepare_blocking(&self, propose: &Propose, asker: &Asker) -> Result<Prepared, NodeError> {
+        let (gate, name) = (&self.gate, self.name());
+        if propose.network != gate.network {
+            return Err(NodeError::new("NETWORK_DIFFERS", "the analyst's network file is not this site's")
+                .hint("compare the digests that `consilium check` prints, and exchange the newer file"));
+        }
+        agree_on_linkage(propose, &self.catalog)?;
+        let options = Options { now_ms: propose.now_ms, audience: propose.audience };
+        let compiled = query_planner::plan(&propose.sql, &self.catalog, &options)?;
+        if compiled.joint.digest() != propose.plan {
+            return Err(NodeError::new("PLAN_DIFFERS", "this site derives another plan from the question")
+                .hint("the versions of the programs differ"));
+        }
+        let approval = match gate.decide(propose, &compiled.joint, asker)? {
+            Verdict::Approved(approval) => approval,
+            Verdict::Waiting => return self.wait(propose, &compiled, asker),
+        };
+        let network = NetworkFacts::of(&compiled.joint);
+        let stages = compiled.local.iter().zip(&compiled.joint.sums);
+        let partials = stages.map(|(stage, sum)| partials_blocking(stage, sum, name, &self.data, network));
+        let partials = partials.collect::<Result<Vec<_>, _>>().map_err(|error| failed_at_home(name, &error))?;
+        log_excluded(name, &partials);
+        let word = self.word(propose, approval)?;
+        Ok(Prepared::Ready(Box::new(Ready { compiled, partials, word })))
+    }
+
+    /// Puts the plan where stewards find it.
+    fn wait(&self, propose: &Propose, compiled: &Compiled, asker: &Asker) -> Result<Prepared, NodeError> {
+        let plan = &compiled.joint;
+        self.gate.state.wait(&Waiting {
+            plan: propose.plan,
+            study: propose.study,
+            disclosure: plan.disclosure_digest(),
+            study_name: self.gate.study(&propose.study)?.name.clone(),
+            analyst: printable(&asker.name),
+            analyst_pin: asker.pin.to_string(),
+            query: propose.sql.clone(),
+            explained: explain_with(compiled, &execute::forecast(plan)),
+            since_ms: now_ms(),
+            now_ms: propose.now_ms,
+            consents: Vec::new(),
+        })?;
+        Ok(Prepared::Waiting { plan: Gate::named(&propose.plan) })
+    }
+
+    fn word(&self, propose: &Propose, approval: Approval) -> Result<Word, NodeError> {
+        let (gate, state) = (&self.gate, &self.gate.state);
+        let nonce =
+            os_bytes().map_err(|_| NodeError::new("NO_RANDOMNESS", "the operating system gave no randomness"))?;
+        let sites: Vec<SiteName> = self.network.site.iter().map(|site| site.name.clone()).collect();
+        Ok(Word {
+            nonce,
+            key: gate.identity.public_key().0,
+            agreement: agree(&gate.identity, &gate.network, &propose.study),
+            approval,
+            past: state.past(&propose.study, &self.snapshot)?,
+            head: state.head()?,
+            seen: state.seen(&sites)?,
+        })
+    }
+}
+
+/// Sites with different linkage files would make different keys of the same patient, and find nobody.
+fn agree_on_linkage(propose: &Propose, catalog: &Catalog) -> Result<(), NodeError> {
+    let own = catalog.linkage.as_ref().map(|linkage| linkage.digest.as_str());
+    if own == propose.linkage.as_deref() {
+        return Ok(());
+    }
+    let word = |digest: Option<&str>| digest.map_or("none".to_owned(), printable);
+    let message = format!(
+        "the analyst's linkage file is not this site's: {} and {}",
+        word(propose.linkage.as_deref()),
+        word(own)
+    );
+    Err(NodeError::new("LINKAGE_DIFFERS", message)
+        .hint("compare what `consilium linkage --file` prints, and exchange the newer file"))
+}
+
+/// Who cannot be matched is this site's own affair.
+fn log_excluded(site: &SiteName, partials: &[Partials]) {
+    for patients in partials.iter().filter_map(|partials| partials.patients.as_ref()) {
+        if patients.excluded > 0 {
+            log(site, &format!("{} patients of this question have no valid linkage key", patients.excluded));
+        }
+    }
+}
+
+/// Keeps the reason in this site's own log and tells the others only that its work failed: a division by zero or a
+/// value out of bounds says something about a row, and a question can be built to make it say what the analyst wants to
+/// know.
+fn failed_at_home(site: &SiteName, error: &NodeError) -> NodeError {
+    log(site, &format!("its own work failed: {error}"));
+    NodeError::new("LOCAL_FAILED", "its own work on its rows failed; the reason is in its log and stays there").hint(
+        "arithmetic that can fail on a row (division, casts, large squares) wants a CASE around it; a patient may have no more events at a \
+         site than max_events",
+    )
+}
+

@@ -1,0 +1,321 @@
+//! One run at a site: everybody's words, the session, the answer, and what is kept of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mpc_core::handshake::ControlStream;
+use mpc_core::identity::Pin;
+use mpc_core::stats::Stats;
+use mpc_core::transport::quic;
+use mpc_core::{Parties, PartyId, Session};
+use protocols::additive::Additive;
+use query_planner::Compiled;
+use query_planner::decode::Opened;
+use quinn::Connection;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::prepare::{Prepared, Ready};
+use super::{MAX_JOBS, Site, refuse, violation};
+use crate::agree::{JobId, Propose, Reply, Report, Start, session_id};
+use crate::blame;
+use crate::connect::{self, Link, Place};
+use crate::drill::Drill;
+use crate::execute::{self, Ended, Met};
+use crate::fault::NodeError;
+use crate::finish::{self, Finished};
+use crate::govern::approval::Asked;
+use crate::govern::gate::Asker;
+use crate::govern::meeting::{self, Earlier};
+use crate::govern::sets::Sets;
+use crate::output::{Answer, Cost, Format};
+use crate::state::audit::{Event, SiteHead, Step};
+use crate::state::ledger::{Progress, Release, Terms};
+use crate::state::{State, now_ms};
+
+/// How long a site that is ready waits for the others to become ready.
+const START_PATIENCE: Duration = Duration::from_secs(600);
+/// How much longer than a step a site that is done waits to hear how the run ended.
+const OUTCOME_MARGIN: Duration = Duration::from_secs(3);
+/// A run may not ask for a shorter wait than this at a step.
+const MIN_STEP_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What a run meets at a site: earlier releases, and the site's own patients behind them.
+struct Entered {
+    earlier: Vec<Earlier>,
+    noted: Vec<Sets>,
+}
+
+impl Site {
+    pub(super) async fn job(self: &Arc<Self>, job: JobId, asker: &Asker, mut link: Link) -> Result<(), NodeError> {
+        let Ok(_permit) = self.jobs.try_acquire() else {
+            let busy = NodeError::new("SITE_BUSY", format!("{MAX_JOBS} runs are going on")).hint("try again later");
+            return self.turn_away(link, busy).await;
+        };
+        let propose: Propose = link.control.recv().await.map_err(|e| violation(&e.to_string()))?;
+        Drill::at(self.drill.as_ref(), "propose");
+        let ready = match self.prepare(&propose, asker).await {
+            Ok(Prepared::Ready(ready)) => ready,
+            Ok(Prepared::Waiting { plan }) => {
+                // Whoever left before hearing it asks again.
+                let _ = link.control.send(&Reply::Waiting { plan }).await;
+                link.control.close().await;
+                return Ok(());
+            }
+            Err(refusal) => return self.turn_away(link, refusal).await,
+        };
+        let word = Box::new(ready.word.clone());
+        link.control.send(&Reply::Ready(word)).await.map_err(|e| violation(&e.to_string()))?;
+        Drill::at(self.drill.as_ref(), "ready");
+        // The analyst may leave: another site refused, or it gave up. Nothing was sent.
+        let Ok(start) = link.control.recv_within::<Start>(START_PATIENCE).await else { return Ok(()) };
+        Drill::at(self.drill.as_ref(), "start");
+        let entered = match self.enter(job, asker, &propose, &start, &ready).await {
+            Ok(entered) => entered,
+            Err(refusal) => return self.turn_away(link, refusal).await,
+        };
+        link.control.send(&Reply::Entered).await.map_err(|e| violation(&e.to_string()))?;
+        self.compute(job, link, &propose, &start, *ready, entered).await
+    }
+
+    async fn turn_away(&self, mut link: Link, why: NodeError) -> Result<(), NodeError> {
+        refuse(&mut link.control, &why).await;
+        link.control.close().await;
+        Err(why)
+    }
+
+    /// Verifies everybody's words and begins the release: durable before anything leaves.
+    async fn enter(
+        self: &Arc<Self>,
+        job: JobId,
+        asker: &Asker,
+        propose: &Propose,
+        start: &Start,
+        ready: &Ready,
+    ) -> Result<Entered, NodeError> {
+        if start.words.get(self.me.index()) != Some(&ready.word) {
+            return Err(violation("the analyst did not bring this site's word"));
+        }
+        let (site, asker, propose, start) = (self.clone(), asker.clone(), propose.clone(), start.clone());
+        let (hides, disclosure) = (ready.compiled.joint.hides(), ready.compiled.joint.disclosure_digest());
+        let work = move || {
+            let entered = site.enter_blocking(job, &asker, &propose, &start, (hides, disclosure));
+            if let Err(refusal) = &entered {
+                site.gate.refused(&propose, &asker, &refusal.code)?;
+            }
+            entered
+        };
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(ended_unexpectedly()))
+    }
+
+    fn enter_blocking(
+        &self,
+        job: JobId,
+        asker: &Asker,
+        propose: &Propose,
+        start: &Start,
+        (hides, disclosure): (bool, [u8; 32]),
+    ) -> Result<Entered, NodeError> {
+        let (gate, state, now) = (&self.gate, &self.gate.state, now_ms());
+        let names = self.network.site.iter().map(|site| site.name.clone()).collect::<Vec<_>>();
+        let asked = Asked { plan: propose.plan, study: propose.study, network: gate.network, analyst: asker.pin };
+        meeting::verify(&self.network, start, &asked, &state.seen(&names)?, now as i64)?;
+        state.holds(meeting::remembered(&start.words, self.me.index()))?;
+        let earlier = if hides { meeting::earlier(&start.words, &propose.plan)? } else { Vec::new() };
+        let release = Release {
+            id: job,
+            study: propose.study,
+            plan: propose.plan,
+            disclosure,
+            text: propose.sql.clone(),
+            sites: names.iter().map(|name| name.0.clone()).collect(),
+            analyst: asker.name.clone(),
+            at_ms: now,
+            snapshot: self.snapshot,
+            progress: Progress::Begun,
+            sets: Vec::new(),
+        };
+        state.catch_up(&start.words, &release)?;
+        let others = names.iter().zip(&start.words).enumerate().filter(|(at, _)| *at != self.me.index());
+        let heads = others.map(|(_, (name, word))| SiteHead { site: name.0.clone(), head: word.head }).collect();
+        let policy = &gate.policy.policy;
+        let terms = Terms {
+            after: state.digest_of(&propose.study)?,
+            releases: policy.releases.map(Into::into),
+            refusals: policy.refusals.map(Into::into),
+            epsilon: None,
+        };
+        state.begin(&release, &terms)?;
+        state.remember(&job, heads)?;
+        let noted = state.noted(&earlier)?;
+        Ok(Entered { earlier, noted })
+    }
+
+    async fn compute(
+        &self,
+        job: JobId,
+        analyst: Link,
+        propose: &Propose,
+        start: &Start,
+        ready: Ready,
+        entered: Entered,
+    ) -> Result<(), NodeError> {
+        let Ready { compiled, partials, .. } = ready;
+        let place = self.place(&analyst, job, propose, start)?;
+        let asker = analyst.connection.clone();
+        let links = self.links(job, analyst, place).await?;
+        Drill::at(self.drill.as_ref(), "connected");
+        let (session, mut controls) =
+            connect::session(place, links, |transport| Drill::wrap(self.drill.as_ref(), transport))
+                .await
+                .map_err(|error| blame::with_names(error, &self.network))?;
+        let mut engine = Additive::new(session, execute::declared(&compiled.joint));
+        let state = self.gate.state.clone();
+        let keep = async move |sets: Sets| blocking(&state, move |state| state.note(&job, &sets)).await;
+        let met = Met { earlier: &entered.earlier, noted: &entered.noted };
+        let result = execute::run(&mut engine, &compiled, Some(&partials), met, keep).await;
+        let session = engine.into_session();
+        let stats = session.stats();
+        let ended = match result {
+            Ok(ended) => {
+                let control = place.parties.analyst().and_then(|a| controls.remove(&a));
+                self.close(job, (control, &asker), session, ended, &compiled, place.deadline).await?
+            }
+            Err(error) => {
+                session.abort(&error);
+                Err(error)
+            }
+        };
+        self.sent(job, &stats).await?;
+        ended.map_err(|error| blame::explain(&error, &self.network))
+    }
+
+    /// Tells the analyst what the run took, keeps how it ended, and leaves.
+    async fn close(
+        &self,
+        job: JobId,
+        (control, asker): (Option<ControlStream>, &Connection),
+        session: Session,
+        ended: Ended,
+        compiled: &Compiled,
+        patience: Duration,
+    ) -> Result<mpc_core::Result<()>, NodeError> {
+        let stats = session.stats();
+        // A refusal changes what later releases are compared with: it is kept before anybody can ask again.
+        if let Ended::TooClose = ended {
+            blocking(&self.gate.state, move |state| state.refuse(&job, TOO_CLOSE, now_ms())).await?;
+        }
+        let report = Report { bytes: stats.bytes(), rounds: stats.rounds };
+        if let Some(mut control) = control
+            && control.send(&report).await.is_ok()
+        {
+            control.close().await;
+        }
+        if let Ended::Released(_) = ended {
+            blocking(&self.gate.state, move |state| state.finish(&job, None)).await?;
+        }
+        let outcome = self.outcome(asker, patience).await;
+        let left = session.finish().await;
+        outcome?;
+        if let Ended::Released(Some(totals)) = ended {
+            self.show(compiled, &totals, &stats).await?;
+        }
+        Ok(left)
+    }
+
+    /// Logs what left this site, step by step.
+    async fn sent(&self, job: JobId, stats: &Stats) -> Result<(), NodeError> {
+        let step = |(path, step): (&mpc_core::step::StepPath, &mpc_core::stats::StepStats)| Step {
+            step: path.as_str().to_owned(),
+            messages: step.messages,
+            bytes: step.bytes,
+        };
+        let steps = stats.steps.iter().map(step).collect();
+        blocking(&self.gate.state, move |state| state.log(Event::Sent { release: job, steps })).await
+    }
+
+    /// Waits until the analyst closes the run, and says why if it closes it for a reason.
+    async fn outcome(&self, asker: &Connection, patience: Duration) -> Result<(), NodeError> {
+        // An analyst that neither closes nor speaks has what it needs from this site; the site leaves.
+        let _ = timeout(patience + OUTCOME_MARGIN, asker.closed()).await;
+        quic::abort_notice(asker).map_or(Ok(()), |notice| {
+            let stopped = NodeError::new("SESSION_STOPPED", format!("stopped by the analyst: {}", notice.reason));
+            Err(blame::with_names(stopped, &self.network))
+        })
+    }
+
+    /// Prints an answer that was opened to everyone.
+    async fn show(&self, compiled: &Compiled, totals: &[Opened], stats: &Stats) -> Result<(), NodeError> {
+        let Finished { table, suppressed, disclosures } = finish::answer(compiled, totals).await?;
+        let parties = self.network.site.len();
+        let cost = Cost { rounds: u64::from(stats.rounds), bytes: stats.bytes(), wall_ms: 0, parties };
+        let answer = Answer { table, suppressed, disclosures, cost };
+        eprintln!("[{}] received an answer:\n{}", self.name(), answer.render(Format::Table));
+        Ok(())
+    }
+
+    fn place(&self, analyst: &Link, job: JobId, propose: &Propose, start: &Start) -> Result<Place, NodeError> {
+        let sites = self.network.site.len();
+        let asker = quic::peer_pin(&analyst.connection).ok_or_else(|| violation("a connection without a key"))?;
+        let mut keys: Vec<Pin> = self.network.site.iter().flat_map(|s| s.pins.iter().copied()).chain([asker]).collect();
+        let id = session_id(&mut keys, &job, propose, start);
+        let parties = Parties::sites_only(sites).map(Parties::with_analyst);
+        let parties = parties.ok_or_else(|| NodeError::new("BAD_NUMBER_OF_SITES", "too many sites"))?;
+        let asked = Duration::from_millis(propose.step_timeout_ms).max(MIN_STEP_TIMEOUT);
+        let deadline = self.deadline.min(asked);
+        Ok(Place { me: self.me, parties, id, deadline })
+    }
+
+    /// Dials the sites before this one and waits for those after it.
+    /// Whoever is connected already hears why if that fails.
+    async fn links(&self, job: JobId, analyst: Link, place: Place) -> Result<HashMap<PartyId, Link>, NodeError> {
+        let mut links: HashMap<_, _> = place.parties.analyst().map(|party| (party, analyst)).into_iter().collect();
+        match self.link_all(job, place, &mut links).await {
+            Ok(()) => Ok(links),
+            Err(error) => {
+                connect::abort_all(&links, &error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn link_all(&self, job: JobId, place: Place, links: &mut HashMap<PartyId, Link>) -> Result<(), NodeError> {
+        let by = Instant::now() + place.deadline;
+        for peer in place.parties.sites().filter(|p| *p < self.me) {
+            let left = by.saturating_duration_since(Instant::now());
+            let (idle, at) = (connect::idle(self.deadline), peer.index());
+            let connection = connect::dial(&self.endpoint, &self.gate.identity, &self.network, at, left, idle).await?;
+            let link = connect::join(connection, job, place.deadline).await.map_err(|e| violation(&e.to_string()))?;
+            links.insert(peer, link);
+        }
+        for peer in place.parties.sites().filter(|p| *p > self.me) {
+            let link = timeout_at(by, self.joins.wait((job, peer))).await.ok().flatten();
+            let silent = || {
+                let message = format!(
+                    "{} did not connect within {} ms",
+                    self.network.site[peer.index()].name,
+                    place.deadline.as_millis()
+                );
+                NodeError::new("SITE_SILENT", message)
+            };
+            links.insert(peer, link.ok_or_else(silent)?);
+        }
+        Ok(())
+    }
+}
+
+/// The ledger's writes wait for the disk; the network does not wait for them.
+async fn blocking<R: Send + 'static>(
+    state: &Arc<State>,
+    work: impl FnOnce(&State) -> Result<R, NodeError> + Send + 'static,
+) -> Result<R, NodeError> {
+    let state = state.clone();
+    tokio::task::spawn_blocking(move || work(&state)).await.unwrap_or_else(|_| Err(ended_unexpectedly()))
+}
+
+fn ended_unexpectedly() -> NodeError {
+    NodeError::new("INTERNAL", "work on the ledger ended unexpectedly")
+}
+
+/// Its patients are too near to an earlier release's.
+pub(crate) const TOO_CLOSE: &str = "RELEASE_TOO_CLOSE";
