@@ -24,7 +24,7 @@ pub(crate) fn clamped_scan(scan: LogicalPlan, table: &Table) -> Result<LogicalPl
         match clamped(&name).and_then(ends) {
             Some([lo, hi]) => {
                 let value = Expr::Column(column);
-                let below = when(value.clone().lt(lit(lo.clone())), lit(lo));
+                let mut below = when(value.clone().lt(lit(lo.clone())), lit(lo));
                 let inside = below.when(value.clone().gt(lit(hi.clone())), lit(hi)).otherwise(value);
                 inside.map(|inside| inside.alias(name))
             }
@@ -85,5 +85,8 @@ fn note(used: &Use, catalog: &Catalog) -> Option<String> {
         _ => 0,
     };
     let [lo, hi] = [lo, hi].map(|x| if scale == 0 { x.to_string() } else { write_decimal(x.into(), scale) });
-    Some(format!("values of {}.{} below {lo} or above {hi} are read as these, as the policies ask", used.table, used.column))
+    Some(format!(
+        "values of {}.{} below {lo} or above {hi} are read as these, as the policies ask",
+        used.table, used.column
+    ))
 }

@@ -14,6 +14,7 @@ mod bounds;
 pub mod catalog;
 mod catalog_file;
 pub mod cells;
+mod clamp;
 pub mod cost;
 pub mod decode;
 mod disclose;

@@ -1,6 +1,9 @@
 //! What a question uses is what sites must allow for it: all of it, and no more.
 
 mod common;
+#[path = "common/interpret.rs"]
+#[expect(dead_code, reason = "only whole plans are run here")]
+mod interpret;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -327,4 +330,51 @@ fn a_question_that_does_not_ask_for_now_is_the_same_plan_later() {
         let [today, next_week] = digests(&inside);
         assert_ne!(today, next_week, "{inside}");
     }
+}
+
+/// The test network where two sites clamp a column.
+fn clamping(a: &str, b: &str) -> Result<Catalog, PlanError> {
+    let text = |clamp: &str| {
+        format!(
+            "[columns.person]\nyear_of_birth = {{ clamp = {clamp} }}\n[columns.measurement]\ncost = {{ clamp = {clamp} }}"
+        )
+    };
+    let mut settings = query_planner::Settings::from_toml(SETTINGS).unwrap();
+    for (site, clamp) in [("hospital_A", a), ("hospital_B", b)] {
+        settings.publish(site, &SitePolicy { allow_all: true, ..SitePolicy::from_toml(&text(clamp)).unwrap() });
+    }
+    common::try_catalog_of(&settings)
+}
+
+#[test]
+fn a_clamp_is_the_narrowest_of_all_sites_and_bounds_the_sum() {
+    let catalog = clamping("[1900, 2030]", "[1950, 2040]").unwrap();
+    let of = |table: &str, column: &str| {
+        let table = catalog.table(table).unwrap();
+        table.columns.iter().find(|c| c.name == column).unwrap().clamp
+    };
+    assert_eq!(of("person", "year_of_birth"), Some((1950, 2030)));
+    assert_eq!(of("measurement", "cost"), Some((195_000, 203_000)), "in hundredths");
+    let sql = "SELECT SUM(year_of_birth) FROM person";
+    let (clamped, free) = (asked(sql, &catalog).unwrap(), planned(sql).unwrap());
+    // 2048 rows of at most 2030.
+    assert_eq!((clamped.joint.sums[0].slots[1].partial_bits, clamped.joint.sums[0].slots[1].proven), (22, true));
+    assert!(free.joint.sums[0].slots[1].partial_bits > 22);
+    assert!(clamped.joint.notes.iter().any(|n| n.contains("below 1950 or above 2030")), "{:?}", clamped.joint.notes);
+    assert_eq!(clamping("[0, 10]", "[11, 12]").unwrap_err().code, "BAD_SETTINGS");
+    assert_eq!(clamping("[0, \"1.5\"]", "[0, 1]").unwrap_err().code, "BAD_SETTINGS");
+}
+
+#[test]
+fn sites_read_values_outside_a_clamp_as_the_nearest_inside() {
+    use datafusion_common::ScalarValue::{Int64, Null};
+    use interpret::{Tables, rows};
+    let catalog = clamping("[1900, 2030]", "[1950, 2040]").unwrap();
+    let years = [Some(1800), Some(1949), Some(1950), Some(2000), Some(2030), Some(2031), Some(i64::MAX), None];
+    let table = years.iter().map(|year| vec![Int64(Some(1)), Int64(Some(8507)), Int64(*year), Null, Null]).collect();
+    let tables = Tables::from([(("hospital_C".to_owned(), "person".to_owned()), table)]);
+    let compiled = asked("SELECT SUM(year_of_birth), COUNT(year_of_birth) FROM person", &catalog).unwrap();
+    let found = rows(&compiled.local[0].fragments[&SiteName::from("hospital_C")], &tables);
+    let expected = years.map(|year| vec![Int64(year.map(|year| year.clamp(1950, 2030)))]);
+    assert_eq!(found, expected);
 }

@@ -20,9 +20,14 @@ pub fn catalog_with(settings: &str) -> Catalog {
 
 /// The same tables under settings that were read.
 pub fn catalog_of(settings: &Settings) -> Catalog {
+    try_catalog_of(settings).unwrap()
+}
+
+/// The same where they may not fit.
+pub fn try_catalog_of(settings: &Settings) -> Result<Catalog, PlanError> {
     let site = |name: &str| (SiteName::from(name), SiteSchema { tables: tables(), patients: 1024 });
     let sites = [site("hospital_A"), site("hospital_B"), site("hospital_C")];
-    merge(&sites, settings).unwrap()
+    merge(&sites, settings)
 }
 
 /// Plans under the test catalogue.
