@@ -35,6 +35,7 @@ fn write_plan(out: &mut String, plan: &JointPlan, joint_cost: &[String]) -> fmt:
     writeln!(out, "Question\n  {}", plan.query)?;
     let sites: Vec<&str> = plan.sites.iter().map(|s| s.0.as_str()).collect();
     writeln!(out, "Sites\n  {}", sites.join(", "))?;
+    write_uses(out, plan)?;
     for (i, sum) in plan.sums.iter().enumerate() {
         write_sum(out, i, sum, plan)?;
     }
@@ -55,6 +56,24 @@ fn write_plan(out: &mut String, plan: &JointPlan, joint_cost: &[String]) -> fmt:
         writeln!(out, "Notes")?;
     }
     plan.notes.iter().try_for_each(|note| writeln!(out, "  - {note}"))
+}
+
+/// What sites must allow.
+fn write_uses(out: &mut String, plan: &JointPlan) -> fmt::Result {
+    let classes: Vec<&str> = plan.classes.iter().map(|class| class.name()).collect();
+    writeln!(out, "Asks\n  for: {}", classes.join(", "))?;
+    for of_column in plan.uses.chunk_by(|a, b| (&a.table, &a.column, &a.sites) == (&b.table, &b.column, &b.sites)) {
+        let [first, ..] = of_column else { continue };
+        let purposes: Vec<&str> = of_column.iter().map(|used| used.purpose.name()).collect();
+        let (place, purposes) = (format!("{}.{}", first.table, first.column), purposes.join(", "));
+        if first.sites.len() == plan.sites.len() {
+            writeln!(out, "  of {place}: {purposes}")?;
+        } else {
+            let sites: Vec<&str> = first.sites.iter().map(|site| site.0.as_str()).collect();
+            writeln!(out, "  of {place} at {}: {purposes}", sites.join(", "))?;
+        }
+    }
+    Ok(())
 }
 
 fn write_sum(out: &mut String, index: usize, sum: &SecureSum, plan: &JointPlan) -> fmt::Result {

@@ -12,7 +12,7 @@ use crate::bind::NetworkTable;
 use crate::bounds::{Interval, type_interval};
 use crate::error::{PlanError, refuse};
 use crate::value::Value;
-use crate::{bounds, domain};
+use crate::{bounds, clamp, domain};
 
 /// What is known about one column or expression.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -113,9 +113,10 @@ fn scan_relation(scan: &TableScan) -> Relation {
     let facts = scan.projected_schema.fields().iter().map(|field| {
         let declared = network.table.columns.iter().find(|c| c.name.eq_ignore_ascii_case(field.name()));
         let range = declared.and_then(|c| c.range).map(|(lo, hi)| Interval { lo: lo.into(), hi: hi.into() });
+        let known = range.or_else(|| type_interval(field.data_type()));
         Fact {
-            domain: declared.and_then(|c| c.domain.clone()),
-            interval: range.or_else(|| type_interval(field.data_type())),
+            domain: declared.and_then(clamp::domain),
+            interval: declared.map_or(known, |column| clamp::interval(column, known)),
             origins: declared
                 .map(|c| Origin {
                     table: network.table.name.to_lowercase(),

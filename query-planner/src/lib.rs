@@ -14,6 +14,7 @@ mod bounds;
 pub mod catalog;
 mod catalog_file;
 pub mod cells;
+mod clamp;
 pub mod cost;
 pub mod decode;
 mod disclose;
@@ -21,6 +22,7 @@ mod domain;
 pub mod error;
 pub mod explain;
 mod facts;
+pub mod grants;
 mod groups;
 pub mod hidden;
 mod in_lists;
@@ -82,7 +84,8 @@ pub struct Options {
 /// Plans one query.
 ///
 /// # Errors
-/// Everything the planner refuses, with a stable code and a sentence: see [`PlanError`].
+/// Everything the planner refuses, with a stable code and a sentence: see [`PlanError`]; and what sites refuse by the policies that
+/// they publish: see [`grants::check`].
 pub fn plan(sql: &str, catalog: &Catalog, options: &Options) -> Result<Compiled, PlanError> {
     // DataFusion walks plans by recursion. A stack of known size bears the deepest text the limits let through,
     // whatever thread the caller is on; and should a library panic on a text, the text is refused and the node lives
@@ -109,7 +112,9 @@ fn straight_line(sql: &str, catalog: &Catalog, options: &Options) -> Result<Comp
     notes::question(&logical, &mut lowering.notes);
     let checked = policy::check(logical, catalog)?;
     let finish = split::split(checked, &mut lowering)?;
-    lowering.compiled(question.text, finish, now_ms)
+    let compiled = lowering.compiled(question.text, finish, now_ms)?;
+    grants::check_published(&compiled.joint, catalog)?;
+    Ok(compiled)
 }
 
 fn internal(text: &str) -> PlanError {

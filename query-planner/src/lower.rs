@@ -13,6 +13,7 @@ use datafusion_expr::{Expr, lit};
 
 use crate::bind::{NetworkTable, RevealedTable, SiteTable, table_schema};
 use crate::catalog::{Catalog, SiteName};
+use crate::clamp::{self, clamped_scan};
 use crate::cost::most_groups;
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
@@ -251,6 +252,7 @@ impl<'a> Lowering<'a> {
             notes: self.notes,
         };
         joint.classes = uses::classes(&joint);
+        joint.notes.extend(clamp::notes(&joint.uses, self.catalog));
         joint.disclosures = disclose::disclosures(&joint, &self.works, self.catalog);
         disclose::notes(&mut joint, &self.works, self.catalog);
         let finish = if hides { hidden::carry(finish)? } else { finish };
@@ -358,7 +360,8 @@ fn own_scan(scan: &TableScan, site: &SiteName) -> Result<LogicalPlan, PlanError>
     let reference = TableReference::partial(site.0.clone(), table.clone());
     let source = SiteTable { site: site.clone(), table, schema: table_schema(&network.table) };
     let own = TableScanBuilder::new(reference, Arc::new(source)).with_projection(scan.projection.clone()).build();
-    own.and_then(|own| SubqueryAlias::try_new(Arc::new(LogicalPlan::TableScan(own)), scan.table_name.clone()))
+    let own = clamped_scan(LogicalPlan::TableScan(own.map_err(|e| refuse(&e))?), &network.table)?;
+    SubqueryAlias::try_new(Arc::new(own), scan.table_name.clone())
         .map(LogicalPlan::SubqueryAlias)
         .map_err(|e| refuse(&e))
 }

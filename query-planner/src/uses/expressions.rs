@@ -1,5 +1,7 @@
 //! Flows of expressions, figures and conditions.
 
+use std::collections::BTreeSet;
+
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::expr::{AggregateFunction, BinaryExpr, Case, WindowFunction};
 use datafusion_expr::{Expr, Operator};
@@ -31,12 +33,19 @@ impl Walk<'_> {
                 let args = call.args.iter().map(|arg| self.expr(arg, scope)).collect::<Result<Vec<_>, _>>()?;
                 Ok(args.into_iter().reduce(Flow::or).unwrap_or_default())
             }
+            // Behind a join, whether there is a key says whether there was a partner, which the link says.
+            Expr::IsNotNull(inner) | Expr::IsNull(inner) => {
+                let flow = self.expr(inner, scope)?;
+                if !flow.is_key {
+                    return Ok(flow);
+                }
+                self.uses.record_all(&flow, Purpose::Link);
+                Ok(Flow { made_of: BTreeSet::new(), is_key: false, ..flow })
+            }
             Expr::BinaryExpr(_)
             | Expr::Like(_)
             | Expr::SimilarTo(_)
             | Expr::Not(_)
-            | Expr::IsNotNull(_)
-            | Expr::IsNull(_)
             | Expr::IsTrue(_)
             | Expr::IsFalse(_)
             | Expr::IsUnknown(_)

@@ -15,9 +15,19 @@ pub fn catalog() -> Catalog {
 
 /// The same tables under other settings.
 pub fn catalog_with(settings: &str) -> Catalog {
+    catalog_of(&Settings::from_toml(settings).unwrap())
+}
+
+/// The same tables under settings that were read.
+pub fn catalog_of(settings: &Settings) -> Catalog {
+    try_catalog_of(settings).unwrap()
+}
+
+/// The same where they may not fit.
+pub fn try_catalog_of(settings: &Settings) -> Result<Catalog, PlanError> {
     let site = |name: &str| (SiteName::from(name), SiteSchema { tables: tables(), patients: 1024 });
     let sites = [site("hospital_A"), site("hospital_B"), site("hospital_C")];
-    merge(&sites, &Settings::from_toml(settings).unwrap()).unwrap()
+    merge(&sites, settings)
 }
 
 /// Plans under the test catalogue.

@@ -1,0 +1,128 @@
+//! A plan against a site's policy: may it run there, and what would the site have to allow for it to?
+
+use crate::catalog::{Catalog, SiteName};
+use crate::cost::max_groups;
+use crate::error::PlanError;
+use crate::plan::JointPlan;
+use crate::site_policy::SitePolicy;
+use crate::uses::Use;
+
+/// Checks a plan against what one site allows. `analyst`: who asks, where that is known.
+///
+/// # Errors
+/// `COLUMN_NOT_ALLOWED` naming column, purpose and rule; `CLASS_NOT_ALLOWED`, `ANALYST_NOT_ALLOWED`, `TOO_FEW_SITES`,
+/// `TOO_MANY_GROUPS`, `CELLS_TOO_SMALL`, `EXTREME_SHARES`, `MATCHING_TOO_LARGE`. Of a site that does not tell reasons
+/// `POLICY_REFUSES` alone.
+pub fn check(plan: &JointPlan, site: &SiteName, policy: &SitePolicy, analyst: Option<&str>) -> Result<(), PlanError> {
+    let first = analyst_allowed(site, policy, analyst)
+        .and_then(|()| numbers(plan, site, policy))
+        .and_then(|()| classes(plan, site, policy))
+        .and_then(|()| columns(plan, site, policy));
+    first.map_err(|reason| if policy.tell_reasons { reason } else { refuses(site) })
+}
+
+/// Checks a plan against every policy that sites publish.
+pub(crate) fn check_published(plan: &JointPlan, catalog: &Catalog) -> Result<(), PlanError> {
+    let mut published = plan.sites.iter().filter_map(|site| Some((site, catalog.policy_of(site)?)));
+    published.try_for_each(|(site, policy)| check(plan, site, policy, None))
+}
+
+/// Is the policy that a site has the one that the catalogue was made with?
+///
+/// # Errors
+/// `POLICY_CHANGED`: what was planned follows from another policy.
+pub fn check_current(catalog: &Catalog, site: &SiteName, policy: &SitePolicy) -> Result<(), PlanError> {
+    let asked = policy.published();
+    // Of numbers the network may ask for more than the site does.
+    let known = catalog.policy_of(site).cloned().unwrap_or_else(SitePolicy::open);
+    if asked.with_numbers_of(&known) == known {
+        return Ok(());
+    }
+    let text = format!("the policy that the network knows of {site} is not the one that {site} has now");
+    Err(PlanError::new("POLICY_CHANGED", text).hint("publish the policy again, and ask again"))
+}
+
+/// The smallest policy under which a plan runs at a site: its classes and uses, nobody in particular, and no number.
+pub fn needed(plan: &JointPlan, site: &SiteName) -> SitePolicy {
+    let mut policy = SitePolicy { classes: plan.classes.iter().copied().collect(), ..SitePolicy::default() };
+    for used in uses_at(plan, site) {
+        let columns = policy.columns.entry(used.table.clone()).or_default();
+        columns.entry(used.column.clone()).or_default().uses.insert(used.purpose);
+    }
+    policy
+}
+
+fn uses_at<'p>(plan: &'p JointPlan, site: &SiteName) -> impl Iterator<Item = &'p Use> {
+    plan.uses.iter().filter(move |used| used.sites.iter().any(|of| of.same(site)))
+}
+
+fn analyst_allowed(site: &SiteName, policy: &SitePolicy, analyst: Option<&str>) -> Result<(), PlanError> {
+    match analyst.filter(|name| !policy.allows_analyst(name)) {
+        Some(name) => {
+            let text = format!("{site} does not allow the analyst {name} to ask (rule: analysts)");
+            Err(PlanError::new("ANALYST_NOT_ALLOWED", text))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The plan must be as strict as the site, also where the network knows another policy of it.
+fn numbers(plan: &JointPlan, site: &SiteName, policy: &SitePolicy) -> Result<(), PlanError> {
+    if let Some(least) = policy.min_sites.filter(|least| plan.sites.len() < *least as usize) {
+        let text = format!("{site} asks for {least} sites, here are {} (rule: min_sites)", plan.sites.len());
+        return Err(PlanError::new("TOO_FEW_SITES", text));
+    }
+    if let Some(least) = policy.min_patients.filter(|least| plan.min_patients < *least) {
+        let text = format!("{site} shows no cell of fewer than {least} patients (rule: min_patients)");
+        return Err(PlanError::new("CELLS_TOO_SMALL", text).hint("the plan shows smaller ones: plan again"));
+    }
+    if policy.zero_allowed == Some(false) && plan.hides() && plan.zero_allowed {
+        let text = format!("{site} shows no cell of zero patients (rule: zero_allowed)");
+        return Err(PlanError::new("CELLS_TOO_SMALL", text));
+    }
+    if policy.flag_extreme_shares == Some(true) && plan.hides() && !plan.flag_extreme_shares {
+        let text = format!("{site} wants extreme shares to be flagged (rule: flag_extreme_shares)");
+        return Err(PlanError::new("EXTREME_SHARES", text));
+    }
+    let groups = plan.sums.iter().map(max_groups).max().unwrap_or(0);
+    if let Some(most) = policy.max_groups.filter(|most| groups > u64::from(*most)) {
+        let text = format!("the question has up to {groups} groups, {site} allows {most} (rule: max_groups)");
+        return Err(PlanError::new("TOO_MANY_GROUPS", text).hint("group by fewer or coarser keys"));
+    }
+    let matched = plan.sums.iter().filter_map(|sum| sum.matching.as_ref());
+    let largest = matched.filter(|m| m.sites.iter().any(|of| of.same(site))).map(|m| m.max_patients).max().unwrap_or(0);
+    if let Some(most) = policy.matching.max_patients.filter(|most| largest > *most) {
+        let text = format!(
+            "up to {largest} patients of {site} would be matched, it allows {most} (rule: matching.max_patients)"
+        );
+        return Err(PlanError::new("MATCHING_TOO_LARGE", text).hint("declare a lower max_patients in network.toml"));
+    }
+    Ok(())
+}
+
+fn classes(plan: &JointPlan, site: &SiteName, policy: &SitePolicy) -> Result<(), PlanError> {
+    match plan.classes.iter().find(|class| !policy.allows_class(**class)) {
+        Some(class) => {
+            let text = format!("{site} does not allow questions of the class '{class}' (rule: classes)");
+            Err(PlanError::new("CLASS_NOT_ALLOWED", text).hint(GRANTS))
+        }
+        None => Ok(()),
+    }
+}
+
+fn columns(plan: &JointPlan, site: &SiteName, policy: &SitePolicy) -> Result<(), PlanError> {
+    match uses_at(plan, site).find(|used| !policy.allows(&used.table, &used.column, used.purpose)) {
+        Some(Use { table, column, purpose, .. }) => {
+            let text =
+                format!("{site} does not allow {table}.{column} {} (rule: columns.{table}.{column})", purpose.words());
+            Err(PlanError::new("COLUMN_NOT_ALLOWED", text).hint(GRANTS))
+        }
+        None => Ok(()),
+    }
+}
+
+fn refuses(site: &SiteName) -> PlanError {
+    PlanError::new("POLICY_REFUSES", format!("the policy of {site} does not allow this question"))
+}
+
+const GRANTS: &str = "explain --grants prints what each site would have to allow";
