@@ -1,5 +1,6 @@
 //! A node process of a sandbox: key in memory, loopback only, ends with its parent.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -9,13 +10,29 @@ use query_planner::catalog::SiteName;
 use quinn::Endpoint;
 
 use crate::children::{self, Hello, Line, Parent};
+use crate::config;
 use crate::connect;
 use crate::drill::Drill;
 use crate::fault::NodeError;
+use crate::govern::gate::{self, Posted};
+use crate::govern::study::Study;
 use crate::linkage::Agreed;
 use crate::network::Network;
+use crate::sandbox::{STUDY, everything};
 use crate::site::{Site, Startup};
 use crate::source::{BoundData, SiteData};
+use crate::state::State;
+
+/// Where a node process finds and leaves things.
+#[derive(Clone, Copy)]
+pub struct Folders<'a> {
+    /// The site's tables, and its policy if it has one.
+    pub data: &'a Path,
+    /// The network's other files.
+    pub network: &'a Path,
+    /// What the site keeps.
+    pub state: &'a Path,
+}
 
 /// Runs until the parent closes our standard input.
 ///
@@ -23,23 +40,25 @@ use crate::source::{BoundData, SiteData};
 /// Failures before serving were told to the parent; they are returned too.
 pub async fn run(
     name: SiteName,
-    (data, network_folder): (&Path, &Path),
+    Folders { data, network: network_folder, state }: Folders<'_>,
     patient_key: &str,
     deadline: Duration,
     drill: Option<Drill>,
 ) -> Result<(), NodeError> {
     let mut parent = Parent::listen();
-    let (identity, data, endpoint) = match introduce(data, patient_key) {
-        Ok((identity, data, endpoint, hello)) => {
+    let own = match introduce(data, patient_key) {
+        Ok((own, hello)) => {
             children::tell(&Line::Ok(hello))?;
-            (identity, data, endpoint)
+            own
         }
         Err(error) => return children::tell(&Line::<Hello>::from(Err(error))),
     };
     // A parent that fails before it knows the network says why itself.
     let Ok(network) = parent.network().await else { return Ok(()) };
     let linkage = Agreed::read(&network.settings, network_folder);
-    let ready = linkage.and_then(|linkage| listen(identity, (network, linkage), name, data, endpoint, deadline, drill));
+    let study = Some(network_folder.join(STUDY)).filter(|file| file.exists());
+    let study = study.map(|file| Study::read(&file)).transpose();
+    let ready = linkage.and_then(|linkage| listen(own, (network, linkage, study?), name, state, deadline, drill));
     let site = match ready {
         Ok(site) => site,
         Err(error) => return children::tell(&Line::<()>::from(Err(error))),
@@ -52,13 +71,22 @@ pub async fn run(
     Ok(())
 }
 
-fn introduce(data: &Path, patient_key: &str) -> Result<(Identity, SiteData, Endpoint, Hello), NodeError> {
-    let data = SiteData::open(data)?;
+/// What a node has before it knows the network.
+struct Own {
+    identity: Identity,
+    data: SiteData,
+    policy: Posted,
+    endpoint: Endpoint,
+}
+
+fn introduce(folder: &Path, patient_key: &str) -> Result<(Own, Hello), NodeError> {
+    let policy = Posted::beside(folder)?.unwrap_or_else(Posted::open);
+    let data = SiteData::open_beside(folder, policy.opt_out().as_deref())?;
     let identity = Identity::generate().map_err(|e| NodeError::new("NO_RANDOMNESS", e.to_string()))?;
     let (endpoint, address) = loopback()?;
     let schema = data.schema(patient_key);
     let hello = Hello { pin: identity.pin(), address, schema, doubts: doubts(&data) };
-    Ok((identity, data, endpoint, hello))
+    Ok((Own { identity, data, policy, endpoint }, hello))
 }
 
 /// A loopback endpoint on a free port; it starts to listen once the network is known.
@@ -69,19 +97,22 @@ pub fn loopback() -> Result<(Endpoint, SocketAddr), NodeError> {
 }
 
 fn listen(
-    identity: Identity,
-    (network, linkage): (Network, Option<Agreed>),
+    Own { identity, data, policy, endpoint }: Own,
+    (network, linkage, study): (Network, Option<Agreed>, Option<Study>),
     name: SiteName,
-    data: SiteData,
-    endpoint: Endpoint,
+    state: &Path,
     deadline: Duration,
     drill: Option<Drill>,
 ) -> Result<std::sync::Arc<Site>, NodeError> {
     let catalog = network.catalog(linkage.as_ref())?;
     data.raise_doubts(&network.settings)?;
     let data: BoundData = data.bind_linked(&catalog, &name, linkage.as_ref())?;
+    let data = gate::left_out(data, &policy, &catalog, &name)?;
+    fs::create_dir_all(state).map_err(|e| config::missing(state, &e))?;
+    let state = State::open(state, &state.with_extension("key"), &identity)?;
+    let studies = vec![study.unwrap_or_else(|| everything(&catalog))];
     connect::listen(&endpoint, &identity, &network, connect::idle(deadline))?;
-    Site::new(Startup { identity, network, catalog, name, data, endpoint, deadline, drill })
+    Site::new(Startup { identity, network, catalog, name, data, endpoint, deadline, drill, policy, studies, state })
 }
 
 /// Columns that are nearly of another type. The parent raises them before it compares the sites' schemas: a bad cell then is

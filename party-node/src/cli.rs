@@ -40,6 +40,9 @@ pub enum Command {
         /// What to ask, and how to answer
         #[command(flatten)]
         queries: Queries,
+        /// Keep the sites' ledgers and logs in this folder, for the next sandbox over the same data
+        #[arg(long)]
+        state: Option<PathBuf>,
         /// Let a node die: SITE:propose|ready|start|connected|FRAME
         #[arg(long, value_name = "SITE:WHEN")]
         drill: Option<String>,
@@ -82,6 +85,9 @@ pub enum Command {
         /// The network's policy and declarations, if some columns need a declared type
         #[arg(long)]
         settings: Option<PathBuf>,
+        /// The site's policy; without one it allows nothing until somebody writes it
+        #[arg(long, conflicts_with = "analyst")]
+        policy: Option<PathBuf>,
         /// An analyst, who owns no data
         #[arg(long, conflicts_with_all = ["data", "listen", "settings"])]
         analyst: bool,
@@ -133,6 +139,9 @@ pub enum Command {
         /// The analyst's configuration that `init` wrote
         #[arg(long)]
         config: PathBuf,
+        /// The study file, if the configuration names none or another
+        #[arg(long)]
+        study: Option<PathBuf>,
         /// What to ask, and how to answer
         #[command(flatten)]
         queries: Queries,
@@ -164,6 +173,9 @@ pub enum Command {
         /// Where the network's other files are
         #[arg(long)]
         network_folder: PathBuf,
+        /// Where it keeps its ledger
+        #[arg(long)]
+        state: PathBuf,
     },
     /// A party process of a benchmark
     #[command(hide = true)]

@@ -9,13 +9,17 @@ use mpc_core::identity::Identity;
 use mpc_core::session::DEFAULT_DEADLINE;
 use query_planner::Settings;
 use query_planner::catalog::SiteName;
+use query_planner::site_policy::SitePolicy;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::NodeError;
+use crate::govern::gate::{POLICY, Posted};
+use crate::govern::study::Study;
 use crate::linkage::Agreed;
 use crate::network::{AnalystEntry, NETWORK_VERSION, Network, SiteEntry};
 use crate::secret_file;
 use crate::source::SiteData;
+use crate::state::State;
 
 /// `node.toml` or `analyst.toml`. Paths are relative to the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +37,18 @@ pub struct Config {
     /// Where the node listens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
+    /// The site's policy. Without one nothing is allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PathBuf>,
+    /// The study files that the site takes part in, or of an analyst the one that questions belong to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub studies: Vec<PathBuf>,
+    /// The folder of the site's ledger and log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<PathBuf>,
+    /// The key that seals it, which should lie elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_key: Option<PathBuf>,
     /// How long a step waits for a message.
     #[serde(default = "default_timeout_ms")]
     pub step_timeout_ms: u64,
@@ -54,7 +70,49 @@ impl Config {
         config.key = base.join(config.key);
         config.network = base.join(config.network);
         config.data = config.data.map(|data| base.join(data));
+        config.policy = config.policy.map(|policy| base.join(policy));
+        config.studies = config.studies.iter().map(|study| base.join(study)).collect();
+        config.state = Some(base.join(config.state.unwrap_or_else(|| "state".into())));
+        config.state_key = Some(base.join(config.state_key.unwrap_or_else(|| "state.key".into())));
         Ok(config)
+    }
+
+    /// The site's policy; one that allows nothing where the configuration names none.
+    ///
+    /// # Errors
+    /// `BAD_POLICY`, `NO_SUCH_FILE`.
+    pub fn policy(&self) -> Result<Posted, NodeError> {
+        self.policy.clone().map_or_else(|| Ok(Posted::closed()), Posted::read)
+    }
+
+    /// The studies that the site takes part in.
+    ///
+    /// # Errors
+    /// `BAD_STUDY`, `NO_SUCH_FILE`.
+    pub fn studies(&self) -> Result<Vec<Study>, NodeError> {
+        self.studies.iter().map(|file| Study::read(file)).collect()
+    }
+
+    /// The study that an analyst's questions belong to: this file, or the first that the configuration names.
+    ///
+    /// # Errors
+    /// `NO_STUDY`, `BAD_STUDY`, `NO_SUCH_FILE`.
+    pub fn study(&self, file: Option<&Path>) -> Result<Study, NodeError> {
+        let file = file.or_else(|| self.studies.first().map(PathBuf::as_path));
+        let none = || NodeError::new("NO_STUDY", "a question belongs to a study").hint("name its file with --study");
+        Study::read(file.ok_or_else(none)?)
+    }
+
+    /// What the site keeps.
+    ///
+    /// # Errors
+    /// As [`State::open`].
+    pub fn state(&self, identity: &Identity) -> Result<State, NodeError> {
+        let (Some(folder), Some(key)) = (&self.state, &self.state_key) else {
+            return Err(NodeError::new("BAD_CONFIG", "a node needs a folder for its ledger"));
+        };
+        fs::create_dir_all(folder).map_err(|e| missing(folder, &e))?;
+        State::open(folder, key, identity)
     }
 
     /// The network file it names.
@@ -94,6 +152,9 @@ pub struct Public {
     site: Option<SiteEntry>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     analyst: Option<AnalystEntry>,
+    /// What the site publishes of its policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    policy: Option<SitePolicy>,
 }
 
 /// Makes a site's key, configuration and public file in `dir`. The key never leaves it.
@@ -106,8 +167,12 @@ pub fn init_site(
     data: &Path,
     listen: SocketAddr,
     settings: &Settings,
+    policy: Option<&Path>,
 ) -> Result<PathBuf, NodeError> {
-    let source = SiteData::open(data)?;
+    let text = policy.map_or_else(|| Ok(CLOSED.to_owned()), read)?;
+    let policy = SitePolicy::from_toml(&text)?;
+    let list = policy.opt_out.as_ref().map(|list| PathBuf::from(&list.file));
+    let source = SiteData::open_beside(data, list.as_deref())?;
     source.raise_doubts(settings)?;
     let schema = source.schema(&settings.patient_key);
     let name = SiteName(name.to_owned());
@@ -122,11 +187,16 @@ pub fn init_site(
         network: "network.toml".into(),
         data: Some(data),
         listen: Some(listen),
+        policy: Some(POLICY.into()),
+        studies: Vec::new(),
+        state: None,
+        state_key: None,
         step_timeout_ms: default_timeout_ms(),
     };
     write(&dir.join("node.toml"), &to_toml(&config)?)?;
+    write(&dir.join(POLICY), &text)?;
     let site = SiteEntry { name, address: listen, pins: vec![identity.pin()], schema };
-    public(dir, &config.name, &Public { site: Some(site), analyst: None })
+    public(dir, &config.name, &Public { site: Some(site), analyst: None, policy: Some(policy.published()) })
 }
 
 /// Makes an analyst's key, configuration and public file in `dir`.
@@ -138,11 +208,15 @@ pub fn init_analyst(dir: &Path, name: &str) -> Result<PathBuf, NodeError> {
         network: "network.toml".into(),
         data: None,
         listen: None,
+        policy: None,
+        studies: Vec::new(),
+        state: None,
+        state_key: None,
         step_timeout_ms: default_timeout_ms(),
     };
     write(&dir.join("analyst.toml"), &to_toml(&config)?)?;
     let analyst = AnalystEntry { name: name.to_owned(), pins: vec![identity.pin()] };
-    public(dir, name, &Public { site: None, analyst: Some(analyst) })
+    public(dir, name, &Public { site: None, analyst: Some(analyst), policy: None })
 }
 
 /// Puts public files together to a network file. The order of the files is the order of the sites, so everybody must give
@@ -156,6 +230,9 @@ pub fn enroll(files: &[PathBuf], settings: Option<&Path>) -> Result<Network, Nod
         let public: Public = toml::from_str(&read(file)?).map_err(|e| {
             NodeError::new("BAD_PUBLIC_FILE", format!("{}: {}", file.display(), e.to_string().trim_end()))
         })?;
+        if let (Some(site), Some(policy)) = (&public.site, &public.policy) {
+            network.settings.publish(&site.name.0, policy);
+        }
         network.site.extend(public.site);
         network.analyst.extend(public.analyst);
     }
@@ -165,6 +242,23 @@ pub fn enroll(files: &[PathBuf], settings: Option<&Path>) -> Result<Network, Nod
     network.catalog(linkage.flatten().as_ref())?;
     Ok(network)
 }
+
+/// The policy of a site that has decided nothing yet.
+const CLOSED: &str = "\
+# What this site allows. Nothing that is not written here is allowed.
+#
+# `consilium explain --grants` says what a question needs. For example:
+#
+# classes = [\"count\", \"table\"]
+# min_patients = 11
+#
+# [columns.person]
+# person_id = [\"link\"]
+# gender_concept_id = [\"filter\", \"group\"]
+#
+# [[approve]]
+# classes = [\"count\"]
+";
 
 fn new_key(dir: &Path) -> Result<Identity, NodeError> {
     fs::create_dir_all(dir).map_err(|e| missing(dir, &e))?;
@@ -210,7 +304,7 @@ pub fn with_linkage(settings: Settings, linkage: Option<&Agreed>) -> Settings {
     }
 }
 
-fn in_file(path: &Path, error: NodeError) -> NodeError {
+pub(crate) fn in_file(path: &Path, error: NodeError) -> NodeError {
     NodeError { message: format!("{}: {}", path.display(), error.message), ..error }
 }
 

@@ -13,7 +13,7 @@ mod tests;
 
 use mpc_core::error::LocalFault;
 use mpc_core::field::F61;
-use mpc_core::{Error, PartyId, Result};
+use mpc_core::{Error, PartyId, Result, Z64};
 use protocols::additive::Additive;
 use protocols::additive::demand::{self, Link};
 use protocols::key_union::{self, Limits};

@@ -8,12 +8,14 @@ use std::time::Duration;
 use clap::Parser;
 use mpc_core::PartyId;
 use party_node::analyst::{Analyst, Question, options_now};
+use party_node::answers::Answers;
 use party_node::bench::questions::Question as BenchQuestion;
 use party_node::bench::{self, Bench, Network, Protocol};
 use party_node::cli::{AskedOf, BenchCommand, Cli, Command, Pair, Queries, Shares, Text};
 use party_node::config::{self, Config};
 use party_node::execute;
 use party_node::fault::{NodeError, printable};
+use party_node::govern::gate;
 use party_node::linkage::Agreed;
 use party_node::network;
 use party_node::output::Format;
@@ -22,7 +24,7 @@ use party_node::site::{Site, Startup};
 use party_node::source::SiteData;
 use party_node::{check, child, connect, demo, linkage};
 use query_planner::catalog::SiteName;
-use query_planner::explain;
+use query_planner::{explain, grants};
 
 fn main() -> ExitCode {
     // Memory holds shares and rows: a crash must not leave it on the disk. Where the system has no such limit, it has no core
@@ -50,8 +52,9 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<(), NodeError> {
     match command {
         Command::Demo { format } => demo::run(format).await,
-        Command::Sandbox { folder, queries, drill } => {
+        Command::Sandbox { folder, queries, state, drill } => {
             let mut sandbox = Sandbox::open(&folder.data, &folder.set)?;
+            sandbox.state = state;
             sandbox.drill = drill.map(|text| parse_drill(&text, &sandbox)).transpose()?;
             let running = sandbox.start(progress()).await?;
             let asked = ask_all(&running.analyst, &queries).await;
@@ -76,10 +79,12 @@ async fn run(command: Command) -> Result<(), NodeError> {
             }
             Ok(())
         }
-        Command::Init { dir, name, data, listen, settings, analyst } => {
+        Command::Init { dir, name, data, listen, settings, policy, analyst } => {
             let settings = settings.map(|file| config::linked_settings(&file)).transpose()?.unwrap_or_default().0;
             let public = match (analyst, data, listen) {
-                (false, Some(data), Some(listen)) => config::init_site(&dir, &name, &data, listen, &settings)?,
+                (false, Some(data), Some(listen)) => {
+                    config::init_site(&dir, &name, &data, listen, &settings, policy.as_deref())?
+                }
                 _ => config::init_analyst(&dir, &name)?,
             };
             print(&format!("made a key that stays in {}; give {} to the others\n", dir.display(), public.display()))
@@ -94,7 +99,7 @@ async fn run(command: Command) -> Result<(), NodeError> {
             print(&linkage::command::run(&file, data.as_deref(), table.as_deref(), format)?)
         }
         Command::Node { config, drill } => serve(&Config::load(&config)?, drill).await,
-        Command::Query { config, queries } => {
+        Command::Query { config, study, queries } => {
             let config = Config::load(&config)?;
             let (identity, network) = (config.identity()?, config.network()?);
             if !network.is_analyst(identity.pin()) {
@@ -105,12 +110,15 @@ async fn run(command: Command) -> Result<(), NodeError> {
             let catalog = network.catalog(config.linkage(&network)?.as_ref())?;
             let endpoint = connect::endpoint(([0, 0, 0, 0], 0).into())?;
             let deadline = config.deadline();
-            let analyst = Analyst { identity, network, catalog, endpoint, deadline, progress: progress() };
+            let study = config.study(study.as_deref())?;
+            let (answers, progress) = (Answers::default(), progress());
+            let analyst = Analyst { identity, network, catalog, study, answers, endpoint, deadline, progress };
             ask_all(&analyst, &queries).await
         }
-        Command::ChildNode { name, data, patient_key, step_timeout_ms, drill, network_folder } => {
+        Command::ChildNode { name, data, patient_key, step_timeout_ms, drill, network_folder, state } => {
             let deadline = Duration::from_millis(step_timeout_ms);
-            child::run(SiteName(name), (&data, &network_folder), &patient_key, deadline, drill).await
+            let folders = child::Folders { data: &data, network: &network_folder, state: &state };
+            child::run(SiteName(name), folders, &patient_key, deadline, drill).await
         }
         Command::ChildBench { protocol, party, parties, elements, runs, link } => {
             let bench = Bench { protocol, parties, elements, network: Network::Loopback, link, runs };
@@ -127,16 +135,20 @@ async fn serve(config: &Config, drill: Option<party_node::drill::Drill>) -> Resu
     let (Some(data), Some(listen)) = (config.data.as_deref(), config.listen) else {
         return Err(NodeError::new("BAD_CONFIG", "a node needs `data` and `listen`"));
     };
-    let data = SiteData::open(data)?;
+    let policy = config.policy()?;
+    let data = SiteData::open_beside(data, policy.opt_out().as_deref())?;
     data.raise_doubts(&network.settings)?;
     let linkage = config.linkage(&network)?;
     let catalog = network.catalog(linkage.as_ref())?;
     let data = data.bind_linked(&catalog, &name, linkage.as_ref())?;
+    let data = gate::left_out(data, &policy, &catalog, &name)?;
+    grants::check_current(&catalog, &name, &policy.policy)?;
+    let (studies, state) = (config.studies()?, config.state(&identity)?);
     let endpoint = connect::endpoint(listen)?;
     let deadline = config.deadline();
     connect::listen(&endpoint, &identity, &network, connect::idle(deadline))?;
     let site =
-        Site::new(Startup { identity, network, catalog, name, data, endpoint: endpoint.clone(), deadline, drill })?;
+        Site::new(Startup { identity, network, catalog, name, data, endpoint: endpoint.clone(), deadline, drill, policy, studies, state })?;
     eprintln!("[{}] serving at {listen}", config.name);
     tokio::select! {
         () = site.serve() => (),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mpc_core::identity::Identity;
+use mpc_core::random::os_bytes;
 use mpc_core::party::MAX_SITES;
 use mpc_core::session::DEFAULT_DEADLINE;
 use query_planner::Catalog;
@@ -15,10 +16,13 @@ use query_planner::Settings;
 use query_planner::catalog::SiteName;
 
 use crate::analyst::Analyst;
+use crate::answers::Answers;
 use crate::children::{Children, Hello, Line};
 use crate::config;
 use crate::connect;
 use crate::fault::{NodeError, printable};
+use crate::govern::gate::Posted;
+use crate::govern::study::Study;
 use crate::linkage::Agreed;
 use crate::network::{self, AnalystEntry, NETWORK_VERSION, Network, SiteEntry};
 use crate::source::SiteData;
@@ -36,6 +40,10 @@ pub struct Sandbox {
     pub drill: Option<(SiteName, String)>,
     /// The linkage file that the settings name.
     pub linkage: Option<Agreed>,
+    /// The study that questions belong to; one of everything where the folder has no `study.toml`.
+    pub study: Option<Study>,
+    /// Where the sites keep their ledgers; none: in a folder that goes with the sandbox.
+    pub state: Option<PathBuf>,
     /// The folder of all this.
     folder: PathBuf,
 }
@@ -45,6 +53,7 @@ pub struct Running {
     /// Ready to ask.
     pub analyst: Analyst,
     children: Children,
+    _state: Kept,
 }
 
 impl Running {
@@ -97,9 +106,16 @@ impl Sandbox {
                 None => settings.set(assignment)?,
             }
         }
+        for (site, folder) in &sites {
+            if let Some(posted) = Posted::beside(folder)? {
+                settings.publish(&site.0, &posted.policy);
+            }
+        }
         let linkage = Agreed::read(&settings, dir)?;
         let settings = config::with_linkage(settings, linkage.as_ref());
-        Ok(Self { sites, settings, deadline, drill: None, linkage, folder: dir.to_owned() })
+        let study = Some(dir.join(STUDY)).filter(|file| file.exists());
+        let study = study.map(|file| Study::read(&file)).transpose()?;
+        Ok(Self { sites, settings, deadline, drill: None, linkage, study, state: None, folder: dir.to_owned() })
     }
 
     /// The catalogue, for planning without running.
@@ -108,7 +124,8 @@ impl Sandbox {
     /// Whatever is wrong with the sites' data.
     pub fn catalog(&self) -> Result<Catalog, NodeError> {
         let schema = |(name, path): &(SiteName, PathBuf)| {
-            let data = SiteData::open(path)?;
+            let list = Posted::beside(path)?.and_then(|posted| posted.opt_out());
+            let data = SiteData::open_beside(path, list.as_deref())?;
             data.raise_doubts(&self.settings)?;
             Ok((name.clone(), data.schema(&self.settings.patient_key)))
         };
@@ -121,7 +138,9 @@ impl Sandbox {
     /// # Errors
     /// What a node reports about its data, with the site's name; `SCHEMA_DIFFERS` and the like.
     pub async fn start(&self, progress: bool) -> Result<Running, NodeError> {
-        let mut children = Children::start(self.sites.iter().map(|(name, path)| self.command(name, path)).collect())?;
+        let state = Kept::of(self.state.as_deref())?;
+        let commands = self.sites.iter().map(|(name, path)| self.command(name, path, state.path()));
+        let mut children = Children::start(commands.collect())?;
         let hellos: Vec<Hello> = children.lines().await?;
         self.raise_doubts(&hellos)?;
         let identity = Identity::generate().map_err(|e| NodeError::new("NO_RANDOMNESS", e.to_string()))?;
@@ -130,8 +149,10 @@ impl Sandbox {
         children.introduce(&network).await?;
         let _: Vec<()> = children.lines().await?;
         let endpoint = connect::endpoint(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        let analyst = Analyst { identity, network, catalog, endpoint, deadline: self.deadline, progress };
-        Ok(Running { analyst, children })
+        let study = self.study.clone().unwrap_or_else(|| everything(&catalog));
+        let (deadline, answers) = (self.deadline, Answers::default());
+        let analyst = Analyst { identity, network, catalog, study, answers, endpoint, deadline, progress };
+        Ok(Running { analyst, children, _state: state })
     }
 
     /// A column that is nearly of another type is an error unless its type is declared.
@@ -146,12 +167,13 @@ impl Sandbox {
         Ok(())
     }
 
-    fn command(&self, name: &SiteName, path: &Path) -> (String, Vec<String>) {
+    fn command(&self, name: &SiteName, path: &Path, state: &Path) -> (String, Vec<String>) {
         let mut arguments = vec!["child-node".into(), "--name".into(), name.0.clone(), "--data".into()];
         arguments.push(path.to_string_lossy().into_owned());
         arguments.extend(["--network-folder".into(), self.folder.to_string_lossy().into_owned()]);
         arguments.extend(["--patient-key".into(), self.settings.patient_key.clone()]);
         arguments.extend(["--step-timeout-ms".into(), self.deadline.as_millis().to_string()]);
+        arguments.extend(["--state".into(), state.join(&name.0).to_string_lossy().into_owned()]);
         if let Some((_, when)) = self.drill.as_ref().filter(|(site, _)| site.same(name)) {
             arguments.extend(["--drill".into(), when.clone()]);
         }
@@ -169,10 +191,53 @@ impl Sandbox {
             version: NETWORK_VERSION,
             settings: self.settings.clone(),
             site: site.collect(),
-            analyst: vec![AnalystEntry { name: "sandbox".into(), pins: vec![analyst.pin()] }],
+            analyst: vec![AnalystEntry { name: ANALYST.into(), pins: vec![analyst.pin()] }],
         }
     }
 }
+
+/// The study of a sandbox whose folder has none.
+pub fn everything(catalog: &Catalog) -> Study {
+    let tables = catalog.tables.iter().map(|table| table.name.clone()).collect();
+    Study::sandbox(ANALYST, catalog.sites.clone(), tables)
+}
+
+/// The folder in which sites keep their ledgers.
+struct Kept {
+    path: PathBuf,
+    /// It goes when this is dropped.
+    ours: bool,
+}
+
+impl Kept {
+    fn of(folder: Option<&Path>) -> Result<Self, NodeError> {
+        if let Some(folder) = folder {
+            return Ok(Self { path: folder.to_owned(), ours: false });
+        }
+        let name = os_bytes().map_err(|_| NodeError::new("NO_RANDOMNESS", "the operating system gave no randomness"))?;
+        let name: String = name[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { path: std::env::temp_dir().join(format!("consilium-state-{name}")), ours: true })
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if self.ours {
+            // Sealed under a key that goes with it; what stays tells nobody anything.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// The analyst of a sandbox.
+const ANALYST: &str = "sandbox";
+
+/// The study file of a sandbox.
+pub const STUDY: &str = "study.toml";
 
 fn milliseconds(text: &str) -> Result<Duration, NodeError> {
     let parsed = text.trim().parse().ok().filter(|ms| (10..=3_600_000).contains(ms)).map(Duration::from_millis);

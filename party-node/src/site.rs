@@ -152,7 +152,7 @@ impl Site {
         site.map_or_else(|| "an analyst".into(), |site| self.network.site[site].name.0.clone())
     }
 
-    async fn greet(&self, connection: Connection) -> Result<(), NodeError> {
+    async fn greet(self: &Arc<Self>, connection: Connection) -> Result<(), NodeError> {
         let pin = quic::peer_pin(&connection).ok_or_else(|| violation("a connection without a key"))?;
         let greeting = async {
             let mut control = ControlStream::accept(&connection, GREETING_PATIENCE).await?;
@@ -207,7 +207,7 @@ pub fn place_of(network: &Network, name: &SiteName, pin: Pin) -> Result<PartyId,
 }
 
 /// One line on standard error, written at once so that nodes that share it do not garble each other's.
-fn log(site: &SiteName, text: &str) {
+pub(crate) fn log(site: &SiteName, text: &str) {
     let line = format!("[{site}] {}\n", printable(&text.replace('\n', " ")));
     // Without a standard error nobody reads the log.
     let _ = std::io::stderr().write_all(line.as_bytes());

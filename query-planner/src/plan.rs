@@ -376,6 +376,12 @@ impl JointPlan {
         Sha256::new().chain_update(DIGEST_DOMAIN).chain_update(self.canonical_bytes()).finalize().into()
     }
 
+    /// What sites note of the disclosures alone.
+    pub fn disclosure_digest(&self) -> [u8; 32] {
+        let bytes = serde_json::to_vec(&self.disclosures).expect("disclosures hold no maps");
+        Sha256::new().chain_update(b"consilium disclosures v1\0").chain_update(bytes).finalize().into()
+    }
+
     /// Reads canonical bytes.
     ///
     /// # Errors

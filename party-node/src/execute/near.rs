@@ -2,6 +2,7 @@
 
 use mpc_core::error::LocalFault;
 use mpc_core::{Bits, Block, Result};
+use protocols::Engine;
 use protocols::additive::Additive;
 use protocols::relational::differencing::{Ledgered, SetTable, too_close};
 use query_planner::Compiled;
@@ -38,7 +39,7 @@ pub async fn check(
         Some((sets, noted)) => Some(table(&shape, new, earlier, sets, noted).map_err(|why| engine.fault(why))?),
         None => None,
     };
-    too_close(engine, &shape, table, link(&compiled.joint), BIT).await
+    too_close(engine, &shape, table, (BIT, link(&compiled.joint))).await
 }
 
 /// This site's patients, of today and of then, and which sets each is in.

@@ -29,7 +29,7 @@ pub struct Terms {
 /// Who consents for a site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum By {
-    /// A rule of its policy, counted from 1.
+    /// A rule of its policy, counted from 1; 0 at a site that allows everything.
     Rule(u32),
     /// Stewards, by name.
     Hand(Vec<String>),

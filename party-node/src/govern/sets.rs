@@ -40,7 +40,8 @@ pub fn count(compiled: &Compiled, groups: &[Vec<Vec<Value>>]) -> usize {
 /// A site's own patients in each of these sets.
 pub fn of(compiled: &Compiled, groups: &[Vec<Vec<Value>>], partials: &[Partials]) -> Sets {
     let mut people = People::default();
-    let members = figures(compiled, groups).iter().map(|figure| {
+    let figures = figures(compiled, groups);
+    let members = figures.iter().map(|figure| {
         let partials = partials.get(figure.sum);
         let known = partials.and_then(|partials| partials.patients.as_ref().or(partials.cohort.as_ref()));
         known.map(|known| people.members(known, figure)).unwrap_or_default()

@@ -16,6 +16,7 @@ use datafusion::scalar::ScalarValue;
 use query_planner::bind::{arrow_type, table_schema};
 use query_planner::catalog::{Catalog, Column, ColumnType, SiteName, Table};
 use query_planner::value::Value;
+use sha2::{Digest, Sha256};
 
 use super::parse::{self, Rule};
 use super::{RawColumn, SiteData, SourceTable, Values, identities, patients};
@@ -25,7 +26,7 @@ use crate::linkage::{Agreed, Linked};
 /// The tables of one site, typed and checked as the catalogue declares them.
 #[derive(Clone)]
 pub struct BoundData {
-    tables: BTreeMap<String, BoundTable>,
+    pub(super) tables: BTreeMap<String, BoundTable>,
     study: [u8; 32],
     linked: Option<Arc<Linked>>,
 }
@@ -35,7 +36,7 @@ pub struct BoundData {
 pub struct BoundTable {
     pub(super) schema: SchemaRef,
     pub(super) batches: Vec<RecordBatch>,
-    rows: usize,
+    pub(super) rows: usize,
 }
 
 impl SiteData {
@@ -75,12 +76,20 @@ impl SiteData {
             tables.insert(name, source.bind(table, catalog)?);
         }
         patients::check(&tables, catalog, site)?;
-        let mut data = BoundData { tables, study: catalog.digest(), linked: None };
+        let mut data = BoundData { tables, study: study(catalog), linked: None };
         if let Some(keyed) = keyed {
             data.linked = Some(Arc::new(data.link(&keyed, catalog, site)?));
         }
         Ok(data)
     }
+}
+
+/// What patient keys are hashed with: the same at every site and in every version of a network's catalogue, so that patients
+/// of earlier releases are recognised. Another patient key, or another linkage, has other hashes. No secret.
+fn study(catalog: &Catalog) -> [u8; 32] {
+    let linkage = catalog.linkage.as_ref().map_or("", |linkage| linkage.digest.as_str());
+    let hash = Sha256::new().chain_update(b"consilium patients v1\0").chain_update(linkage).chain_update([0]);
+    hash.chain_update(catalog.patient_key.to_lowercase()).finalize().into()
 }
 
 impl BoundData {
@@ -89,7 +98,7 @@ impl BoundData {
         self.tables.get(&name.to_lowercase())
     }
 
-    /// What all sites of the catalogue, and no others, hash their patient keys with.
+    /// What all sites hash their patient keys with.
     pub fn study(&self) -> [u8; 32] {
         self.study
     }

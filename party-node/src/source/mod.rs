@@ -6,8 +6,10 @@ mod identities;
 mod ids;
 mod infer;
 mod parquet;
+mod opt_out;
 mod parse;
 mod patients;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -25,6 +27,7 @@ use query_planner::merge::{InferredType, SiteSchema, SiteTableSchema, row_bound}
 pub use bind::{BoundData, BoundTable};
 pub use csv::MAX_LINE_BYTES;
 pub use ids::Ids;
+pub use opt_out::{LeftOut, OptOut};
 
 use crate::fault::{NodeError, printable};
 use infer::Shape;
@@ -97,8 +100,17 @@ impl SiteData {
     /// # Errors
     /// A stable code with the file, and the line and column where there is one.
     pub fn open(dir: &Path) -> Result<Self, NodeError> {
+        Self::open_beside(dir, None)
+    }
+
+    /// The same, but for one file of the folder that is no table: a list of patients who opted out.
+    ///
+    /// # Errors
+    /// As [`SiteData::open`].
+    pub fn open_beside(dir: &Path, list: Option<&Path>) -> Result<Self, NodeError> {
         let mut tables = BTreeMap::new();
-        for path in table_files(dir)? {
+        let is_list = |path: &PathBuf| list.is_some_and(|list| path.file_name() == list.file_name());
+        for path in table_files(dir)?.into_iter().filter(|path| !is_list(path)) {
             let table = read_table(dir, &path)?;
             let (name, file) = (table.origin.table.clone(), table.origin.file.clone());
             if let Some(other) = tables.insert(name.clone(), table) {

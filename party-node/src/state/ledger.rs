@@ -179,6 +179,23 @@ impl State {
         })
     }
 
+    /// Takes up a release that began at other sites while this one had fallen over: none of its own patients are behind it.
+    ///
+    /// # Errors
+    /// `RELEASE_EXISTS`.
+    pub fn adopt(&self, release: &Release) -> Result<(), NodeError> {
+        self.change(|change| {
+            if change.bytes(Table::Places, &release.id)?.is_some() {
+                return Err(NodeError::new("RELEASE_EXISTS", "a release with this id began before"));
+            }
+            let order = outlines(change, &release.study)?.len() as u64;
+            change.put(Table::Places, &release.id, &Place { study: release.study, order })?;
+            change.put(Table::Releases, &row(&release.study, order), release)?;
+            change.log(Event::Counted { release: release.id });
+            Ok(())
+        })
+    }
+
     /// The releases of a study in the order in which they began here, with their sets.
     pub fn of_study(&self, study: &[u8; 32]) -> Result<Vec<Release>, NodeError> {
         let view = self.view()?;

@@ -52,7 +52,9 @@ impl State {
         for past in words.iter().flat_map(|word| &word.past) {
             match self.count(&past.id) {
                 Err(error) if error.code == "NO_SUCH_RELEASE" => {
-                    self.adopt(&Release { id: past.id, plan: past.plan, ..template.clone() })?;
+                    let mut adopted = template.clone();
+                    (adopted.id, adopted.plan) = (past.id, past.plan);
+                    self.adopt(&adopted)?;
                 }
                 counted => counted?,
             }
