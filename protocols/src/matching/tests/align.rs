@@ -10,7 +10,7 @@ use crate::additive::Additive;
 use crate::correlation::{Budget, Chains};
 use crate::matching::align::{Run, Segment, align, empty};
 use crate::matching::clear::{self, ClearHolder, ClearSegment};
-use crate::matching::table::{PatientTable, Shape};
+use crate::matching::table::{Further, PatientTable, Shape};
 use crate::ot::Extension;
 
 /// Tables whose patients are numbers; column 0 holds the row's number, so that the receiver's own values tell where its rows are.
@@ -20,13 +20,40 @@ struct Tables {
     shapes: Vec<Shape>,
     /// For each site and pass.
     keys: Vec<Vec<Vec<Option<Block>>>>,
+    /// For each site and pass.
+    further: Vec<Vec<Vec<(usize, Block)>>>,
 }
 
 impl Tables {
     fn new(patients: Vec<Vec<u64>>, numbers: usize, bits: usize, slack: usize) -> Self {
-        let shape = |own: &Vec<u64>| Shape { patients: own.len() + slack, passes: 1, numbers: numbers + 1, bits };
+        let shape = |own: &Vec<u64>| {
+            let patients = own.len() + slack;
+            Shape { patients, passes: 1, further: Further::NONE, numbers: numbers + 1, bits }
+        };
         let keys = |own: &Vec<u64>| vec![own.iter().map(|patient| Some(key(*patient))).collect()];
-        Self { shapes: patients.iter().map(shape).collect(), keys: patients.iter().map(keys).collect(), patients }
+        let further = vec![Vec::new(); patients.len()];
+        let keys = patients.iter().map(keys).collect();
+        Self { shapes: patients.iter().map(shape).collect(), keys, further, patients }
+    }
+
+    /// Gives the first rows up to `each` further keys in every pass, from the small set of [`Self::in_passes`] and behind it.
+    fn with_further(mut self, rows: usize, each: usize) -> Self {
+        for (site, own) in self.patients.iter().enumerate() {
+            let shape = &mut self.shapes[site];
+            shape.further = Further { rows: rows.min(shape.patients), each };
+            let rows = shape.further.rows.min(own.len());
+            let mut prg = prg(["e", "f", "g", "h"][site]);
+            let mut one_pass = |first: &Vec<Option<Block>>| {
+                let taken: BTreeSet<u128> = first.iter().flatten().map(|key| key.0).collect();
+                let order = prg.permutation(own.len() * 2 + rows * each + 1);
+                let free = order.into_iter().map(|number| key(u64::from(number))).filter(|key| !taken.contains(&key.0));
+                // The n-th row lacks n mod (each + 1) of its keys.
+                let rows = (0..each).flat_map(|layer| (0..rows).filter(move |row| row % (each + 1) <= layer));
+                rows.zip(free).collect()
+            };
+            self.further[site] = self.keys[site].iter().map(&mut one_pass).collect();
+        }
+        self
     }
 
     /// Random keys from a small set, so that passes disagree about who is whom; about a fifth of them is missing.
@@ -66,7 +93,7 @@ impl Tables {
         } else {
             Bits::beside(&planes.iter().collect::<Vec<_>>())
         };
-        PatientTable { keys: self.keys[site].clone(), numbers, bits }
+        PatientTable { keys: self.keys[site].clone(), further: self.further[site].clone(), numbers, bits }
     }
 }
 
@@ -332,6 +359,78 @@ fn a_patient_is_found_by_any_pass_and_has_the_values_of_the_first_that_finds_it(
 }
 
 #[test]
+fn a_patient_with_several_keys_in_a_pass_is_found_by_any_of_them_and_counts_once() {
+    for (sites, passes) in [(2, 1), (2, 3), (3, 1), (3, 2)] {
+        for (rows, slack) in [(40, 0), (60, 7), (1, 0), (0, 2)] {
+            for (further, each) in [(1, 1), (9, 3), (200, 2)] {
+                let patients = (0..sites as u64).map(|site| (0..rows + site * rows / 3).collect()).collect();
+                let tables = Tables::new(patients, 2, 70, slack).in_passes(passes).with_further(further, each);
+                is_that_of_the_twin(memory(sites), &tables, &telescope(sites));
+            }
+        }
+    }
+}
+
+#[test]
+fn two_patients_meet_whichever_of_their_keys_are_the_same() {
+    // Row i of both sites has the keys i and 100 + i. Of every patient the sites first see different ones.
+    let mut tables = Tables::new(vec![(0..20).collect(), (0..20).collect()], 1, 1, 0);
+    for site in 0..2 {
+        tables.shapes[site].further = Further { rows: 20, each: 1 };
+        let number = |row: usize, nth: usize| key((100 * ((site + nth) % 2) + row) as u64);
+        tables.keys[site] = vec![(0..20).map(|row| Some(number(row, 0))).collect()];
+        tables.further[site] = vec![(0..20).map(|row| (row, number(row, 1))).collect()];
+    }
+    let count = |tables: &Tables| {
+        let segments = opened(&is_that_of_the_twin(memory(2), tables, &telescope(2)));
+        segments[1].holders[0].member.iter().filter(|member| **member).count()
+    };
+    assert_eq!(count(&tables), 20);
+    // With one key each, nobody is found; with the sender's alone or the receiver's alone, everybody.
+    for (of, found) in [([false, false], 0), ([true, false], 20), ([false, true], 20)] {
+        let mut some = tables.clone();
+        for site in (0..2).filter(|site| !of[*site]) {
+            some.shapes[site].further = Further::NONE;
+            some.further[site] = Vec::new();
+        }
+        assert_eq!(count(&some), found);
+    }
+}
+
+#[test]
+fn what_is_sent_depends_on_the_bound_of_further_keys_and_not_on_who_has_some() {
+    let bytes = |full: bool| {
+        let tables = Tables::new(vec![(0..50).collect(), (25..75).collect()], 1, 1, 0).with_further(10, 2);
+        let mut tables = tables.clone();
+        if !full {
+            tables.further = vec![Vec::new(); 2];
+        }
+        let outcomes = run(memory(2), &tables, &telescope(2));
+        outcomes.iter().map(|outcome| (outcome.stats.bytes(), outcome.stats.rounds)).collect::<Vec<_>>()
+    };
+    assert_eq!(bytes(true), bytes(false));
+}
+
+#[test]
+fn more_further_keys_than_declared_are_refused() {
+    type Change = fn(&mut Tables);
+    let changes: [(Change, &str); 5] = [
+        (|tables| tables.further[0] = vec![vec![(4, key(900))]], "a row behind those that may have some"),
+        (|tables| tables.further[0] = vec![(0..3).map(|n| (1, key(900 + n))).collect()], "too many for one row"),
+        (|tables| tables.further[0] = vec![vec![(0, key(3))]], "a key of another row"),
+        (|tables| tables.further[0] = vec![vec![(0, key(900)), (1, key(900))]], "the same for two rows"),
+        (|tables| tables.shapes.iter_mut().for_each(|shape| shape.further.rows = 11), "more than there are rows"),
+    ];
+    for (change, why) in changes {
+        let mut tables = Tables::new(vec![(0..10).collect(), (0..10).collect()], 0, 0, 0);
+        tables.shapes.iter_mut().for_each(|shape| shape.further = Further { rows: 4, each: 2 });
+        change(&mut tables);
+        let outcome = &run(memory(2), &tables, &telescope(2))[0];
+        assert!(outcome.result.is_err(), "{why}");
+    }
+}
+
+#[test]
 fn passes_with_the_same_keys_find_what_one_pass_finds() {
     let one = Tables::new(vec![(0..50).collect(), (30..90).collect()], 1, 1, 3);
     let mut twice = one.clone();
@@ -385,13 +484,22 @@ fn sites_with_another_number_of_passes_are_refused() {
 fn aligning_costs_what_is_predicted() {
     use crate::cost::{self, SiteCost};
     for extension in [Extension::SoftSpoken, SILENT] {
-        for (sites, numbers, bits, passes) in
-            [(2, 0, 0, 1), (2, 3, 70, 1), (3, 1, 1, 1), (5, 0, 2, 1), (2, 3, 70, 2), (3, 1, 1, 3), (2, 1, 0, 3)]
-        {
+        for (sites, numbers, bits, passes, further) in [
+            (2, 0, 0, 1, (0, 0)),
+            (2, 3, 70, 1, (0, 0)),
+            (3, 1, 1, 1, (0, 0)),
+            (5, 0, 2, 1, (0, 0)),
+            (2, 3, 70, 2, (0, 0)),
+            (3, 1, 1, 3, (0, 0)),
+            (2, 1, 0, 3, (0, 0)),
+            (2, 3, 70, 1, (700, 2)),
+            (3, 1, 1, 2, (20, 1)),
+        ] {
             let large = if sites == 2 { 6000 } else { 0 };
             let patients = (0..sites as u64).map(|site| (7 * site..9 * site + 40 + large).collect()).collect();
             let tables = Tables::new(patients, numbers, bits, 2);
             let tables = if passes > 1 { tables.in_passes(passes) } else { tables };
+            let tables = if further.1 > 0 { tables.with_further(further.0, further.1) } else { tables };
             let runs = telescope(sites);
             println!("seed {SEED}, {extension:?}, shapes {:?}", tables.shapes);
             let (shapes, asked) = (tables.shapes.clone(), runs.clone());
