@@ -121,6 +121,9 @@ pub enum Command {
         /// The table with the identifiers, if the folder has several
         #[arg(long, requires = "data")]
         table: Option<String>,
+        /// The column with the site's own patient key: records with one value are one patient
+        #[arg(long, requires = "data")]
+        patient_key: Option<String>,
         /// How to print
         #[arg(long, value_enum, default_value_t)]
         format: ReportFormat,

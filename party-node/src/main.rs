@@ -95,8 +95,10 @@ async fn run(command: Command) -> Result<(), NodeError> {
             print(&format!("{}: {} sites, digest {}\n", out.display(), network.site.len(), hex(&network.digest())))
         }
         Command::Check { config } => check::run(&config).await,
-        Command::Linkage { file, data, table, format } => {
-            print(&linkage::command::run(&file, data.as_deref(), table.as_deref(), format)?)
+        Command::Linkage { file, data, table, patient_key, format } => {
+            let (table, patient_key) = (table.as_deref(), patient_key.as_deref());
+            let identities = linkage::command::Identities { data: data.as_deref(), table, patient_key };
+            print(&linkage::command::run(&file, identities, format)?)
         }
         Command::Node { config, drill } => serve(&Config::load(&config)?, drill).await,
         Command::Query { config, study, queries } => {

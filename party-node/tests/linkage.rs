@@ -289,6 +289,55 @@ fn the_report_counts_what_the_truth_says_and_shows_no_value() {
     }
 }
 
+#[test]
+fn the_report_says_how_many_further_keys_the_file_must_allow_and_the_shipped_one_does() {
+    let Some(trial) = Trial::open() else { return };
+    let folder = shared("data/linkage_dev").unwrap();
+    let file = example("patient.toml");
+    let allowed = command::load(&file).unwrap().further_keys.unwrap();
+    let arguments = ["linkage", "--file", file.to_str().unwrap(), "--data", folder.to_str().unwrap()];
+    for (site, keyed) in trial.keyed("patient.toml") {
+        let mut of: BTreeMap<(u32, usize), BTreeSet<u128>> = BTreeMap::new();
+        for (pass, keys) in keyed.passes.iter().enumerate() {
+            for (patient, key) in keyed.patients().iter().zip(keys.as_slice()) {
+                of.entry((*patient, pass)).or_default().extend(key.map(|key| key.0));
+            }
+        }
+        let several = of.iter().filter(|(_, keys)| keys.len() > 1);
+        let patients = several.map(|((patient, _), _)| patient).collect::<BTreeSet<_>>().len();
+        let each = of.values().map(|keys| keys.len().saturating_sub(1)).max().unwrap();
+        println!("{site}: {patients} patients, {each}");
+        let table = SITES.iter().find(|(name, _)| *name == site).unwrap().1;
+        for more in [&[][..], &["--patient-key", "mrn"][..]] {
+            let report = run(consilium(&arguments).args(["--table", table, "--format", "json"]).args(more));
+            assert_eq!(report.answers().remove(0)["further_keys"], json!({ "patients": patients, "each": each }));
+        }
+        let text = run(consilium(&arguments).args(["--table", table])).stdout;
+        assert!(text.contains(&format!("further_keys = {{ patients = {patients}, each = {each} }}")), "{text}");
+        assert!(patients as u64 <= allowed.patients && each as u64 <= allowed.each, "{site}");
+    }
+}
+
+#[test]
+fn records_with_one_number_of_the_site_are_one_patient_in_the_report_that_names_its_column() {
+    let folder = Scratch::new("report");
+    let file = folder.write(
+        "linkage.toml",
+        "study = \"s\"\nduplicates = \"first\"\n[[passes]]\nname = \"n\"\n[[passes.parts]]\ncolumn = \"name\"\n",
+    );
+    folder.write("data/patient.csv", "mrn,name\n1,Ann\n1,Anne\n1,Anna\n2,Bob\n,Eve\n,Eva\n");
+    let [file, data] = [file, folder.at("data")].map(|path| path.to_string_lossy().into_owned());
+    let report = |more: &[&str]| {
+        let arguments = ["linkage", "--file", &file, "--data", &data, "--format", "json"];
+        let report = run(consilium(&arguments).args(more)).answers().remove(0);
+        [report["patients"].clone(), report["further_keys"]["patients"].clone(), report["further_keys"]["each"].clone()]
+    };
+    assert_eq!(report(&[]), [json!(6), json!(0), json!(0)]);
+    assert_eq!(report(&["--patient-key", "mrn"]), [json!(4), json!(1), json!(2)]);
+    let wrong = run(&mut consilium(&["linkage", "--file", &file, "--data", &data, "--patient-key", "mrm"]));
+    assert_eq!(wrong.code(), "COLUMN_MISSING", "{}", wrong.stderr);
+}
+
 /// A pair in which the site is the second.
 fn second(site: &str) -> &'static str {
     ["A&B", "A&C", "A&registry"].into_iter().find(|pair| pair.ends_with(site)).unwrap()

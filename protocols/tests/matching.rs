@@ -11,7 +11,7 @@ use mpc_core::transport::tamper::Change;
 use mpc_core::world::{Net, Outcome, World};
 use mpc_core::{Bits, Block, Error, PartyId, Result, Session, Z64};
 use protocols::additive::Additive;
-use protocols::matching::{PatientTable, Run, Shape, align, rows};
+use protocols::matching::{Further, PatientTable, Run, Shape, align, rows};
 use protocols::{Audience, Engine, Release};
 
 const SEED: u64 = 20_261_122;
@@ -27,6 +27,7 @@ fn table(site: usize) -> PatientTable {
                 .map(|p| Some(Block(u128::from(p).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))))
                 .collect(),
         ],
+        further: Vec::new(),
         numbers: vec![patients.map(|p| Z64(100 * p)).collect()],
         bits: Bits::from_column(&[1; PATIENTS], 1),
     }
@@ -42,7 +43,7 @@ type Ran = (Vec<u64>, usize, usize);
 
 /// Opens the first sender's numbers in the last site's bins.
 async fn program(engine: &mut Additive, sites: usize) -> Result<Ran> {
-    let shape = Shape { patients: PATIENTS, passes: 1, numbers: 1, bits: 1 };
+    let shape = Shape { patients: PATIENTS, passes: 1, further: Further::NONE, numbers: 1, bits: 1 };
     let frames = |engine: &mut Additive| engine.session().stats().messages() as usize;
     let own = table(engine.session().me().index());
     let mut segments = align(engine, &vec![shape; sites], &runs(sites), Some(own)).await?;

@@ -11,7 +11,7 @@ pub use crate::merge::{InferredType, SiteSchema, SiteTableSchema, merge};
 pub use crate::settings::Settings;
 
 use crate::error::PlanError;
-use crate::linkage::Linkage;
+use crate::linkage::{FurtherKeys, Linkage};
 use crate::site_policy::SitePolicy;
 use crate::value::Value;
 
@@ -177,6 +177,12 @@ impl Catalog {
         self.linkage.as_ref().map_or(1, |linkage| linkage.passes)
     }
 
+    /// Patients of a site with several keys in a pass, at most; none where nobody has any.
+    pub fn further_keys(&self) -> Option<FurtherKeys> {
+        let declared = self.linkage.as_ref()?.further_keys?;
+        Some(declared.among(self.max_patients))
+    }
+
     /// Is this column the patient key?
     pub fn is_patient_key(&self, column: &str) -> bool {
         self.patient_key.eq_ignore_ascii_case(column)
@@ -203,9 +209,20 @@ impl Catalog {
         if let Some(name) = self.policies.keys().find(|name| !self.sites.iter().any(|site| site.0 == **name)) {
             return bad(format!("'{name}' has a policy and is not a site of this network"));
         }
+        if let Some(further) = self.further_keys() {
+            let keys = further.patients.saturating_mul(further.each).saturating_add(self.max_patients);
+            if keys > MAX_KEYS {
+                return bad(format!(
+                    "max_patients and the further_keys of the linkage file are {keys} keys, at most {MAX_KEYS} can be matched"
+                ));
+            }
+        }
         self.tables.iter().try_for_each(|table| table.validate(&self.sites))
     }
 }
+
+/// Of one site in one pass.
+const MAX_KEYS: u64 = 1 << 22;
 
 impl Table {
     /// Does that site hold the table?

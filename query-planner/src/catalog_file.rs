@@ -150,6 +150,7 @@ fn bad(text: &str) -> PlanError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linkage::FurtherKeys;
 
     fn catalog() -> Catalog {
         let column = |name: &str, data_type: &str, domain: Option<Vec<Value>>| Column {
@@ -183,7 +184,9 @@ mod tests {
             link: Default::default(),
         };
         let columns = vec!["h".into()];
-        let linkage = Linkage { digest: "0f".into(), table: "t".into(), columns, passes: 2 };
+        let further_keys = FurtherKeys { patients: 7, each: 1 };
+        let digest = "0f".into();
+        let linkage = Linkage { digest, table: "t".into(), columns, passes: 2, further_keys: Some(further_keys) };
         Catalog {
             sites,
             patient_key: "id".into(),
@@ -207,5 +210,7 @@ mod tests {
         let text = catalog().to_toml().unwrap();
         assert_eq!(Catalog::from_toml(&format!("colour = 1\n{text}")).unwrap_err().code, "BAD_CATALOG");
         assert_eq!(Catalog::from_toml(&text.replace("1024", "0")).unwrap_err().code, "BAD_CATALOG");
+        let too_many = text.replace("each = 1", "each = 4000000");
+        assert!(Catalog::from_toml(&too_many).unwrap_err().to_string().contains("further_keys"));
     }
 }

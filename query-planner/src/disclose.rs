@@ -26,8 +26,11 @@ pub(crate) fn disclosures(plan: &JointPlan, works: &[LogicalPlan], catalog: &Cat
     }
     let to = to_words(plan.audience);
     if let Some(matching) = plan.sums.iter().find_map(|sum| sum.matching.as_ref()) {
+        let further = matching.further_keys.map_or_else(String::new, |further| {
+            format!(", {} of them with several keys in a pass and {} more each", further.patients, further.each)
+        });
         let what = format!(
-            "that a site has at most {} patients, and nothing about which of them others know",
+            "that a site has at most {} patients{further}, and nothing about which of them others know",
             matching.max_patients
         );
         out.push(Disclosure { what, to: to_words(Audience::Everyone).into() });

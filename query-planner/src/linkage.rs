@@ -18,6 +18,31 @@ pub struct Linkage {
     pub columns: Vec<String>,
     /// A patient is found if any pass matches.
     pub passes: u32,
+    /// Patients with several keys in a pass; where it is not declared there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub further_keys: Option<FurtherKeys>,
+}
+
+/// Keys of a patient beside its first in a pass: a bound for every site, declared in the linkage file, or what a site has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FurtherKeys {
+    /// Patients of a site that have any in any pass.
+    pub patients: u64,
+    /// Most of one patient in one pass.
+    pub each: u64,
+}
+
+impl FurtherKeys {
+    /// Is so much within this bound?
+    pub fn allows(&self, needed: &FurtherKeys) -> bool {
+        needed.patients <= self.patients && needed.each <= self.each
+    }
+
+    /// The bound, where a site has so many patients at most.
+    pub fn among(self, patients: u64) -> FurtherKeys {
+        FurtherKeys { patients: self.patients.min(patients), ..self }
+    }
 }
 
 /// Where the network file says that the linkage file is.
@@ -57,7 +82,7 @@ mod tests {
 
     fn linkage() -> Linkage {
         let columns = vec!["national_id".into(), "sex".into(), "person_id".into()];
-        Linkage { digest: "00".into(), table: "Patient".into(), columns, passes: 1 }
+        Linkage { digest: "00".into(), table: "Patient".into(), columns, passes: 1, further_keys: None }
     }
 
     #[test]
@@ -70,6 +95,15 @@ mod tests {
         assert_eq!(columns["national_id"].allowed, Some(false));
         assert!(!columns.contains_key("person_id"), "the patient key stays what it is");
         assert_eq!(settings.clone().with_identifiers(&linkage()), settings);
+    }
+
+    #[test]
+    fn a_bound_of_further_keys_holds_for_patients_and_for_keys() {
+        let bound = FurtherKeys { patients: 5, each: 2 };
+        assert!(bound.allows(&FurtherKeys { patients: 5, each: 2 }) && bound.allows(&FurtherKeys::default()));
+        assert!(!bound.allows(&FurtherKeys { patients: 6, each: 1 }));
+        assert!(!bound.allows(&FurtherKeys { patients: 1, each: 3 }));
+        assert_eq!((bound.among(3).patients, bound.among(9)), (3, bound));
     }
 
     #[test]

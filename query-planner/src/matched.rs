@@ -2,7 +2,7 @@
 //! work on shares that turns it into one number for each patient and slot.
 //!
 //! A patient is known by the encoded value of the patient key, or where the catalogue has a linkage by the keys that this makes of
-//! the patient's identifiers, one for each pass. Every site makes one row for each of its patients that has
+//! the patient's identifiers, one or more for each pass. Every site makes one row for each of its patients that has
 //! a row in any of the relations, with the features below. Matching brings the rows of a patient together without anybody
 //! seeing whose they are; nodes combine them. The total of a slot and group is the sum over all patients of its node.
 //!
@@ -12,6 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::SiteName;
+use crate::linkage::FurtherKeys;
 use crate::matching::evaluate;
 use crate::plan::{Encoding, Scale};
 
@@ -25,6 +26,9 @@ pub struct Matching {
     /// Ways to find a patient of another site, each with a key of its own.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub passes: u32,
+    /// Patients of a site with several keys in a pass, at most; none where nobody has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub further_keys: Option<FurtherKeys>,
     /// The rows that features look at.
     pub relations: Vec<Relation>,
     /// What a site knows of a patient.

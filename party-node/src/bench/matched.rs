@@ -8,7 +8,7 @@ use std::time::Instant;
 use mpc_core::error::LocalFault;
 use mpc_core::{Bits, Block, PartyId, Result, Session, Z64};
 use protocols::additive::Additive;
-use protocols::matching::{PatientTable, Shape, align};
+use protocols::matching::{Further, PatientTable, Shape, align};
 use protocols::{Audience, Engine, Release};
 
 use super::measure::Found;
@@ -48,7 +48,8 @@ pub async fn program(mut session: Session, bench: Bench) -> (Session, Result<Fou
 const TOTAL: &str = "total";
 
 async fn total(engine: &mut Additive, elements: usize, table: PatientTable) -> Result<Option<Vec<Z64>>> {
-    let shapes = [0, 1].map(|numbers| Shape { patients: elements, numbers, bits: 0, passes: 1 });
+    let shapes =
+        [0, 1].map(|numbers| Shape { patients: elements, numbers, bits: 0, passes: 1, further: Further::NONE });
     let segments = align(engine, &shapes, &[(RECEIVER, vec![SENDER])], Some(table)).await?;
     let [segment] = segments.as_slice() else { return Ok(None) };
     // The sender's number is zero where it does not have the bin's key.
@@ -62,7 +63,7 @@ fn table(bench: Bench, me: PartyId) -> PatientTable {
         _ => vec![range(bench.elements, me).map(|key| value(bench.protocol, key)).collect()],
     };
     let keys: Vec<Option<Block>> = range(bench.elements, me).map(key).map(Some).collect();
-    PatientTable { bits: Bits::zeros(keys.len(), 0), keys: vec![keys], numbers }
+    PatientTable { bits: Bits::zeros(keys.len(), 0), keys: vec![keys], further: Vec::new(), numbers }
 }
 
 /// A site's keys by number: the sender's begin in the middle of the receiver's.

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use mpc_core::{Bits, PartyId, Result, Z64};
-use protocols::matching::{PatientTable, Segment, Shape, empty};
+use protocols::matching::{Further, PatientTable, Segment, Shape, empty};
 use protocols::relational::patients::{Circuit, totals};
 use protocols::{ArithShare, Engine};
 use query_planner::catalog::SiteName;
 use query_planner::keys;
+use query_planner::linkage::FurtherKeys;
 use query_planner::matched::{Matching, What};
 use query_planner::plan::{Ring, SecureSum, Summand};
 use query_planner::value::Value;
@@ -61,7 +62,8 @@ impl Matched {
         let runs = runs(&circuit);
         let patients = usize::try_from(matching.max_patients).map_err(|_| "more patients than memory".to_owned())?;
         let passes = matching.passes as usize;
-        let shape = |layout: &Layout| Shape { patients, passes, numbers: layout.numbers, bits: layout.bits };
+        let further = further(matching)?;
+        let shape = |layout: &Layout| Shape { patients, passes, further, numbers: layout.numbers, bits: layout.bits };
         Ok(Some(Self {
             shapes: layouts.iter().map(shape).collect(),
             runs,
@@ -98,6 +100,7 @@ impl Matched {
             return None;
         }
         let rows = known.keys.len();
+        let row = further_first(known);
         let mut numbers = vec![vec![Z64(0); rows]; layout.numbers];
         let mut bits = Bits::zeros(rows, layout.bits);
         for ((feature, width), first) in known.features.iter().zip(&self.widths).zip(&layout.features) {
@@ -107,14 +110,19 @@ impl Matched {
                 feature.tuples.iter().map(|tuple| self.tuples.get(tuple).copied().or_else(|| whole(tuple))).collect();
             for entry in &feature.entries {
                 match tuples[entry.tuple] {
-                    Some(tuple) if *width == BIT => bits.set(entry.patient, first + tuple, entry.number != 0),
-                    Some(tuple) => numbers[first + tuple * width + entry.at][entry.patient] = Z64(entry.number),
+                    Some(tuple) if *width == BIT => bits.set(row[entry.patient], first + tuple, entry.number != 0),
+                    Some(tuple) => numbers[first + tuple * width + entry.at][row[entry.patient]] = Z64(entry.number),
                     None => {}
                 }
             }
         }
-        let pass = |pass: usize| known.keys.iter().map(|keys| keys.get(pass).copied().flatten()).collect();
-        Some(PatientTable { keys: (0..self.passes).map(pass).collect(), numbers, bits })
+        let mut keys = vec![vec![None; rows]; self.passes];
+        for (patient, of_patient) in known.keys.iter().enumerate() {
+            keys.iter_mut().zip(of_patient).for_each(|(pass, key)| pass[row[patient]] = *key);
+        }
+        let mut further = vec![Vec::new(); self.passes];
+        known.further.iter().for_each(|key| further[key.pass].push((row[key.patient], key.key)));
+        Some(PatientTable { keys, further, numbers, bits })
     }
 
     /// The totals of every slot over patients, by group.
@@ -126,6 +134,26 @@ impl Matched {
         let of_slot = |(at, slot): (usize, &usize)| (*slot, all.slice(at * self.groups..(at + 1) * self.groups));
         Ok(self.slots.iter().enumerate().map(of_slot).collect())
     }
+}
+
+fn further(matching: &Matching) -> std::result::Result<Further, String> {
+    let Some(FurtherKeys { patients, each }) = matching.further_keys else { return Ok(Further::NONE) };
+    let bound = usize::try_from(patients).ok().zip(usize::try_from(each).ok());
+    let (rows, each) = bound.ok_or("more further keys than memory")?;
+    Ok(Further { rows, each })
+}
+
+/// The row of each patient: those with further keys come first, as only the first rows have places for them.
+fn further_first(known: &Patients) -> Vec<usize> {
+    let mut has_further = vec![false; known.keys.len()];
+    known.further.iter().for_each(|key| has_further[key.patient] = true);
+    let (mut first, mut then) = (0, has_further.iter().filter(|has| **has).count());
+    let mut next = |has: bool| {
+        let row = if has { &mut first } else { &mut then };
+        *row += 1;
+        *row - 1
+    };
+    has_further.into_iter().map(&mut next).collect()
 }
 
 fn patients_slot((index, slot): (usize, &query_planner::plan::Slot)) -> Option<(usize, usize)> {

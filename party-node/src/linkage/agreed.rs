@@ -43,6 +43,7 @@ impl Agreed {
             table: self.table.clone(),
             columns: self.schema.columns().into_iter().map(str::to_owned).collect(),
             passes: self.schema.passes.len() as u32,
+            further_keys: self.schema.further_keys,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use mpc_core::Block;
+use query_planner::linkage::FurtherKeys;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -19,6 +20,8 @@ pub struct Keyed {
     /// Counts.
     pub report: Report,
     pub(super) duplicates: Duplicates,
+    /// What the schema allows.
+    pub(super) further_keys: FurtherKeys,
     pub(super) patients: Vec<u32>,
 }
 
@@ -134,6 +137,55 @@ pub(super) fn patients(records: usize, passes: &[Groups]) -> Vec<u32> {
         }
     }
     (0..).take(records).map(|record| root(&mut first, record)).collect()
+}
+
+/// A key of a patient beside the first that its records have in that pass. It does not print; who holds it wipes it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FurtherKey {
+    /// Whose: the number of its entry, or of its first record.
+    pub patient: usize,
+    /// In which pass.
+    pub pass: usize,
+    /// The key.
+    pub key: Block,
+}
+
+impl Zeroize for FurtherKey {
+    fn zeroize(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+/// All further keys, each once, by patient and pass and then in the order of the file. `first` is the first record of each record's
+/// patient.
+pub(super) fn further_keys(first: &[u32], passes: &[RecordKeys]) -> Zeroizing<Vec<FurtherKey>> {
+    let mut found: Zeroizing<Vec<(u32, u32, Block, u32)>> = Zeroizing::new(Vec::new());
+    for (pass, keys) in (0..).zip(passes) {
+        let mut known: Zeroizing<Vec<Option<Block>>> = Zeroizing::new(vec![None; first.len()]);
+        for ((record, patient), key) in (0..).zip(first).zip(keys.as_slice()) {
+            let (known, Some(key)) = (&mut known[*patient as usize], *key) else { continue };
+            if *known.get_or_insert(key) != key {
+                found.push((*patient, pass, key, record));
+            }
+        }
+    }
+    // Of several records with one key the first stays.
+    found.sort_unstable_by_key(|(patient, pass, key, record)| (*patient, *pass, key.0, *record));
+    found.dedup_by_key(|(patient, pass, key, _)| (*patient, *pass, key.0));
+    found.sort_unstable_by_key(|(patient, pass, _, record)| (*patient, *pass, *record));
+    let further = |(patient, pass, key, _): &(u32, u32, Block, u32)| FurtherKey {
+        patient: *patient as usize,
+        pass: *pass as usize,
+        key: *key,
+    };
+    Zeroizing::new(found.iter().map(further).collect())
+}
+
+/// What a linkage file must allow for these.
+pub(super) fn needed(further: &[FurtherKey]) -> FurtherKeys {
+    let patients = further.chunk_by(|a, b| a.patient == b.patient).count();
+    let in_pass = further.chunk_by(|a, b| (a.patient, a.pass) == (b.patient, b.pass));
+    FurtherKeys { patients: patients as u64, each: in_pass.map(<[FurtherKey]>::len).max().unwrap_or(0) as u64 }
 }
 
 /// Follows a record to the first of its patient, halving the way for those who come later.

@@ -8,6 +8,7 @@
 //! ```toml
 //! study = "breast-2026"
 //! duplicates = "first"             # or "refuse", "exclude"
+//! further_keys = { patients = 20, each = 1 }
 //!
 //! [[passes]]                       # a patient is found if any pass matches
 //! name = "national id"
@@ -57,10 +58,15 @@
 //! `duplicates = "first"` an equal key in any pass makes two records one patient; with `"exclude"` it makes both unfindable by that
 //! key, and records are never joined.
 //!
+//! A patient whose records differ has several keys in a pass, and is found by each of them. The work is padded to what the file
+//! declares, so that nobody sees who has some: `further_keys = { patients = 20, each = 1 }` is for 20 patients of each site with up to
+//! one key beside the first, in every pass. A site that has more, and where nothing is declared any, refuses to start: leaving
+//! out a key would lose matches without a word. Its message and the report say what is needed. No two patients of a site share
+//! a key of a pass: with `"first"` an equal key makes them one, with `"exclude"` neither has it, with `"refuse"` the site stops.
+//!
 //! A node finds its file by `[linkage]` in `network.toml`: `file = "linkage.toml"` beside it, and `table`, whose rows hold identifiers
-//! and the site's own patient key. [`Linked`] is what its questions use: a patient's keys are those of its rows, one for each
-//! pass; of a patient whose records have several in one pass the first in the order of the file. Patients without any valid
-//! key are in no matching; how many, the site says in its own log. Columns that identify are in no question unless the network
+//! and the site's own patient key. [`Linked`] is what its questions use: a patient's keys are those of its rows. Patients without any
+//! valid key are in no matching; how many, the site says in its own log. Columns that identify are in no question unless the network
 //! file allows them, and are not kept behind the keys.
 //!
 //! # What this protects, and what not
@@ -97,14 +103,14 @@ use zeroize::Zeroizing;
 pub use agreed::Agreed;
 pub use check_digit::CheckDigit;
 pub use dates::DateForm;
-pub use keyed::{Keyed, RecordKeys};
+pub use keyed::{FurtherKey, Keyed, RecordKeys};
 pub use linked::{Linked, Summary};
 pub use report::{PartReport, PassReport, Report, describe};
 pub use schema::{Duplicates, Part, Pass, Schema, Unicode};
 pub use steps::{Fault, Step};
 
 use crate::fault::NodeError;
-use keyed::{Groups, key, patients};
+use keyed::{Groups, further_keys, key, needed, patients};
 use steps::normalise;
 use text::Text;
 
@@ -172,9 +178,12 @@ fn finish(schema: &Schema, records: usize, passes: Vec<RecordKeys>, mut reports:
         records,
         without_key: records - with_key,
         patients: first,
+        // Where duplicates are excluded records are never joined: a patient has one key.
+        further_keys: needed(&further_keys(&patients, &passes)),
         passes: reports,
     };
-    Keyed { passes, report, duplicates: schema.duplicates, patients }
+    let further_keys = schema.further_keys.unwrap_or_default();
+    Keyed { passes, report, duplicates: schema.duplicates, further_keys, patients }
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

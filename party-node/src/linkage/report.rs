@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use query_planner::linkage::FurtherKeys;
 use serde::Serialize;
 
 use super::schema::{Pass, Schema};
@@ -21,6 +22,8 @@ pub struct Report {
     pub without_key: usize,
     /// Different patients among the others, by [`Keyed::patients`](super::Keyed::patients).
     pub patients: usize,
+    /// What the linkage file must allow at least: patients with several keys in a pass, and most of them beside the first.
+    pub further_keys: FurtherKeys,
     /// In the order of the schema.
     pub passes: Vec<PassReport>,
 }
@@ -119,6 +122,14 @@ impl Report {
         let found = self.records - self.without_key;
         let _ = writeln!(out, "{} records: {found} with a key, {} without any", self.records, self.without_key);
         let _ = writeln!(out, "{} patients among those with a key", self.patients);
+        let FurtherKeys { patients, each } = self.further_keys;
+        if patients > 0 {
+            let _ = writeln!(out, "{patients} patients have several keys in a pass, at most {each} beside the first:");
+            let _ = writeln!(
+                out,
+                "  the linkage file needs further_keys = {{ patients = {patients}, each = {each} }} or more"
+            );
+        }
         self.passes.iter().for_each(|pass| out += &pass.to_text());
         out
     }
@@ -153,6 +164,9 @@ impl PassReport {
 /// What a file alone says: study, digest, passes.
 pub fn describe(schema: &Schema) -> String {
     let mut out = format!("study {}\nlinkage digest {}\n", printable(&schema.study), super::hex(&schema.digest()));
+    if let Some(FurtherKeys { patients, each }) = schema.further_keys {
+        let _ = writeln!(out, "up to {patients} patients of a site have up to {each} keys more in a pass");
+    }
     for pass in &schema.passes {
         let columns: Vec<String> = pass.parts.iter().map(|part| printable(&part.column)).collect();
         let _ = writeln!(out, "pass {}: {}", printable(&pass.name), columns.join(", "));

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use protocols::parameters::matching::MAX_PATIENTS as MOST;
 use query_planner::error::nearest;
+use query_planner::linkage::FurtherKeys;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use toml::{Table as TomlTable, Value as Toml};
@@ -20,6 +22,10 @@ pub struct Schema {
     pub study: String,
     /// What becomes of records of one site that share a key.
     pub duplicates: Duplicates,
+    /// How many patients of a site may have several keys in a pass, and how many more than one; not declared, none may. The work
+    /// is padded to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub further_keys: Option<FurtherKeys>,
     /// Two records belong together if the keys of any pass are equal.
     pub passes: Vec<Pass>,
 }
@@ -98,6 +104,12 @@ impl Schema {
         }
         if !(1..=MAX_PASSES).contains(&self.passes.len()) {
             return Err(bad(&format!("there are 1 to {MAX_PASSES} [[passes]]")));
+        }
+        if let Some(FurtherKeys { patients, each }) = self.further_keys {
+            if !(1..=MAX_PATIENTS).contains(&patients) || !(1..=MAX_FURTHER).contains(&each) {
+                let text = format!("further_keys has patients of 1 to {MAX_PATIENTS} and each of 1 to {MAX_FURTHER}");
+                return Err(bad(&text));
+            }
         }
         let mut names = BTreeSet::new();
         for pass in &self.passes {
@@ -184,7 +196,10 @@ impl Unicode {
 
 /// Unknown words are refused here, before serde, so that the message can name the nearest one.
 fn check_words(table: &TomlTable) -> Result<(), NodeError> {
-    known(table.keys(), &["study", "duplicates", "passes"], "key")?;
+    known(table.keys(), &["study", "duplicates", "further_keys", "passes"], "key")?;
+    if let Some(Toml::Table(further)) = table.get("further_keys") {
+        known(further.keys(), &["patients", "each"], "key of further_keys")?;
+    }
     known(text_of(table.get("duplicates")), &["first", "refuse", "exclude"], "rule for duplicates")?;
     for pass in tables(table.get("passes")) {
         known(pass.keys(), &["name", "parts"], "key of a pass")?;
@@ -239,6 +254,12 @@ const FORM: u32 = 1;
 
 /// Every pass is a matching of its own; more than this nobody can explain to an ethics board.
 const MAX_PASSES: usize = 16;
+
+/// Of the reviewed sizes of a matching.
+const MAX_PATIENTS: u64 = MOST as u64;
+
+/// A patient with more than this is several people who share a placeholder.
+const MAX_FURTHER: u64 = 15;
 
 /// Columns of one key.
 const MAX_PARTS: usize = 16;

@@ -281,8 +281,22 @@ fn unknown_words_are_refused_with_the_nearest_one() {
     let top = |text: &str| Schema::from_toml(text).unwrap_err().hint.unwrap_or_default();
     assert_eq!(top("studdy = \"s\""), "did you mean 'study'?");
     assert_eq!(top("study = \"s\"\nduplicates = \"frist\""), "did you mean 'first'?");
+    assert_eq!(top("further_key = { patients = 1, each = 1 }"), "did you mean 'further_keys'?");
+    assert_eq!(top("further_keys = { patient = 1, each = 1 }"), "did you mean 'patients'?");
     assert_eq!(top("study = \"s\"\n[[passes]]\nnme = \"x\""), "did you mean 'name'?");
     assert_eq!(top("study = \"s\"\n[[passes]]\n[[passes.parts]]\ncolum = \"x\""), "did you mean 'column'?");
+}
+
+#[test]
+fn a_bound_of_further_keys_has_both_numbers_and_is_part_of_the_agreement() {
+    let pass = "[[passes]]\nname = \"n\"\n[[passes.parts]]\ncolumn = \"c\"\n";
+    for bad in ["{ patients = 1 }", "{ each = 1 }", "{ patients = 0, each = 1 }", "{ patients = 1, each = 0 }", "3"] {
+        assert_eq!(parse(&format!("further_keys = {bad}\n{pass}")).unwrap_err().code, "BAD_LINKAGE", "{bad}");
+    }
+    assert!(parse(&format!("further_keys = {{ patients = 1, each = 16 }}\n{pass}")).is_err());
+    let declared = parse(&format!("further_keys = {{ patients = 9, each = 2 }}\n{pass}")).unwrap();
+    assert_eq!(declared.further_keys.unwrap(), query_planner::linkage::FurtherKeys { patients: 9, each: 2 });
+    assert_ne!(declared.digest(), schema(pass).digest());
 }
 
 #[test]

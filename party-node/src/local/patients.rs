@@ -20,7 +20,7 @@ use zeroize::Zeroize;
 use super::features::{Class, classes};
 use super::{batches, plan_invalid};
 use crate::fault::NodeError;
-use crate::linkage::Linked;
+use crate::linkage::{FurtherKey, Linked};
 use crate::source::BoundData;
 
 /// What one site knows of its patients, for one secure sum. Private: it never prints and never leaves the site unshared.
@@ -28,6 +28,8 @@ use crate::source::BoundData;
 pub struct Patients {
     /// Each patient's key, hashed; of patients that are linked, one for each pass.
     pub keys: Vec<Vec<Option<Block>>>,
+    /// Further keys of patients that have several in a pass.
+    pub further: Vec<FurtherKey>,
     /// What is known by each of the matching's features.
     pub features: Vec<Known>,
     /// The key tuples that this site's rows have, sorted, and how many rows each has; where groups are agreed.
@@ -62,6 +64,7 @@ pub struct Entry {
 impl Drop for Patients {
     fn drop(&mut self) {
         self.keys.iter_mut().flatten().for_each(Zeroize::zeroize);
+        self.further.iter_mut().for_each(|key| key.key.zeroize());
         let entries = self.features.iter_mut().flat_map(|known| &mut known.entries);
         entries.for_each(|entry| entry.number.zeroize());
     }
@@ -86,7 +89,7 @@ pub(super) async fn patients(
     data: &BoundData,
 ) -> Result<Patients, NodeError> {
     let features = matching.features.iter().map(|_| Known::default()).collect();
-    let mut known = Patients { keys: Vec::new(), features, offered: Vec::new(), excluded: 0 };
+    let mut known = Patients { keys: Vec::new(), further: Vec::new(), features, offered: Vec::new(), excluded: 0 };
     let mut register = Register::new(site, data, matching);
     for (index, relation) in matching.relations.iter().enumerate() {
         let fragments = relations.get(index).ok_or_else(|| plan_invalid("a relation that no site reads"))?;
@@ -105,6 +108,7 @@ pub(super) async fn patients(
         }
     }
     known.excluded = register.excluded.len();
+    known.further = register.further();
     known.keys = register.keys();
     Ok(known)
 }
@@ -154,6 +158,12 @@ impl<'a> Register<'a> {
             return Err(NodeError::new("TOO_MANY_PATIENTS", message).hint("declare a larger max_patients"));
         }
         Ok(Some(number))
+    }
+
+    fn further(&self) -> Vec<FurtherKey> {
+        let keys = self.linked.into_iter().flat_map(|linked| linked.further());
+        let known = |key: &FurtherKey| Some(FurtherKey { patient: *self.numbers.get(&(key.patient as u128))?, ..*key });
+        keys.filter_map(known).collect()
     }
 
     fn keys(self) -> Vec<Vec<Option<Block>>> {

@@ -55,7 +55,7 @@ impl SiteData {
     ///
     /// # Errors
     /// As there; `LINKAGE_DIFFERS` when the catalogue has another linkage, `LINKAGE_TABLE` when this site has patients but no table
-    /// with their identifiers, `LINKAGE_DUPLICATES`, and what is wrong with the columns.
+    /// with their identifiers, `LINKAGE_DUPLICATES`, `LINKAGE_FURTHER_KEYS`, and what is wrong with the columns.
     pub fn bind_linked(
         mut self,
         catalog: &Catalog,

@@ -38,7 +38,7 @@ impl BoundData {
     /// Whose keys these are.
     ///
     /// # Errors
-    /// `LINKAGE_DUPLICATES`.
+    /// `LINKAGE_DUPLICATES`, `LINKAGE_FURTHER_KEYS`.
     pub(super) fn link(&self, keyed: &Keyed, catalog: &Catalog, site: &SiteName) -> Result<Linked, NodeError> {
         let name = catalog.linkage.as_ref().map_or("", |linkage| &linkage.table);
         let table = self.table(name).expect("keys are made of a table that is bound");

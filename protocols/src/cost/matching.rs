@@ -10,14 +10,15 @@
 //! | payload | 2 for each window of 8 chunks | E(m) + 8·L·m | the same |
 //! | all sites meet, if they are more than two | 1 at the end | 1 to each other site | the same |
 //!
-//! With P > 1 passes and r rows of the receiver, each pass takes all but the payload, and then, with S switches of a network of m
-//! wires:
+//! Where a patient may have several keys, m and n count keys and not patients ([`Shape::keys`]). With P passes of K layers, of which
+//! layer 0 has all rows of the receiver and every other r' of them, each pass takes all but the payload, and then, with S switches of a
+//! network of m wires and r the rows of a layer:
 //!
 //! | step | rounds | receiver sends | sender sends |
 //! |---|---|---|---|
 //! | permutation | 2 for each window of 2^22 OTs, and 1 | E(S) | 8·(L + 1)·S + 8·(L + 1)·m |
-//! | found, not in the first pass | 2 for each window of 8 chunks | E(r) + 8·r | the same |
-//! | payload | 2 for each window of 8 chunks | E(r) + 8·L·r | the same |
+//! | found, for each layer but the first of all | 2 for each window of 8 chunks | E(r) + 8·r | the same |
+//! | payload, for each layer | 2 for each window of 8 chunks | E(r) + 8·L·r | the same |
 //!
 //! Silent OT adds its batches. Every message has a header for each started MiB.
 
@@ -44,9 +45,9 @@ pub fn align(shapes: &[Shape], runs: &[Run], extension: Extension) -> SiteCost {
         let shape = &shapes[receiver.index()];
         for sender in senders {
             let mut pair = Pair { count: &mut count, receiver: receiver.index(), sender: sender.index() };
-            match shape.passes {
-                1 => pair.all(rows(shape.patients), &shapes[sender.index()]),
-                _ => pair.passes(shape, &shapes[sender.index()]),
+            match shape.is_by_bins() {
+                true => pair.all(rows(shape.patients), &shapes[sender.index()]),
+                false => pair.passes(shape, &shapes[sender.index()]),
             }
         }
     }
@@ -71,16 +72,17 @@ impl Pair<'_> {
     }
 
     fn passes(&mut self, receiver: &Shape, sender: &Shape) {
-        let (bins, lanes) = (rows(receiver.patients), sender.layout().lanes());
+        let (bins, lanes) = (rows(receiver.keys()), sender.layout().lanes());
         for _ in 0..receiver.passes {
             self.summands(bins, sender);
             self.permutation(bins, Layout::new(&passes::with_bit(&sender.layout())).lanes());
         }
-        for pass in 0..receiver.passes {
-            if pass > 0 {
-                self.product(receiver.patients, 1);
+        let layers = (0..receiver.passes).flat_map(|_| receiver.layers());
+        for (at, rows) in layers.enumerate() {
+            if at > 0 {
+                self.product(rows, 1);
             }
-            self.product(receiver.patients, lanes);
+            self.product(rows, lanes);
         }
     }
 
@@ -107,7 +109,7 @@ impl Pair<'_> {
     fn summands(&mut self, bins: usize, sender: &Shape) {
         let lanes = sender.layout().lanes();
         self.oprf(bins);
-        self.store(CUCKOO_HASHES * sender.padded(), circuit_psi::value_blocks(lanes));
+        self.store(CUCKOO_HASHES * sender.padded_keys(), circuit_psi::value_blocks(lanes));
         let party = |site: usize| PartyId(site as u8);
         let halves = halves(party(self.receiver), party(self.sender), bins);
         self.stage(equality::distance_shape(tag_bits(bins)), halves.clone());

@@ -5,8 +5,8 @@
 //! receiver, so that their rows are about the same patients; OPRF, tags and masks are fresh for each pair. Which patient is in which bin the
 //! receiver alone knows; who of the senders has that patient nobody does.
 //!
-//! Where patients have keys for several passes, every pass has bins of its own, and a segment's rows are the receiver's, in the order
-//! in which it entered them: see `passes`.
+//! Where patients have keys for several passes, or several keys in a pass, every pass has bins of its own, and a segment's rows are
+//! the receiver's, in the order in which it entered them: see `passes`.
 //!
 //! # Security
 //! Semi-honest, dishonest majority: of a pair only its two sites hold anything but zeros, so shares of a bin are as safe as
@@ -30,7 +30,7 @@ use crate::share::{ArithShare, BitShare};
 pub struct Segment {
     /// Whose patients the bins hold.
     pub receiver: PartyId,
-    /// How many bins; with several passes, how many rows the receiver enters.
+    /// How many bins; where a row may have several keys, how many rows the receiver enters.
     pub rows: usize,
     /// The senders in order, and then the receiver itself.
     pub holders: Vec<Holder>,
@@ -158,7 +158,7 @@ async fn one_run(
         }
     }
     let own = match &role {
-        Role::Receiver(bins) if bins.len() == 1 => Some(entered.in_bins(me, &bins[0])),
+        Role::Receiver(bins) if shapes[receiver.index()].is_by_bins() => Some(entered.in_bins(me, &bins[0])),
         _ if me == *receiver => Some(entered.as_they_stand(me)),
         _ => None,
     };
@@ -177,7 +177,7 @@ async fn as_receiver(
     (own, sender): (&Shape, &Shape),
 ) -> Result<Holder> {
     match bins {
-        [bins] => receive(session, ot, from, bins, sender).await,
+        [bins] if own.is_by_bins() => receive(session, ot, from, bins, sender).await,
         _ => passes::receive(session, ot, from, bins, (own, sender)).await,
     }
 }
@@ -190,14 +190,14 @@ async fn as_sender(
     (receiver, entered): (&Shape, &Entered),
 ) -> Result<Holder> {
     match choices {
-        [choices] => send(session, ot, to, choices, (entered, 0)).await,
+        [choices] if receiver.is_by_bins() => send(session, ot, to, choices, (entered, 0)).await,
         _ => passes::send(session, ot, to, choices, (receiver, entered)).await,
     }
 }
 
 /// Bins of a pair, in all passes.
 fn work(receiver: &Shape) -> usize {
-    rows(receiver.patients) * receiver.passes
+    rows(receiver.keys()) * receiver.passes
 }
 
 /// One round after which no site is busy with pairs any more, so that later steps need no patience. Two sites have met already.
@@ -257,8 +257,11 @@ fn check(session: &Session, shapes: &[Shape], runs: &[Run]) -> Result<()> {
     if !(1..=MAX_PASSES).contains(&passes) || shapes.iter().any(|shape| shape.passes != passes) {
         return refused("all sites match in the same passes, of which there is at least one");
     }
-    if shapes.iter().any(|shape| shape.patients > MAX_PATIENTS) {
+    if shapes.iter().any(|shape| shape.keys() > MAX_PATIENTS) {
         return refused("a table of patients is larger than the reviewed sizes");
+    }
+    if shapes.iter().any(|shape| shape.further.rows > shape.patients) {
+        return refused("further keys are of rows");
     }
     let is_sound = |(receiver, senders): &Run| {
         let apart = |(at, sender): (usize, &PartyId)| sender != receiver && !senders[..at].contains(sender);

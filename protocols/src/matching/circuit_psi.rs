@@ -43,7 +43,7 @@ impl Bins {
     /// # Panics
     /// When there is no such pass.
     pub fn new(session: &mut Session, entered: &Entered, pass: usize) -> Result<Bins> {
-        let (count, keys) = (rows(entered.shape.patients), &entered.keys[pass]);
+        let (count, keys) = (rows(entered.shape.keys()), &entered.keys[pass]);
         let hashes = Hashes::new(seed(session), count);
         let choices = Zeroizing::new(hashes.bins(keys));
         let placement = place(&choices, count);
@@ -59,14 +59,14 @@ impl Bins {
         Ok(Bins { placement, points })
     }
 
-    /// The row of the table that is in a bin, if one is.
+    /// The place of the key that is in a bin, if one is: without further keys the row of the table.
     pub fn row(&self, bin: usize) -> Option<usize> {
         let row = self.placement.keys[bin];
         (row != EMPTY).then_some(row as usize)
     }
 
-    /// The bins in the order of the table's rows, dummies too, and then the empty ones.
-    pub(super) fn in_row_order(&self) -> Zeroizing<Vec<u32>> {
+    /// The bins in the order of the keys' places, dummies too, and then the empty ones.
+    pub(super) fn in_order_of_places(&self) -> Zeroizing<Vec<u32>> {
         let key = |bin: &u32| self.placement.keys[*bin as usize];
         let mut order: Zeroizing<Vec<u32>> = Zeroizing::new((0..self.len() as u32).collect());
         // EMPTY is the largest number there is.
@@ -102,9 +102,9 @@ pub struct Choices {
 }
 
 impl Choices {
-    /// For a receiver of at most so many patients.
-    pub fn new(session: &Session, patients: usize) -> Choices {
-        let bins = rows(patients);
+    /// For a receiver of at most so many keys in a pass.
+    pub fn new(session: &Session, keys: usize) -> Choices {
+        let bins = rows(keys);
         Choices { hashes: Hashes::new(seed(session), bins), bins }
     }
 }
@@ -158,7 +158,7 @@ pub(super) async fn ask(
         };
         words[bin * lanes + first_lane..(bin + 1) * lanes].iter_mut().zip(halves).for_each(|(word, half)| *word = half);
     };
-    let points = (&bins.points[..], CUCKOO_HASHES * sender.padded());
+    let points = (&bins.points[..], CUCKOO_HASHES * sender.padded_keys());
     opprf::ask(session, ot, from, points, value_blocks(lanes), take).await?;
     let member = equality::equal(session, ot, from, &tags, bits).await?;
     Ok(Summands { member, words })
@@ -206,7 +206,8 @@ pub(super) async fn answer(
     let bins = Zeroizing::new(choices.hashes.bins(keys));
     let points = points(&choices.hashes, keys);
     let value = |point: usize, block: usize| {
-        let (row, bin) = (point / CUCKOO_HASHES, bins[point / CUCKOO_HASHES][point % CUCKOO_HASHES] as usize);
+        let (place, bin) = (point / CUCKOO_HASHES, bins[point / CUCKOO_HASHES][point % CUCKOO_HASHES] as usize);
+        let row = entered.shape.row(place);
         let word = |lane: usize| match lane < lanes {
             true => sub(entered.words[row * lanes + lane], words[bin * lanes + lane], layout.carries()[lane]),
             false => unused[bin],

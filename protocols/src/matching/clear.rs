@@ -32,7 +32,8 @@ pub struct ClearHolder {
 }
 
 /// The segments of these runs. `places[k][i]` is the row of the receiver's table that is in bin i of run k: in a session with one
-/// pass the receiver alone knows, with several rows are in their order. Of several passes that find a patient the first decides.
+/// pass and key the receiver alone knows, with several rows are in their order. Of several passes and keys that find a patient the
+/// first decides.
 ///
 /// # Panics
 /// When a place is no row, or tables and shapes differ.
@@ -57,13 +58,26 @@ pub fn align(
 
 /// The sender's rows that are found for the receiver's rows in these places.
 fn found(own: &PatientTable, sender: &PatientTable, places: &[Option<usize>]) -> Vec<Option<usize>> {
-    let rows = |keys: &Vec<Option<Block>>| -> HashMap<u128, usize> {
-        keys.iter().enumerate().filter_map(|(row, key)| Some(((*key)?.0, row))).collect()
-    };
-    let at_sender: Vec<_> = sender.keys.iter().map(rows).collect();
-    let in_pass = |row: usize, pass: usize| at_sender[pass].get(&own.keys[pass][row]?.0).copied();
+    let passes = own.keys.len();
+    let at_sender: Vec<HashMap<u128, usize>> =
+        (0..passes).map(|pass| keys(sender, pass).map(|(row, key)| (key.0, row)).collect()).collect();
+    let own_keys: Vec<HashMap<usize, Vec<Block>>> = (0..passes).map(|pass| by_row(own, pass)).collect();
+    let in_pass =
+        |row: usize, pass: usize| own_keys[pass].get(&row)?.iter().find_map(|key| at_sender[pass].get(&key.0)).copied();
     let first = |row: usize| (0..at_sender.len()).find_map(|pass| in_pass(row, pass));
     places.iter().map(|place| first((*place)?)).collect()
+}
+
+/// All keys of a pass with their rows, first keys first.
+fn keys(table: &PatientTable, pass: usize) -> impl Iterator<Item = (usize, Block)> {
+    let first = table.keys[pass].iter().enumerate().filter_map(|(row, key)| Some((row, (*key)?)));
+    first.chain(table.further.get(pass).into_iter().flatten().copied())
+}
+
+fn by_row(table: &PatientTable, pass: usize) -> HashMap<usize, Vec<Block>> {
+    let mut of: HashMap<usize, Vec<Block>> = HashMap::new();
+    keys(table, pass).for_each(|(row, key)| of.entry(row).or_default().push(key));
+    of
 }
 
 fn holder(site: PartyId, table: &PatientTable, shape: &Shape, found: &[Option<usize>]) -> ClearHolder {

@@ -3,7 +3,7 @@
 //! Two ways that tell one site the common keys: [`psi`] and [`ecdh`]. And one that tells nobody anything: [`align()`] takes tables of
 //! patients and gives columns of shares, other sites' values beside one's own patients. Under it, from the bottom: [`vole`], [`okvs`],
 //! [`oprf`], `opprf`, [`circuit_psi`] between two sites with `cuckoo`, `equality` and `payload`, and `passes` where patients have
-//! several keys.
+//! several keys, in one pass or in several.
 
 pub mod align;
 pub mod circuit_psi;
@@ -26,4 +26,4 @@ pub(crate) mod windows;
 mod tests;
 
 pub use align::{Holder, Run, Segment, align, empty};
-pub use table::{PatientTable, Places, Shape, rows};
+pub use table::{Further, PatientTable, Places, Shape, rows};

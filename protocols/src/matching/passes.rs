@@ -1,4 +1,4 @@
-//! Several passes: a patient of the receiver is the sender's too if the keys of any pass are the same, and counts once.
+//! Several passes and several keys: a patient of the receiver is the sender's too if any key of any pass is the same, and counts once.
 //!
 //! Each pass is a circuit-PSI of its own, with bins, OPRF, tags and masks of its own, up to the product. The receiver alone knows
 //! which bin is which of its rows: it brings the shares of each pass into the order of its rows by a permutation that it owns. Then
@@ -6,7 +6,13 @@
 //! none_0 = 1, found_p = none_(p−1) ∧ m_p, none_p = none_(p−1) ⊕ found_p. The patient is the sender's unless none is left 1, and
 //! its values are those of the first pass that found it, Σ found_p · values_p.
 //!
-//! Two patients of the sender may be found for one of the receiver in different passes: the first pass decides. One patient of
+//! A row may have several keys in a pass. The sender offers its values under each of them. The receiver asks for each of its own, and
+//! the permutation brings its keys into layers: first a key of every row, then one further key of each of the rows that may have some,
+//! and so on. These rows stand first in the table, so that row i of every layer is about patient i, and a layer is computed with like
+//! a pass of so few rows. What it takes depends on the declared bound alone ([`super::table::Further`]).
+//!
+//! Two patients of the sender may be found for one of the receiver, in different passes or by different keys: the first pass decides,
+//! and in a pass the first key. One patient of
 //! the sender may be found for two of the receiver. Being found is no equivalence: of three sites the third's patient may be found at
 //! both others, though these two do not find each other's. What counts is what the receiver's own patient is found by.
 //!
@@ -37,7 +43,7 @@ pub(super) fn bins(session: &mut Session, entered: &Entered) -> Result<Vec<Bins>
 
 /// Where the sender's keys may be, for each pass, at the step of the receiver's [`bins`].
 pub(super) fn choices(session: &mut Session, receiver: &Shape) -> Vec<Choices> {
-    (0..receiver.passes).map(|_| Choices::new(&session.step("table"), receiver.patients)).collect()
+    (0..receiver.passes).map(|_| Choices::new(&session.step("table"), receiver.keys())).collect()
 }
 
 /// The receiver's part with one sender: this side's shares, row by row of its own table. Rounds and bytes: [`crate::cost::align`].
@@ -48,16 +54,16 @@ pub(super) async fn receive(
     bins: &[Bins],
     (receiver, sender): (&Shape, &Shape),
 ) -> Result<Holder> {
-    let pair = Pair { with: from, receiver: session.me(), rows: receiver.patients, layout: sender.layout() };
+    let pair = Pair { with: from, receiver: session.me(), shape: *receiver, layout: sender.layout() };
     let mut found = Vec::with_capacity(bins.len());
     for bins in bins {
         let mut session = session.step("pass");
         let summands = ask(&mut session, ot, from, bins, sender).await?;
-        let order = bins.in_row_order();
-        found.push(pair.in_rows(&mut session, ot, Some(&order), bins.len(), summands).await?);
+        let order = bins.in_order_of_places();
+        found.extend(pair.in_layers(&mut session, ot, Some(&order), bins.len(), summands).await?);
     }
     let Summands { member, words } = pair.first_found(session, ot, found).await?;
-    Ok(Holder::new(from, sender, plane(pair.rows, member), &words))
+    Ok(Holder::new(from, sender, plane(receiver.patients, member), &words))
 }
 
 /// The sender's part: its shares, row by row of the receiver's table.
@@ -68,15 +74,15 @@ pub(super) async fn send(
     choices: &[Choices],
     (receiver, entered): (&Shape, &Entered),
 ) -> Result<Holder> {
-    let pair = Pair { with: to, receiver: to, rows: receiver.patients, layout: entered.shape.layout() };
+    let pair = Pair { with: to, receiver: to, shape: *receiver, layout: entered.shape.layout() };
     let mut found = Vec::with_capacity(choices.len());
     for (pass, choices) in choices.iter().enumerate() {
         let mut session = session.step("pass");
         let summands = answer(&mut session, ot, to, choices, (entered, pass)).await?;
-        found.push(pair.in_rows(&mut session, ot, None, choices.bins, summands).await?);
+        found.extend(pair.in_layers(&mut session, ot, None, choices.bins, summands).await?);
     }
     let Summands { member, words } = pair.first_found(session, ot, found).await?;
-    Ok(Holder::new(session.me(), &entered.shape, plane(pair.rows, member), &words))
+    Ok(Holder::new(session.me(), &entered.shape, plane(receiver.patients, member), &words))
 }
 
 /// Both sides of what comes behind the circuit-PSIs.
@@ -84,21 +90,21 @@ struct Pair {
     with: PartyId,
     receiver: PartyId,
     /// The receiver's.
-    rows: usize,
+    shape: Shape,
     /// The sender's.
     layout: Layout,
 }
 
 impl Pair {
-    /// From bins into the order of the receiver's rows, which it alone brings.
-    async fn in_rows(
+    /// From bins into the order of the receiver's rows, layer by layer, which it alone brings.
+    async fn in_layers(
         &self,
         session: &mut Session,
         ot: &mut Ot,
         order: Option<&[u32]>,
         bins: usize,
         summands: Summands,
-    ) -> Result<Summands> {
+    ) -> Result<Vec<Layer>> {
         let lanes = self.layout.lanes();
         let sites = [session.me(), self.with];
         let kinds = with_bit(&self.layout);
@@ -109,29 +115,26 @@ impl Pair {
             row[lanes] = bit(&summands.member, bin);
         }
         let rows = Zeroizing::new(permutation.apply(session, rows).await?);
-        let (mut member, mut words) = (vec![0; self.rows.div_ceil(64)], Zeroizing::new(vec![0; self.rows * lanes]));
-        for (at, row) in rows.chunks_exact(lanes + 1).take(self.rows).enumerate() {
-            words[at * lanes..][..lanes].copy_from_slice(&row[..lanes]);
-            member[at / 64] |= (row[lanes] & 1) << (at % 64);
-        }
-        Ok(Summands { member, words })
+        let mut rows = rows.chunks_exact(lanes + 1);
+        Ok(self.shape.layers().map(|count| Layer::take(&mut rows, count, lanes)).collect())
     }
 
-    /// Of each row the first pass that found it: the bit that any did, and the product of its words with that pass's bit.
-    async fn first_found(&self, session: &mut Session, ot: &mut Ot, passes: Vec<Summands>) -> Result<Summands> {
-        let mut none = Zeroizing::new(vec![0; self.rows.div_ceil(64)]);
-        let mut sum = Zeroizing::new(vec![0; self.rows * self.layout.lanes()]);
+    /// Of each row the first layer that found it: the bit that any did, and the product of its words with that layer's bit.
+    async fn first_found(&self, session: &mut Session, ot: &mut Ot, layers: Vec<Layer>) -> Result<Summands> {
+        let rows = self.shape.patients;
+        let mut none = Zeroizing::new(vec![0; rows.div_ceil(64)]);
+        let mut sum = Zeroizing::new(vec![0; rows * self.layout.lanes()]);
         self.flip(session, &mut none);
-        for (pass, Summands { member, words }) in passes.into_iter().enumerate() {
+        for (at, Layer { rows, summands: Summands { member, words } }) in layers.into_iter().enumerate() {
             let mut session = session.step("first");
-            // Before the first pass nobody was found: that is no secret.
-            let found = Zeroizing::new(match pass {
+            // Before the first layer, which has all rows, nobody was found: that is no secret.
+            let found = Zeroizing::new(match at {
                 0 => member,
-                _ => self.and(&mut session, ot, &none, member).await?,
+                _ => self.and(&mut session, ot, &none, (member, rows)).await?,
             });
             none.iter_mut().zip(found.iter()).for_each(|(none, found)| *none ^= found);
             let product = times_member(&mut session, ot, self.with, &found, words, &self.layout).await?;
-            self.layout.add_to(&mut sum, &product);
+            self.layout.add_to(&mut sum[..product.len()], &product);
         }
         self.flip(session, &mut none);
         Ok(Summands { member: none.to_vec(), words: sum })
@@ -144,14 +147,38 @@ impl Pair {
         }
     }
 
-    /// Products of shared bits: [`times_member`] with rows of one bit.
-    async fn and(&self, session: &mut Session, ot: &mut Ot, a: &[u64], b: Vec<u64>) -> Result<Vec<u64>> {
+    /// Products of the first shared bits: [`times_member`] with rows of one bit.
+    async fn and(
+        &self,
+        session: &mut Session,
+        ot: &mut Ot,
+        a: &[u64],
+        (b, rows): (Vec<u64>, usize),
+    ) -> Result<Vec<u64>> {
         let b = Zeroizing::new(b);
-        let words = Zeroizing::new((0..self.rows).map(|row| bit(&b, row)).collect());
+        let words = Zeroizing::new((0..rows).map(|row| bit(&b, row)).collect());
         let product = times_member(session, ot, self.with, a, words, &one_bit()).await?;
-        let mut bits = vec![0; self.rows.div_ceil(64)];
+        let mut bits = vec![0; rows.div_ceil(64)];
         product.iter().enumerate().for_each(|(row, word)| bits[row / 64] |= (word & 1) << (row % 64));
         Ok(bits)
+    }
+}
+
+/// What one key of each of the first rows found.
+struct Layer {
+    rows: usize,
+    summands: Summands,
+}
+
+impl Layer {
+    /// The next rows, each of so many lanes and the bit.
+    fn take<'a>(from: &mut impl Iterator<Item = &'a [u64]>, rows: usize, lanes: usize) -> Self {
+        let (mut member, mut words) = (vec![0; rows.div_ceil(64)], Zeroizing::new(vec![0; rows * lanes]));
+        for (at, row) in from.take(rows).enumerate() {
+            words[at * lanes..][..lanes].copy_from_slice(&row[..lanes]);
+            member[at / 64] |= (row[lanes] & 1) << (at % 64);
+        }
+        Self { rows, summands: Summands { member, words } }
     }
 }
 

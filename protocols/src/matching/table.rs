@@ -19,6 +19,9 @@ pub struct PatientTable {
     /// For each pass, 128-bit hashes of the patients' identifiers, distinct within the pass; none where a patient has no
     /// such identifier, and is not found by it. Patients are the same if the keys of any pass are.
     pub keys: Vec<Vec<Option<Block>>>,
+    /// For each pass, further keys and the rows they stand for, in the order in which they decide; empty where no row has any. They
+    /// are distinct from all keys of the pass.
+    pub further: Vec<Vec<(usize, Block)>>,
     /// Columns of numbers.
     pub numbers: Vec<Vec<Z64>>,
     /// Bits, rows × width.
@@ -32,10 +35,31 @@ pub struct Shape {
     pub patients: usize,
     /// Ways to find a patient, the same at all sites, at most [`crate::parameters::matching::MAX_PASSES`].
     pub passes: usize,
+    /// Rows that may have several keys in a pass.
+    pub further: Further,
     /// Columns of numbers.
     pub numbers: usize,
     /// Bits of a row.
     pub bits: usize,
+}
+
+/// A bound of the further keys of a table, the same for each pass: public, and what a matching takes depends on nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Further {
+    /// Only the first so many rows have any, at most all of them.
+    pub rows: usize,
+    /// Each of them has at most so many beside its first key, in each pass.
+    pub each: usize,
+}
+
+impl Further {
+    /// Every row has at most one key in each pass.
+    pub const NONE: Self = Self { rows: 0, each: 0 };
+
+    /// Places for keys, in each pass.
+    pub(crate) fn keys(self) -> usize {
+        self.rows.saturating_mul(self.each)
+    }
 }
 
 impl Shape {
@@ -60,14 +84,40 @@ impl Shape {
         (numbers, if parts.is_empty() { BitShare::zeros(rows, 0) } else { bits })
     }
 
-    /// Rows of a receiver's segment: its bins, or with several passes, each with bins of its own, its rows as they stand.
+    /// A bound of the keys in each pass: every row has a place for one, and behind them stand, layer by layer, the places of the
+    /// first rows for further ones.
+    pub fn keys(&self) -> usize {
+        self.patients.saturating_add(self.further.keys())
+    }
+
+    /// How many rows, the first, have a place in each layer.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = usize> + use<> {
+        std::iter::once(self.patients).chain(std::iter::repeat_n(self.further.rows, self.further.each))
+    }
+
+    /// The row of a place.
+    pub(super) fn row(&self, place: usize) -> usize {
+        if place < self.padded() { place } else { (place - self.padded()) % self.further.rows }
+    }
+
+    /// Has every row of a receiver one bin at most, so that a segment is its bins?
+    pub(crate) fn is_by_bins(&self) -> bool {
+        self.passes == 1 && self.further.keys() == 0
+    }
+
+    /// Rows of a receiver's segment: its bins, or where a row may have several its rows as they stand.
     pub(crate) fn segment_rows(&self) -> usize {
-        if self.passes == 1 { rows(self.patients) } else { self.patients }
+        if self.is_by_bins() { rows(self.patients) } else { self.patients }
     }
 
     /// Rows a site enters: a store needs a key, so there is a dummy where there may be no patient.
     pub(crate) fn padded(&self) -> usize {
         self.patients.max(1)
+    }
+
+    /// Keys a site enters in each pass.
+    pub(crate) fn padded_keys(&self) -> usize {
+        self.padded() + self.further.keys()
     }
 
     /// The words of the table's rows; zeros in dummies.
@@ -88,19 +138,19 @@ impl Shape {
     }
 }
 
-/// Bins of a receiver whose table has at most so many patients.
+/// Bins of a receiver whose table has at most so many keys in a pass.
 ///
 /// # Panics
 /// When there are more than [`crate::parameters::matching::MAX_PATIENTS`].
-pub fn rows(patients: usize) -> usize {
-    cuckoo_bins(patients).expect("shapes have a reviewed size")
+pub fn rows(keys: usize) -> usize {
+    cuckoo_bins(keys).expect("shapes have a reviewed size")
 }
 
 /// A site's table, padded to its shape: dummies have random keys, which no site's hashes meet, and a valid bit of 0. So is the
 /// key of a patient that has none in a pass. Wiped when dropped.
 pub struct Entered {
     pub(super) shape: Shape,
-    /// For each pass.
+    /// For each pass, in the places of the shape.
     pub(super) keys: Vec<Zeroizing<Vec<Block>>>,
     /// 64 rows to a word.
     pub(super) valid: Zeroizing<Vec<u64>>,
@@ -112,29 +162,32 @@ impl Entered {
     /// Pads a table; a site without one enters dummies alone.
     ///
     /// # Errors
-    /// `Local` when the table has more rows than its shape or other columns, when two keys are the same, or when the shape is larger
-    /// than the reviewed sizes.
+    /// `Local` when the table has more rows or further keys than its shape or other columns, when two keys of a pass are the same, or
+    /// when the shape is larger than the reviewed sizes.
     pub fn new(session: &mut Session, table: Option<PatientTable>, shape: Shape) -> Result<Entered> {
         let refused = |session: &Session, why: &str| Err(session.local(LocalFault::Other(why.into())));
         let mut table = table.unwrap_or_else(|| PatientTable::empty(&shape));
-        if cuckoo_bins(shape.patients).is_none() {
+        if cuckoo_bins(shape.keys()).is_none() {
             return refused(session, "a table of patients is larger than the reviewed sizes");
         }
         if !table.fits(&shape) {
             return refused(session, "a table of patients does not have the declared shape");
         }
-        if !table.keys.iter().all(|pass| are_distinct(pass)) {
-            return refused(session, "a table of patients has the same key twice");
-        }
         let rows = table.rows();
         let mut dummies = session.private_rng(Domain::MatchingDummy)?;
-        let padded = |pass: &Vec<Option<Block>>| {
-            let mut keys = Zeroizing::new(vec![Block::ZERO; shape.padded()]);
-            dummies.fill(bytemuck::cast_slice_mut(&mut keys[..]));
-            keys.iter_mut().zip(pass).for_each(|(dummy, key)| *dummy = key.unwrap_or(*dummy));
-            keys
-        };
-        let keys = table.keys.iter().map(padded).collect();
+        let mut keys = Vec::with_capacity(shape.passes);
+        for pass in 0..shape.passes {
+            let Some(placed) = table.placed(&shape, pass) else {
+                return refused(session, "a table of patients has more further keys than declared");
+            };
+            if !are_distinct(&placed) {
+                return refused(session, "a table of patients has the same key twice");
+            }
+            let mut padded = Zeroizing::new(vec![Block::ZERO; shape.padded_keys()]);
+            dummies.fill(bytemuck::cast_slice_mut(&mut padded[..]));
+            padded.iter_mut().zip(placed.iter()).for_each(|(dummy, key)| *dummy = key.unwrap_or(*dummy));
+            keys.push(padded);
+        }
         let mut valid = Zeroizing::new(vec![0; shape.padded().div_ceil(64)]);
         (0..rows).for_each(|row| valid[row / 64] |= 1 << (row % 64));
         let words = shape.words(&table);
@@ -186,7 +239,7 @@ impl Places {
 impl PatientTable {
     fn empty(shape: &Shape) -> Self {
         let keys = vec![Vec::new(); shape.passes];
-        Self { keys, numbers: vec![Vec::new(); shape.numbers], bits: Bits::zeros(0, shape.bits) }
+        Self { keys, further: Vec::new(), numbers: vec![Vec::new(); shape.numbers], bits: Bits::zeros(0, shape.bits) }
     }
 
     /// Patients.
@@ -199,13 +252,31 @@ impl PatientTable {
         rows <= shape.patients
             && self.keys.len() == shape.passes
             && self.keys.iter().all(|pass| pass.len() == rows)
+            && self.further.len() <= shape.passes
+            && self.further.iter().flatten().all(|(row, _)| *row < rows)
             && self.numbers.len() == shape.numbers
             && self.numbers.iter().all(|column| column.len() == rows)
             && (self.bits.rows(), self.bits.width()) == (rows, shape.bits)
     }
 
+    /// The keys of a pass in the places of the shape; none if there are more further ones than it has places for.
+    fn placed(&self, shape: &Shape, pass: usize) -> Option<Zeroizing<Vec<Option<Block>>>> {
+        let mut placed = Zeroizing::new(vec![None; shape.padded_keys()]);
+        placed[..self.rows()].copy_from_slice(&self.keys[pass]);
+        for (row, key) in self.further.get(pass).into_iter().flatten() {
+            if *row >= shape.further.rows {
+                return None;
+            }
+            let mut places = (shape.padded() + row..placed.len()).step_by(shape.further.rows);
+            let place = places.find(|place| placed[*place].is_none())?;
+            placed[place] = Some(*key);
+        }
+        Some(placed)
+    }
+
     fn wipe(&mut self) {
         self.keys.iter_mut().flatten().for_each(Zeroize::zeroize);
+        self.further.iter_mut().flatten().for_each(|(_, key)| key.zeroize());
         self.numbers.iter_mut().for_each(|column| bytemuck::cast_slice_mut::<Z64, u64>(column).zeroize());
         self.bits.wipe();
     }

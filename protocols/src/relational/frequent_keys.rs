@@ -9,7 +9,7 @@ use super::shape;
 use crate::additive::Additive;
 use crate::additive::demand::{self, Link};
 use crate::engine::{Engine, Rows};
-use crate::matching::{PatientTable, Run, Segment, Shape, align, empty};
+use crate::matching::{Further, PatientTable, Run, Segment, Shape, align, empty};
 use crate::parameters::matching::MAX_PATIENTS;
 use crate::release::{Audience, Release};
 use crate::share::{ArithShare, BitShare};
@@ -101,9 +101,10 @@ impl Exchange {
         if holders.is_empty() || holders.iter().any(|holder| holder.index() >= sites) {
             return Err("holders of keys are sites");
         }
+        let of = |patients, numbers| Shape { patients, numbers, bits: 0, passes: 1, further: Further::NONE };
         let shape = |site: usize| match holders.iter().any(|holder| holder.index() == site) {
-            true => Shape { patients: limits.max_keys, numbers: usize::from(counts(limits)), bits: 0, passes: 1 },
-            false => Shape { patients: 0, numbers: 0, bits: 0, passes: 1 },
+            true => of(limits.max_keys, usize::from(counts(limits))),
+            false => of(0, 0),
         };
         let shapes = (0..sites).map(shape).collect();
         Ok(Self { limits, shapes, runs: runs(&holders, counts(limits)), holders })
@@ -152,7 +153,12 @@ impl Exchange {
         let number = own.iter().map(|(_, count)| Z64(*count)).collect::<Vec<_>>();
         let numbers = if counts(self.limits) { vec![number] } else { Vec::new() };
         let keys = vec![own.iter().map(|(key, _)| Some(hash(key, salt))).collect()];
-        Ok(holds.then(|| PatientTable { keys, numbers, bits: mpc_core::Bits::zeros(own.len(), 0) }))
+        Ok(holds.then(|| PatientTable {
+            keys,
+            further: Vec::new(),
+            numbers,
+            bits: mpc_core::Bits::zeros(own.len(), 0),
+        }))
     }
 
     /// The frequent keys, from the bins of [`align()`].

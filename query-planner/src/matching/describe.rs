@@ -22,6 +22,13 @@ pub(crate) fn write_matching(out: &mut String, matching: &Matching) -> fmt::Resu
             matching.passes
         )?;
     }
+    if let Some(further) = matching.further_keys {
+        writeln!(
+            out,
+            "    up to {} patients of each site have up to {} keys more in a pass and are found by any of them, padded",
+            further.patients, further.each
+        )?;
+    }
     for (i, relation) in matching.relations.iter().enumerate() {
         let owners: Vec<&str> = relation.contributors.iter().map(|s| s.0.as_str()).collect();
         let rows = relation.row_bound;

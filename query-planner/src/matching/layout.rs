@@ -65,6 +65,7 @@ pub(crate) fn lay_out(nodes: &Nodes<'_>, roots: Roots) -> Result<LaidOut, PlanEr
         sites: sites(&tables, nodes.catalog),
         max_patients: nodes.catalog.max_patients,
         passes: nodes.catalog.passes(),
+        further_keys: nodes.catalog.further_keys(),
         features,
         nodes: moved,
         row_keys: roots.row_keys,

@@ -15,6 +15,7 @@ use protocols::{ArithShare, Audience, Engine, Release};
 use query_planner::decode;
 
 use super::Matched;
+use crate::linkage::FurtherKey;
 use plain::{Case, expected};
 
 /// The alignment in the clear: the first site enters every site's rows.
@@ -157,6 +158,26 @@ fn sums_over_patients_that_add_up_need_no_matching() {
     let case = random::fixed(3, &[&[0, 1, 2]], What::Count(None), vec![Node::Feature(0)], 0);
     check(1, &case, false);
     assert!(matched(&case).runs().iter().all(|(_, senders)| senders.is_empty()));
+}
+
+#[test]
+fn patients_with_further_keys_come_first_with_all_that_is_known_of_them() {
+    let case = random::case(5, 3, 8);
+    let matched = matched(&case);
+    let known = &case.known[0];
+    let plain = matched.table(0, known).unwrap();
+    let mut more = known.clone();
+    let with_some = [plain.rows() - 1, 0, plain.rows() - 1];
+    let key = |n: usize| mpc_core::Block(1 << 100 | n as u128);
+    more.further = (0..).zip(with_some).map(|(n, patient)| FurtherKey { patient, pass: 0, key: key(n) }).collect();
+    let moved = matched.table(0, &more).unwrap();
+    assert!(moved.further == [vec![(1, key(0)), (0, key(1)), (1, key(2))]]);
+    let place = |row: usize| moved.keys[0].iter().position(|key| *key == plain.keys[0][row]).unwrap();
+    assert_eq!((place(0), place(plain.rows() - 1)), (0, 1));
+    for row in 0..plain.rows() {
+        assert!(plain.numbers.iter().zip(&moved.numbers).all(|(a, b)| a[row] == b[place(row)]));
+        assert!((0..plain.bits.width()).all(|plane| plain.bits.get(row, plane) == moved.bits.get(place(row), plane)));
+    }
 }
 
 #[test]

@@ -31,6 +31,7 @@ fn matching(features: Vec<Feature>) -> Matching {
         sites: vec![site()],
         max_patients: 3,
         passes: 1,
+        further_keys: None,
         relations: vec![relation],
         features,
         nodes: Vec::new(),

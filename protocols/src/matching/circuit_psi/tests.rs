@@ -6,7 +6,7 @@ use mpc_core::step::StepPath;
 use mpc_core::world::World;
 
 use super::*;
-use crate::matching::PatientTable;
+use crate::matching::{Further, PatientTable};
 
 const SEED: u64 = 20_261_122;
 
@@ -14,7 +14,7 @@ const SEED: u64 = 20_261_122;
 const PATIENTS: usize = 300;
 
 fn shape(numbers: usize) -> Shape {
-    Shape { patients: PATIENTS, passes: 1, numbers, bits: 0 }
+    Shape { patients: PATIENTS, passes: 1, further: Further::NONE, numbers, bits: 0 }
 }
 
 /// The same patients at both sites, with numbers of a few bits.
@@ -24,7 +24,8 @@ fn entered(session: &mut Session, numbers: usize) -> Result<Entered> {
     prg.fill(bytemuck::cast_slice_mut(&mut keys));
     let column = (0..PATIENTS as u64).map(|i| Z64(i % 4)).collect();
     let keys = vec![keys.into_iter().map(Some).collect()];
-    let table = PatientTable { keys, numbers: vec![column; numbers], bits: Bits::zeros(PATIENTS, 0) };
+    let table =
+        PatientTable { keys, further: Vec::new(), numbers: vec![column; numbers], bits: Bits::zeros(PATIENTS, 0) };
     Entered::new(session, Some(table), shape(numbers))
 }
 

@@ -1,5 +1,7 @@
 //! Alignment against its plaintext twin.
 
+mod passes;
+
 use std::collections::BTreeSet;
 
 use mpc_core::world::{Net, Outcome, World};
@@ -10,7 +12,7 @@ use crate::additive::Additive;
 use crate::correlation::{Budget, Chains};
 use crate::matching::align::{Run, Segment, align, empty};
 use crate::matching::clear::{self, ClearHolder, ClearSegment};
-use crate::matching::table::{PatientTable, Shape};
+use crate::matching::table::{Further, PatientTable, Shape};
 use crate::ot::Extension;
 
 /// Tables whose patients are numbers; column 0 holds the row's number, so that the receiver's own values tell where its rows are.
@@ -20,13 +22,40 @@ struct Tables {
     shapes: Vec<Shape>,
     /// For each site and pass.
     keys: Vec<Vec<Vec<Option<Block>>>>,
+    /// For each site and pass.
+    further: Vec<Vec<Vec<(usize, Block)>>>,
 }
 
 impl Tables {
     fn new(patients: Vec<Vec<u64>>, numbers: usize, bits: usize, slack: usize) -> Self {
-        let shape = |own: &Vec<u64>| Shape { patients: own.len() + slack, passes: 1, numbers: numbers + 1, bits };
+        let shape = |own: &Vec<u64>| {
+            let patients = own.len() + slack;
+            Shape { patients, passes: 1, further: Further::NONE, numbers: numbers + 1, bits }
+        };
         let keys = |own: &Vec<u64>| vec![own.iter().map(|patient| Some(key(*patient))).collect()];
-        Self { shapes: patients.iter().map(shape).collect(), keys: patients.iter().map(keys).collect(), patients }
+        let further = vec![Vec::new(); patients.len()];
+        let keys = patients.iter().map(keys).collect();
+        Self { shapes: patients.iter().map(shape).collect(), keys, further, patients }
+    }
+
+    /// Gives the first rows up to `each` further keys in every pass, from the small set of [`Self::in_passes`] and behind it.
+    fn with_further(mut self, rows: usize, each: usize) -> Self {
+        for (site, own) in self.patients.iter().enumerate() {
+            let shape = &mut self.shapes[site];
+            shape.further = Further { rows: rows.min(shape.patients), each };
+            let rows = shape.further.rows.min(own.len());
+            let mut prg = prg(["e", "f", "g", "h"][site]);
+            let mut one_pass = |first: &Vec<Option<Block>>| {
+                let taken: BTreeSet<u128> = first.iter().flatten().map(|key| key.0).collect();
+                let order = prg.permutation(own.len() * 2 + rows * each + 1);
+                let free = order.into_iter().map(|number| key(u64::from(number))).filter(|key| !taken.contains(&key.0));
+                // The n-th row lacks n mod (each + 1) of its keys.
+                let rows = (0..each).flat_map(|layer| (0..rows).filter(move |row| row % (each + 1) <= layer));
+                rows.zip(free).collect()
+            };
+            self.further[site] = self.keys[site].iter().map(&mut one_pass).collect();
+        }
+        self
     }
 
     /// Random keys from a small set, so that passes disagree about who is whom; about a fifth of them is missing.
@@ -66,7 +95,7 @@ impl Tables {
         } else {
             Bits::beside(&planes.iter().collect::<Vec<_>>())
         };
-        PatientTable { keys: self.keys[site].clone(), numbers, bits }
+        PatientTable { keys: self.keys[site].clone(), further: self.further[site].clone(), numbers, bits }
     }
 }
 
@@ -319,79 +348,25 @@ fn tables_that_do_not_fit_their_shape_are_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn a_patient_is_found_by_any_pass_and_has_the_values_of_the_first_that_finds_it() {
-    for sites in [2, 3] {
-        for passes in [2, 3] {
-            for (rows, slack) in [(40, 0), (60, 7), (1, 0), (0, 2)] {
-                let patients = (0..sites as u64).map(|site| (0..rows + site * rows / 3).collect()).collect();
-                let tables = Tables::new(patients, 2, 70, slack).in_passes(passes);
-                is_that_of_the_twin(memory(sites), &tables, &telescope(sites));
-            }
-        }
-    }
-}
-
-#[test]
-fn passes_with_the_same_keys_find_what_one_pass_finds() {
-    let one = Tables::new(vec![(0..50).collect(), (30..90).collect()], 1, 1, 3);
-    let mut twice = one.clone();
-    twice.keys.iter_mut().for_each(|keys| keys.push(keys[0].clone()));
-    twice.shapes.iter_mut().for_each(|shape| shape.passes = 2);
-    let common = |tables: &Tables| {
-        let segments = opened(&is_that_of_the_twin(memory(2), tables, &telescope(2)));
-        segments[1].holders[0].member.iter().filter(|member| **member).count()
-    };
-    assert_eq!((common(&one), common(&twice)), (20, 20));
-}
-
-#[test]
-fn a_key_of_one_pass_is_no_key_of_another() {
-    let mut tables = Tables::new(vec![(0..30).collect(), (0..30).collect()], 0, 0, 0);
-    for (site, keys) in tables.keys.iter_mut().enumerate() {
-        let without = vec![None; 30];
-        keys.insert(if site == 0 { 0 } else { 1 }, without);
-    }
-    tables.shapes.iter_mut().for_each(|shape| shape.passes = 2);
-    let segments = opened(&is_that_of_the_twin(memory(2), &tables, &telescope(2)));
-    assert!(segments[1].holders[0].member.iter().all(|member| !member));
-}
-
-#[test]
-fn in_several_passes_too_one_site_s_shares_look_uniform() {
-    let mut tables = Tables::new(vec![(0..3000).collect(), (2000..5000).collect()], 0, 64, 0);
-    // The second pass finds everybody whom the first does, and some more.
-    tables.keys.iter_mut().for_each(|keys| keys.push(keys[0].clone()));
-    tables.keys.iter_mut().for_each(|keys| keys[0].iter_mut().skip(1).step_by(3).for_each(|key| *key = None));
-    tables.shapes.iter_mut().for_each(|shape| shape.passes = 2);
-    for outcome in &is_that_of_the_twin(memory(2), &tables, &telescope(2)) {
-        let holder = &outcome.result.as_ref().unwrap()[1].holders[0];
-        look_uniform(bytemuck::cast_slice(holder.numbers[0].column()));
-        look_uniform(&holder.bits.bits().to_column());
-        let member = holder.member.bits();
-        let ones = (0..member.rows()).filter(|row| bit(member.words(), *row)).count() as f64;
-        // Six standard deviations.
-        assert!((ones - member.rows() as f64 / 2.0).abs() < 3.0 * (member.rows() as f64).sqrt());
-    }
-}
-
-#[test]
-fn sites_with_another_number_of_passes_are_refused() {
-    let mut tables = Tables::new(vec![(0..4).collect(), (2..6).collect()], 0, 0, 0);
-    tables.shapes[1].passes = 2;
-    assert!(run(memory(2), &tables, &telescope(2)).iter().all(|outcome| outcome.result.is_err()));
-}
-
-#[test]
 fn aligning_costs_what_is_predicted() {
     use crate::cost::{self, SiteCost};
     for extension in [Extension::SoftSpoken, SILENT] {
-        for (sites, numbers, bits, passes) in
-            [(2, 0, 0, 1), (2, 3, 70, 1), (3, 1, 1, 1), (5, 0, 2, 1), (2, 3, 70, 2), (3, 1, 1, 3), (2, 1, 0, 3)]
-        {
+        for (sites, numbers, bits, passes, further) in [
+            (2, 0, 0, 1, (0, 0)),
+            (2, 3, 70, 1, (0, 0)),
+            (3, 1, 1, 1, (0, 0)),
+            (5, 0, 2, 1, (0, 0)),
+            (2, 3, 70, 2, (0, 0)),
+            (3, 1, 1, 3, (0, 0)),
+            (2, 1, 0, 3, (0, 0)),
+            (2, 3, 70, 1, (700, 2)),
+            (3, 1, 1, 2, (20, 1)),
+        ] {
             let large = if sites == 2 { 6000 } else { 0 };
             let patients = (0..sites as u64).map(|site| (7 * site..9 * site + 40 + large).collect()).collect();
             let tables = Tables::new(patients, numbers, bits, 2);
             let tables = if passes > 1 { tables.in_passes(passes) } else { tables };
+            let tables = if further.1 > 0 { tables.with_further(further.0, further.1) } else { tables };
             let runs = telescope(sites);
             println!("seed {SEED}, {extension:?}, shapes {:?}", tables.shapes);
             let (shapes, asked) = (tables.shapes.clone(), runs.clone());
