@@ -18,4 +18,6 @@ pub use verify::{BadLine, Summary, entries, verify};
 
 pub(super) use export::export;
 pub(super) use file::{LogFile, Tail, rolled_back};
+#[cfg(test)]
+pub(super) use verify::check_all;
 pub(super) use verify::find_line;
