@@ -121,7 +121,6 @@ pub(super) struct Lines<R>(pub(super) R);
 
 impl<R: BufRead> Lines<R> {
     /// The next line without its end; a line without an end is bad.
-    #[expect(clippy::type_complexity, reason = "the file fails, the log ends, the line is bad or good")]
     pub(super) fn next(&mut self, number: u64) -> std::io::Result<Option<Result<String, BadLine>>> {
         let mut bytes = Vec::new();
         self.0.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes)?;
