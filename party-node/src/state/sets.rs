@@ -100,8 +100,9 @@ mod tests {
             let bytes = set.to_bytes();
             assert!(PatientSet::from_bytes(&bytes) == Some(set));
             assert!(
-                (0..bytes.len())
-                    .all(|end| (bytes.len() - end) % 16 == 0 || PatientSet::from_bytes(&bytes[..end]).is_none())
+                (0..bytes.len()).all(
+                    |end| (bytes.len() - end).is_multiple_of(16) || PatientSet::from_bytes(&bytes[..end]).is_none()
+                )
             );
         }
     }

@@ -119,13 +119,16 @@ impl Store {
         Ok(View { vault, transaction: self.database.begin_read().map_err(failed)? })
     }
 
-    /// An exclusive change on top of rows with this sum.
+    /// An exclusive change.
     pub(super) fn begin(&self) -> Result<WriteTransaction, NodeError> {
         let mut transaction = self.database.begin_write().map_err(failed)?;
         transaction.set_durability(Durability::Immediate).map_err(failed)?;
         Ok(transaction)
     }
 }
+
+/// A table as it lies on disk.
+type Sealed = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 /// A reader's transaction.
 pub struct View<'a> {
@@ -152,7 +155,7 @@ impl View<'_> {
         Ok(sum)
     }
 
-    fn table(&self, table: Table) -> Result<Option<redb::ReadOnlyTable<&'static [u8], &'static [u8]>>, NodeError> {
+    fn table(&self, table: Table) -> Result<Option<Sealed>, NodeError> {
         match self.transaction.open_table(table.definition()) {
             Ok(rows) => Ok(Some(rows)),
             Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),

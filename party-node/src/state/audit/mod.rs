@@ -20,4 +20,6 @@ pub use verify::{BadLine, Summary, entries, verify};
 pub(super) use export::export;
 pub(super) use file::{LogFile, Tail, rolled_back};
 pub(super) use tail::line_hash;
+#[cfg(test)]
+pub(super) use verify::check_all;
 pub(super) use verify::find_line;

@@ -1,9 +1,10 @@
 //! One line of the log.
 //!
-//! A line is canonical JSON: `{"seq":…,"epoch":…,"at_ms":…,"event":{…},"previous":"…","hash":"…","signature":"…"}` without
-//! spaces, keys in this order, digests in lower-case hexadecimal. `hash` is SHA-256 of "consilium audit line v1", a zero byte and
-//! the line up to and without `,"hash"`, closed by `}`; `previous` is the hash of the line before, zeros at the first. The
-//! signature (Ed25519, purpose "audit line v1") is over the hash. A line that means the same in other bytes is not accepted.
+//! A line is canonical JSON: `{"seq":…,"epoch":…,"at_ms":…,"event":{…},"previous":"…","signature":"…","hash":"…"}` without
+//! spaces, keys in this order, digests in lower-case hexadecimal. `previous` is the hash of the line before, zeros at the
+//! first. The signature (Ed25519, purpose "audit line v1") is over the line up to and without `,"signature"`, closed by `}`;
+//! `hash` is SHA-256 of "consilium audit line v1", a zero byte, the same text and the signature, so that a chain of hashes holds
+//! every byte and is checked at a start without the signatures. A line that means the same in other bytes is not accepted.
 
 use mpc_core::identity::{Identity, PublicKey, SIGNATURE_BYTES};
 use serde::{Deserialize, Serialize};
@@ -39,26 +40,31 @@ pub(super) struct Line {
     #[serde(flatten)]
     pub(super) entry: Entry,
     #[serde(with = "hex")]
-    pub(super) hash: [u8; 32],
-    #[serde(with = "hex")]
     pub(super) signature: [u8; SIGNATURE_BYTES],
+    #[serde(with = "hex")]
+    pub(super) hash: [u8; 32],
 }
 
 impl Entry {
-    /// Its hash as it stands in the log.
-    fn hash(&self) -> Result<[u8; 32], NodeError> {
-        let text = serde_json::to_vec(self).map_err(|e| NodeError::new("INTERNAL", format!("an event: {e}")))?;
-        Ok(Sha256::new().chain_update(b"consilium audit line v1\0").chain_update(text).finalize().into())
+    /// The text that is signed.
+    fn text(&self) -> Result<String, NodeError> {
+        serde_json::to_string(self).map_err(|e| NodeError::new("INTERNAL", format!("an event: {e}")))
     }
 
     /// The line, with its end, and its head.
     pub(in crate::state) fn sign(self, identity: &Identity) -> Result<(String, Head), NodeError> {
-        let hash = self.hash()?;
-        let head = Head { seq: self.seq, hash };
-        let line = Line { entry: self, hash, signature: identity.sign(PURPOSE, &hash) };
+        let text = self.text()?;
+        let signature = identity.sign(PURPOSE, text.as_bytes());
+        let head = Head { seq: self.seq, hash: hash(&text, &signature) };
+        let line = Line { entry: self, signature, hash: head.hash };
         let text = serde_json::to_string(&line).map_err(|e| NodeError::new("INTERNAL", format!("an event: {e}")))?;
         Ok((text + "\n", head))
     }
+}
+
+fn hash(text: &str, signature: &[u8; SIGNATURE_BYTES]) -> [u8; 32] {
+    let domain = b"consilium audit line v1\0";
+    Sha256::new().chain_update(domain).chain_update(text).chain_update(signature).finalize().into()
 }
 
 impl Line {
@@ -79,7 +85,7 @@ impl Line {
         if self.entry.previous != before.hash {
             return Err("does not follow the line before it");
         }
-        if self.entry.hash().ok() != Some(self.hash) {
+        if self.entry.text().map(|text| hash(&text, &self.signature)) != Ok(self.hash) {
             return Err("has another hash than its words");
         }
         Ok(Head { seq: self.entry.seq, hash: self.hash })
@@ -87,6 +93,7 @@ impl Line {
 
     /// Is it signed by this key?
     pub(super) fn signed_by(&self, key: &PublicKey) -> Result<(), &'static str> {
-        if key.verify(PURPOSE, &self.hash, &self.signature) { Ok(()) } else { Err("has a wrong signature") }
+        let signed = self.entry.text().is_ok_and(|text| key.verify(PURPOSE, text.as_bytes(), &self.signature));
+        if signed { Ok(()) } else { Err("has a wrong signature") }
     }
 }

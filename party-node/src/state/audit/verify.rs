@@ -79,14 +79,26 @@ pub fn verify(path: &Path, pins: &[Pin]) -> Result<Summary, NodeError> {
 ///
 /// # Errors
 /// As [`verify`].
-pub fn entries(path: &Path, pins: &[Pin], mut each: impl FnMut(&Entry)) -> Result<Summary, NodeError> {
+pub fn entries(path: &Path, pins: &[Pin], each: impl FnMut(&Entry)) -> Result<Summary, NodeError> {
     let file = File::open(path).map_err(|e| missing(path, &e))?;
+    check_all(file, pins, each).map_err(|e| missing(path, &e))?.map_err(NodeError::from)
+}
+
+/// The file fails, or its first bad line is found, or it is good.
+pub(in crate::state) fn check_all(
+    from: impl Read,
+    pins: &[Pin],
+    mut each: impl FnMut(&Entry),
+) -> std::io::Result<Result<Summary, BadLine>> {
     let mut checker = Checker::new(pins);
-    let mut lines = Lines(BufReader::new(file));
-    while let Some(text) = lines.next(checker.line()).map_err(|e| missing(path, &e))? {
-        each(&checker.take(&text?)?.entry);
+    let mut lines = Lines(BufReader::new(from));
+    while let Some(text) = lines.next(checker.line())? {
+        match text.and_then(|text| checker.take(&text)) {
+            Ok(line) => each(&line.entry),
+            Err(bad) => return Ok(Err(bad)),
+        }
     }
-    Ok(checker.done())
+    Ok(Ok(checker.done()))
 }
 
 /// The first line whose event fits, unchecked and without its end.
@@ -109,7 +121,6 @@ pub(super) struct Lines<R>(pub(super) R);
 
 impl<R: BufRead> Lines<R> {
     /// The next line without its end; a line without an end is bad.
-    #[expect(clippy::type_complexity, reason = "the file fails, the log ends, the line is bad or good")]
     pub(super) fn next(&mut self, number: u64) -> std::io::Result<Option<Result<String, BadLine>>> {
         let mut bytes = Vec::new();
         self.0.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes)?;

@@ -3,7 +3,7 @@
 use mpc_core::identity::Pin;
 
 use super::*;
-use crate::state::audit::{Event, Head, SiteHead, Step, entries, verify, verify_export};
+use crate::state::audit::{Event, Head, SiteHead, Step, check_all, entries, verify, verify_export};
 
 /// A log with lines of several kinds, and the pin of its key.
 fn small_log() -> (Scratch, State, Pin) {
@@ -28,20 +28,17 @@ fn editing_any_byte_of_the_log_is_found() {
     let (scratch, state, pin) = small_log();
     drop(state);
     let log = fs::read(scratch.log()).unwrap();
-    let copy = scratch.0.join("edited.log");
     let summary = verify(&scratch.log(), &[pin]).unwrap();
     assert_eq!((summary.head.seq, summary.epoch), (5, 4));
     let (mut tried, mut late) = (0, 0);
     for at in 0..log.len() {
         let line = 1 + log[..at].iter().filter(|byte| **byte == b'\n').count() as u64;
-        for other in [log[at] ^ 1, log[at] ^ 0x20, b'\n', b'0', b' '].into_iter().filter(|byte| *byte != log[at]) {
+        for other in [log[at] ^ 1, log[at] ^ 0x20, b'\n'].into_iter().filter(|byte| *byte != log[at]) {
             let mut edited = log.clone();
             edited[at] = other;
-            fs::write(&copy, &edited).unwrap();
-            let error = verify(&copy, &[pin]).unwrap_err();
-            assert_eq!(error.code, "AUDIT_BROKEN", "byte {at}: {other}");
+            let bad = check_all(edited.as_slice(), &[pin], |_| ()).unwrap().unwrap_err();
             tried += 1;
-            late += usize::from(!error.message.starts_with(&format!("line {line} ")));
+            late += usize::from(bad.line != line);
         }
     }
     println!("{tried} edits of {} bytes, all found, {late} of them not at their own line", log.len());

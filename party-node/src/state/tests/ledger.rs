@@ -232,3 +232,20 @@ fn a_folder_has_one_process_at_a_time() {
     let _state = scratch.open(&identity).unwrap();
     assert_eq!(code(scratch.open(&identity)), "STATE_IN_USE");
 }
+
+#[test]
+fn a_release_of_a_thousand_patients_is_kept_within_its_time() {
+    let (scratch, identity) = (Scratch::new(), identity());
+    let state = scratch.open(&identity).unwrap();
+    let patients: Vec<[u8; 16]> = (0..1000_u128).map(u128::to_be_bytes).collect();
+    let began = std::time::Instant::now();
+    for number in 0..50 {
+        let mut release = release(number);
+        release.sets = vec![PatientSet::new("count", patients.clone())];
+        state.begin(&release, &terms(&state)).unwrap();
+        state.finish(&release.id, None).unwrap();
+    }
+    let each = began.elapsed() / 50;
+    println!("begin and finish: {each:?}");
+    assert!(each < std::time::Duration::from_secs(2), "{each:?}");
+}

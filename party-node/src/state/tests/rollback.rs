@@ -1,8 +1,11 @@
 //! Files put back, cut, mixed and lost.
 
-use redb::{Database, TableDefinition};
+use std::sync::Mutex;
+
+use redb::{Database, ReadableTable, TableDefinition};
 
 use super::*;
+use crate::state::limits::Spend;
 
 fn refused(scratch: &Scratch, identity: &Identity) -> String {
     scratch.open(identity).unwrap_err().code.into_owned()
@@ -108,18 +111,17 @@ fn rewrite(path: &Path, table: &str, edit: impl Fn(&mut redb::Table<&'static [u8
 fn a_row_put_back_removed_or_copied_is_found() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
-    state.reserve(&STUDY, &super::super::limits::Spend { millionths: 1, limit: 9 }).unwrap();
+    state.reserve(&STUDY, &Spend { millionths: 1, limit: 9 }).unwrap();
     begin(&state, 1).unwrap();
     drop(state);
     let key = [b"epsilon ", STUDY.as_slice()].concat();
-    let old = {
-        let (database, definition) = (Database::open(scratch.ledger()).unwrap(), TableDefinition::new("counters"));
-        let rows = redb::ReadableDatabase::begin_read(&database).unwrap().open_table(definition).unwrap();
-        let row: redb::AccessGuard<'_, &[u8]> = redb::ReadableTable::get(&rows, key.as_slice()).unwrap().unwrap();
-        row.value().to_vec()
-    };
+    let old = Mutex::new(Vec::new());
+    rewrite(&scratch.ledger(), "counters", |rows| {
+        *old.lock().unwrap() = rows.get(key.as_slice()).unwrap().unwrap().value().to_vec();
+    });
+    let old = old.into_inner().unwrap();
     let state = scratch.open(&identity).unwrap();
-    state.reserve(&STUDY, &super::super::limits::Spend { millionths: 8, limit: 9 }).unwrap();
+    state.reserve(&STUDY, &Spend { millionths: 8, limit: 9 }).unwrap();
     drop(state);
     for edit in 0..3 {
         let copy = scratch.copy();

@@ -38,7 +38,7 @@ use crate::additive::demand::{self, Link};
 use crate::correlation::Budget;
 use crate::cost::{self, SiteCost};
 use crate::engine::Engine;
-use crate::matching::{PatientTable, Run, Segment, Shape, align, empty};
+use crate::matching::{Further, PatientTable, Run, Segment, Shape, align, empty};
 use crate::parameters::matching::MAX_PATIENTS;
 use crate::relational::shape::beneath;
 use crate::release::Audience;
@@ -67,7 +67,7 @@ pub struct SetTable(PatientTable);
 impl SetTable {
     /// For each pass the patients' keys (as [`PatientTable::keys`]), and bits, patients × sets.
     pub fn new(keys: Vec<Vec<Option<Block>>>, sets: Bits) -> Self {
-        Self(PatientTable { keys, numbers: Vec::new(), bits: sets })
+        Self(PatientTable { keys, further: Vec::new(), numbers: Vec::new(), bits: sets })
     }
 }
 
@@ -134,7 +134,7 @@ impl Check {
             return Err("pairs are of sets, and there is at least one");
         }
         let Ledgered { patients, passes, sets, .. } = *ledgered;
-        let shape = Shape { patients, passes, numbers: 0, bits: sets };
+        let shape = Shape { patients, passes, further: Further::default(), numbers: 0, bits: sets };
         let (shapes, runs) = (vec![shape; sites], runs(sites));
         let rows = empty(&shapes, &runs).iter().map(|segment| segment.rows).sum();
         let method = Method::cheapest(ledgered.least, rows, ledgered.pairs.len());
