@@ -15,8 +15,7 @@ use crate::share::BitShare;
 ///
 /// Of d ones the number of odd buckets has the parity of d. It is below k ≤ d by chance; the worst d is k + 1, where any two that meet are
 /// too many: 1 − Π (1 − i/M) for i = 1 to k and M buckets (a test of this file compares with every other d). Hashes are taken until that
-/// happens to all of them with probability at most 2^−20, for each pair of sets that differ by k or k + 1 patients; with more it is rarer still, and
-/// beyond a few more than k it does not happen.
+/// happens to all of them with probability at most 2^−20, for each pair of sets; with any other sufficient difference it is not more likely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// Every row.
