@@ -3,11 +3,13 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use mpc_core::random::PublicSeed;
 use mpc_core::{PartyId, Result, Z64};
 use protocols::additive::demand::{Link, budget};
 use protocols::correlation::Budget;
 use protocols::key_union::Limits;
 use protocols::ot::Extension;
+use protocols::relational::differencing::{Check, Ledgered};
 use protocols::relational::frequent_keys::{self, Exchange};
 use protocols::{ArithShare, Audience, BitShare, Engine, cost};
 
@@ -58,6 +60,21 @@ fn frequent_keys(row: &mut impl FnMut(&str, u64, u64, cost::SiteCost), sites: u6
     row("frequent keys prepared", sites, 4096, cost::of(&rest.expect("it can be counted"), sites));
 }
 
+/// Sets of at most 1,400 patients, one new one against 20 and 20 against 200: matching, preparing and counting.
+fn differencing(row: &mut impl FnMut(&str, u64, u64, cost::SiteCost), sites: u64) {
+    for (new, old) in [(1, 20), (20, 200)] {
+        let pairs: Vec<_> = (0..new).flat_map(|set| (new..new + old).map(move |other| (set, other))).collect();
+        let count = pairs.len() as u64;
+        let ledgered = Ledgered { patients: 1400, passes: 1, sets: new + old, pairs, least: 11 };
+        let check = Check::new(&ledgered, sites as usize, PublicSeed([0; 32])).expect("a reviewed size");
+        let aligned = cost::align(check.shapes(), check.runs(), Extension::SoftSpoken);
+        let budget = check.budget(Link::Local).expect("it can be counted");
+        row("differencing aligned", sites, count, aligned);
+        row("differencing prepared", sites, count, cost::of(&budget, sites));
+        row("differencing", sites, count, check.online(false).expect("it can be counted"));
+    }
+}
+
 fn table() -> String {
     let mut out = String::from("protocol                    sites   elements  rounds  bytes sent by a site\n");
     let mut row = |name: &str, sites: u64, elements: u64, cost: cost::SiteCost| {
@@ -76,6 +93,7 @@ fn table() -> String {
         operations(&mut row, sites);
         let limits = Limits { max_keys: 4096, contributors: sites as usize, max_key_bytes: 9 };
         frequent_keys(&mut row, sites);
+        differencing(&mut row, sites);
         row("key union, 4096 keys", sites, 4096, cost::key_union(sites, limits.sketch_elements() as u64));
     }
     out

@@ -10,19 +10,21 @@ use mpc_core::random::{Domain, PrivateSeed, PublicSeed};
 use mpc_core::session::SessionId;
 use mpc_core::step::StepPath;
 use mpc_core::world::World;
-use mpc_core::{Block, PartyId, PowerOfTwo, Result, Session, Z64, Z128};
+use mpc_core::{Bits, Block, PartyId, PowerOfTwo, Result, Session, Z64, Z128};
 use protocols::Engine;
 use protocols::additive::Additive;
 use protocols::additive::demand::{Link, budget};
+use protocols::matching::empty;
 use protocols::ot::silent::expand_convolute::{Element, ExpandConvolute, Pair};
 use protocols::ot::silent::pprf::{Hidden, Leaf, Shape};
 use protocols::ot::{Ot, tree};
 use protocols::parameters::Code;
+use protocols::relational::differencing::{Check, Ledgered, Method};
 
 use crate::{public, secret};
 
 /// By name.
-pub const ALL: [(&str, fn()); 15] = [
+pub const ALL: [(&str, fn()); 16] = [
     ("correlation hash of secret rows", hash_rows),
     ("lowest bits of hashes of secret rows", hash_bits),
     ("streams and folds of secret seeds", fold),
@@ -38,6 +40,7 @@ pub const ALL: [(&str, fn()); 15] = [
     ("products of secret elements", multiply),
     ("products of secret numbers, both sites", products),
     ("signs of secret numbers, both sites", signs),
+    ("differences of secret sets, both sites", differences),
 ];
 
 fn blocks(len: usize) -> Vec<Block> {
@@ -187,10 +190,15 @@ fn signs() {
     on_secret_numbers(Operation::Sign);
 }
 
+fn differences() {
+    on_secret_numbers(Operation::Differences);
+}
+
 #[derive(Clone, Copy)]
 enum Operation {
     Product,
     Sign,
+    Differences,
 }
 
 async fn apply<E: Engine>(e: &mut E, operation: Operation, own: Vec<Z64>) -> Result<()> {
@@ -198,7 +206,25 @@ async fn apply<E: Engine>(e: &mut E, operation: Operation, own: Vec<Z64>) -> Res
     match operation {
         Operation::Product => e.mul(&own, &own).await.map(drop),
         Operation::Sign => e.negative(&own, 16).await.map(drop),
+        Operation::Differences => far(e).await,
     }
+}
+
+/// Both ways of counting, up to the bit that would be opened.
+async fn far<E: Engine>(e: &mut E) -> Result<()> {
+    let ledgered = Ledgered { patients: 20, passes: 1, sets: 3, pairs: vec![(0, 1), (0, 2)], least: 3 };
+    for method in [Method::Exact, Method::Buckets { buckets: 64, hashes: 2 }] {
+        let check = Check::new(&ledgered, 2, PublicSeed([1; 32])).expect("a reviewed size").by(method);
+        let mut segments = empty(check.shapes(), check.runs());
+        for holder in segments.iter_mut().flat_map(|segment| &mut segment.holders) {
+            let rows = holder.member.rows();
+            let mut secret =
+                |width: usize| e.input_bits(Bits::from_words(rows, width, words(rows.div_ceil(64) * width)));
+            (holder.member, holder.bits) = (secret(1), secret(3));
+        }
+        check.far(e, &segments).await?;
+    }
+    Ok(())
 }
 
 /// What the sites send is masked and so undefined too; these operations do not look at what they open.

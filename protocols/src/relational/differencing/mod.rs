@@ -182,7 +182,7 @@ impl Check {
         let mut words = Vec::new();
         demand::budget(self.shapes.len(), Link::Local, async |e| {
             let mut ands = Ands::new(e);
-            self.far(&mut ands, &segments).await?;
+            self.all_far(&mut ands, &segments).await?;
             words = ands.words;
             Ok(())
         })?;
@@ -196,7 +196,7 @@ impl Check {
     /// # Errors
     /// As [`too_close`].
     pub async fn decide<E: Engine>(&self, e: &mut E, segments: &[Segment], name: &str) -> Result<bool> {
-        let far = self.far(&mut Ands::new(e), segments).await?;
+        let far = self.far(e, segments).await?;
         let far = e.b2a::<Z64>(&far).await?;
         let opened = e.reveal(far, name).await?.unwrap_or_default();
         match opened[..] {
@@ -205,8 +205,15 @@ impl Check {
         }
     }
 
-    /// One bit: do all pairs differ by enough patients?
-    async fn far<E: Engine>(&self, ands: &mut Ands<'_, E>, segments: &[Segment]) -> Result<BitShare> {
+    /// The bit before it is opened, as a share of one row: do all pairs differ by enough patients?
+    ///
+    /// # Errors
+    /// The engine's own.
+    pub async fn far<E: Engine>(&self, e: &mut E, segments: &[Segment]) -> Result<BitShare> {
+        self.all_far(&mut Ands::new(e), segments).await
+    }
+
+    async fn all_far<E: Engine>(&self, ands: &mut Ands<'_, E>, segments: &[Segment]) -> Result<BitShare> {
         let sets = joint_sets(ands, segments, self.ledgered.sets).await?;
         let parts = self.method.columns(&sets, &self.seed);
         drop(sets);
