@@ -1,11 +1,10 @@
 //! One column of identifiers of a CSV file, in the order of its rows.
 
 use std::fs::File;
-use std::io::{BufRead, Read};
+use std::io::Read;
 use std::path::Path;
 
-use protocols::matching::identifiers::Keys;
-use zeroize::Zeroizing;
+use protocols::matching::texts::{self, Texts};
 
 use super::Origin;
 use super::csv::{MAX_LINE_BYTES, visit_column};
@@ -16,9 +15,8 @@ use crate::fault::{NodeError, printable};
 pub struct Ids {
     /// The column's name.
     pub column: String,
-    text: Zeroizing<Vec<u8>>,
-    /// Where each begins and ends.
-    places: Zeroizing<Vec<[u32; 2]>>,
+    /// One for each row.
+    pub texts: Texts,
 }
 
 impl Ids {
@@ -38,27 +36,6 @@ impl Ids {
         watched.verify(&origin)?;
         Ok(ids)
     }
-
-    /// Their distinct keys.
-    pub fn keys(&self) -> Keys {
-        Keys::new(&self.text, &self.places)
-    }
-
-    /// How many rows.
-    pub fn len(&self) -> usize {
-        self.places.len()
-    }
-
-    /// None?
-    pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
-
-    /// A row's identifier; empty where it has none.
-    pub fn get(&self, row: usize) -> &[u8] {
-        let [begin, end] = self.places[row];
-        &self.text[begin as usize..end as usize]
-    }
 }
 
 /// By its own name only: messages name no folders.
@@ -67,63 +44,24 @@ fn origin(path: &Path) -> Origin {
     Origin { table: name(path.file_stem()).to_lowercase(), file: name(path.file_name()) }
 }
 
-fn whole(mut file: File, bytes: u64, origin: &Origin) -> Result<Zeroizing<Vec<u8>>, NodeError> {
+fn whole(mut file: File, bytes: u64, origin: &Origin) -> Result<Vec<u8>, NodeError> {
     // One more than it has: reading to the end then never grows, which would leave a copy behind.
-    let mut text = Zeroizing::new(Vec::with_capacity(bytes as usize + 1));
+    let mut text = Vec::with_capacity(bytes as usize + 1);
     file.by_ref().take(bytes).read_to_end(&mut text).map_err(|e| unreadable(origin, &e))?;
     Ok(text)
 }
 
 /// The lines of a file that has this column alone and nothing to look out for: no quotes, no separators. None for any other.
-fn plain(text: Zeroizing<Vec<u8>>, column: &str) -> Option<Ids> {
-    if b"\",\0".iter().any(|special| text.contains(special)) || std::str::from_utf8(&text).is_err() {
-        return None;
-    }
-    let mut places = Zeroizing::new(Vec::with_capacity(text.len() / 8));
-    let mut lines = Lines { left: &text, at: 0 };
-    if line_end(lines.next()?, &text)? != column.as_bytes() {
-        return None;
-    }
-    for place in lines {
-        let id = line_end(place, &text)?;
-        if !id.is_empty() {
-            places.push([place[0] as u32, (place[0] + id.len()) as u32]);
-        }
-    }
-    Some(Ids { column: column.to_owned(), text, places })
-}
-
-/// A line without its end; None when it is too long.
-fn line_end([begin, end]: [usize; 2], text: &[u8]) -> Option<&[u8]> {
-    let line = &text[begin..end];
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    (line.len() < MAX_LINE_BYTES).then(|| line.strip_suffix(b"\r").unwrap_or(line))
-}
-
-/// Begin and end of each line.
-struct Lines<'a> {
-    left: &'a [u8],
-    at: usize,
-}
-
-impl Iterator for Lines<'_> {
-    type Item = [usize; 2];
-
-    fn next(&mut self) -> Option<[usize; 2]> {
-        // Reading from memory does not fail.
-        let bytes = self.left.skip_until(b'\n').ok().filter(|bytes| *bytes > 0)?;
-        self.at += bytes;
-        Some([self.at - bytes, self.at])
-    }
+fn plain(text: Vec<u8>, column: &str) -> Option<Ids> {
+    let is_plain = texts::is_utf8_without(&text, *b"\",\0");
+    let mut texts = Texts::lines(text, MAX_LINE_BYTES)?;
+    let is_named = texts.take_first()? == column.as_bytes();
+    (is_plain && is_named).then(|| Ids { column: column.to_owned(), texts })
 }
 
 /// The column of any CSV file.
 fn split(path: &Path, origin: &Origin, column: &str) -> Result<Ids, NodeError> {
-    let mut ids = Ids { column: column.to_owned(), text: Zeroizing::default(), places: Zeroizing::default() };
-    visit_column(path, origin, column, |field| {
-        let begin = ids.text.len() as u32;
-        ids.text.extend_from_slice(field.as_bytes());
-        ids.places.push([begin, ids.text.len() as u32]);
-    })?;
-    Ok(ids)
+    let mut texts = Texts::default();
+    visit_column(path, origin, column, |field| texts.push(field))?;
+    Ok(Ids { column: column.to_owned(), texts })
 }

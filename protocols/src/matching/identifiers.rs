@@ -1,11 +1,15 @@
 //! Keys of identifiers that are texts: hashed, the empty ones left out, each once.
 
-use std::ops::Range;
-
 use mpc_core::Block;
+use mpc_core::simd::prefetch;
 use mpc_core::wire::Wire;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
+
+use super::texts::Texts;
+
+/// Keys hashed before the table is looked at: their places come near meanwhile.
+const TILE: usize = 64;
 
 /// The distinct keys of a column of identifiers. Does not print; wiped when dropped.
 pub struct Keys {
@@ -19,28 +23,33 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The keys of the texts at `places`, begin and end of each, one for each row. Identifiers are the same byte by byte or not at all:
-    /// whatever spelling they have in common is made before. 20 bytes of memory for each key, and 16 to 32 more while it works.
+    /// The keys of texts, one for each row. Identifiers are the same byte by byte or not at all: whatever spelling they have in
+    /// common is made before. 20 bytes of memory for each key, and 16 to 32 more while it works.
     ///
     /// # Panics
-    /// When a place is outside of the text, or there are 2^32 of them.
-    pub fn new(text: &[u8], places: &[[u32; 2]]) -> Keys {
-        assert!(u32::try_from(places.len()).is_ok(), "rows have numbers of 32 bits");
-        let (mut keys, mut rows) = (with_capacity(places.len()), with_capacity(places.len()));
-        let (mut seen, mut empty) = (Seen::new(places.len()), 0);
-        for (row, place) in (0..).zip(places) {
-            let id = &text[range(place)];
-            if id.is_empty() {
-                empty += 1;
-                continue;
+    /// When there are 2^32 of them.
+    pub fn new(texts: &Texts) -> Keys {
+        assert!(u32::try_from(texts.len()).is_ok(), "rows have numbers of 32 bits");
+        let (mut keys, mut rows) = (with_capacity(texts.len()), with_capacity(texts.len()));
+        let (mut seen, mut empty) = (Seen::new(texts.len()), 0);
+        let mut tile: Zeroizing<Vec<(u32, Block)>> = with_capacity(TILE);
+        for start in (0..texts.len()).step_by(TILE) {
+            tile.clear();
+            for row in start..texts.len().min(start + TILE) {
+                match texts.get(row) {
+                    [] => empty += 1,
+                    id => tile.push((row as u32, hashed(id))),
+                }
             }
-            let key = hashed(id);
-            if seen.is_new(key, &keys) {
-                keys.push(key);
-                rows.push(row);
+            tile.iter().for_each(|(_, key)| seen.ask_for(*key));
+            for (row, key) in tile.iter() {
+                if seen.is_new(*key, &keys) {
+                    keys.push(*key);
+                    rows.push(*row);
+                }
             }
         }
-        let duplicates = places.len() - empty - keys.len();
+        let duplicates = texts.len() - empty - keys.len();
         Keys { keys, rows, empty, duplicates }
     }
 
@@ -48,10 +57,6 @@ impl Keys {
     pub fn row(&self, key: usize) -> usize {
         self.rows[key] as usize
     }
-}
-
-fn range([begin, end]: &[u32; 2]) -> Range<usize> {
-    *begin as usize..*end as usize
 }
 
 fn with_capacity<T: Zeroize>(len: usize) -> Zeroizing<Vec<T>> {
@@ -80,10 +85,19 @@ impl Seen {
         Self { places: Zeroizing::new(vec![0; places]), shift: u64::BITS - places.ilog2() }
     }
 
+    fn first_place(&self, key: Block) -> usize {
+        (key.0 as u64 >> self.shift) as usize
+    }
+
+    /// Asks for the key's place to be near soon.
+    fn ask_for(&self, key: Block) {
+        prefetch(&self.places, self.first_place(key));
+    }
+
     /// Is the key none of `keys`? Then it becomes the next one.
     fn is_new(&mut self, key: Block, keys: &[Block]) -> bool {
         let high = (key.0 >> 64) as u64 & HIGH;
-        let mut at = (key.0 as u64 >> self.shift) as usize;
+        let mut at = self.first_place(key);
         loop {
             let place = self.places[at];
             if place == 0 {
@@ -103,14 +117,9 @@ mod tests {
     use super::*;
 
     fn keys(ids: &[&str]) -> Keys {
-        let mut text = Vec::new();
-        let place = |id: &&str| {
-            let begin = text.len() as u32;
-            text.extend_from_slice(id.as_bytes());
-            [begin, text.len() as u32]
-        };
-        let places: Vec<[u32; 2]> = ids.iter().map(place).collect();
-        Keys::new(&text, &places)
+        let mut texts = Texts::default();
+        ids.iter().for_each(|id| texts.push(id));
+        Keys::new(&texts)
     }
 
     #[test]

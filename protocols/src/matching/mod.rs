@@ -19,6 +19,7 @@ pub(crate) mod passes;
 pub(crate) mod payload;
 pub mod psi;
 pub mod table;
+pub mod texts;
 pub mod vole;
 pub(crate) mod windows;
 

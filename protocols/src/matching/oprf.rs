@@ -4,12 +4,13 @@
 //! A + P, which is uniform. The sender has K = B + Δ·(A + P) = C + Δ·P and F(y) = H₂(Decode(K, y) − Δ·H₁(y)); at the receiver's keys
 //! that is H₂(Decode(C, y)). At any other y it hides Δ times an element that is not zero but with probability 2^-128.
 //!
-//! The VOLE needs no keys: [`prepare_receive`] and [`prepare_send`] may run before files are read. The sender's part of the
-//! second half is free of messages. A prepared VOLE is used by value, once.
+//! The VOLE needs no keys: [`prepare_receive`] and [`prepare_send`] may run before files are read. Where keys are at hand already,
+//! [`prepare_receive_for`] solves their encoding while the sender grows its trees. The column travels bin by bin as it is encoded, and
+//! [`Sender::evaluate`] decodes it as it comes. A prepared VOLE is used by value, once.
 //!
 //! Preparing costs a VOLE ([`super::vole`]) of [`Okvs::blocks`] elements, the second half one round: 32 bytes and 16 for each of these
 //! blocks, from the receiver. For 2^20 keys 21.5 MB. Memory: 48 bytes for each block at the receiver, 16 at the sender, and 16 for
-//! each key.
+//! each key; 40 more for each key where it is encoded while the VOLE is made, and 36 where it is evaluated while the column comes.
 //!
 //! Security: semi-honest, a dishonest majority of two. The receiver's keys are hidden by dual LPN over GF(2^128) (statistically below
 //! [`super::vole::DIRECT_MAX`] blocks, given OT); F by H₂, which is assumed to be correlation robust for Δ and its known
@@ -30,24 +31,24 @@ use mpc_core::error::LocalFault;
 use mpc_core::gf128::mul_add_into;
 use mpc_core::hash::PlacementHash;
 use mpc_core::random::{Domain, Prg, PublicSeed};
-use mpc_core::wire::{Bytes32, Wire};
+use mpc_core::wire::{Bytes32, MAX_FRAME_BYTES, Wire};
 use mpc_core::{Block, PartyId, Result, Session};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::okvs::Okvs;
+use super::okvs::{Arriving, Encoding, Okvs};
 use super::vole;
 use crate::ot::Ot;
 
 /// Seeds tried for an encoding. Distinct keys need a second one with probability 2^-40.
 const SEEDS: usize = 3;
 
-/// F at `keys`, in order: [`prepare_receive`] and [`Receiver::receive`]. `from` calls [`send`] at the same step.
+/// F at `keys`, in order: [`prepare_receive_for`] and [`Receiver::receive`]. `from` calls [`send`] at the same step.
 ///
 /// # Errors
 /// As these.
 pub async fn receive(session: &mut Session, ot: &mut Ot, from: PartyId, keys: &[Block]) -> Result<Vec<Block>> {
-    prepare_receive(session, ot, from, keys.len()).await?.receive(session, keys).await
+    prepare_receive_for(session, ot, from, keys).await?.receive(session, keys).await
 }
 
 /// A key of F: [`prepare_send`] and [`Sender::send`]. `to` calls [`receive`] at the same step with `their_count` keys.
@@ -67,7 +68,26 @@ pub async fn prepare_receive(session: &mut Session, ot: &mut Ot, from: PartyId, 
     let hashes = Hashes::new(&session, from, session.me());
     let blocks = blocks(&session, count)?;
     let vole = vole::receive(&mut session, ot, from, blocks).await?;
-    Ok(Receiver { from, count, hashes, vole })
+    Ok(Receiver { from, count, hashes, vole, encoder: None })
+}
+
+/// As [`prepare_receive`] for keys that are at hand: their encoding is solved while the sender works. [`Receiver::receive`] gets
+/// the same keys.
+///
+/// # Errors
+/// As [`prepare_receive`] and, if two keys are equal, [`Receiver::receive`].
+pub async fn prepare_receive_for(
+    session: &mut Session,
+    ot: &mut Ot,
+    from: PartyId,
+    keys: &[Block],
+) -> Result<Receiver> {
+    let mut session = session.step("oprf");
+    let hashes = Hashes::new(&session, from, session.me());
+    let blocks = blocks(&session, keys.len())?;
+    let mut encoder = Encoder::new(session.private_rng(Domain::OprfStore)?, &hashes, keys);
+    let vole = vole::receive_meanwhile(&mut session, ot, from, blocks, || encoder.step(keys)).await?;
+    Ok(Receiver { from, count: keys.len(), hashes, vole, encoder: Some(encoder) })
 }
 
 /// As [`prepare_receive`], at the other side.
@@ -88,6 +108,7 @@ pub struct Receiver {
     count: usize,
     hashes: Hashes,
     vole: vole::Received,
+    encoder: Option<Encoder>,
 }
 
 impl Receiver {
@@ -101,31 +122,106 @@ impl Receiver {
         if keys.len() != self.count {
             return Err(session.local(LocalFault::Lengths { left: keys.len(), right: self.count }));
         }
-        let mut prg = session.private_rng(Domain::OprfStore)?;
-        let (seed, okvs, column) = self.encode(keys, &mut prg).ok_or_else(|| session.local(equal_keys()))?;
-        let mut masked = std::mem::take(&mut self.vole.a);
-        masked.iter_mut().zip(column.iter()).for_each(|(a, p)| *a ^= *p);
+        let mut encoder = match self.encoder.take() {
+            Some(encoder) => encoder,
+            None => Encoder::new(session.private_rng(Domain::OprfStore)?, &self.hashes, keys),
+        };
+        while encoder.step(keys) {}
+        let Encoder { tried, elements, .. } = encoder;
+        let Some(Tried { seed, okvs, encoding }) = tried else { return Err(session.local(equal_keys())) };
         session.send(self.from, &[seed.0])?;
-        session.send(self.from, &masked)?;
-        let mut out = vec![Block::ZERO; keys.len()];
-        for () in okvs.decode_steps(&self.vole.c, 1, keys, &mut out) {
+        let masked = Zeroizing::new(std::mem::take(&mut self.vole.a));
+        let mut column = Masking { encoding, elements, masked, ready: 0, sent: 0 };
+        while let Some(frame) = column.next_frame() {
+            session.send(self.from, frame)?;
             session.let_send(TURNS).await;
         }
+        let mut own = column.encoding.decode_others();
+        while own.next_bin(&okvs, &self.vole.c) {
+            session.let_send(TURNS).await;
+        }
+        let mut out = own.finish(&okvs, &self.vole.c, keys);
         self.hashes.output.replace(&mut out);
         Ok(out)
     }
+}
 
-    /// Nothing of the keys is sent while seeds are tried.
-    fn encode(&self, keys: &[Block], prg: &mut Prg) -> Option<(PublicSeed, Okvs, Zeroizing<Vec<Block>>)> {
+/// Tries seeds until the keys have an encoding under one: nothing of the keys is sent meanwhile.
+struct Encoder {
+    prg: Prg,
+    /// H₁ of the keys.
+    elements: Zeroizing<Vec<Block>>,
+    /// Seeds that failed.
+    failed: usize,
+    tried: Option<Tried>,
+    is_solved: bool,
+}
+
+/// A seed that has not failed so far.
+struct Tried {
+    seed: PublicSeed,
+    okvs: Okvs,
+    encoding: Encoding,
+}
+
+impl Encoder {
+    fn new(prg: Prg, hashes: &Hashes, keys: &[Block]) -> Self {
         let mut elements = Zeroizing::new(keys.to_vec());
-        self.hashes.element.replace(&mut elements);
-        (0..SEEDS).find_map(|_| {
+        hashes.element.replace(&mut elements);
+        Self { prg, elements, failed: 0, tried: None, is_solved: false }
+    }
+
+    /// Begins an encoding, or solves a bin. False when all bins are solved, or no seed is left, and none is tried then.
+    fn step(&mut self, keys: &[Block]) -> bool {
+        if self.is_solved || self.failed == SEEDS {
+            return false;
+        }
+        let Some(tried) = &mut self.tried else {
             let mut seed = PublicSeed([0; 32]);
-            prg.fill(&mut seed.0);
-            let okvs = okvs(keys.len(), seed)?;
-            let column = okvs.encode(keys, &elements, 1, prg)?;
-            Some((seed, okvs, Zeroizing::new(column)))
-        })
+            self.prg.fill(&mut seed.0);
+            let okvs = okvs(keys.len(), seed).expect("prepared for a length of the table");
+            let encoding = okvs.begin(keys, 1, &mut self.prg);
+            self.tried = Some(Tried { seed, okvs, encoding });
+            return true;
+        };
+        match tried.encoding.solve_bin(&self.elements) {
+            Some(bins_left) => self.is_solved = !bins_left,
+            None => {
+                self.tried = None;
+                self.failed += 1;
+            }
+        }
+        true
+    }
+}
+
+/// The receiver's column on its way: bins are encoded, masked and sent one after the other, so that the sender works on some while
+/// others are made. That every bin has a solution under this seed is certain by then; what is left, the substitution, cannot fail. So
+/// nothing depends on the keys but the column as a whole, which is uniform.
+struct Masking {
+    encoding: Encoding,
+    elements: Zeroizing<Vec<Block>>,
+    /// A, where rows are not ready yet, and A + P.
+    masked: Zeroizing<Vec<Block>>,
+    ready: usize,
+    sent: usize,
+}
+
+/// Rows of a frame: as many as a message of the whole column would have in each.
+const FRAME: usize = MAX_FRAME_BYTES / Block::BYTES;
+
+impl Masking {
+    /// The next frame; None after the last.
+    fn next_frame(&mut self) -> Option<&[Block]> {
+        let frame = self.sent..self.masked.len().min(self.sent + FRAME);
+        while self.ready < frame.end {
+            let rows = self.encoding.next_bin(&self.elements)?;
+            let masked = &mut self.masked[self.ready..self.ready + rows.len()];
+            masked.iter_mut().zip(rows).for_each(|(a, p)| *a ^= *p);
+            self.ready += rows.len();
+        }
+        self.sent = frame.end;
+        (!frame.is_empty()).then(|| &self.masked[frame])
     }
 }
 
@@ -142,19 +238,35 @@ impl Sender {
     ///
     /// # Errors
     /// `Peer` with fault `Length` when it has another length, and as [`Session::recv`] says.
-    pub async fn send(mut self, session: &mut Session) -> Result<Key> {
+    pub async fn send(self, session: &mut Session) -> Result<Key> {
+        self.arrive(session, &[]).await.map(|(key, _)| key)
+    }
+
+    /// The same, and F at `keys`, in order, as [`Key::evaluate`]: decoded while the encoding arrives.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub async fn evaluate(self, session: &mut Session, keys: &[Block]) -> Result<Vec<Block>> {
+        let (key, arriving) = self.arrive(session, keys).await?;
+        Ok(key.hash(arriving.finish(&key.okvs, &key.column, keys), keys))
+    }
+
+    async fn arrive(mut self, session: &mut Session, keys: &[Block]) -> Result<(Key, Arriving)> {
         let mut session = session.step("keys");
         let seed: Vec<Bytes32> = session.recv(self.to, 1).await?;
-        let mut column = std::mem::take(&mut self.vole.b);
-        let (delta, mut at) = (self.vole.delta, 0);
-        let multiply = |masked: &[Block]| {
-            mul_add_into(&mut column[at..at + masked.len()], delta, masked);
-            at += masked.len();
-        };
         let len = blocks(&session, self.their_count)?;
-        session.recv_blocks(self.to, len, multiply).await?;
         let okvs = okvs(self.their_count, PublicSeed(seed[0])).expect("prepared for a length of the table");
-        Ok(Key { okvs, column, delta, hashes: self.hashes })
+        let mut arriving = okvs.decode_arriving(keys);
+        let column = std::mem::take(&mut self.vole.b);
+        let mut key = Key { okvs, column, delta: self.vole.delta, hashes: self.hashes };
+        let mut at = 0;
+        let take = |masked: &[Block]| {
+            mul_add_into(&mut key.column[at..at + masked.len()], key.delta, masked);
+            at += masked.len();
+            arriving.advance(&key.okvs, &key.column[..at]);
+        };
+        session.recv_blocks(self.to, len, take).await?;
+        Ok((key, arriving))
     }
 }
 
@@ -172,6 +284,11 @@ impl Key {
     pub fn evaluate(&self, keys: &[Block]) -> Vec<Block> {
         let mut out = vec![Block::ZERO; keys.len()];
         self.okvs.decode_into(&self.column, 1, keys, &mut out);
+        self.hash(out, keys)
+    }
+
+    /// What is decoded at `keys`, hashed.
+    fn hash(&self, mut out: Vec<Block>, keys: &[Block]) -> Vec<Block> {
         let mut elements = Zeroizing::new([Block::ZERO; TILE]);
         for (keys, out) in keys.chunks(TILE).zip(out.chunks_mut(TILE)) {
             let elements = &mut elements[..keys.len()];

@@ -2,7 +2,8 @@
 //!
 //! The receiver gets a pseudo-random value for each of its keys from a function that the sender has; the sender sends the values of its
 //! own keys, cut to tags and sorted; the receiver looks its own up. Semi-honest. What both learn besides are the numbers of
-//! keys, which are public: sets may be padded.
+//! keys, which are public: sets may be padded. Both work at once: the receiver's column, the sender's decoding and the receiver's own
+//! overlap bin by bin.
 //!
 //! # Source
 //! Raghuraman, Rindal, Blazing Fast PSI, CCS'22 (ePrint 2022/320), after Rindal, Schoppmann, Eurocrypt'21. For small sets 2HashDH,
@@ -67,7 +68,7 @@ pub async fn send(
 }
 
 /// The positions in `keys`, distinct 128-bit hashes, of those that are among the `their_items` keys of `from`, ascending:
-/// [`prepare_receive`] and [`Receiver::receive`].
+/// [`prepare_receive_for`] and [`Receiver::receive`].
 ///
 /// # Errors
 /// As these.
@@ -80,7 +81,7 @@ pub async fn receive(
     their_items: usize,
 ) -> Result<Vec<usize>> {
     let sizes = Sizes { sender: their_items, receiver: keys.len() };
-    prepare_receive(session, ot, method, from, sizes).await?.receive(session, keys).await
+    prepare_receive_for(session, ot, method, from, sizes, keys).await?.receive(session, keys).await
 }
 
 /// What needs no keys, so that it may run while they are still read. `to` calls [`prepare_receive`] at the same step.
@@ -125,6 +126,30 @@ pub async fn prepare_receive(
     Ok(Receiver { from, sizes, function })
 }
 
+/// As [`prepare_receive`] for keys that are at hand, which [`Receiver::receive`] gets again: part of the work on them is done while
+/// the sender prepares.
+///
+/// # Errors
+/// As [`prepare_receive`] and [`Receiver::receive`].
+pub async fn prepare_receive_for(
+    session: &mut Session,
+    ot: &mut Ot,
+    method: Method,
+    from: PartyId,
+    sizes: Sizes,
+    keys: &[Block],
+) -> Result<Receiver> {
+    let mut session = session.step("psi");
+    check_sizes(&session, sizes)?;
+    check_count(&session, keys, sizes.receiver)?;
+    let function = match Function::of(method, sizes) {
+        Function::None => Function::None,
+        Function::DiffieHellman => Function::DiffieHellman,
+        Function::Vole(()) => Function::Vole(oprf::prepare_receive_for(&mut session, ot, from, keys).await?),
+    };
+    Ok(Receiver { from, sizes, function })
+}
+
 /// What a site has prepared of the function.
 enum Function<V> {
     /// A set is empty: nothing is sent.
@@ -161,7 +186,7 @@ impl Sender {
         let values = Zeroizing::new(match self.function {
             Function::None => return Ok(()),
             Function::DiffieHellman => ecdh::send(&mut session, self.to, self.sizes.receiver).await?.evaluate(keys),
-            Function::Vole(prepared) => prepared.send(&mut session).await?.evaluate(keys),
+            Function::Vole(prepared) => prepared.evaluate(&mut session, keys).await?,
         });
         let tags = TagShape::new(self.sizes.sender, self.sizes.receiver).sorted(&values);
         // Different keys have equal tags too, now and then, in a large set that meets a small one.
@@ -203,9 +228,10 @@ impl Receiver {
             },
         });
         let shape = TagShape::new(self.sizes.sender, self.sizes.receiver);
+        let asked = shape.asked(&values);
         let buckets = session.recv(self.from, shape.bucket_words()).await?;
         let rests = session.recv(self.from, shape.rest_words()).await?;
-        let matches = shape.matches(&Tags { buckets, rests, repeated: false }, &values);
+        let matches = asked.matches(&Tags { buckets, rests, repeated: false });
         matches.ok_or_else(|| session.peer(self.from, PeerFault::NonCanonical("list of tags")))
     }
 }

@@ -3,7 +3,8 @@
 //! Silent: the receiver has a noise vector e of length 2N that is zero but for one random element of GF(2^128) in each of t blocks.
 //! The sender's trees give w of length 2N, the receiver's punctured trees v = w + e·Δ, where the products of the t elements with Δ
 //! come from OTs (`ot/correlated.rs`). A public linear code compresses e, v and w to A, C and B; A looks random by dual LPN over
-//! GF(2^128) ([`Lpn::vole`], which also says why the code must not be binary). The receiver compresses both in one sweep.
+//! GF(2^128) ([`Lpn::vole`], which also says why the code must not be binary). The receiver compresses both in one sweep, the
+//! sender in steps, between which its message leaves: the receiver does not wait for them.
 //!
 //! Below [`DIRECT_MAX`] elements all of them come from OTs: the smallest silent instance takes more bytes (432,128) and more time,
 //! and there is no assumption besides OT.
@@ -38,9 +39,9 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::ot::Ot;
 use crate::ot::correlated;
 use crate::ot::silent::Public;
-use crate::ot::silent::expand_convolute::Element;
 use crate::ot::silent::pprf::{Grown, Hidden, Leaf};
 use crate::parameters::{Code, Lpn};
+use noise::Shrinking;
 
 /// The longest VOLE that is made of OTs alone: 393 kB.
 pub const DIRECT_MAX: usize = 768;
@@ -81,11 +82,26 @@ impl Drop for Sent {
 /// `Local` when `n` is above [`crate::parameters::VOLE_MAX_OUTPUTS`]; `Peer` with fault `Length` for a message of another length, and as
 /// [`Session::recv`] says.
 pub async fn receive(session: &mut Session, ot: &mut Ot, from: PartyId, n: usize) -> Result<Received> {
+    receive_meanwhile(session, ot, from, n, || false).await
+}
+
+/// The same with work to do in parts while the sender grows its trees: `work` is called until it says that nothing is left.
+///
+/// # Errors
+/// As [`receive`].
+pub async fn receive_meanwhile(
+    session: &mut Session,
+    ot: &mut Ot,
+    from: PartyId,
+    n: usize,
+    mut work: impl FnMut() -> bool,
+) -> Result<Received> {
     let mut session = session.step("vole");
     let mut noise = session.private_rng(Domain::VoleNoise)?;
     if n <= DIRECT_MAX {
         let a = elements(&mut noise, n);
         let c = correlated::answer(&mut session, ot, from).await?.multiply(&mut session, &a)?;
+        while work() {}
         return Ok(Received { a, c });
     }
     let public = public(&session, from, session.me(), n)?;
@@ -94,12 +110,15 @@ pub async fn receive(session: &mut Session, ot: &mut Ot, from: PartyId, n: usize
     let masks = ot.receiver(from).choose_masks(&mut session, hidden.choices())?;
     let mut products = correlated::answer(&mut session, ot, from).await?;
     let shifts = Zeroizing::new(products.multiply(&mut session, &values)?);
+    session.let_send(TURNS).await;
+    while work() {
+        session.let_send(TURNS).await;
+    }
     let message: Vec<Block> = session.recv(from, public.shape.message_blocks()).await?;
     let leaves = hidden.leaves(&public.doubling, &masks, &message, &shifts);
-    let mut received = noise::compress_both(&public.code, &hidden, &values, leaves);
-    received.a.truncate(n);
-    received.c.truncate(n);
-    Ok(received)
+    let mut both = noise::compress_both(&public.code, &hidden, &values, leaves);
+    while both.step() {}
+    Ok(both.finish(n))
 }
 
 /// The sender's side of a VOLE of `n` elements with `to`, which calls [`receive`] at the same step with the same number.
@@ -121,18 +140,18 @@ pub async fn send(session: &mut Session, ot: &mut Ot, to: PartyId, n: usize) -> 
     let mut products = asked.finish(&mut session, ot).await?;
     let shifts = Zeroizing::new(products.multiply(&mut session, public.shape.trees).await?);
     session.send(to, &grown.message(&zero, &one, &shifts))?;
-    // The receiver compresses while we do.
+    // The receiver compresses while we do: our message leaves between the steps.
+    let mut leaves = Shrinking::new(&public.code, grown.into_leaves());
     session.let_send(TURNS).await;
-    let mut b = grown.into_leaves();
-    let (systematic, parity) = b.split_at_mut(public.shape.leaves() / 2);
-    public.code.add_parity(bytemuck::cast_slice_mut(parity), |at, Element(sum)| systematic[at] ^= sum);
-    b.truncate(n);
-    b.shrink_to_fit();
-    Ok(Sent { delta: delta[0], b })
+    while leaves.step() {
+        session.let_send(TURNS).await;
+    }
+    Ok(Sent { delta: delta[0], b: leaves.finish(n) })
 }
 
-/// Turns of the network in which the message, at most some 500 kB, leaves on a quick link.
-const TURNS: usize = 32;
+/// Turns of the network between two steps of computing: what came is taken, what is queued leaves as far as the other side's window
+/// lets it.
+const TURNS: usize = 2;
 
 fn elements(prg: &mut Prg, count: usize) -> Vec<Block> {
     (0..count).map(|_| Block(prg.element::<Z128>().0)).collect()

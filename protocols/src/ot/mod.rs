@@ -57,8 +57,20 @@ impl Ot {
     /// # Errors
     /// As [`Ot::setup`]; `Local` when a silent batch is not in the table of parameters.
     pub async fn setup_with(session: &mut Session, extension: Extension) -> Result<Ot> {
+        Self::setup_meanwhile(session, extension, || ()).await.map(|(ot, ())| ot)
+    }
+
+    /// The same with work to do while the first messages travel and the other sites make theirs.
+    ///
+    /// # Errors
+    /// As [`Ot::setup_with`].
+    pub async fn setup_meanwhile<R>(
+        session: &mut Session,
+        extension: Extension,
+        work: impl FnOnce() -> R,
+    ) -> Result<(Ot, R)> {
         if !session.is_site() {
-            return Ok(Ot::none());
+            return Ok((Ot::none(), work()));
         }
         let mut session = session.step("ot");
         let mut prg = session.private_rng(Domain::BaseOt)?;
@@ -66,6 +78,8 @@ impl Ot {
         for with in session.other_sites() {
             starts.push(Start::send(&mut session, with, &mut prg)?);
         }
+        session.let_send(TURNS).await;
+        let worked = work();
         let pool = Arc::new(Pool::default());
         let mut grown = Vec::new();
         for start in starts {
@@ -75,7 +89,7 @@ impl Ot {
         for half in grown {
             based.push((half.with, half.regrow(&mut session, pool.clone()).await?));
         }
-        Ok(Ot { directions: extension.wrap(&mut session, based)? })
+        Ok((Ot { directions: extension.wrap(&mut session, based)? }, worked))
     }
 
     /// Has at least `ots` OTs ready with each of `others` in both directions. They call it at the same step with the same
@@ -125,6 +139,9 @@ impl Ot {
         self.directions.get_mut(&with).expect("OT is with the other sites")
     }
 }
+
+/// Turns of the network in which a message of 8 KiB leaves.
+const TURNS: usize = 8;
 
 /// With one other site, after our first message.
 ///

@@ -6,8 +6,7 @@ use std::time::Instant;
 use mpc_core::{PartyId, PeerFault, Result, Session};
 use protocols::matching::identifiers::Keys;
 use protocols::matching::psi::{self, Method, Sizes};
-use protocols::ot::Ot;
-use zeroize::Zeroizing;
+use protocols::ot::{Extension, Ot};
 
 use super::generate::cannot_write;
 use crate::bench::measure::peak_rss_mb;
@@ -63,13 +62,13 @@ pub struct Done {
     pub method: String,
     /// Identifiers in the answer, at the receiver.
     pub matched: Option<usize>,
-    /// Base OTs.
+    /// Base OTs, without what was read between their two messages.
     pub base_ms: f64,
-    /// What needs no keys.
+    /// What needs no keys, and at the receiver what is done with them while it waits for that.
     pub prepare_ms: f64,
     /// Computing time until then, base OTs included.
     pub prepare_cpu_ms: Option<f64>,
-    /// What needs them.
+    /// The rest.
     pub match_ms: f64,
     /// The protocol: the three before together.
     pub core_ms: f64,
@@ -108,6 +107,11 @@ struct Input {
     ids: Ids,
     keys: Keys,
     report: Read,
+    /// If they are set up already.
+    ot: Option<Ot>,
+    /// Wall and computing time of that, without the reading between.
+    base_ms: f64,
+    base_cpu_ms: Option<f64>,
 }
 
 /// Wall and computing time since a moment.
@@ -126,35 +130,57 @@ impl Clocks {
     }
 
     fn cpu_ms(&self) -> Option<f64> {
-        cpu_ms().zip(self.cpu).map(|(now, then)| now - then)
+        difference(cpu_ms(), self.cpu)
     }
+}
+
+fn difference(now: Option<f64>, then: Option<f64>) -> Option<f64> {
+    now.zip(then).map(|(now, then)| now - then)
 }
 
 type Controls = std::collections::HashMap<PartyId, mpc_core::handshake::ControlStream>;
 
+/// Files below this size may be matched without OTs: they are set up when the sizes are known.
+const SMALL_FILE: u64 = 1 << 10;
+
 async fn begin(job: &Job, joining: &Joining) -> std::result::Result<(Session, Controls, Clocks, Input), NodeError> {
     let (mut session, controls) = joining.session(PartyId(job.party)).await?;
+    let is_large = std::fs::metadata(&job.file).is_ok_and(|file| file.len() >= SMALL_FILE);
+    let may_need_ot = u8::from(job.method != Some(super::MethodName::Ecdh) && is_large);
     // Nobody's clock starts while the other one still connects.
-    let ready = session.step("line up").exchange(&[0u8]).await;
-    ready.map_err(|error| joining.explain(&error))?;
+    let ready = session.step("line up").exchange(&[may_need_ot]).await;
+    let ready = ready.map_err(|error| joining.explain(&error))?;
     let began = Clocks::start();
-    let input = read(job)?;
+    let needs_ot = ready.iter().any(|needs| needs[0] != 0);
+    let input = if needs_ot {
+        // The base OTs' first messages travel while both read.
+        let setup = Ot::setup_meanwhile(&mut session, Extension::SoftSpoken, || read(job)).await;
+        let (wall_ms, cpu_ms) = (began.wall_ms(), began.cpu_ms());
+        let (ot, input) = setup.map_err(|error| joining.explain(&error))?;
+        let mut input = input?;
+        input.base_ms = wall_ms - input.report.read_ms;
+        input.base_cpu_ms = difference(cpu_ms, input.report.read_cpu_ms);
+        input.ot = Some(ot);
+        input
+    } else {
+        read(job)?
+    };
     Ok((session, controls, began, input))
 }
 
 fn read(job: &Job) -> std::result::Result<Input, NodeError> {
     let clocks = Clocks::start();
     let ids = Ids::read(&job.file, &job.column)?;
-    let keys = ids.keys();
+    let keys = Keys::new(&ids.texts);
     let report = Read {
-        rows: ids.len(),
+        rows: ids.texts.len(),
         keys: keys.keys.len(),
         duplicates: keys.duplicates,
         empty: keys.empty,
         read_ms: clocks.wall_ms(),
         read_cpu_ms: clocks.cpu_ms(),
     };
-    Ok(Input { ids, keys, report })
+    Ok(Input { ids, keys, report, ot: None, base_ms: 0.0, base_cpu_ms: Some(0.0) })
 }
 
 async fn finish(
@@ -162,10 +188,10 @@ async fn finish(
     joining: &Joining,
     mut session: Session,
     began: Clocks,
-    input: Input,
+    mut input: Input,
 ) -> std::result::Result<Done, NodeError> {
     let mut done = Done::default();
-    let matched = core(&mut session, job, &input.keys, &mut done).await;
+    let matched = core(&mut session, job, &mut input, &mut done).await;
     let matched = joining.end(&session, matched).await?;
     if let Some(matched) = matched {
         let clocks = Clocks::start();
@@ -181,31 +207,36 @@ async fn finish(
 }
 
 /// The protocol. The positions of the receiver's matches, at the receiver.
-async fn core(session: &mut Session, job: &Job, keys: &Keys, done: &mut Done) -> Result<Option<Vec<usize>>> {
+async fn core(session: &mut Session, job: &Job, input: &mut Input, done: &mut Done) -> Result<Option<Vec<usize>>> {
+    let (keys, early, early_ms) = (&input.keys, input.ot.take(), input.base_ms);
+    let early_cpu_ms = input.base_cpu_ms;
+    let computed = |clocks: &Clocks| clocks.cpu_ms().zip(early_cpu_ms).map(|(now, early)| now + early);
     let sizes = sizes(session, keys.keys.len()).await?;
     let other = PartyId(1 - job.party);
     let method = job.method.map_or_else(|| psi::choose(sizes.sender, sizes.receiver), Method::from);
     done.method = super::MethodName::from(method).text().into();
     let clocks = Clocks::start();
-    let mut ot = match method {
-        Method::Vole => Ot::setup(session).await?,
-        Method::DiffieHellman => Ot::none(),
+    let mut ot = match (early, method) {
+        (Some(ot), _) => ot,
+        (None, Method::Vole) => Ot::setup(session).await?,
+        (None, Method::DiffieHellman) => Ot::none(),
     };
-    done.base_ms = clocks.wall_ms();
+    let late_ms = clocks.wall_ms();
+    done.base_ms = early_ms + late_ms;
     let matched = if job.party == RECEIVER.0 {
-        let receiver = psi::prepare_receive(session, &mut ot, method, other, sizes).await?;
-        done.prepare_ms = clocks.wall_ms() - done.base_ms;
-        done.prepare_cpu_ms = clocks.cpu_ms();
+        let receiver = psi::prepare_receive_for(session, &mut ot, method, other, sizes, &keys.keys).await?;
+        done.prepare_ms = clocks.wall_ms() - late_ms;
+        done.prepare_cpu_ms = computed(&clocks);
         Some(receiver.receive(session, &keys.keys).await?)
     } else {
         let sender = psi::prepare_send(session, &mut ot, method, other, sizes).await?;
-        done.prepare_ms = clocks.wall_ms() - done.base_ms;
-        done.prepare_cpu_ms = clocks.cpu_ms();
+        done.prepare_ms = clocks.wall_ms() - late_ms;
+        done.prepare_cpu_ms = computed(&clocks);
         sender.send(session, &keys.keys).await?;
         None
     };
-    done.core_ms = clocks.wall_ms();
-    done.core_cpu_ms = clocks.cpu_ms();
+    done.core_ms = early_ms + clocks.wall_ms();
+    done.core_cpu_ms = computed(&clocks);
     done.match_ms = done.core_ms - done.prepare_ms - done.base_ms;
     Ok(matched)
 }
@@ -222,29 +253,9 @@ async fn sizes(session: &mut Session, own: usize) -> Result<Sizes> {
 
 /// The column's name and the matched identifiers, as the file spells them and in its order.
 fn write(path: &Path, input: &Input, matched: &[usize]) -> std::result::Result<(), NodeError> {
-    let mut text = Zeroizing::new(Vec::with_capacity(matched.len() * 24));
-    push_field(&mut text, input.ids.column.as_bytes());
-    for key in matched {
-        push_field(&mut text, input.ids.get(input.keys.row(*key)));
-    }
-    std::fs::write(path, &*text).map_err(|e| cannot_write(path, &e))
-}
-
-/// A field and the end of its line, in quotes where it needs them (RFC 4180).
-fn push_field(text: &mut Vec<u8>, field: &[u8]) {
-    if b",\"\r\n".iter().any(|special| field.contains(special)) {
-        text.push(b'"');
-        for b in field {
-            text.push(*b);
-            if *b == b'"' {
-                text.push(b'"');
-            }
-        }
-        text.push(b'"');
-    } else {
-        text.extend_from_slice(field);
-    }
-    text.push(b'\n');
+    let rows: Vec<usize> = matched.iter().map(|key| input.keys.row(*key)).collect();
+    let file = input.ids.texts.csv(&input.ids.column, &rows);
+    std::fs::write(path, file.bytes()).map_err(|e| cannot_write(path, &e))
 }
 
 /// Computing time of this process so far, where the system says it.

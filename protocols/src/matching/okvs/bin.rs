@@ -8,53 +8,73 @@ use super::peel::{Peeling, peel};
 use super::place;
 use crate::parameters::okvs::OkvsShape;
 
-/// Solves a bin in place: `rows`, which are random, keep their values where no key determines them. `values` has `width` blocks for
-/// each hash. None when the gap is larger than the dense rows, or its equations dependent.
-pub(super) fn encode(
-    shape: &OkvsShape,
-    hashes: &[Block],
-    mut values: Zeroizing<Vec<Block>>,
-    width: usize,
-    rows: &mut [Block],
-) -> Option<()> {
-    // Numbers of keys and rows have sixteen bits.
-    u16::try_from(hashes.len()).ok()?;
-    let keys: Zeroizing<Vec<_>> = Zeroizing::new(hashes.iter().map(|hash| place::rows(*hash, shape.sparse)).collect());
-    let peeling = peel(&keys, shape.sparse, shape.dense)?;
-    let (sparse, dense) = rows.split_at_mut(shape.sparse * width);
-    let bin = Bin { hashes, keys: &keys, width, peeling };
-    dense::solve(bin.gap_equations(sparse, &values, shape.dense), dense, width)?;
-    add_dense(dense, width, hashes, &mut values);
-    bin.substitute(sparse, &values);
-    Some(())
+/// The keys of one bin, where their values are, and the values of all keys, `width` blocks each.
+pub(super) struct Bin<'a> {
+    pub(super) hashes: &'a [Block],
+    pub(super) places: &'a [u32],
+    pub(super) values: &'a [Block],
+    pub(super) width: usize,
 }
 
-struct Bin<'a> {
-    hashes: &'a [Block],
-    keys: &'a [[u16; 3]],
-    width: usize,
-    peeling: Peeling,
+/// Keys and pivots in the order in which they were peeled.
+pub(super) type Order = Zeroizing<Vec<[u16; 2]>>;
+
+/// The harder half, which may fail: an order of the keys, and the dense rows. `rows`, which are random, keep their values where no
+/// key determines them. None when the gap is larger than the dense rows, or its equations dependent.
+pub(super) fn solve(shape: &OkvsShape, bin: &Bin, rows: &mut [Block]) -> Option<Order> {
+    // Numbers of keys and rows have sixteen bits.
+    u16::try_from(bin.hashes.len()).ok()?;
+    let keys = bin.rows(shape);
+    let peeling = peel(&keys, shape.sparse, shape.dense)?;
+    let (sparse, dense) = rows.split_at_mut(shape.sparse * bin.width);
+    let gap = peeling.gap.iter().map(|key| bin.gap_equation(&keys, &peeling, *key, sparse, shape.dense));
+    dense::solve(gap.collect(), dense, bin.width)?;
+    Some(peeling.order)
+}
+
+/// The other half: the pivots, which always have values.
+pub(super) fn finish(shape: &OkvsShape, bin: &Bin, order: &Order, rows: &mut [Block]) {
+    let mut values = bin.gathered();
+    let (sparse, dense) = rows.split_at_mut(shape.sparse * bin.width);
+    add_dense(dense, bin.width, bin.hashes, &mut values);
+    bin.substitute(&bin.rows(shape), order, sparse, &values);
 }
 
 impl Bin<'_> {
-    fn gap_equations(&self, sparse: &[Block], values: &[Block], dense: usize) -> Vec<Equation> {
-        self.peeling.gap.iter().map(|key| self.gap_equation(*key, sparse, values, dense)).collect()
+    /// The three rows of each key.
+    fn rows(&self, shape: &OkvsShape) -> Zeroizing<Vec<[u16; 3]>> {
+        Zeroizing::new(self.hashes.iter().map(|hash| place::rows(*hash, shape.sparse)).collect())
+    }
+
+    fn value(&self, key: usize) -> &[Block] {
+        &self.values[self.places[key] as usize * self.width..][..self.width]
+    }
+
+    fn gathered(&self) -> Zeroizing<Vec<Block>> {
+        if self.width == 1 {
+            return Zeroizing::new(self.places.iter().map(|place| self.values[*place as usize]).collect());
+        }
+        let mut gathered = Zeroizing::new(vec![Block::ZERO; self.hashes.len() * self.width]);
+        for (key, row) in gathered.chunks_exact_mut(self.width).enumerate() {
+            row.copy_from_slice(self.value(key));
+        }
+        gathered
     }
 
     /// The equation of a key of the gap after its pivot rows are replaced by what their keys' equations say of them. A pivot's
     /// equation has other rows that are free or pivots of later keys: one pass in peeling order replaces them all.
-    fn gap_equation(&self, key: u16, sparse: &[Block], values: &[Block], dense: usize) -> Equation {
+    fn gap_equation(&self, keys: &[[u16; 3]], peeling: &Peeling, key: u16, sparse: &[Block], dense: usize) -> Equation {
         let width = self.width;
         let mut takes = Zeroizing::new(vec![false; sparse.len() / width]);
         let mut equation = Zeroizing::new(vec![Block::ZERO; dense + width]);
         let mut add = |key: u16, takes: &mut [bool]| {
             let key = usize::from(key);
-            self.keys[key].iter().for_each(|row| takes[usize::from(*row)] ^= true);
+            keys[key].iter().for_each(|row| takes[usize::from(*row)] ^= true);
             xor(&mut equation[..dense], &gf128::powers(self.hashes[key], dense));
-            xor(&mut equation[dense..], &values[key * width..][..width]);
+            xor(&mut equation[dense..], self.value(key));
         };
         add(key, &mut takes);
-        for [key, pivot] in self.peeling.order.iter() {
+        for [key, pivot] in peeling.order.iter() {
             if takes[usize::from(*pivot)] {
                 add(*key, &mut takes);
             }
@@ -66,30 +86,30 @@ impl Bin<'_> {
     }
 
     /// Pivots in reverse order: each makes its key's three rows add up to the value.
-    fn substitute(&self, sparse: &mut [Block], values: &[Block]) {
+    fn substitute(&self, keys: &[[u16; 3]], order: &Order, sparse: &mut [Block], values: &[Block]) {
         match self.width {
-            1 => self.substitute_blocks(sparse, values),
-            width => self.substitute_rows(sparse, values, width),
+            1 => substitute_blocks(keys, order, sparse, values),
+            width => substitute_rows(keys, order, sparse, values, width),
         }
     }
+}
 
-    fn substitute_blocks(&self, sparse: &mut [Block], values: &[Block]) {
-        for [key, pivot] in self.peeling.order.iter().rev() {
-            let [a, b, c] = self.keys[usize::from(*key)].map(usize::from);
-            // The pivot is one of the three, so that its random value cancels.
-            let sum = values[usize::from(*key)] ^ sparse[a] ^ sparse[b] ^ sparse[c];
-            sparse[usize::from(*pivot)] ^= sum;
-        }
+fn substitute_blocks(keys: &[[u16; 3]], order: &Order, sparse: &mut [Block], values: &[Block]) {
+    for [key, pivot] in order.iter().rev() {
+        let [a, b, c] = keys[usize::from(*key)].map(usize::from);
+        // The pivot is one of the three, so that its random value cancels.
+        let sum = values[usize::from(*key)] ^ sparse[a] ^ sparse[b] ^ sparse[c];
+        sparse[usize::from(*pivot)] ^= sum;
     }
+}
 
-    fn substitute_rows(&self, sparse: &mut [Block], values: &[Block], width: usize) {
-        for [key, pivot] in self.peeling.order.iter().rev() {
-            let rows = self.keys[usize::from(*key)].map(|row| usize::from(row) * width);
-            for lane in 0..width {
-                let value = values[usize::from(*key) * width + lane];
-                let sum = rows.iter().fold(value, |sum, row| sum ^ sparse[row + lane]);
-                sparse[usize::from(*pivot) * width + lane] ^= sum;
-            }
+fn substitute_rows(keys: &[[u16; 3]], order: &Order, sparse: &mut [Block], values: &[Block], width: usize) {
+    for [key, pivot] in order.iter().rev() {
+        let rows = keys[usize::from(*key)].map(|row| usize::from(row) * width);
+        for lane in 0..width {
+            let value = values[usize::from(*key) * width + lane];
+            let sum = rows.iter().fold(value, |sum, row| sum ^ sparse[row + lane]);
+            sparse[usize::from(*pivot) * width + lane] ^= sum;
         }
     }
 }

@@ -78,6 +78,11 @@ pub(super) struct Sorted {
 }
 
 impl Sorted {
+    /// How many.
+    pub(super) fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
     /// Hashes and places of one bin.
     pub(super) fn bin(&self, index: usize) -> (&[Block], &[u32]) {
         let bin = self.starts[index]..self.starts[index + 1];

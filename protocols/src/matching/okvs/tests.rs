@@ -49,6 +49,27 @@ fn fewer_keys_than_the_shape_is_for_decode_too() {
 }
 
 #[test]
+fn an_encoding_that_arrives_in_pieces_is_decoded_as_a_whole_one_is() {
+    let mut prg = prg("pieces");
+    for (items, piece) in [(100, 7), (100_000, 65_536), (100_000, 1), (100_000, 200_000)] {
+        let (store, keys, values) = (store(items), random(&mut prg, items), random(&mut prg, items));
+        let mut encoding = store.begin(&keys, 1, &mut prg);
+        while encoding.solve_bin(&values).expect("fails with probability 2^-40") {}
+        let mut encoded = Vec::new();
+        while let Some(rows) = encoding.next_bin(&values) {
+            encoded.extend_from_slice(rows);
+        }
+        let others = random(&mut prg, 1000);
+        let mut arriving = store.decode_arriving(&others);
+        (0..encoded.len()).step_by(piece).for_each(|arrived| arriving.advance(&store, &encoded[..arrived]));
+        let whole = decode(&store, &encoded, 1, &others);
+        assert!(arriving.finish(&store, &encoded, &others) == whole, "{items} keys, pieces of {piece}");
+        let own = encoding.decode_others().finish(&store, &encoded, &keys);
+        assert!(own == values, "{items} keys");
+    }
+}
+
+#[test]
 fn several_columns_are_what_each_of_them_is_alone() {
     let mut prg = prg("columns");
     for (items, width) in [(5, 2), (3000, 3), (50_000, 4)] {

@@ -57,6 +57,32 @@ fn both_sides_agree_on_common_keys_and_on_no_others() {
     }
 }
 
+#[test]
+fn working_while_the_other_side_works_gives_both_sides_the_same_values() {
+    let program = |mut session: Session, (count, keys): (usize, Vec<Block>)| async move {
+        let result = async {
+            let mut ot = Ot::setup(&mut session).await?;
+            if session.me() == PartyId(0) {
+                receive(&mut session, &mut ot, PartyId(1), &keys).await
+            } else {
+                let sender = prepare_send(&mut session, &mut ot, PartyId(0), count).await?;
+                sender.evaluate(&mut session, &keys).await
+            }
+        };
+        let result = result.await;
+        (session, result)
+    };
+    println!("seed {SEED}");
+    // One bin; several bins, whose rows do and do not end with a frame's.
+    for count in [1, 500, 50_000, 200_000] {
+        let theirs = keys("common", count);
+        let ours: Vec<Block> = theirs.iter().rev().copied().collect();
+        let outcomes = World::new(2).seed(SEED).run(program, vec![(count, theirs), (count, ours)]);
+        let [received, evaluated] = outputs(&outcomes);
+        assert!(received.iter().rev().eq(evaluated), "{count} keys");
+    }
+}
+
 /// Chi-square over bytes: 255 degrees of freedom, 380 is beyond 2^-20.
 #[test]
 fn outputs_of_the_simplest_keys_look_random_at_both_sides() {

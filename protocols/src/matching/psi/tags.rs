@@ -103,18 +103,32 @@ impl TagShape {
         Tags { buckets, rests: rests.finish(), repeated }
     }
 
-    /// Where in `values` a tag of the list is met, ascending. None when the list is not one of this shape.
-    pub(super) fn matches(&self, tags: &Tags, values: &[Block]) -> Option<Vec<usize>> {
+    /// What the receiver asks for, which may be made before the list is there.
+    pub(super) fn asked(&self, values: &[Block]) -> Asked {
         let (placed, starts) = self.partition(values);
-        let mut list = List::new(self, tags)?;
-        let mut met = Zeroizing::new(vec![false; values.len()]);
-        for part in starts.windows(2) {
+        Asked { shape: *self, placed, starts }
+    }
+}
+
+/// The receiver's values in order of parts.
+pub(super) struct Asked {
+    shape: TagShape,
+    placed: Zeroizing<Vec<Placed>>,
+    starts: Vec<usize>,
+}
+
+impl Asked {
+    /// Where in the values a tag of the list is met, ascending. None when the list is not one of this shape.
+    pub(super) fn matches(&self, tags: &Tags) -> Option<Vec<usize>> {
+        let mut list = List::new(&self.shape, tags)?;
+        let mut met = Zeroizing::new(vec![false; self.placed.len()]);
+        for part in self.starts.windows(2) {
             list.next_part();
-            for Placed { tag, place } in &placed[part[0]..part[1]] {
+            for Placed { tag, place } in &self.placed[part[0]..part[1]] {
                 met[*place as usize] = list.has(*tag);
             }
         }
-        Some((0..values.len()).filter(|place| met[*place]).collect())
+        Some((0..met.len()).filter(|place| met[*place]).collect())
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod lanes;
 
+use std::ops::Range;
+
 use mpc_core::Block;
 use mpc_core::random::{Domain, Prg, PublicSeed};
 use mpc_core::simd::{prefetch, widest};
@@ -54,25 +56,16 @@ impl ExpandConvolute {
     /// Calls `add` with each output's place and what the second half of the noise adds to it, in order. Wipes `parity`.
     ///
     /// Panics when the length is no multiple of 4 or below 32, as in [`ExpandConvolute::compress`].
-    pub fn add_parity<L: Lanes>(&self, parity: &mut [L], add: impl FnMut(usize, L)) {
-        assert!(parity.len().is_multiple_of(4) && parity.len() >= 32, "the table has no such size");
-        self.convolve(parity, "first");
-        self.convolve(parity, "second");
-        let columns = self.stream("expand");
-        match self.code {
-            Code::ExpandConvolute7 => expand::<L, 4, 3>(parity, columns, add),
-            Code::ExpandConvolute21 => expand::<L, 11, 10>(parity, columns, add),
-        }
-        // The convolved half is the noise in another form.
-        parity.zeroize();
+    pub fn add_parity<L: Lanes>(&self, parity: &mut [L], mut add: impl FnMut(usize, L)) {
+        let mut sweep = self.sweep(parity.len());
+        while sweep.step(parity, &mut add) {}
     }
 
-    fn convolve<L: Lanes>(&self, parity: &mut [L], pass: &'static str) {
-        let mut stream = self.stream(pass);
-        widest(
-            #[inline(always)]
-            || convolve(parity, &mut stream),
-        );
+    /// The same in steps, for `len` positions.
+    pub fn sweep<L: Lanes>(&self, len: usize) -> Sweep<L> {
+        assert!(len.is_multiple_of(4) && len >= 32, "the table has no such size");
+        let passes = [Convolution::new(self.stream("first")), Convolution::new(self.stream("second"))];
+        Sweep { code: self.code, len, passes, columns: self.stream("expand"), expanded: 0 }
     }
 
     fn stream(&self, pass: &'static str) -> Prg {
@@ -84,14 +77,81 @@ impl ExpandConvolute {
 const REACH: usize = CONVOLUTION_STATE + 1;
 const STATE_MASK: u32 = (1 << CONVOLUTION_STATE) - 1;
 
+/// Positions of a step: at most a few milliseconds.
+const STEP: usize = 1 << 15;
+
+/// What [`ExpandConvolute::add_parity`] does, a part at a time, so that messages may travel between.
+pub struct Sweep<L: Lanes> {
+    code: Code,
+    len: usize,
+    passes: [Convolution<L>; 2],
+    columns: Prg,
+    expanded: usize,
+}
+
+impl<L: Lanes> Sweep<L> {
+    /// The next part; each call has the same `parity` and `add`. False when nothing is left to do.
+    pub fn step(&mut self, parity: &mut [L], add: &mut impl FnMut(usize, L)) -> bool {
+        assert_eq!(parity.len(), self.len, "the positions it was made for");
+        if let Some(pass) = self.passes.iter_mut().find(|pass| pass.done < parity.len()) {
+            pass.step(parity);
+            return true;
+        }
+        let rows = self.expanded..self.len.min(self.expanded + STEP);
+        self.expanded = rows.end;
+        match self.code {
+            Code::ExpandConvolute7 => expand::<L, 4, 3>(parity, rows, &mut self.columns, add),
+            Code::ExpandConvolute21 => expand::<L, 11, 10>(parity, rows, &mut self.columns, add),
+        }
+        if self.expanded < self.len {
+            return true;
+        }
+        // The convolved half is the noise in another form.
+        parity.zeroize();
+        false
+    }
+}
+
 /// One wrapped recursive convolution in place. The stream gives a word for each position, then for the first 25 again; bit p
 /// of a word stands for the position 24 − p before.
+struct Convolution<L: Lanes> {
+    stream: Prg,
+    sums: SubsetSums<L>,
+    done: usize,
+}
+
+impl<L: Lanes> Convolution<L> {
+    fn new(stream: Prg) -> Self {
+        Self { stream, sums: SubsetSums([[L::default(); 16]; 8]), done: 0 }
+    }
+
+    fn step(&mut self, x: &mut [L]) {
+        let part = self.done..x.len().min(self.done + STEP);
+        self.done = part.end;
+        let (stream, sums) = (&mut self.stream, &mut self.sums);
+        widest(
+            #[inline(always)]
+            || convolve(x, part, stream, sums),
+        );
+        if self.done == x.len() {
+            let mut words = [0; REACH];
+            self.stream.fill_u32s(&mut words);
+            wrap(x, &words);
+        }
+    }
+}
+
+impl<L: Lanes> Drop for Convolution<L> {
+    fn drop(&mut self) {
+        self.sums.0.zeroize();
+    }
+}
+
 #[inline(always)]
-fn convolve<L: Lanes>(x: &mut [L], stream: &mut Prg) {
+fn convolve<L: Lanes>(x: &mut [L], part: Range<usize>, stream: &mut Prg, sums: &mut SubsetSums<L>) {
     let mut words = [0; TILE];
-    let mut sums = SubsetSums([[L::default(); 16]; 8]);
-    for start in (0..x.len()).step_by(TILE) {
-        let words = &mut words[..TILE.min(x.len() - start)];
+    for start in part.clone().step_by(TILE) {
+        let words = &mut words[..TILE.min(part.end - start)];
         stream.fill_u32s(words);
         for (group, words) in words.chunks_exact(4).enumerate() {
             let at = start + 4 * group;
@@ -99,10 +159,6 @@ fn convolve<L: Lanes>(x: &mut [L], stream: &mut Prg) {
             x[at..at + 4].copy_from_slice(&values);
         }
     }
-    sums.0.zeroize();
-    let words = &mut words[..REACH];
-    stream.fill_u32s(words);
-    wrap(x, words);
 }
 
 /// Four positions, each with the one 25 before it where there is one.
@@ -161,16 +217,17 @@ fn chosen<L: Lanes>(value: L, word: u32, back: usize) -> L {
     value.masked(0u64.wrapping_sub(u64::from(word >> (CONVOLUTION_STATE - back) & 1)))
 }
 
-/// Sums up the expander's columns of `from` for each output: one in each of `REGULAR` equal regions and `FREE` anywhere.
+/// Sums up the expander's columns of `from` for each of these outputs: one in each of `REGULAR` equal regions and `FREE` anywhere.
 fn expand<L: Lanes, const REGULAR: usize, const FREE: usize>(
     from: &[L],
-    mut stream: Prg,
-    mut add: impl FnMut(usize, L),
+    rows: Range<usize>,
+    stream: &mut Prg,
+    add: &mut impl FnMut(usize, L),
 ) {
     let weight = REGULAR + FREE;
     let mut columns = vec![0; TILE * weight];
-    for start in (0..from.len()).step_by(TILE) {
-        let columns = &mut columns[..TILE.min(from.len() - start) * weight];
+    for start in rows.clone().step_by(TILE) {
+        let columns = &mut columns[..TILE.min(rows.end - start) * weight];
         stream.fill_u32s(columns);
         widest(
             #[inline(always)]

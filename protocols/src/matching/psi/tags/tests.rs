@@ -24,7 +24,7 @@ fn exactly_the_common_values_are_met_at_every_pair_of_sizes() {
         let common: Vec<usize> = (0..m).filter(|i| i % 3 == 0 && i / 3 < n).collect();
         let tags = shape.sorted(sent);
         assert_eq!((tags.buckets.len(), tags.rests.len()), (shape.bucket_words(), shape.rest_words()));
-        assert_eq!(shape.matches(&tags, &own), Some(common), "{n} and {m}");
+        assert_eq!(shape.asked(&own).matches(&tags), Some(common), "{n} and {m}");
     }
 }
 
@@ -48,8 +48,8 @@ fn values_that_agree_in_all_but_the_last_bit_of_a_tag_are_different() {
     let others: Vec<Block> = values.iter().map(|value| Block(value.0 ^ 1 << last)).collect();
     let same: Vec<Block> = values.iter().map(|value| Block(value.0 ^ 1 << (last - 1))).collect();
     let tags = shape.sorted(&values);
-    assert_eq!(shape.matches(&tags, &others), Some(vec![]));
-    assert_eq!(shape.matches(&tags, &same), Some((0..1000).collect()));
+    assert_eq!(shape.asked(&others).matches(&tags), Some(vec![]));
+    assert_eq!(shape.asked(&same).matches(&tags), Some((0..1000).collect()));
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_list_with_too_many_or_too_few_tags_or_one_beyond_the_last_bucket_is_refused
     let changed = |change: fn(&mut Vec<u64>)| {
         let mut tags = shape.sorted(&values);
         change(&mut tags.buckets);
-        shape.matches(&tags, &values[..10])
+        shape.asked(&values[..10]).matches(&tags)
     };
     assert!(changed(|_| ()).is_some());
     assert!(changed(|buckets| buckets[0] = !buckets[0]).is_none() || shape.tags % 64 == 32);
