@@ -17,6 +17,7 @@ pub mod cells;
 pub mod cost;
 pub mod decode;
 mod disclose;
+pub mod disclosure;
 mod domain;
 pub mod error;
 pub mod explain;
@@ -57,6 +58,7 @@ use std::thread;
 
 pub use catalog::Catalog;
 pub use cost::cost;
+pub use disclosure::{Disclosure, Language};
 pub use error::PlanError;
 pub use explain::explain;
 pub use plan::{Audience, Compiled, JointPlan};

@@ -8,6 +8,7 @@ use datafusion_expr::LogicalPlan;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use crate::disclosure::Disclosure;
 pub use crate::order::{Encoding, Fraction, Number, Order, Path, Point};
 pub use crate::relate::{Detail, Margin};
 
@@ -17,7 +18,7 @@ use crate::matched::Matching;
 use crate::value::Value;
 
 /// Version of the canonical form.
-pub const PLAN_VERSION: u16 = 4;
+pub const PLAN_VERSION: u16 = 5;
 
 /// Everything the planner makes of one query.
 #[derive(Debug, Clone)]
@@ -323,15 +324,6 @@ pub enum Form {
     Population,
     /// n − 1
     Sample,
-}
-
-/// A value that the plan reveals, and to whom.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Disclosure {
-    /// In words.
-    pub what: String,
-    /// `analyst`, `every site`, `every site and the analyst`.
-    pub to: String,
 }
 
 impl JointPlan {
