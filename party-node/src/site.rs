@@ -265,7 +265,7 @@ impl Site {
             connect::session(place, links, |transport| Drill::wrap(self.drill.as_ref(), transport))
                 .await
                 .map_err(|error| blame::with_names(error, &self.network))?;
-        let mut engine = Additive::new(session, execute::declared(&compiled.joint));
+        let mut engine = Additive::new(session, execute::statement(&compiled.joint));
         let result = execute::run(&mut engine, &compiled.joint, Some(&partials)).await;
         let session = engine.into_session();
         let ended = match result {

@@ -19,6 +19,7 @@ pub mod decode;
 mod disclose;
 pub mod disclosure;
 mod domain;
+pub mod dpia;
 pub mod error;
 pub mod explain;
 mod facts;
