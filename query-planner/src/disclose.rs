@@ -118,7 +118,7 @@ fn why(sum: &SecureSum, slot: usize) -> Why {
     };
     let uses: Vec<Why> = sum.outputs.iter().filter_map(used).collect();
     let plainest = [Why::Asked, Why::Average, Why::Variance, Why::Empty].into_iter().find(|why| uses.contains(why));
-    plainest.unwrap_or(Why::Present)
+    plainest.unwrap_or(if sum.groups == Groups::Whole { Why::Beside } else { Why::Present })
 }
 
 /// What matching says by its sizes, and what a guess can find out.

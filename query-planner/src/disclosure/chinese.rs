@@ -47,6 +47,7 @@ fn why(why: Why) -> &'static str {
         Why::Estimate => "用于计算近似个数",
         Why::Empty => "用于区分“没有数据”与“数值为零”",
         Why::Present => "用于判断哪些分组有数据行",
+        Why::Beside => "结果中的各列并不需要此数，只是随其他数一并公开",
         Why::Grouping => "各医院须先知道有哪些分组，才能按分组求和",
         Why::Listing => "各行打乱次序后逐行公开，因此行数可见",
         Why::Limit => "查询只要求排在前面的若干行",

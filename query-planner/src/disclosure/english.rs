@@ -49,6 +49,7 @@ fn why(why: Why) -> &'static str {
         Why::Estimate => "the approximate number is computed from it",
         Why::Empty => "it tells a figure over nothing from zero",
         Why::Present => "it says which groups have rows",
+        Why::Beside => "no column of the answer needs it: it is opened with the others",
         Why::Grouping => "every site must know the groups to sum by them",
         Why::Listing => "rows are opened one by one after a shuffle, so their number shows",
         Why::Limit => "only the first rows are asked for",

@@ -81,6 +81,8 @@ pub enum Why {
     Empty,
     /// It says which groups there are rows of.
     Present,
+    /// No column of the answer needs it: it is opened with the others.
+    Beside,
     /// Every site must know the groups to sum by them.
     Grouping,
     /// Rows are opened one by one after a shuffle, so that everybody sees how many.
@@ -109,6 +111,7 @@ impl Why {
             | Why::Estimate
             | Why::Empty
             | Why::Present
+            | Why::Beside
             | Why::Grouping
             | Why::Listing
             | Why::Limit

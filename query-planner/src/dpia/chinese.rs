@@ -43,11 +43,14 @@ fn sites(out: &mut String, annex: &Annex<'_>) -> fmt::Result {
         writeln!(out, "- 第 {index} 项求和：{}", read(sum))?;
     }
     let (cost, sites) = (annex.cost, annex.plan.sites.len());
-    writeln!(out, "\n实际发送的是：看似随机的数字份额、对份额的承诺，以及下文列出的公开结果。\n")?;
+    writeln!(out, "\n实际发送的是：看似随机的数字份额、对份额的承诺，以及下文列出的公开内容。\n")?;
     writeln!(out, "| 内容 | 每家医院发送的字节数 |\n|---|---|")?;
     writeln!(out, "| 公开结果、商定分组 | 至多 {} |", cost.bytes_per_site)?;
     if let Some((rounds, bytes)) = annex.prepared {
         writeln!(out, "| 份额计算所需的随机数，不含任何数据（{rounds} 轮） | 至多 {bytes} |")?;
+    }
+    if annex.prepared.is_none() && !annex.plan.is_linear() {
+        writeln!(out, "| 份额计算所需的随机数，不含任何数据 | 商定分组之后才能确定 |")?;
     }
     for of in &annex.work {
         writeln!(out, "| {} | 只含份额，此处未计 |", work(of))?;
@@ -109,8 +112,8 @@ fn revealed(out: &mut String, annex: &Annex<'_>) -> fmt::Result {
     annex.disclosed(false).try_for_each(|disclosure| writeln!(out, "{}", row(disclosure)))?;
     writeln!(out, "\n## 不公开什么\n")?;
     writeln!(out, "- 数据行、患者标识，以及上表未列出的任何数值")?;
-    if annex.plan.sites.len() > 2 {
-        writeln!(out, "- 多家医院合计的数值中，任何一家医院各自的部分")?;
+    if annex.keeps_parts() {
+        writeln!(out, "- 多家医院合计的数值中，任何一家医院各自的部分（除非有人既知道合计，又知道其余各家的部分）")?;
     }
     if annex.matches() {
         writeln!(out, "- 哪些患者同时在多家医院就诊")?;
@@ -129,8 +132,10 @@ fn thresholds(out: &mut String, annex: &Annex<'_>) -> fmt::Result {
         true => writeln!(out, "- 少于 {least} 人（或行）的单元格在公开之前即被隐藏，以 <{least} 显示")?,
         false => writeln!(out, "- 不隐藏小数值单元格（min_patients 为 1）")?,
     }
-    let zeros = if plan.zero_allowed { "照常显示" } else { "按小数值处理" };
-    writeln!(out, "- 恰为零的单元格{zeros}")?;
+    if plan.hides() {
+        let zeros = if plan.zero_allowed { "照常显示" } else { "按小数值处理" };
+        writeln!(out, "- 恰为零的单元格{zeros}")?;
+    }
     let shares = if plan.flag_extreme_shares { "是" } else { "否" };
     writeln!(out, "- 某一分组全部或无一符合时，结果中是否提示：{shares}\n")
 }

@@ -44,12 +44,15 @@ fn sites(out: &mut String, annex: &Annex<'_>) -> fmt::Result {
     let (cost, sites) = (annex.cost, annex.plan.sites.len());
     writeln!(
         out,
-        "\nWhat is sent are random-looking shares of numbers, commitments to them, and the opened figures below.\n"
+        "\nWhat is sent are random-looking shares of numbers, commitments to them, and what is opened below.\n"
     )?;
     writeln!(out, "| What | Bytes from each site |\n|---|---|")?;
     writeln!(out, "| opening the figures, and agreeing on groups | at most {} |", cost.bytes_per_site)?;
     if let Some((rounds, bytes)) = annex.prepared {
         writeln!(out, "| random numbers for work on shares, which hold no data ({rounds} rounds) | at most {bytes} |")?;
+    }
+    if annex.prepared.is_none() && !annex.plan.is_linear() {
+        writeln!(out, "| random numbers for work on shares, which hold no data | known when the groups are agreed |")?;
     }
     for work in &annex.work {
         writeln!(out, "| {} | shares only, not counted here |", cell(&work.to_string()))?;
@@ -90,8 +93,11 @@ fn revealed(out: &mut String, annex: &Annex<'_>) -> fmt::Result {
     annex.disclosed(false).try_for_each(|disclosure| writeln!(out, "{}", row(disclosure)))?;
     writeln!(out, "\n## What is not revealed\n")?;
     writeln!(out, "- rows, identifiers, and any figure that is not in the tables above")?;
-    if annex.plan.sites.len() > 2 {
-        writeln!(out, "- a single site's part of a figure of several sites")?;
+    if annex.keeps_parts() {
+        writeln!(
+            out,
+            "- a single site's part of a figure of several sites, save to who knows the figure and all other parts"
+        )?;
     }
     if annex.matches() {
         writeln!(out, "- which patients several sites have in common")?;
@@ -112,8 +118,10 @@ fn thresholds(out: &mut String, annex: &Annex<'_>) -> fmt::Result {
         }
         false => writeln!(out, "- small cells are not hidden (min_patients is 1)")?,
     }
-    let zeros = if plan.zero_allowed { "are shown" } else { "count as small" };
-    writeln!(out, "- cells of exactly zero {zeros}")?;
+    if plan.hides() {
+        let zeros = if plan.zero_allowed { "are shown" } else { "count as small" };
+        writeln!(out, "- cells of exactly zero {zeros}")?;
+    }
     let shares = if plan.flag_extreme_shares { "yes" } else { "no" };
     writeln!(out, "- the answer warns where all or none of a group have something: {shares}\n")
 }

@@ -51,6 +51,11 @@ impl Annex<'_> {
         self.plan.sums.iter().any(|sum| sum.matching.is_some())
     }
 
+    /// Is every figure of several sites one of three or more, so that no site can subtract its own part?
+    fn keeps_parts(&self) -> bool {
+        self.plan.sums.iter().all(|sum| sum.contributors.len() != 2)
+    }
+
     /// Are codes assumed to be hard to decode?
     fn assumes_lpn(&self) -> bool {
         self.matches() || !self.plan.is_linear() && self.plan.link == Link::Narrow
