@@ -55,7 +55,7 @@ impl Drop for Folders {
     }
 }
 
-const SETTINGS: &str = "min_sites = 1\nmax_patients = 16\n[tables.cond.columns.sex]\ndomain = ['F', 'M']\n\
+const SETTINGS: &str = "min_sites = 2\nmax_patients = 16\n[tables.cond.columns.sex]\ndomain = ['F', 'M']\n\
                         [tables.cond.columns.cost]\nrange = [0, 100]\n";
 
 fn question(dice: &mut Dice) -> String {
