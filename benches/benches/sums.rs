@@ -7,15 +7,18 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use mpc_core::world::World;
 use mpc_core::{Result, Session, Z64};
 use protocols::additive::Additive;
-use protocols::{Audience, Engine, Release};
+use protocols::{Engine, Item, Statement};
 
 const ELEMENTS: usize = 100_000;
 
 /// Each party puts in a column; the sum is opened to all.
 async fn sum(session: Session, own: Vec<Z64>) -> (Session, Result<Option<Vec<Z64>>>) {
-    let mut engine = Additive::new(session, vec![Release::of::<Z64>("sum", own.len(), Audience::Everyone)]);
+    let mut engine = Additive::new(session, Statement::new(vec![Item::to_everyone("sum")]));
     let column = engine.input(own);
-    let total = engine.reveal(column, "sum").await;
+    let total = match engine.permit("sum", ELEMENTS) {
+        Ok(permit) => engine.reveal(column, permit).await,
+        Err(error) => Err(error),
+    };
     (engine.into_session(), total)
 }
 

@@ -5,7 +5,7 @@
 use mpc_core::world::{Net, World};
 use mpc_core::{Result, Session, Z64};
 use protocols::additive::Additive;
-use protocols::{Audience, Engine, Release};
+use protocols::{Engine, Item, Statement};
 
 const WARDS: [&str; 4] = ["cardiology", "oncology", "paediatrics", "surgery"];
 
@@ -24,10 +24,12 @@ fn main() -> Result<()> {
 
 /// What each hospital runs. It hands its session back, so that the world can close it or tell the others of a failure.
 async fn hospital(session: Session, own: [Z64; 4]) -> (Session, Result<Option<Vec<Z64>>>) {
-    // What may be opened is declared before anything runs; `reveal` opens nothing else.
-    let releases = vec![Release::of::<Z64>("beds", WARDS.len(), Audience::Everyone)];
-    let mut engine = Additive::new(session, releases);
+    // What may be opened is stated before anything runs; `reveal` takes a permit, and only the statement gives one.
+    let mut engine = Additive::new(session, Statement::new(vec![Item::to_everyone("beds")]));
     let beds = engine.input(own.to_vec());
-    let total = engine.reveal(beds, "beds").await;
+    let total = match engine.permit("beds", WARDS.len()) {
+        Ok(permit) => engine.reveal(beds, permit).await,
+        Err(error) => Err(error),
+    };
     (engine.into_session(), total)
 }

@@ -185,7 +185,7 @@ impl Analyst {
         let place = Place { me: PartyId(sites as u8), parties, id, deadline: self.deadline + EXTRA_PATIENCE };
         let session = connect::session(place, links, |transport| transport).await;
         let (session, controls) = session.map_err(|error| blame::with_names(error, &self.network))?;
-        let mut engine = Additive::new(session, execute::declared(&compiled.joint));
+        let mut engine = Additive::new(session, execute::statement(&compiled.joint));
         let met = Met { earlier, noted: &[] };
         let result = execute::run(&mut engine, compiled, None, met, async |_| Ok(())).await;
         let session = engine.into_session();

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use query_planner::Audience;
+use query_planner::{Audience, Language};
 
 use protocols::additive::demand::Link as Planned;
 
@@ -50,8 +50,14 @@ pub enum Command {
     /// Print the plan of a query, its cost and what it reveals to whom; runs nothing
     Explain {
         /// Only what is revealed
-        #[arg(long)]
+        #[arg(long, conflicts_with = "dpia")]
         disclosure: bool,
+        /// An annex for a data protection impact assessment, as Markdown
+        #[arg(long)]
+        dpia: bool,
+        /// The language of --disclosure and --dpia
+        #[arg(long, value_enum, default_value_t)]
+        lang: Lang,
         /// The network file to plan against
         #[arg(long, conflicts_with = "data")]
         network: Option<PathBuf>,
@@ -383,6 +389,25 @@ pub struct Queries {
     /// Who receives the answer
     #[arg(long, value_enum, default_value_t)]
     pub to: To,
+}
+
+/// A language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Lang {
+    /// English
+    #[default]
+    En,
+    /// Chinese
+    Zh,
+}
+
+impl From<Lang> for Language {
+    fn from(lang: Lang) -> Language {
+        match lang {
+            Lang::En => Language::English,
+            Lang::Zh => Language::Chinese,
+        }
+    }
 }
 
 /// Who receives an answer.

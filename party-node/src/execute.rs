@@ -8,20 +8,21 @@ mod near;
 mod nodes;
 mod patients;
 mod program;
+mod statement;
 #[cfg(test)]
 mod tests;
 
 use mpc_core::error::LocalFault;
-use mpc_core::field::F61;
-use mpc_core::{Error, PartyId, Result, Z64};
+use mpc_core::{Error, PartyId, Result};
+use protocols::Engine;
 use protocols::additive::Additive;
 use protocols::additive::demand::{self, Link};
 use protocols::key_union::{self, Limits};
 use protocols::matching::{Segment, align};
 use protocols::relational::frequent_keys::{self, Counted, frequent_keys};
-use protocols::{Engine, Release};
 use query_planner::catalog::SiteName;
 use query_planner::decode::Opened;
+use query_planner::disclosure::DisclosureId;
 use query_planner::matched::Relation;
 use query_planner::plan::{Groups, SecureSum};
 use query_planner::value::Value;
@@ -32,10 +33,11 @@ use crate::fault::NodeError;
 use crate::govern::meeting::Earlier;
 use crate::govern::sets::{self, Sets};
 use crate::local::Partials;
-pub use forecast::forecast;
+pub use forecast::{forecast, prepared};
 pub use inputs::Own;
 pub use patients::Matched;
 pub use program::{Public, program};
+pub use statement::statement;
 
 /// What a run meets besides the plan.
 pub struct Met<'a> {
@@ -122,30 +124,15 @@ fn link(plan: &JointPlan) -> Link {
     }
 }
 
-/// The releases a plan declares before the run; those of the answer follow when its groups are known.
-pub fn declared(plan: &JointPlan) -> Vec<Release> {
-    let sketches = plan.sums.iter().enumerate().filter_map(|(index, sum)| {
-        let elements = limits(sum)?.sketch_elements();
-        Some(Release::of::<F61>(exchange_name(index), elements, protocols::Audience::Analyst))
-    });
-    let near = plan.hides().then(|| Release::of::<Z64>(near::BIT, 1, protocols::Audience::Everyone));
-    sketches.chain(near).collect()
-}
-
 /// The limits of a sum's key exchange, if it has one that shows every key that is put in.
 pub fn limits(sum: &SecureSum) -> Option<Limits> {
     match sum.groups {
-        Groups::Agreed { max_groups, max_key_bytes, .. } if !counts_keys(sum) => {
-            let contributors = key_sites(sum);
+        Groups::Agreed { max_groups, max_key_bytes, .. } if !sum.counts_keys() => {
+            let contributors = sum.key_contributors().len();
             Some(Limits { max_keys: max_groups as usize, contributors, max_key_bytes: max_key_bytes as usize })
         }
         _ => None,
     }
-}
-
-/// Must several sites count together which keys may become known? One site alone counts by itself.
-fn counts_keys(sum: &SecureSum) -> bool {
-    matches!(sum.groups, Groups::Agreed { threshold: 1.., .. }) && key_sites(sum) > 1
 }
 
 /// The rows that say which keys there are, where those are a relation's.
@@ -154,25 +141,12 @@ fn key_relation(sum: &SecureSum) -> Option<&Relation> {
     matching.relations.get(matching.key_relation?)
 }
 
-/// How many sites have rows that say which keys there are.
-fn key_sites(sum: &SecureSum) -> usize {
-    key_contributors(sum).len()
-}
-
-fn key_contributors(sum: &SecureSum) -> &[SiteName] {
-    key_relation(sum).map_or(&sum.contributors, |relation| &relation.contributors)
-}
-
 /// The sites that have such rows, as parties.
 fn key_holders(plan: &JointPlan, sum: &SecureSum) -> std::result::Result<Vec<PartyId>, String> {
     let place = |site: &SiteName| plan.sites.iter().position(|known| known.same(site));
-    let places: Option<Vec<usize>> = key_contributors(sum).iter().map(place).collect();
+    let places: Option<Vec<usize>> = sum.key_contributors().iter().map(place).collect();
     let places = places.ok_or("keys of a site that does not compute")?;
     Ok(places.into_iter().map(|place| PartyId(place as u8)).collect())
-}
-
-fn exchange_name(index: usize) -> String {
-    format!("keys/{index}")
 }
 
 fn audience(plan: &JointPlan) -> protocols::Audience {
@@ -196,7 +170,7 @@ async fn group_keys(
     if let Some(limits) = limits(sum) {
         // The only contributor keeps back the keys that are too rare.
         let keys = own.into_iter().filter(|(_, count)| *count >= u64::from(threshold)).map(|(key, _)| key);
-        return key_union::agree(engine, &keys.collect::<Vec<_>>(), limits, &exchange_name(index)).await;
+        return key_union::agree(engine, &keys.collect::<Vec<_>>(), limits, DisclosureId::keys(index).as_str()).await;
     }
     let limits = frequent_keys::Limits {
         max_keys: max_groups as usize,
@@ -205,7 +179,7 @@ async fn group_keys(
         threshold: threshold.into(),
     };
     let holders = key_holders(plan, sum).map_err(|why| engine.fault(LocalFault::Other(why)))?;
-    agree_frequent(engine, &own, &holders, (limits, link(plan)), &exchange_name(index)).await
+    agree_frequent(engine, &own, &holders, (limits, link(plan)), DisclosureId::keys(index).as_str()).await
 }
 
 async fn agree_frequent(
@@ -213,16 +187,15 @@ async fn agree_frequent(
     own: &[Counted],
     holders: &[PartyId],
     (limits, link): (frequent_keys::Limits, Link),
-    name: &str,
+    id: &str,
 ) -> Result<Vec<Vec<u8>>> {
     let salt: [u8; 32] = Sha256::new()
         .chain_update(b"consilium key salt v1\0")
         .chain_update(engine.session().id().0)
-        .chain_update(name)
+        .chain_update(id)
         .finalize()
         .into();
-    let to = (name, protocols::Audience::Everyone);
-    let keys = frequent_keys(engine, own, holders, (limits, &salt, link), to).await?.unwrap_or_default();
+    let keys = frequent_keys(engine, own, holders, (limits, &salt, link), id).await?.unwrap_or_default();
     if keys.len() > limits.max_keys {
         let message = format!("{} group keys: the plan allows {}", keys.len(), limits.max_keys);
         return Err(engine.fault(LocalFault::Other(message)));

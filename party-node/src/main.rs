@@ -24,7 +24,7 @@ use party_node::site::{Site, Startup};
 use party_node::source::SiteData;
 use party_node::{check, child, connect, demo, linkage};
 use query_planner::catalog::SiteName;
-use query_planner::{explain, grants};
+use query_planner::{dpia, explain, grants};
 
 fn main() -> ExitCode {
     // Memory holds shares and rows: a crash must not leave it on the disk. Where the system has no such limit, it has no core
@@ -61,7 +61,7 @@ async fn run(command: Command) -> Result<(), NodeError> {
             running.close().await;
             asked
         }
-        Command::Explain { disclosure, network, data, set, text, to } => {
+        Command::Explain { disclosure, dpia, lang, network, data, set, text, to } => {
             let catalog = match (network, data) {
                 (Some(file), _) => {
                     let network = network::Network::from_toml(&config::read(&file)?)?;
@@ -71,9 +71,14 @@ async fn run(command: Command) -> Result<(), NodeError> {
             };
             for sql in texts(&text)? {
                 let compiled = query_planner::plan(&sql, &catalog, &options_now(to.into()))?;
-                let text = match disclosure {
-                    true => explain::disclosures(&compiled.joint),
-                    false => explain::explain_with(&compiled, &execute::forecast(&compiled.joint)),
+                let text = if disclosure {
+                    explain::disclosures(&compiled.joint, lang.into())
+                } else if dpia {
+                    let prepared = execute::prepared(&compiled.joint);
+                    let prepared = prepared.map(|cost| (u64::from(cost.rounds), cost.bytes));
+                    dpia::annex(&compiled.joint, None, prepared, lang.into())
+                } else {
+                    explain::explain_with(&compiled, &execute::forecast(&compiled.joint))
                 };
                 print(&text)?;
             }

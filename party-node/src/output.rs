@@ -6,6 +6,7 @@ mod tests;
 
 use std::fmt::Write;
 
+use query_planner::disclosure::{Language, sentence};
 pub use query_planner::plan::Disclosure;
 
 use crate::finish::Table;
@@ -98,9 +99,8 @@ impl Answer {
         if self.disclosures.is_empty() {
             lines.push("  nothing".to_owned());
         }
-        lines.extend(
-            self.disclosures.iter().map(|d| format!("  to {}: {}", cell::escaped(&d.to), cell::escaped(&d.what))),
-        );
+        let sentences = self.disclosures.iter().map(|disclosure| sentence(disclosure, Language::English));
+        lines.extend(sentences.map(|d| format!("  to {}: {}", cell::escaped(&d.to), cell::escaped(&d.what))));
         let Cost { rounds, bytes, wall_ms, parties } = self.cost;
         lines.push(format!("Cost\n  {rounds} rounds, {bytes} bytes, {wall_ms} ms, {parties} parties"));
         lines
@@ -123,8 +123,12 @@ impl Answer {
         let suppressed = self.suppressed.iter().map(|s| {
             object(&[("row", s.row.to_string()), ("column", cell::json(&s.column)), ("label", cell::json(&s.label))])
         });
-        let disclosures = self.disclosures.iter();
-        let disclosures = disclosures.map(|d| object(&[("what", cell::json(&d.what)), ("to", cell::json(&d.to))]));
+        let disclosures = self.disclosures.iter().map(|disclosure| {
+            let words = sentence(disclosure, Language::English);
+            let parts = [("what", words.what), ("to", words.to), ("kind", words.kind), ("why", words.why)];
+            let parts = parts.map(|(name, text)| (name, cell::json(&text)));
+            object(&[&[("id", cell::json(disclosure.id.as_str()))], parts.as_slice()].concat())
+        });
         let cost = object(&[
             ("rounds", self.cost.rounds.to_string()),
             ("bytes", self.cost.bytes.to_string()),

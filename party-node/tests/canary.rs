@@ -233,7 +233,7 @@ fn sent_by(party: PartyId, joint: &Arc<JointPlan>, own: Vec<Vec<Partials>>) -> V
     let program = move |session: Session, own: Option<Vec<Partials>>| {
         let joint = joint.clone();
         async move {
-            let mut engine = Additive::new(session, execute::declared(&joint));
+            let mut engine = Additive::new(session, execute::statement(&joint));
             let opened = execute::run(&mut engine, &joint, own.as_deref()).await;
             (engine.into_session(), opened)
         }

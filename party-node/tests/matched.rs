@@ -119,7 +119,7 @@ fn groups(compiled: &Compiled, index: usize, parts: &[Vec<Partials>]) -> Vec<Vec
 
 async fn in_the_clear(session: Session, run: Run) -> (Session, Result<Option<Vec<Opened>>>) {
     let (me, is_site) = (session.me().index(), session.is_site());
-    let mut engine = Clear::new(session, Vec::new());
+    let mut engine = Clear::new(session, execute::statement(&run.joint));
     let decoded = |of_sum: &Vec<Vec<u8>>| of_sum.iter().map(|key| keys::decode(key).unwrap()).collect();
     let groups: Vec<Vec<Vec<Value>>> = run.encoded.iter().map(decoded).collect();
     let public = Public::new(&run.joint, groups, me).unwrap();

@@ -6,20 +6,20 @@ use mpc_core::{Bits, PowerOfTwo, Result, Ring, Session, Z64};
 
 use crate::additive::low;
 use crate::engine::{Engine, Rows};
-use crate::release::{Audience, Declared, Release};
+use crate::release::{Audience, Permit, Statement};
 use crate::share::{ArithShare, BitShare};
 
 /// An engine without any secrecy: whatever is not linear is told to every site, computed in plain Rust, and put back as the
 /// first site's summand.
 pub struct Clear {
     session: Session,
-    declared: Declared,
+    statement: Statement,
 }
 
 impl Clear {
-    /// Takes over a session whose plan declares these releases.
-    pub fn new(session: Session, releases: Vec<Release>) -> Self {
-        Self { session, declared: Declared::new(releases) }
+    /// Takes over a session that may open what the statement says.
+    pub fn new(session: Session, statement: Statement) -> Self {
+        Self { session, statement }
     }
 
     /// Gives the session back.
@@ -127,18 +127,15 @@ impl Engine for Clear {
         Ok(rows.gather(&order))
     }
 
-    fn declare(&mut self, release: Release) {
-        self.declared.declare(release);
+    fn statement(&mut self) -> &mut Statement {
+        &mut self.statement
     }
 
-    async fn reveal<R: Ring>(&mut self, column: ArithShare<R>, name: &str) -> Result<Option<Vec<R>>> {
-        let release = self.declared.take::<R>(&self.session, name)?;
+    async fn reveal<R: Ring>(&mut self, column: ArithShare<R>, permit: Permit<R>) -> Result<Option<Vec<R>>> {
+        let release = self.statement.use_up(permit, self.session.is_site().then_some(column.len()))?;
         let mut s = self.session.step("reveal in the clear");
         let analyst = s.parties().analyst();
         if s.is_site() {
-            if column.len() != release.elements {
-                return Err(s.local(LocalFault::Lengths { left: column.len(), right: release.elements }));
-            }
             let audience: Vec<_> = match release.audience {
                 Audience::Analyst => analyst.into_iter().collect(),
                 Audience::Everyone => s.other_sites().into_iter().chain(analyst).collect(),
@@ -157,8 +154,8 @@ impl Engine for Clear {
     }
 
     fn fork<const K: usize>(&mut self, labels: [&'static str; K]) -> [Self; K] {
-        let mut declared = labels.map(|label| self.declared.split(label)).into_iter();
-        self.session.fork(labels).map(|session| Self { session, declared: declared.next().unwrap_or_default() })
+        let statement = &self.statement;
+        self.session.fork(labels).map(|session| Self { session, statement: statement.of_fork() })
     }
 
     fn is_first(&self) -> bool {

@@ -5,7 +5,7 @@ use std::future::Future;
 use mpc_core::error::LocalFault;
 use mpc_core::{Bits, PowerOfTwo, Result, Ring, Z64};
 
-use crate::release::Release;
+use crate::release::{Permit, Statement};
 use crate::share::{ArithShare, BitShare};
 
 /// Rows of shared data that move together.
@@ -226,22 +226,30 @@ pub trait Engine: Sized + Send {
         }
     }
 
-    /// Announces a release whose length follows from an earlier one.
-    fn declare(&mut self, release: Release);
+    /// What this run may open.
+    fn statement(&mut self) -> &mut Statement;
 
-    /// Opens a column to the audience its declaration names; the others get `None`.
+    /// The right to open a column of so many elements: [`Statement::permit`].
     ///
     /// # Errors
-    /// `Local(Undeclared)` when the plan does not declare it (or it was opened before), `Local(Lengths)` when it has
-    /// another length, and the protocol's own.
+    /// `Local(Undeclared)` when the statement does not name it, or was asked for it before.
+    fn permit<R: Ring>(&mut self, id: &str, elements: usize) -> Result<Permit<R>> {
+        self.statement().permit(id, elements)
+    }
+
+    /// Opens a column to the audience its permit names; the others get `None`.
+    ///
+    /// # Errors
+    /// `Local(Undeclared)` for a permit of another run, `Local(Lengths)` when the column has another length, and the
+    /// protocol's own.
     fn reveal<R: Ring>(
         &mut self,
         column: ArithShare<R>,
-        name: &str,
+        permit: Permit<R>,
     ) -> impl Future<Output = Result<Option<Vec<R>>>> + Send;
 
-    /// Independent continuations, to be awaited together. A fork takes its declared releases with it: fork "z64" may open
-    /// "z64" and "z64/…", and nobody else may. Forks hold no correlations: they add, subtract and reveal.
+    /// Independent continuations, to be awaited together. A fork's statement grants nothing: what it is to open, it opens
+    /// with permits from before. Forks hold no correlations: they add, subtract and reveal.
     fn fork<const K: usize>(&mut self, labels: [&'static str; K]) -> [Self; K];
 
     /// Is this party the one that adds public numbers?

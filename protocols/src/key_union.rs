@@ -36,8 +36,8 @@ impl Limits {
     }
 }
 
-/// Every party learns the union of the sites' keys, sorted. `own` is this site's keys (the analyst has none), `name` the
-/// declared release of the sketch, sealed to the analyst. A sealed sum, then two rounds: the list comes back and the sites
+/// Every party learns the union of the sites' keys, sorted. `own` is this site's keys (the analyst has none), `id` what the
+/// statement calls the keys, whose sketch is opened to the analyst. A sealed sum, then two rounds: the list comes back and the sites
 /// compare what they got.
 ///
 /// # Source
@@ -52,12 +52,12 @@ impl Limits {
 /// coalition then knows which of them the remaining site holds, and a retry shows nothing new.
 /// # Errors
 /// `Local` when the union has more than `max_keys` keys; `Peer(Echo)` when the analyst gave the sites different lists.
-pub async fn agree(engine: &mut Additive, own: &[Vec<u8>], limits: Limits, name: &str) -> Result<Vec<Vec<u8>>> {
+pub async fn agree(engine: &mut Additive, own: &[Vec<u8>], limits: Limits, id: &str) -> Result<Vec<Vec<u8>>> {
     let analyst = engine.session().parties().analyst();
     let Some(analyst) = analyst else {
         return Err(engine.session().local(LocalFault::Role("agreeing keys needs an analyst")));
     };
-    let shape = limits.shape(sketch_seed(engine.session(), name));
+    let shape = limits.shape(sketch_seed(engine.session(), id));
     let sketch = if engine.session().is_site() {
         let mut weights = engine.session().step("sketch").private_rng(Domain::SketchWeight)?;
         shape.build(own, &mut weights)
@@ -65,7 +65,8 @@ pub async fn agree(engine: &mut Additive, own: &[Vec<u8>], limits: Limits, name:
         Vec::new()
     };
     let sketch = engine.input(sketch);
-    match engine.reveal::<F61>(sketch, name).await? {
+    let permit = engine.permit::<F61>(id, limits.sketch_elements())?.by_way_of_the_analyst();
+    match engine.reveal(sketch, permit).await? {
         Some(sum) => {
             let s = engine.session();
             let keys = shape.read(sum).map_err(|e| s.local(LocalFault::Other(e.to_string())))?;
@@ -83,13 +84,8 @@ pub async fn agree(engine: &mut Additive, own: &[Vec<u8>], limits: Limits, name:
 /// How much longer than one step a site waits for what the analyst makes of everybody's messages.
 const RELAY_MARGIN: Duration = Duration::from_secs(3);
 
-fn sketch_seed(s: &Session, name: &str) -> [u8; 32] {
-    Sha256::new()
-        .chain_update(b"consilium sketch seed v1\0")
-        .chain_update(s.id().0)
-        .chain_update(name)
-        .finalize()
-        .into()
+fn sketch_seed(s: &Session, id: &str) -> [u8; 32] {
+    Sha256::new().chain_update(b"consilium sketch seed v1\0").chain_update(s.id().0).chain_update(id).finalize().into()
 }
 
 fn send_list(s: &mut Session, keys: &[Vec<u8>]) -> Result<()> {

@@ -44,5 +44,5 @@ pub mod share;
 pub mod sketch;
 
 pub use engine::{Engine, Rows};
-pub use release::{Audience, Release};
+pub use release::{Audience, Item, Kind, Opening, Permit, Statement};
 pub use share::{ArithShare, BitShare};

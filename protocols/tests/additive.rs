@@ -26,7 +26,7 @@ macro_rules! on_additive {
                 let parties = sites + usize::from(analyst);
                 let count = move |session: mpc_core::Session, _: ()| async move {
                     let mut case = conformance::Case::new(&session, SEED);
-                    let clear = protocols::clear::Clear::new(session, Vec::new());
+                    let clear = protocols::clear::Clear::new(session, conformance::statement());
                     let mut engine = protocols::additive::demand::Counting::new(clear, sites, link);
                     let result = $function(&mut engine, &mut case).await;
                     let (clear, budget) = engine.into_parts();
@@ -37,7 +37,7 @@ macro_rules! on_additive {
                     let budget = budget.clone();
                     async move {
                         let mut case = conformance::Case::new(&session, SEED);
-                        let mut engine = protocols::additive::Additive::new(session, Vec::new());
+                        let mut engine = protocols::additive::Additive::new(session, conformance::statement());
                         let result = match engine.prepare(&budget).await {
                             Ok(()) => $function(&mut engine, &mut case).await,
                             Err(error) => Err(error),

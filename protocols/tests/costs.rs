@@ -54,8 +54,7 @@ fn frequent_keys(row: &mut impl FnMut(&str, u64, u64, cost::SiteCost), sites: u6
     let limits = frequent_keys::Limits { max_keys: 4096, max_key_bytes: 9, count_bits: 20, threshold: 11 };
     let exchange = Exchange::new(limits, sites as usize, &holders).expect("a reviewed size");
     let aligned = cost::align(exchange.shapes(), exchange.runs(), Extension::SoftSpoken);
-    let to = ("keys", Audience::Everyone);
-    let rest = budget(sites as usize, Link::Local, async |e| exchange.keys(e, &[], &exchange.empty(), to).await);
+    let rest = budget(sites as usize, Link::Local, async |e| exchange.keys(e, &[], &exchange.empty(), "keys").await);
     row("frequent keys aligned", sites, 4096, aligned);
     row("frequent keys prepared", sites, 4096, cost::of(&rest.expect("it can be counted"), sites));
 }

@@ -81,7 +81,7 @@ fn is_as_predicted(operation: Operation, sites: usize, link: Link, size: Size) {
     let program = move |session: Session, (): ()| {
         let budget = budget.clone();
         async move {
-            let mut engine = Additive::new(session, Vec::new());
+            let mut engine = Additive::new(session, protocols::Statement::new(Vec::new()));
             let result = count(&mut engine, operation, size, &budget).await;
             (engine.into_session(), result)
         }

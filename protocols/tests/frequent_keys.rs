@@ -6,10 +6,10 @@ use conformance::Case;
 use conformance::keys::{expected, lists, sites as some};
 use mpc_core::world::{Net, World};
 use mpc_core::{PartyId, Result, Session};
-use protocols::Audience;
 use protocols::additive::Additive;
 use protocols::additive::demand::Link;
 use protocols::relational::frequent_keys::{Counted, Exchange, Limits, frequent_keys};
+use protocols::{Audience, Item, Kind, Statement};
 
 const SEED: u64 = 20_261_122;
 const SALT: [u8; 32] = [7; 32];
@@ -20,9 +20,9 @@ type Got = (Option<Vec<Vec<u8>>>, u32, u64);
 fn run(world: World, own: Vec<Vec<Counted>>, holders: usize, asked: (Limits, Link, Audience)) -> Vec<Result<Got>> {
     let (limits, link, audience) = asked;
     let program = move |session: Session, own: Vec<Counted>| async move {
-        let mut engine = Additive::new(session, Vec::new());
-        let to = ("keys", audience);
-        let keys = frequent_keys(&mut engine, &own, &some(holders), (limits, &SALT, link), to).await;
+        let items = vec![Item::new("keys", audience, Kind::Keys), Item::to_everyone("keys/count")];
+        let mut engine = Additive::new(session, Statement::new(items));
+        let keys = frequent_keys(&mut engine, &own, &some(holders), (limits, &SALT, link), "keys").await;
         let stats = engine.session().stats();
         (engine.into_session(), keys.map(|keys| (keys, stats.rounds, stats.bytes())))
     };

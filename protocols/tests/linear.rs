@@ -11,12 +11,12 @@ use mpc_core::world::{Net, Outcome, World};
 use mpc_core::{Error, PartyId, Result, Ring, Session, Z64, Z128};
 use protocols::additive::Additive;
 use protocols::clear::Clear;
-use protocols::{Audience, Engine, Release, cost, key_union};
+use protocols::{Audience, Engine, Item, Kind, Statement, cost, key_union};
 
 const SEED: u64 = 20_261_122;
 
-fn release<R: Ring>(elements: usize, audience: Audience) -> Vec<Release> {
-    vec![Release::of::<R>("answer", elements, audience)]
+fn answer(audience: Audience) -> Statement {
+    Statement::new(vec![Item::new("answer", audience, Kind::Value)])
 }
 
 /// One vector is put in, doubled minus itself plus a public column, and opened.
@@ -25,7 +25,8 @@ async fn sum_and_open<E: Engine, R: Ring>(engine: &mut E, own: Vec<R>, public: &
     let twice = engine.add(&x, &x)?;
     let once = engine.sub(&twice, &x)?;
     let shifted = engine.add_public(&once, public)?;
-    engine.reveal(shifted, "answer").await
+    let permit = engine.permit("answer", shifted.len())?;
+    engine.reveal(shifted, permit).await
 }
 
 fn inputs<R: Ring>(parties: usize, len: usize) -> Vec<Vec<R>> {
@@ -48,13 +49,12 @@ fn run<R: Ring>(
     let world = if analyst { world.clone().with_analyst() } else { world.clone() };
     let program = move |session: Session, own: Vec<R>| async move {
         let public = vec![R::default(); own.len()];
-        let releases = release::<R>(own.len(), audience);
         if clear {
-            let mut engine = Clear::new(session, releases);
+            let mut engine = Clear::new(session, answer(audience));
             let result = sum_and_open(&mut engine, own, &public).await;
             (engine.into_session(), result)
         } else {
-            let mut engine = Additive::new(session, releases);
+            let mut engine = Additive::new(session, answer(audience));
             let result = sum_and_open(&mut engine, own, &public).await;
             (engine.into_session(), result)
         }
@@ -127,15 +127,12 @@ fn two_openings_of_the_same_input_share_no_masked_element() {
     let log = mpc_core::transport::record::Log::default();
     let world = World::new(3).seed(SEED).record(PartyId(0), log.clone());
     let program = |session: Session, own: Vec<Z64>| async move {
-        let releases = vec![
-            Release::of::<Z64>("a", own.len(), Audience::Everyone),
-            Release::of::<Z64>("b", own.len(), Audience::Everyone),
-        ];
-        let mut engine = Additive::new(session, releases);
+        let mut engine = Additive::new(session, Statement::new(["a", "b"].map(Item::to_everyone).to_vec()));
         let (first, second) = (engine.input(own.clone()), engine.input(own));
         let result = async {
-            engine.reveal(first, "a").await?;
-            engine.reveal(second, "b").await
+            let (a, b) = (engine.permit("a", first.len())?, engine.permit("b", second.len())?);
+            engine.reveal(first, a).await?;
+            engine.reveal(second, b).await
         };
         let result = result.await;
         (engine.into_session(), result)
@@ -156,16 +153,19 @@ fn two_openings_of_the_same_input_share_no_masked_element() {
 #[test]
 fn an_undeclared_or_repeated_opening_is_refused() {
     let program = |session: Session, own: Vec<Z64>| async move {
-        let mut engine = Additive::new(session, release::<Z64>(own.len(), Audience::Everyone));
-        let (x, y, z) = (engine.input(own.clone()), engine.input(own.clone()), engine.input(own));
-        let undeclared = engine.reveal(x, "other").await.unwrap_err().to_string();
-        let opened = engine.reveal(y, "answer").await;
-        let again = engine.reveal(z, "answer").await.unwrap_err().to_string();
-        (engine.into_session(), opened.map(|_| (undeclared, again)))
+        let mut engine = Additive::new(session, answer(Audience::Everyone));
+        let (x, y) = (engine.input(own.clone()), engine.input(own));
+        let undeclared = engine.permit::<Z64>("other", 3).unwrap_err().to_string();
+        let foreign = answer(Audience::Everyone).permit("answer", 3).unwrap();
+        let foreign = engine.reveal(x, foreign).await.unwrap_err().to_string();
+        let permit = engine.permit("answer", 3).unwrap();
+        let again = engine.permit::<Z64>("answer", 3).unwrap_err().to_string();
+        let opened = engine.reveal(y, permit).await;
+        assert_eq!(engine.statement().opened().len(), 1);
+        (engine.into_session(), opened.map(|_| [undeclared, foreign, again]))
     };
     for outcome in World::new(2).run(program, inputs::<Z64>(2, 3)) {
-        let (undeclared, again) = outcome.result.unwrap();
-        assert!(undeclared.contains("not a declared release") && again.contains("not a declared release"));
+        assert!(outcome.result.unwrap().iter().all(|refusal| refusal.contains("not a declared release")));
     }
 }
 
@@ -260,8 +260,7 @@ fn keys_are_agreed_on_every_transport_at_their_predicted_cost() {
     {
         let limits = key_union::Limits { max_keys: 200, contributors: sites, max_key_bytes: 12 };
         let program = move |session: Session, own: Vec<Vec<u8>>| async move {
-            let sketch = Release::of::<mpc_core::field::F61>("keys", limits.sketch_elements(), Audience::Analyst);
-            let mut engine = Additive::new(session, vec![sketch]);
+            let mut engine = Additive::new(session, Statement::new(vec![Item::to_everyone("keys")]));
             let result = key_union::agree(&mut engine, &own, limits, "keys").await;
             (engine.into_session(), result)
         };
@@ -285,8 +284,7 @@ fn keys_are_agreed_on_every_transport_at_their_predicted_cost() {
 fn too_many_keys_are_an_error_for_everybody() {
     let limits = key_union::Limits { max_keys: 10, contributors: 2, max_key_bytes: 12 };
     let program = move |session: Session, own: Vec<Vec<u8>>| async move {
-        let sketch = Release::of::<mpc_core::field::F61>("keys", limits.sketch_elements(), Audience::Analyst);
-        let mut engine = Additive::new(session, vec![sketch]);
+        let mut engine = Additive::new(session, Statement::new(vec![Item::to_everyone("keys")]));
         let result = key_union::agree(&mut engine, &own, limits, "keys").await;
         (engine.into_session(), result)
     };

@@ -12,7 +12,7 @@ use mpc_core::world::{Net, Outcome, World};
 use mpc_core::{Bits, Block, Error, PartyId, Result, Session, Z64};
 use protocols::additive::Additive;
 use protocols::matching::{Further, PatientTable, Run, Shape, align, rows};
-use protocols::{Audience, Engine, Release};
+use protocols::{Engine, Item, Statement};
 
 const SEED: u64 = 20_261_122;
 const PATIENTS: usize = 3;
@@ -50,7 +50,8 @@ async fn program(engine: &mut Additive, sites: usize) -> Result<Ran> {
     let end = frames(engine);
     let mut last = segments.pop().expect("every site has a segment");
     let numbers = last.holders.remove(0).numbers.remove(0);
-    let opened = engine.reveal(numbers, "numbers").await?.unwrap_or_default();
+    let permit = engine.permit("numbers", rows(PATIENTS))?;
+    let opened = engine.reveal(numbers, permit).await?.unwrap_or_default();
     Ok((opened.into_iter().map(|x| x.0).collect(), SET_UP_FRAMES * (sites - 1), end))
 }
 
@@ -66,8 +67,7 @@ fn run(sites: usize, change: Option<(usize, usize, Change)>) -> Vec<Outcome<Ran>
         None => world,
     };
     let program = move |session: Session, (): ()| async move {
-        let release = Release::of::<Z64>("numbers", rows(PATIENTS), Audience::Everyone);
-        let mut engine = Additive::new(session, vec![release]);
+        let mut engine = Additive::new(session, Statement::new(vec![Item::to_everyone("numbers")]));
         let result = program(&mut engine, sites).await;
         (engine.into_session(), result)
     };

@@ -42,7 +42,7 @@ fn run(operation: Operation, sites: usize, change: Option<(usize, usize, Change)
         let (budget, to_open) = (budget.clone(), to_open.clone());
         async move {
             let mut case = Case::new(&session, SEED);
-            let mut engine = Additive::new(session, Vec::new());
+            let mut engine = Additive::new(session, conformance::statement());
             let result = async {
                 // What opening takes is made first, so that the frames after the operation are all part of opening it.
                 engine.prepare(&to_open).await?;
@@ -156,7 +156,7 @@ fn a_second_operation_without_a_budget_of_its_own_is_refused() {
             let budget = budget.clone();
             async move {
                 let mut case = Case::new(&session, SEED);
-                let mut engine = Additive::new(session, Vec::new());
+                let mut engine = Additive::new(session, conformance::statement());
                 let result = async {
                     engine.prepare(&budget).await?;
                     operation.run(&mut engine, &mut case, SIZE, async |_| Ok(())).await?;

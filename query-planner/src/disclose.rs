@@ -1,137 +1,184 @@
-//! What a secure sum reveals, and to whom, in words.
+//! What each node of a plan reveals, and what an analyst should know about it.
 
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_expr::LogicalPlan;
 
 use crate::approx_distinct::error_words;
-use crate::approximate::{LEVELS, REGISTERS};
 use crate::bind::NetworkTable;
 use crate::catalog::Catalog;
 use crate::cells::gates;
-use crate::matched::{Matching, What};
-use crate::matching;
-use crate::plan::{
-    Audience, Disclosure, Fraction, Groups, JointPlan, Number, Order, Output, Point, Scale, SecureSum, SketchOf, Slot,
-    Summand,
+use crate::disclosure::{
+    Disclosure, DisclosureId, Figure, Judged, Kind, Place, PointOf, Recipient, Revealed, Rows, Sites, Why,
+    distinct_words, figure_words,
 };
+use crate::matched::{Matching, What};
+use crate::plan::{Audience, Groups, JointPlan, Number, Output, Scale, SecureSum, SketchOf, Slot, Summand, Top};
 use crate::slots::ONCE;
 use crate::words::words;
 
-/// One line for each number that is revealed, for agreed keys, for what is left out and for what is hidden. `works` is
-/// what the contributors run, one for each sum.
+/// Everything that a plan reveals: each of its nodes states its own. `works` is what the contributors run, one for each
+/// sum.
 pub(crate) fn disclosures(plan: &JointPlan, works: &[LogicalPlan], catalog: &Catalog) -> Vec<Disclosure> {
     let mut out = Vec::new();
-    for (sum, work) in plan.sums.iter().zip(works) {
-        of_sum(plan, sum, &source(work), catalog, &mut out);
+    for (index, (sum, work)) in plan.sums.iter().zip(works).enumerate() {
+        let place = Place {
+            keys: key_texts(sum),
+            sites: Sites { names: sum.contributors.clone(), all: sum.contributors.len() == catalog.sites.len() },
+            rows: rows(work),
+            first_only: sum.top.is_some(),
+        };
+        let of = OfSum { plan, sum, index, place };
+        out.extend(of.keys());
+        out.extend(of.top());
+        out.extend(of.slots());
+        out.extend(of.points());
+        out.extend(of.sketches());
     }
-    let to = to_words(plan.audience);
-    if let Some(matching) = plan.sums.iter().find_map(|sum| sum.matching.as_ref()) {
-        let further = matching.further_keys.map_or_else(String::new, |further| {
-            format!(", {} of them with several keys in a pass and {} more each", further.patients, further.each)
-        });
-        let what = format!(
-            "that a site has at most {} patients{further}, and nothing about which of them others know",
-            matching.max_patients
-        );
-        out.push(Disclosure { what, to: to_words(Audience::Everyone).into() });
-        let what = format!(
-            "what a guessed {0} adds to these figures: whoever adds it to its own rows can test it, and only policy limits that",
-            catalog.patient_key
-        );
-        out.push(Disclosure { what, to: "a site that guesses, with the receiver of the answer".into() });
-    }
-    if plan.hides() {
-        let zeros = if plan.zero_allowed { "zeros are shown" } else { "zeros too" };
-        let by_patients = plan.sums.iter().all(|sum| !sum.patients.is_empty());
-        let what = format!(
-            "which of these figures are hidden: those with fewer than {0} {1} behind them ({zeros}), and those from which one of \
-             them would follow; both are shown as <{0}",
-            plan.min_patients,
-            if by_patients {
-                "patients"
-            } else {
-                if plan.sums.iter().all(|sum| sum.patients.is_empty()) { "rows" } else { "rows or patients" }
-            }
-        );
-        out.push(Disclosure { what, to: to.into() });
-    }
-    if plan.audience == Audience::Everyone && plan.sums.iter().any(|sum| sum.contributors.len() == 2) {
-        let what = "the other's part of each sum of two sites, exactly: the answer less its own part";
-        out.push(Disclosure { what: what.into(), to: "each of the two sites".into() });
-    }
+    out.extend(matched(plan, catalog));
+    out.extend(hidden(plan));
+    out.extend(plan.hides().then(|| Disclosure::difference(plan.min_patients)));
+    out.extend(remainders(plan));
     out
 }
 
-fn of_sum(plan: &JointPlan, sum: &SecureSum, source: &str, catalog: &Catalog, out: &mut Vec<Disclosure>) {
-    let to = to_words(plan.audience);
-    if let Groups::Agreed { threshold, .. } = sum.groups {
-        let what = match threshold {
-            0 | 1 => format!("the values of {} that occur {} in {source}", key_list(sum), whose(sum, catalog)),
-            least => format!(
-                "the values of {} that occur in at least {least} rows {} in {source}, and nothing about other values",
-                key_list(sum),
-                over(sum, catalog)
-            ),
+/// The disclosures of one sum.
+struct OfSum<'p> {
+    plan: &'p JointPlan,
+    sum: &'p SecureSum,
+    index: usize,
+    place: Place,
+}
+
+impl OfSum<'_> {
+    /// Something that the receiver of the answer gets.
+    fn answered(&self, id: DisclosureId, kind: Kind, what: Revealed, why: Why) -> Disclosure {
+        Disclosure { id, kind, what, to: self.plan.audience.into(), why }
+    }
+
+    fn keys(&self) -> Vec<Disclosure> {
+        let Groups::Agreed { threshold: least, .. } = self.sum.groups else { return Vec::new() };
+        let Place { keys, sites, rows, .. } = self.place.clone();
+        let to = Recipient::Everyone;
+        let id = DisclosureId::key_count(self.index);
+        let what = Revealed::KeyCount { keys: keys.clone(), least };
+        let count = Disclosure { id, kind: Kind::Size, what, to, why: Why::Listing };
+        let what = Revealed::Keys { keys, least, sites, rows };
+        let keys = Disclosure { id: DisclosureId::keys(self.index), kind: Kind::Keys, what, to, why: Why::Grouping };
+        if self.sum.counts_keys() { vec![keys, count] } else { vec![keys] }
+    }
+
+    fn top(&self) -> Option<Disclosure> {
+        let Top { slot, descending, limit, .. } = *self.sum.top.as_ref()?;
+        let figure = Figure::of(&self.sum.slots[slot], self.sum);
+        let what = Revealed::First { limit, descending, keys: self.place.keys.clone(), figure };
+        Some(self.answered(DisclosureId::top(self.index), Kind::Order, what, Why::Limit))
+    }
+
+    fn slots(&self) -> Vec<Disclosure> {
+        let of_slot = |slot: usize| {
+            let figure = Figure::of(&self.sum.slots[slot], self.sum);
+            let what = Revealed::Figure { figure, place: self.place.clone() };
+            self.answered(DisclosureId::slot(self.index, slot), Kind::Value, what, why(self.sum, slot))
         };
-        out.push(Disclosure { what, to: to_words(Audience::Everyone).into() });
+        opened(self.plan, self.sum).into_iter().map(of_slot).collect()
     }
-    let place = format!("{} {} in {source}", per_group(sum), over(sum, catalog));
-    if let Some(top) = &sum.top {
-        let slot = slot_words(&sum.slots[top.slot], sum);
-        let (which, bound) = if top.descending { ("largest", "at most") } else { ("smallest", "at least") };
-        let what = format!(
-            "which {} values of {} have the {which} figure for {slot}, in their order: every row left out has {bound} the last \
-             one's, or is hidden or empty",
-            top.limit,
-            key_list(sum)
-        );
-        out.push(Disclosure { what, to: to.into() });
-    }
-    let only = if sum.top.is_some() { ", of these rows only" } else { "" };
-    for slot in opened(plan, sum) {
-        let what = slot_words(&sum.slots[slot], sum);
-        out.push(Disclosure { what: format!("{what}{place}{only}"), to: to.into() });
-    }
-    for order in &sum.orders {
-        for point in &order.points {
-            let one = if point.is_one_rows_value() { ": the exact value of one patient" } else { "" };
-            let what = point_words(*point, order, &sum.columns);
-            out.push(Disclosure { what: format!("{what}{place}{only}{one}"), to: to.into() });
+
+    fn points(&self) -> Vec<Disclosure> {
+        let mut out = Vec::new();
+        for (at, order) in self.sum.orders.iter().enumerate() {
+            for (nth, point) in order.points.iter().enumerate() {
+                let what = Revealed::Point {
+                    point: PointOf::of(*point, order, self.sum),
+                    place: self.place.clone(),
+                    of_one: point.is_one_rows_value(),
+                };
+                out.push(self.answered(DisclosureId::point(self.index, at, nth), Kind::Value, what, Why::Asked));
+            }
         }
+        out
     }
-    for sketch in &sum.sketches {
-        let what = format!(
-            "how many of {REGISTERS} registers of a sketch of {} reach each of {LEVELS} levels{place}{only}: the number of values \
-             approximately ({}), for few almost exactly; whoever knows all of them but one may see whether that one is there",
-            sketch_words(sketch, sum),
-            error_words()
-        );
-        out.push(Disclosure { what, to: to.into() });
+
+    fn sketches(&self) -> Vec<Disclosure> {
+        let of_sketch = |(at, sketch): (usize, &SketchOf)| {
+            let (column, filter) = sketched(sketch, self.sum);
+            let what = Revealed::Levels { column, filter, place: self.place.clone() };
+            self.answered(DisclosureId::sketch(self.index, at), Kind::Value, what, Why::Estimate)
+        };
+        self.sum.sketches.iter().enumerate().map(of_sketch).collect()
     }
+}
+
+/// What the answer needs a slot for: the plainest use counts.
+fn why(sum: &SecureSum, slot: usize) -> Why {
+    let used = |output: &Output| match output {
+        Output::Count(of) | Output::Sum { sum: of, .. } if *of == slot => Some(Why::Asked),
+        Output::Avg { sum, count } if [*sum, *count].contains(&slot) => Some(Why::Average),
+        Output::Variance { sum, squares, count, .. } if [*sum, *squares, *count].contains(&slot) => Some(Why::Variance),
+        other if other.slots(sum).contains(&slot) => Some(Why::Empty),
+        _ => None,
+    };
+    let uses: Vec<Why> = sum.outputs.iter().filter_map(used).collect();
+    let plainest = [Why::Asked, Why::Average, Why::Variance, Why::Empty].into_iter().find(|why| uses.contains(why));
+    plainest.unwrap_or(if sum.groups == Groups::Whole { Why::Beside } else { Why::Present })
+}
+
+/// What matching says by its sizes, and what a guess can find out.
+fn matched(plan: &JointPlan, catalog: &Catalog) -> Vec<Disclosure> {
+    let mut matched = plan.sums.iter().enumerate().filter_map(|(index, sum)| Some((index, sum.matching.as_ref()?)));
+    let Some((index, matching)) = matched.next() else { return Vec::new() };
+    let size = Disclosure {
+        id: DisclosureId::patients(index),
+        kind: Kind::Size,
+        what: Revealed::Patients { most: matching.max_patients, further: matching.further_keys },
+        to: Recipient::Everyone,
+        why: Why::Padding,
+    };
+    let guess = Disclosure {
+        id: DisclosureId::guess(),
+        kind: Kind::Bit,
+        what: Revealed::Guess { patient_key: catalog.patient_key.clone() },
+        to: Recipient::Guesser,
+        why: Why::Follows,
+    };
+    vec![size, guess]
+}
+
+fn hidden(plan: &JointPlan) -> Option<Disclosure> {
+    let judged = if plan.sums.iter().all(|sum| !sum.patients.is_empty()) {
+        Judged::Patients
+    } else if plan.sums.iter().all(|sum| sum.patients.is_empty()) {
+        Judged::Rows
+    } else {
+        Judged::RowsOrPatients
+    };
+    let what = Revealed::Hidden { least: plan.min_patients, zeros_shown: plan.zero_allowed, judged };
+    let to = plan.audience.into();
+    plan.hides().then(|| Disclosure { id: DisclosureId::hidden(), kind: Kind::Bit, what, to, why: Why::SmallCells })
+}
+
+fn remainders(plan: &JointPlan) -> Option<Disclosure> {
+    let index = plan.sums.iter().position(|sum| sum.contributors.len() == 2)?;
+    let to = Recipient::EachOfTwo;
+    let id = DisclosureId::remainder(index);
+    let told = plan.audience == Audience::Everyone;
+    told.then(|| Disclosure { id, kind: Kind::Value, what: Revealed::Remainder, to, why: Why::Follows })
 }
 
 /// What a sketch counts, as a reader would say it.
 pub(crate) fn sketch_words(sketch: &SketchOf, sum: &SecureSum) -> String {
-    let text = |column: usize| sum.columns.get(column).map_or("?", String::as_str);
-    let what = format!("the distinct {}", text(sketch.column));
-    match sketch.filter {
-        Some(filter) => format!("{what} ({})", text(filter)),
-        None => what,
-    }
+    let (column, filter) = sketched(sketch, sum);
+    distinct_words(&column, filter.as_deref())
+}
+
+fn sketched(sketch: &SketchOf, sum: &SecureSum) -> (String, Option<String>) {
+    let text = |column: usize| sum.columns.get(column).cloned().unwrap_or_else(|| "?".into());
+    (text(sketch.column), sketch.filter.map(text))
 }
 
 /// The slots that are opened: all of them, or where cells are hidden those that something shown needs.
 fn opened(plan: &JointPlan, sum: &SecureSum) -> Vec<usize> {
     let gates = gates(sum);
     (0..sum.slots.len()).filter(|slot| !plan.hides() || gates[*slot].is_some()).collect()
-}
-
-/// Who receives the answer, in words.
-pub(crate) fn to_words(audience: Audience) -> &'static str {
-    match audience {
-        Audience::Analyst => "analyst",
-        Audience::Everyone => "every site and the analyst",
-    }
 }
 
 /// What an analyst should know about the sums.
@@ -215,46 +262,9 @@ fn notes_of_matching(sum: &SecureSum, matching: &Matching, catalog: &Catalog, ad
 const HIDDEN_CELLS: &str = "a hidden cell is NULL for WHERE, HAVING and LIMIT; ORDER BY puts it behind all others in both \
                             directions; what is computed from it, also by COALESCE or CASE, is hidden too";
 
-/// A point as a reader would say it.
-pub(crate) fn point_words(point: Point, order: &Order, texts: &[String]) -> String {
-    let text = |column: usize| texts.get(column).map_or("?", String::as_str);
-    let column = text(order.column);
-    let what = match point {
-        Point::Min => format!("the smallest {column}"),
-        Point::Max => format!("the largest {column}"),
-        Point::Cont { share: Fraction::HALF } => format!("the median of {column}"),
-        Point::Cont { share } => format!("the interpolated {} percentile of {column}", share_words(share)),
-        Point::Disc { share, descending } => {
-            let from = if descending { " from the largest down" } else { "" };
-            format!("the value of {column} at {}{from}", share_words(share))
-        }
-    };
-    match order.filter {
-        Some(filter) => format!("{what} ({})", text(filter)),
-        None => what,
-    }
-}
-
-fn share_words(share: Fraction) -> String {
-    format!("{}/{}", share.numerator, share.denominator)
-}
-
 /// A slot as a reader would say it.
 pub(crate) fn slot_words(slot: &Slot, sum: &SecureSum) -> String {
-    let text = |column: usize| sum.columns.get(column).map_or("?", String::as_str);
-    let what = match slot.what {
-        Summand::Rows => "the number of rows".to_owned(),
-        Summand::NotNull(c) => format!("the number of rows where {} is not NULL", text(c)),
-        Summand::Value(c) => format!("the sum of {}", text(c)),
-        Summand::Square(c) => format!("the sum of squares of {}", text(c)),
-        Summand::Product(a, b) => format!("the sum of {} times {}", text(a), text(b)),
-        Summand::BothNotNull(a, b) => format!("the number of rows where {} and {} are not NULL", text(a), text(b)),
-        Summand::Patients(node) => matching::slot_words(sum, node),
-    };
-    match slot.filter {
-        Some(filter) => format!("{what} ({})", text(filter)),
-        None => what,
-    }
+    figure_words(&Figure::of(slot, sum))
 }
 
 /// Is a count of rows among the outputs, rather than of distinct values?
@@ -283,9 +293,9 @@ fn reads_patients(work: &LogicalPlan, catalog: &Catalog) -> bool {
     found
 }
 
-/// The rows a site looks at: `person, condition_occurrence where …`.
-fn source(work: &LogicalPlan) -> String {
-    let (mut tables, mut conditions, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+/// The rows a site looks at.
+fn rows(work: &LogicalPlan) -> Rows {
+    let mut rows = Rows::default();
     let add = |list: &mut Vec<String>, text: String| {
         if !list.contains(&text) {
             list.push(text);
@@ -294,47 +304,16 @@ fn source(work: &LogicalPlan) -> String {
     // The closure never fails.
     let _ = work.apply_with_subqueries(|node| {
         match node {
-            LogicalPlan::TableScan(scan) => add(&mut tables, scan.table_name.to_string()),
-            LogicalPlan::Filter(filter) => add(&mut conditions, words(&filter.predicate)),
-            LogicalPlan::Aggregate(a) => a.group_expr.iter().for_each(|key| add(&mut groups, words(key))),
+            LogicalPlan::TableScan(scan) => add(&mut rows.tables, scan.table_name.to_string()),
+            LogicalPlan::Filter(filter) => add(&mut rows.conditions, words(&filter.predicate)),
+            LogicalPlan::Aggregate(a) => a.group_expr.iter().for_each(|key| add(&mut rows.grouped, words(key))),
             _ => {}
         }
         Ok(TreeNodeRecursion::Continue)
     });
-    let mut text = tables.join(", ");
-    if !conditions.is_empty() {
-        text += &format!(" where {}", conditions.join(" AND "));
-    }
-    if !groups.is_empty() {
-        text += &format!(", first grouped by {}", groups.join(", "));
-    }
-    text
+    rows
 }
 
-fn per_group(sum: &SecureSum) -> String {
-    if sum.keys.is_empty() { String::new() } else { format!(" for each value of {}", key_list(sum)) }
-}
-
-fn key_list(sum: &SecureSum) -> String {
-    sum.keys.iter().map(|k| k.expression.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-/// Over which sites a number is summed.
-fn over(sum: &SecureSum, catalog: &Catalog) -> String {
-    match &sum.contributors[..] {
-        [only] => format!("at {only} alone"),
-        some if some.len() == catalog.sites.len() => "over all sites".into(),
-        some => format!("over {}", some.iter().map(|s| s.0.as_str()).collect::<Vec<_>>().join(" and ")),
-    }
-}
-
-/// At which sites an agreed key occurs.
-fn whose(sum: &SecureSum, catalog: &Catalog) -> String {
-    match &sum.contributors[..] {
-        [_] => over(sum, catalog),
-        // Whoever knows its own keys knows what the other of two sites alone has.
-        [one, other] => format!("at {one} or {other} (each of the two then knows which the other alone has)"),
-        some if some.len() == catalog.sites.len() => "at any site (not which)".into(),
-        some => format!("at {} (not which)", some.iter().map(|s| s.0.as_str()).collect::<Vec<_>>().join(" or ")),
-    }
+fn key_texts(sum: &SecureSum) -> Vec<String> {
+    sum.keys.iter().map(|key| key.expression.clone()).collect()
 }

@@ -4,7 +4,8 @@ use std::fmt::{self, Write};
 
 use crate::approx_distinct::{error_words, size_words};
 use crate::cost::{cost, max_groups, work};
-use crate::disclose::{point_words, sketch_words, slot_words, to_words};
+use crate::disclose::{sketch_words, slot_words};
+use crate::disclosure::{self, Language, PointOf, point_words, to_words};
 use crate::matching::write_matching;
 use crate::plan::{Compiled, Groups, JointPlan, Key, Order, Output, Path, Ring, Scale, SecureSum, Slot};
 use crate::value::Value;
@@ -24,11 +25,9 @@ pub fn explain_with(compiled: &Compiled, joint_cost: &[String]) -> String {
     out
 }
 
-/// Only what is revealed, and to whom.
-pub fn disclosures(plan: &JointPlan) -> String {
-    let mut out = String::new();
-    let _ = write_disclosures(&mut out, plan);
-    out
+/// Only what is revealed, to whom, of what kind and why.
+pub fn disclosures(plan: &JointPlan, language: Language) -> String {
+    disclosure::list(&plan.disclosures, language)
 }
 
 fn write_plan(out: &mut String, plan: &JointPlan, joint_cost: &[String]) -> fmt::Result {
@@ -50,7 +49,7 @@ fn write_plan(out: &mut String, plan: &JointPlan, joint_cost: &[String]) -> fmt:
         writeln!(out, "  on shares: {}", plan.link.words())?;
     }
     joint_cost.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
-    write_disclosures(out, plan)?;
+    out.write_str(&disclosures(plan, Language::English))?;
     writeln!(out, "Promise\n  {PROMISE}")?;
     if !plan.notes.is_empty() {
         writeln!(out, "Notes")?;
@@ -100,12 +99,12 @@ fn write_sum(out: &mut String, index: usize, sum: &SecureSum, plan: &JointPlan) 
         writeln!(out, "  Top: Shared, only the {} groups with the {which} slot {} go on", top.limit, top.slot)?;
     }
     let outputs: Vec<String> = sum.outputs.iter().map(|output| output_words(output, sum)).collect();
-    writeln!(out, "  Reveal to {}: {}", to_words(plan.audience), outputs.join(", "))
+    writeln!(out, "  Reveal to {}: {}", to_words(plan.audience.into()), outputs.join(", "))
 }
 
 fn write_order(out: &mut String, sum: &SecureSum) -> fmt::Result {
     for (i, order) in sum.orders.iter().enumerate() {
-        let points: Vec<String> = order.points.iter().map(|p| point_words(*p, order, &sum.columns)).collect();
+        let points: Vec<String> = order.points.iter().map(|p| point_words(&PointOf::of(*p, order, sum))).collect();
         writeln!(out, "    order {i}: {}; {}", points.join(", "), path_words(order))?;
     }
     Ok(())
@@ -217,11 +216,6 @@ fn output_words(output: &Output, sum: &SecureSum) -> String {
         }
         Output::Approximate(sketch) => format!("estimate from the levels of sketch {sketch}"),
     }
-}
-
-fn write_disclosures(out: &mut String, plan: &JointPlan) -> fmt::Result {
-    writeln!(out, "Disclosures")?;
-    plan.disclosures.iter().try_for_each(|d| writeln!(out, "  - to {}: {}", d.to, d.what))
 }
 
 fn indented(out: &mut String, text: &str) -> fmt::Result {

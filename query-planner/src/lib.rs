@@ -18,7 +18,9 @@ mod clamp;
 pub mod cost;
 pub mod decode;
 mod disclose;
+pub mod disclosure;
 mod domain;
+pub mod dpia;
 pub mod error;
 pub mod explain;
 mod facts;
@@ -62,6 +64,7 @@ use std::thread;
 
 pub use catalog::Catalog;
 pub use cost::cost;
+pub use disclosure::{Disclosure, Language};
 pub use error::PlanError;
 pub use explain::explain;
 pub use plan::{Audience, Compiled, JointPlan};

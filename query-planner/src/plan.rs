@@ -8,6 +8,7 @@ use datafusion_expr::LogicalPlan;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use crate::disclosure::Disclosure;
 pub use crate::order::{Encoding, Fraction, Number, Order, Path, Point};
 pub use crate::relate::{Detail, Margin};
 
@@ -343,15 +344,6 @@ pub enum Form {
     Sample,
 }
 
-/// A value that the plan reveals, and to whom.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Disclosure {
-    /// In words.
-    pub what: String,
-    /// `analyst`, `every site`, `every site and the analyst`.
-    pub to: String,
-}
-
 impl JointPlan {
     /// Are small cells hidden?
     pub fn hides(&self) -> bool {
@@ -374,12 +366,6 @@ impl JointPlan {
     /// What sites compare and approve.
     pub fn digest(&self) -> [u8; 32] {
         Sha256::new().chain_update(DIGEST_DOMAIN).chain_update(self.canonical_bytes()).finalize().into()
-    }
-
-    /// What sites note of the disclosures alone.
-    pub fn disclosure_digest(&self) -> [u8; 32] {
-        let bytes = serde_json::to_vec(&self.disclosures).expect("disclosures hold no maps");
-        Sha256::new().chain_update(b"consilium disclosures v1\0").chain_update(bytes).finalize().into()
     }
 
     /// Reads canonical bytes.

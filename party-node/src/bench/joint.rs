@@ -7,7 +7,7 @@ use mpc_core::{Bits, PartyId, Result, Session, Z64};
 use protocols::additive::Additive;
 use protocols::additive::demand;
 use protocols::relational::sort;
-use protocols::{ArithShare, Audience, BitShare, Engine, Release};
+use protocols::{ArithShare, BitShare, Engine, Item, Statement};
 
 use super::measure::Found;
 use super::{Bench, Protocol};
@@ -34,7 +34,8 @@ enum Outcome {
 
 /// Runs the operation `bench.runs` times in one session and checks the first results of each run.
 pub async fn program(session: Session, bench: Bench) -> (Session, Result<Found>) {
-    let mut engine = Additive::new(session, Vec::new());
+    let checked = (0..bench.runs).map(|run| Item::to_everyone(checked(run)));
+    let mut engine = Additive::new(session, Statement::new(checked.collect()));
     let result = runs(&mut engine, bench).await;
     (engine.into_session(), result)
 }
@@ -107,9 +108,12 @@ async fn open<E: Engine>(e: &mut E, outcome: Outcome, run: usize) -> Result<Opti
             e.b2a(&bits.gather(&rows)).await?
         }
     };
-    let name = format!("checked/{run}");
-    e.declare(Release::of::<Z64>(name.clone(), numbers.len(), Audience::Everyone));
-    e.reveal(numbers, &name).await
+    let permit = e.permit(&checked(run), numbers.len())?;
+    e.reveal(numbers, permit).await
+}
+
+fn checked(run: usize) -> String {
+    format!("checked/{run}")
 }
 
 fn inputs(bench: Bench, me: PartyId) -> Inputs {

@@ -9,7 +9,7 @@ use mpc_core::error::LocalFault;
 use mpc_core::{Bits, Block, PartyId, Result, Session, Z64};
 use protocols::additive::Additive;
 use protocols::matching::{Further, PatientTable, Shape, align};
-use protocols::{Audience, Engine, Release};
+use protocols::{Engine, Item, Statement};
 
 use super::measure::Found;
 use super::{Bench, Protocol};
@@ -29,8 +29,7 @@ pub async fn program(mut session: Session, bench: Bench) -> (Session, Result<Fou
         let before = session.stats();
         let table = table(bench, session.me());
         let began = Instant::now();
-        let release = Release::of::<Z64>(TOTAL, 1, Audience::Everyone);
-        let mut engine = Additive::new(session, vec![release]);
+        let mut engine = Additive::new(session, Statement::new(vec![Item::to_everyone(TOTAL)]));
         let total = total(&mut engine, bench.elements, table).await;
         found.seconds.push(began.elapsed().as_secs_f64());
         session = engine.into_session();
@@ -54,7 +53,8 @@ async fn total(engine: &mut Additive, elements: usize, table: PatientTable) -> R
     let [segment] = segments.as_slice() else { return Ok(None) };
     // The sender's number is zero where it does not have the bin's key.
     let total = segment.holders[0].numbers[0].block_sums(segment.rows);
-    engine.reveal(total, TOTAL).await
+    let permit = engine.permit(TOTAL, total.len())?;
+    engine.reveal(total, permit).await
 }
 
 fn table(bench: Bench, me: PartyId) -> PatientTable {

@@ -6,7 +6,7 @@ use mpc_core::error::LocalFault;
 use mpc_core::world::{Net, World};
 use mpc_core::{Error, PartyId, Result, Ring, Session, Z64, Z128};
 use protocols::additive::Additive;
-use protocols::{Audience, Engine, Release};
+use protocols::{Engine, Item, Statement};
 
 use super::{Bench, Measurement, Protocol, joint, matched};
 use crate::fault::NodeError;
@@ -37,9 +37,9 @@ pub async fn program(session: Session, bench: Bench) -> (Session, Result<Found>)
 }
 
 async fn sums<R: Ring>(session: Session, bench: Bench, element: fn(u32) -> R) -> (Session, Result<Found>) {
-    let release = |run: usize| Release::of::<R>(run.to_string(), bench.elements, Audience::Everyone);
     let me = session.me();
-    let mut engine = Additive::new(session, (0..bench.runs).map(release).collect());
+    let sums = (0..bench.runs).map(|run| Item::to_everyone(run.to_string()));
+    let mut engine = Additive::new(session, Statement::new(sums.collect()));
     let mut found = Found::default();
     let mut result = Ok(());
     for run in 0..bench.runs {
@@ -52,7 +52,10 @@ async fn sums<R: Ring>(session: Session, bench: Bench, element: fn(u32) -> R) ->
         let before = engine.session().stats();
         let began = Instant::now();
         let column = engine.input(own);
-        let opened = engine.reveal(column, &run.to_string()).await;
+        let opened = match engine.permit(&run.to_string(), bench.elements) {
+            Ok(permit) => engine.reveal(column, permit).await,
+            Err(error) => Err(error),
+        };
         found.seconds.push(began.elapsed().as_secs_f64());
         found.online_seconds.clone_from(&found.seconds);
         let after = engine.session().stats();

@@ -6,6 +6,7 @@ use query_planner::JointPlan;
 use query_planner::approximate::LEVELS;
 use query_planner::cells::gates;
 use query_planner::decode::Opened;
+use query_planner::disclosure::DisclosureId;
 use query_planner::plan::{Ring, SecureSum, Tie, Top};
 use query_planner::value::Value;
 
@@ -122,6 +123,45 @@ impl Reader<'_> {
         let positions = (0..limit).map(|_| self.number() as usize).collect::<Vec<_>>();
         positions.into_iter().filter_map(|at| order.get(at).map(|group| all[*group].clone())).collect()
     }
+}
+
+/// The disclosures that the narrow column holds, in its order, and how many elements of each.
+pub(super) fn narrow_parts(plan: &JointPlan, groups: &[usize]) -> Vec<(String, usize)> {
+    let mut parts = Vec::new();
+    for (index, sum) in plan.sums.iter().enumerate() {
+        let top = sum.top.as_ref().map(|top| (DisclosureId::top(index), limit(top, groups[index])));
+        parts.extend(top);
+    }
+    parts.extend(slot_parts(plan, groups, Ring::Z64));
+    for (index, sum) in plan.sums.iter().enumerate() {
+        let rows = rows_of(sum, groups[index]);
+        parts.extend(points(sum).map(|(order, point)| (DisclosureId::point(index, order, point), rows)));
+    }
+    for (index, sum) in plan.sums.iter().enumerate() {
+        let rows = rows_of(sum, groups[index]) * LEVELS as usize;
+        parts.extend((0..sum.sketches.len()).map(|sketch| (DisclosureId::sketch(index, sketch), rows)));
+    }
+    parts.into_iter().map(|(id, elements)| (id.to_string(), elements)).collect()
+}
+
+/// The same for the wide column.
+pub(super) fn wide_parts(plan: &JointPlan, groups: &[usize]) -> Vec<(String, usize)> {
+    slot_parts(plan, groups, Ring::Z128).into_iter().map(|(id, elements)| (id.to_string(), elements)).collect()
+}
+
+fn slot_parts(plan: &JointPlan, groups: &[usize], ring: Ring) -> Vec<(DisclosureId, usize)> {
+    let part = |OpenedSlot { sum, slot, .. }| {
+        let whole: &SecureSum = &plan.sums[sum];
+        // A choice of the first groups carries only narrow columns along.
+        let rows = if ring == Ring::Z64 { rows_of(whole, groups[sum]) } else { groups[sum] };
+        (DisclosureId::slot(sum, slot), rows)
+    };
+    opened_slots(plan, ring).into_iter().map(part).collect()
+}
+
+/// How many groups of a sum are opened.
+fn rows_of(sum: &SecureSum, groups: usize) -> usize {
+    sum.top.as_ref().map_or(groups, |top| limit(top, groups))
 }
 
 /// How many groups a top leaves.

@@ -6,14 +6,12 @@ use protocols::Engine;
 use protocols::additive::Additive;
 use protocols::relational::differencing::{Ledgered, SetTable, too_close};
 use query_planner::Compiled;
+use query_planner::disclosure::DisclosureId;
 use query_planner::value::Value;
 
 use super::link;
 use crate::govern::meeting::Earlier;
 use crate::govern::sets::{self, People, Sets};
-
-/// The name of the one bit that is opened.
-pub const BIT: &str = "near";
 
 /// Is any figure of this release over patients that differ from those of an earlier figure by fewer than the plan's smallest cell?
 /// Public: `earlier`, the groups. A site gives its own patients behind the new figures and behind each earlier release.
@@ -39,7 +37,7 @@ pub async fn check(
         Some((sets, noted)) => Some(table(&shape, new, earlier, sets, noted).map_err(|why| engine.fault(why))?),
         None => None,
     };
-    too_close(engine, &shape, table, (BIT, link(&compiled.joint))).await
+    too_close(engine, &shape, table, (DisclosureId::difference().as_str(), link(&compiled.joint))).await
 }
 
 /// This site's patients, of today and of then, and which sets each is in.

@@ -8,7 +8,7 @@ use mpc_core::error::LocalFault;
 use mpc_core::{Result, Z64, Z128};
 use protocols::matching::Segment;
 use protocols::relational::suppress::without_each;
-use protocols::{ArithShare, BitShare, Engine, Release};
+use protocols::{ArithShare, BitShare, Engine};
 use query_planner::approximate::MAX_SKETCHES;
 use query_planner::cells::CellTable;
 use query_planner::decode::Opened;
@@ -19,7 +19,7 @@ use query_planner::{Audience, JointPlan};
 use super::Matched;
 use super::audience;
 use super::inputs::Own;
-use super::layout::{OpenedSlot, Reader, levels_of, limit, opened_slots, points, tie_order};
+use super::layout::{OpenedSlot, Reader, levels_of, limit, narrow_parts, opened_slots, points, tie_order, wide_parts};
 use crate::joint::{self, Few, Policy};
 
 /// What everybody knows before the program runs.
@@ -106,7 +106,7 @@ pub async fn program<E: Engine>(
         Some((sum, top)) => first(e, public, (sum, top), &own, shown.as_ref(), &[narrow, positions, levels]).await?,
         None => ArithShare::concat(&[&narrow, &positions, &levels]),
     };
-    let opened = open(e, audience(public.plan), narrow, wide).await?;
+    let opened = open(e, public, narrow, wide).await?;
     Ok(opened.map(|(narrow, wide)| {
         let narrow: Vec<u64> = narrow.into_iter().map(|x| x.0).collect();
         let wide: Vec<i128> = wide.into_iter().map(Z128::to_signed).collect();
@@ -315,17 +315,19 @@ type Columns = Option<(Vec<Z64>, Vec<Z128>)>;
 /// Opens both columns, side by side when there are two.
 async fn open<E: Engine>(
     e: &mut E,
-    audience: protocols::Audience,
+    public: &Public<'_>,
     narrow: ArithShare<Z64>,
     wide: ArithShare<Z128>,
 ) -> Result<Columns> {
-    e.declare(Release::of::<Z64>("sums64", narrow.len(), audience));
+    let groups: Vec<usize> = public.groups.iter().map(Vec::len).collect();
+    let to = audience(public.plan);
+    let of_narrow = e.statement().permit_row(narrow_parts(public.plan, &groups), to)?;
     if wide.is_empty() {
-        let opened = e.reveal(narrow, "sums64").await?;
+        let opened = e.reveal(narrow, of_narrow).await?;
         return Ok(opened.map(|values| (values, Vec::new())));
     }
-    e.declare(Release::of::<Z128>("sums128", wide.len(), audience));
+    let of_wide = e.statement().permit_row(wide_parts(public.plan, &groups), to)?;
     let [mut left, mut right] = e.fork(["sums64", "sums128"]);
-    let (narrow, wide) = try_join(left.reveal(narrow, "sums64"), right.reveal(wide, "sums128")).await?;
+    let (narrow, wide) = try_join(left.reveal(narrow, of_narrow), right.reveal(wide, of_wide)).await?;
     Ok(narrow.zip(wide))
 }

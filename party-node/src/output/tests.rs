@@ -7,10 +7,18 @@ use arrow::array::{
 
 use super::*;
 
+use query_planner::disclosure::{DisclosureId, Kind, Recipient, Revealed, Why};
+
 fn answer(columns: Vec<(&str, ArrayRef)>, suppressed: Vec<Suppressed>) -> Answer {
     let rows = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap();
     let columns = rows.schema().fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect();
-    let disclosures = vec![Disclosure { what: "1 count".into(), to: "analyst".into() }];
+    let disclosures = vec![Disclosure {
+        id: DisclosureId::patients(0),
+        kind: Kind::Size,
+        what: Revealed::Patients { most: 7 },
+        to: Recipient::Analyst,
+        why: Why::Asked,
+    }];
     let cost = Cost { rounds: 4, bytes: 12345, wall_ms: 87, parties: 3 };
     Answer { table: Table { columns, rows }, suppressed, disclosures, cost }
 }
@@ -38,7 +46,7 @@ fn the_table_is_aligned_and_tells_what_was_revealed() {
         "(3 rows)",
         "",
         "Revealed",
-        "  to analyst: 1 count",
+        "  to analyst: that a site has at most 7 patients, and nothing about which of them others know",
         "Cost",
         "  4 rounds, 12345 bytes, 87 ms, 3 parties",
         "",
@@ -59,7 +67,9 @@ fn json_is_one_object_on_one_line_with_exact_numbers() {
         r#"{"columns":[{"name":"name","type":"Utf8"},{"name":"n","type":"Int64"},{"name":"mean","type":"Float64"},"#,
         r#"{"name":"cost","type":"Decimal128(10, 2)"}],"rows":[["a,\"b\"\n",2694,0.1,12.50],["病人",null,null,-0.05],"#,
         r#"["",0,1234.5,null]],"suppressed":[{"row":1,"column":"n","label":"<11"}],"#,
-        r#""disclosures":[{"what":"1 count","to":"analyst"}],"#,
+        r#""disclosures":[{"id":"patients/0","#,
+        r#""what":"that a site has at most 7 patients, and nothing about which of them others know","#,
+        r#""to":"analyst","kind":"size","why":"the answer shows it"}],"#,
         r#""cost":{"rounds":4,"bytes":12345,"wall_ms":87,"parties":3}}"#,
         "\n"
     );

@@ -169,7 +169,7 @@ impl Site {
             connect::session(place, links, |transport| Drill::wrap(self.drill.as_ref(), transport))
                 .await
                 .map_err(|error| blame::with_names(error, &self.network))?;
-        let mut engine = Additive::new(session, execute::declared(&compiled.joint));
+        let mut engine = Additive::new(session, execute::statement(&compiled.joint));
         let state = self.gate.state.clone();
         let keep = async move |sets: Sets| blocking(&state, move |state| state.note(&job, &sets)).await;
         let met = Met { earlier: &entered.earlier, noted: &entered.noted };

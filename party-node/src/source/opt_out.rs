@@ -32,7 +32,7 @@ impl OptOut {
     /// What is wrong with the file, as for any data file.
     pub fn read(file: &Path, patient_key: &str) -> Result<Self, NodeError> {
         let ids = Ids::read(file, patient_key)?;
-        let texts = (0..ids.len()).map(|row| String::from_utf8_lossy(ids.get(row)).trim().into());
+        let texts = (0..ids.texts.len()).map(|row| String::from_utf8_lossy(ids.texts.get(row)).trim().into());
         Ok(Self(texts.filter(|text: &Box<str>| !text.is_empty()).collect()))
     }
 }

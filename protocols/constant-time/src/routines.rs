@@ -234,7 +234,7 @@ fn on_secret_numbers(operation: Operation) {
     let program = move |session: Session, (): ()| {
         let needed = needed.clone();
         async move {
-            let mut engine = Additive::new(session, Vec::new());
+            let mut engine = Additive::new(session, protocols::Statement::new(Vec::new()));
             let result = match engine.prepare(&needed).await {
                 Ok(()) => apply(&mut engine, operation, words(100).into_iter().map(Z64).collect()).await,
                 Err(error) => Err(error),

@@ -13,7 +13,7 @@ use crate::correlation::{Budget, Chains, Group};
 use crate::engine::{Engine, Rows};
 use crate::ot::Extension;
 use crate::parameters::Code;
-use crate::release::Release;
+use crate::release::{Permit, Statement};
 use crate::share::{ArithShare, BitShare};
 
 /// The budget of a program among so many sites.
@@ -25,7 +25,7 @@ pub fn budget<T>(
     link: Link,
     program: impl AsyncFnOnce(&mut Counting<Zeros>) -> Result<T>,
 ) -> Result<Budget> {
-    let mut engine = Counting::new(Zeros, sites, link);
+    let mut engine = Counting::new(Zeros::new(), sites, link);
     {
         let run = pin!(program(&mut engine));
         // No operation of this engine waits for anything, so a program is done when it was polled once.
@@ -155,12 +155,12 @@ impl<E: Engine> Engine for Counting<E> {
         self.inner.place(rows, places).await
     }
 
-    fn declare(&mut self, release: Release) {
-        self.inner.declare(release);
+    fn statement(&mut self) -> &mut Statement {
+        self.inner.statement()
     }
 
-    async fn reveal<R: Ring>(&mut self, column: ArithShare<R>, name: &str) -> Result<Option<Vec<R>>> {
-        self.inner.reveal(column, name).await
+    async fn reveal<R: Ring>(&mut self, column: ArithShare<R>, permit: Permit<R>) -> Result<Option<Vec<R>>> {
+        self.inner.reveal(column, permit).await
     }
 
     fn fork<const K: usize>(&mut self, labels: [&'static str; K]) -> [Self; K] {
@@ -177,8 +177,14 @@ impl<E: Engine> Engine for Counting<E> {
     }
 }
 
-/// An engine without parties: every column is zero.
-pub struct Zeros;
+/// An engine without parties: every column is zero. Its permits open nothing elsewhere.
+pub struct Zeros(Statement);
+
+impl Zeros {
+    fn new() -> Self {
+        Self(Statement::rehearsal())
+    }
+}
 
 impl Engine for Zeros {
     fn input<R: Ring>(&mut self, own: Vec<R>) -> ArithShare<R> {
@@ -229,14 +235,17 @@ impl Engine for Zeros {
         Ok(rows)
     }
 
-    fn declare(&mut self, _: Release) {}
+    fn statement(&mut self) -> &mut Statement {
+        &mut self.0
+    }
 
-    async fn reveal<R: Ring>(&mut self, column: ArithShare<R>, _: &str) -> Result<Option<Vec<R>>> {
+    async fn reveal<R: Ring>(&mut self, column: ArithShare<R>, permit: Permit<R>) -> Result<Option<Vec<R>>> {
+        self.0.use_up(permit, Some(column.len()))?;
         Ok(Some(vec![R::default(); column.len()]))
     }
 
     fn fork<const K: usize>(&mut self, labels: [&'static str; K]) -> [Self; K] {
-        labels.map(|_| Self)
+        labels.map(|_| Self(self.0.of_fork()))
     }
 
     fn is_first(&self) -> bool {

@@ -18,20 +18,20 @@ use mpc_core::{Bits, PowerOfTwo, Result, Ring, Session, Z64};
 use crate::correlation::{Budget, Group, Pool};
 use crate::engine::{Engine, Rows};
 use crate::ot::Ot;
-use crate::release::{Declared, Release};
+use crate::release::{Permit, Statement};
 use crate::share::{ArithShare, BitShare};
 
 /// The additive engine of one party in one session.
 pub struct Additive {
     session: Session,
-    declared: Declared,
+    statement: Statement,
     pool: Pool,
 }
 
 impl Additive {
-    /// Takes over a session whose plan declares these releases.
-    pub fn new(session: Session, releases: Vec<Release>) -> Self {
-        Self { session, declared: Declared::new(releases), pool: Pool::default() }
+    /// Takes over a session that may open what the statement says.
+    pub fn new(session: Session, statement: Statement) -> Self {
+        Self { session, statement, pool: Pool::default() }
     }
 
     /// Makes the correlated randomness that the steps to come will take. Data-independent: it may run before any input exists.
@@ -169,14 +169,13 @@ impl Engine for Additive {
         }
     }
 
-    fn declare(&mut self, release: Release) {
-        self.declared.declare(release);
+    fn statement(&mut self) -> &mut Statement {
+        &mut self.statement
     }
 
-    async fn reveal<R: Ring>(&mut self, column: ArithShare<R>, name: &str) -> Result<Option<Vec<R>>> {
-        let release = self.declared.take::<R>(&self.session, name)?;
+    async fn reveal<R: Ring>(&mut self, column: ArithShare<R>, permit: Permit<R>) -> Result<Option<Vec<R>>> {
+        let release = self.statement.use_up(permit, self.session.is_site().then_some(column.len()))?;
         if self.session.is_site() {
-            self.same_length(column.len(), release.elements)?;
             reveal::open(&mut self.session, column, &release).await
         } else {
             reveal::receive(&mut self.session, &release).await.map(Some)
@@ -184,12 +183,9 @@ impl Engine for Additive {
     }
 
     fn fork<const K: usize>(&mut self, labels: [&'static str; K]) -> [Self; K] {
-        let mut declared = labels.map(|label| self.declared.split(label)).into_iter();
-        self.session.fork(labels).map(|session| Self {
-            session,
-            declared: declared.next().unwrap_or_default(),
-            pool: Pool::default(),
-        })
+        let statement = &self.statement;
+        let forks = self.session.fork(labels);
+        forks.map(|session| Self { session, statement: statement.of_fork(), pool: Pool::default() })
     }
 
     fn is_first(&self) -> bool {

@@ -11,7 +11,6 @@ use crate::additive::demand::{self, Link};
 use crate::engine::{Engine, Rows};
 use crate::matching::{Further, PatientTable, Run, Segment, Shape, align, empty};
 use crate::parameters::matching::MAX_PATIENTS;
-use crate::release::{Audience, Release};
 use crate::share::{ArithShare, BitShare};
 
 /// The public limits and rule of one exchange.
@@ -32,8 +31,8 @@ pub type Counted = (Vec<u8>, u64);
 
 /// The keys whose counts at all sites together reach the threshold, sorted; None at a party outside the audience of the
 /// keys. `own` is this site's distinct keys with their counts; whoever is not among the `holders` has none. `salt` is
-/// public, the same at all parties and fresh for each session: derive it from the session's id. Opens `name/flags` to
-/// everybody and `name/keys` to `audience`, both declared here. Makes the correlations it takes.
+/// public, the same at all parties and fresh for each session: derive it from the session's id. Opens `id/count` (stated to
+/// everybody) and `id`, the keys. Makes the correlations it takes.
 ///
 /// Among N holders with B bins each ([`crate::matching::rows`] of m): N·(N − 1) circuit-PSIs, half of them for k = 1;
 /// N − 1 ANDs a bin, one more and a comparison if k > 1; one shuffle of N·B rows of ⌈(max_key_bytes + 1) / 8⌉ numbers
@@ -62,16 +61,16 @@ pub async fn frequent_keys(
     own: &[Counted],
     holders: &[PartyId],
     (limits, salt, link): (Limits, &[u8; 32], Link),
-    to: (&str, Audience),
+    id: &str,
 ) -> Result<Option<Vec<Vec<u8>>>> {
     let (me, sites) = (engine.session().me(), engine.session().parties().site_count());
     let ours = |why: &str| LocalFault::Other(why.into());
     let exchange = Exchange::new(limits, sites, holders).map_err(|why| engine.fault(ours(why)))?;
     let table = exchange.table(me, own, salt).map_err(|why| engine.fault(ours(why)))?;
-    let budget = demand::budget(sites, link, async |e| exchange.keys(e, &[], &exchange.empty(), to).await)?;
+    let budget = demand::budget(sites, link, async |e| exchange.keys(e, &[], &exchange.empty(), id).await)?;
     engine.prepare(&budget).await?;
     let segments = align(engine, exchange.shapes(), exchange.runs(), table).await?;
-    exchange.keys(engine, own, &segments, to).await
+    exchange.keys(engine, own, &segments, id).await
 }
 
 /// One exchange as all parties know it: who is matched, and what is done with the bins.
@@ -170,13 +169,13 @@ impl Exchange {
         e: &mut E,
         own: &[Counted],
         segments: &[Segment],
-        (name, audience): (&str, Audience),
+        id: &str,
     ) -> Result<Option<Vec<Vec<u8>>>> {
         let bits = self.kept(e, segments).await?;
         let columns = self.key_columns(own, segments).into_iter().map(|column| e.input(column)).collect();
         let rows = e.shuffle(Rows { bits, columns }).await?;
-        let chosen = flagged(e, &rows.bits, &format!("{name}/flags")).await?;
-        self.open(e, &rows.gather(&chosen), &format!("{name}/keys"), audience).await
+        let chosen = flagged(e, &rows.bits, &format!("{id}/count")).await?;
+        self.open(e, &rows.gather(&chosen), id).await
     }
 
     /// One bit for each bin: has it a key that no holder before has, and that enough rows have?
@@ -239,17 +238,11 @@ impl Exchange {
         columns
     }
 
-    async fn open<E: Engine>(
-        &self,
-        e: &mut E,
-        rows: &Rows,
-        name: &str,
-        audience: Audience,
-    ) -> Result<Option<Vec<Vec<u8>>>> {
+    async fn open<E: Engine>(&self, e: &mut E, rows: &Rows, id: &str) -> Result<Option<Vec<Vec<u8>>>> {
         let count = rows.len();
         let columns = ArithShare::concat(&rows.columns.iter().collect::<Vec<_>>());
-        e.declare(Release::of::<Z64>(name, columns.len(), audience));
-        let Some(opened) = e.reveal(columns, name).await? else { return Ok(None) };
+        let permit = e.permit(id, columns.len())?;
+        let Some(opened) = e.reveal(columns, permit).await? else { return Ok(None) };
         let key = |row: usize| {
             let words = opened.iter().skip(row).step_by(count);
             let mut bytes: Vec<u8> = words.flat_map(|word| word.0.to_le_bytes()).collect();
@@ -294,10 +287,10 @@ fn hash(key: &[u8], salt: &[u8; 32]) -> Block {
 }
 
 /// The rows whose flag is set, after the shuffle.
-async fn flagged<E: Engine>(e: &mut E, flags: &BitShare, name: &str) -> Result<Vec<usize>> {
+async fn flagged<E: Engine>(e: &mut E, flags: &BitShare, id: &str) -> Result<Vec<usize>> {
     let flags = e.b2a::<Z64>(flags).await?;
-    e.declare(Release::of::<Z64>(name, flags.len(), Audience::Everyone));
-    let flags = e.reveal(flags, name).await?;
+    let permit = e.permit(id, flags.len())?;
+    let flags = e.reveal(flags, permit).await?;
     let flags = flags.ok_or_else(|| e.fault(LocalFault::Other("flags are opened to everybody".into())))?;
     Ok((0..flags.len()).filter(|row| flags[*row] == Z64(1)).collect())
 }

@@ -7,7 +7,7 @@ use mpc_core::{PartyId, Result};
 use protocols::matching::clear::{self, ClearHolder, ClearSegment};
 use protocols::matching::{Holder, PatientTable, Places, Segment};
 use protocols::relational::frequent_keys::{Counted, Exchange, Limits};
-use protocols::{Audience, BitShare, Engine};
+use protocols::{BitShare, Engine};
 
 use super::Case;
 
@@ -81,9 +81,12 @@ fn shared<E: Engine>(e: &mut E, case: &mut Case, segment: ClearSegment, places: 
     Segment { receiver: segment.receiver, rows, holders, places }
 }
 
+/// How many exchanges the case below runs.
+pub const EXCHANGES: usize = 9;
+
 /// The keys whose joint count reaches the threshold, and no others, at every party.
 pub async fn the_frequent_keys_come_out<E: Engine>(e: &mut E, case: &mut Case) -> Result<()> {
-    for (max_keys, max_key_bytes, count_bits, threshold, holders) in [
+    let exchanges: [_; EXCHANGES] = [
         (0, 4, 4, 3, 8),
         (1, 0, 3, 1, 8),
         (1, 8, 3, 9, 8),
@@ -93,15 +96,15 @@ pub async fn the_frequent_keys_come_out<E: Engine>(e: &mut E, case: &mut Case) -
         (20, 7, 5, 20, 2),
         (20, 7, 5, 1, 1),
         (9, 2, 2, 1 << 40, 8),
-    ] {
+    ];
+    for (number, (max_keys, max_key_bytes, count_bits, threshold, holders)) in exchanges.into_iter().enumerate() {
         let limits = Limits { max_keys, max_key_bytes, count_bits, threshold };
         let holders = holders.min(case.sites);
         let exchange = Exchange::new(limits, case.sites, &sites(holders)).unwrap();
         let lists = lists(case, limits, holders);
         let segments = segments(e, case, &exchange, &lists);
         let own = lists.get(case.me).cloned().unwrap_or_default();
-        let name = format!("keys {max_keys} {threshold} {holders}");
-        let keys = exchange.keys(e, &own, &segments, (&name, Audience::Everyone)).await?;
+        let keys = exchange.keys(e, &own, &segments, &format!("keys {number}")).await?;
         assert_eq!(keys, Some(expected(&lists, threshold)), "{limits:?}");
     }
     Ok(())

@@ -15,7 +15,7 @@ pub mod top;
 use mpc_core::random::{Domain, Prg, PrivateSeed};
 use mpc_core::step::StepPath;
 use mpc_core::{Bits, PowerOfTwo, Result, Ring, Session, Z64};
-use protocols::{ArithShare, Audience, BitShare, Engine, Release};
+use protocols::{ArithShare, BitShare, Engine, Item, Statement};
 
 /// What all parties of a test know: the seed of all inputs, who they are, and how many releases there have been.
 pub struct Case {
@@ -83,9 +83,8 @@ impl Case {
     /// Opens a column to everybody.
     pub async fn open<E: Engine, R: Ring>(&mut self, e: &mut E, column: ArithShare<R>) -> Result<Vec<R>> {
         self.opened += 1;
-        let name = format!("result {}", self.opened);
-        e.declare(Release::of::<R>(name.clone(), column.len(), Audience::Everyone));
-        Ok(e.reveal(column, &name).await?.expect("everybody is in the audience"))
+        let permit = e.permit(&format!("result {}", self.opened), column.len())?;
+        Ok(e.reveal(column, permit).await?.expect("everybody is in the audience"))
     }
 
     pub async fn open_numbers<E: Engine>(&mut self, e: &mut E, column: ArithShare<Z64>) -> Result<Vec<u64>> {
@@ -101,6 +100,16 @@ impl Case {
         Ok((0..rows).map(|row| (0..width).map(|plane| places[plane * rows + row] << plane).sum()).collect())
     }
 }
+
+/// What a case may open: everything to everybody.
+pub fn statement() -> Statement {
+    let results = (1..=MOST_RESULTS).map(|result| format!("result {result}"));
+    let keys = (0..keys::EXCHANGES).flat_map(|exchange| [format!("keys {exchange}"), format!("keys {exchange}/count")]);
+    Statement::new(results.chain(keys).map(Item::to_everyone).collect())
+}
+
+/// More than any case opens.
+const MOST_RESULTS: usize = 10_000;
 
 pub fn low(value: u64, bits: usize) -> u64 {
     if bits >= 64 { value } else { value & ((1 << bits) - 1) }
@@ -125,7 +134,7 @@ macro_rules! on_clear {
                     let world = if analyst { world.with_analyst() } else { world };
                     let program = move |session: mpc_core::Session, _: ()| async move {
                         let mut case = conformance::Case::new(&session, seed);
-                        let mut engine = protocols::clear::Clear::new(session, Vec::new());
+                        let mut engine = protocols::clear::Clear::new(session, conformance::statement());
                         let result = $function(&mut engine, &mut case).await;
                         (engine.into_session(), result)
                     };

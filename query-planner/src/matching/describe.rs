@@ -1,9 +1,9 @@
-//! A matching in words: for EXPLAIN and for what is disclosed.
+//! A matching in words, for EXPLAIN.
 
 use std::fmt::{self, Write};
 
-use crate::matched::{Feature, Matching, Node, What};
-use crate::plan::SecureSum;
+use crate::disclosure::{Facts, feature_words};
+use crate::matched::{Matching, Node};
 
 /// The lines of EXPLAIN.
 pub(crate) fn write_matching(out: &mut String, matching: &Matching) -> fmt::Result {
@@ -36,7 +36,7 @@ pub(crate) fn write_matching(out: &mut String, matching: &Matching) -> fmt::Resu
         relation.local_work.lines().try_for_each(|line| writeln!(out, "      {line}"))?;
     }
     for (i, feature) in matching.features.iter().enumerate() {
-        writeln!(out, "    feature {i}: {}; {} bits", feature_words(matching, feature), feature.bits)?;
+        writeln!(out, "    feature {i}: {}; {} bits", feature_words(&Facts::of(matching, feature)), feature.bits)?;
     }
     for (i, step) in matching.nodes.iter().enumerate() {
         writeln!(out, "    node {i}: {}; {} bits", node_line(&step.node), step.bits)?;
@@ -46,38 +46,6 @@ pub(crate) fn write_matching(out: &mut String, matching: &Matching) -> fmt::Resu
         writeln!(out, "    key {} is computed: its values in order are {}", key.key + 1, bits.join(", "))?;
     }
     Ok(())
-}
-
-/// What a slot over patients adds up.
-pub(crate) fn slot_words(sum: &SecureSum, node: usize) -> String {
-    let Some(matching) = &sum.matching else { return format!("node {node}") };
-    match &matching.nodes[node] {
-        step if step.node.is_bit() || step.bits == 1 => {
-            format!("the number of patients with {}", words(matching, node, DEPTH))
-        }
-        _ => format!("the sum over patients of {}", words(matching, node, DEPTH)),
-    }
-}
-
-fn feature_words(matching: &Matching, feature: &Feature) -> String {
-    let columns = &matching.relations[feature.relation].columns;
-    let text = |column: usize| columns.get(column).map_or("?", String::as_str);
-    let rows = format!("rows of relation {}", feature.relation);
-    let what = match feature.what {
-        What::Any => format!("any {rows}"),
-        What::Count(None) => format!("the number of {rows}"),
-        What::Count(Some(column)) => format!("the number of {rows} where {} is not NULL", text(column)),
-        What::Sum(column, _) => format!("the sum of {} over {rows}", text(column)),
-        What::Least(column, _) => format!("the smallest {} in {rows}", text(column)),
-        What::Greatest(column, _) => format!("the largest {} in {rows}", text(column)),
-        What::Events { column, bound, .. } => {
-            format!("each {} in {rows} in order, at most {bound} at a site", text(column))
-        }
-    };
-    let filter = feature.filter.map(|column| format!(", {}", text(column))).unwrap_or_default();
-    let keys: Vec<&str> = feature.keys.iter().map(|column| text(*column)).collect();
-    let keys = if keys.is_empty() { String::new() } else { format!(", for each {}", keys.join(", ")) };
-    format!("{what}{filter}{keys}")
 }
 
 fn node_line(node: &Node) -> String {
@@ -108,41 +76,3 @@ fn gap_words(at_least: u64, at_most: Option<u64>) -> String {
         None => format!("that are {at_least} or more apart"),
     }
 }
-
-/// A node as an expression, down to a depth.
-fn words(matching: &Matching, node: usize, depth: usize) -> String {
-    let Some(deeper) = depth.checked_sub(1) else { return format!("node {node}") };
-    let inner = |at: &usize| match &matching.nodes[*at].node {
-        Node::And(..) | Node::Or(..) | Node::Less(..) | Node::Equal(..) | Node::Add(..) | Node::Subtract(..) => {
-            format!("({})", words(matching, *at, deeper))
-        }
-        _ => words(matching, *at, deeper),
-    };
-    match &matching.nodes[node].node {
-        Node::Feature(at) => feature_words(matching, &matching.features[*at]),
-        Node::Constant(x) => format!("{x}"),
-        Node::Not(a) => format!("not {}", inner(a)),
-        Node::And(a, b) => format!("{} and {}", words(matching, *a, deeper), words(matching, *b, deeper)),
-        Node::Or(a, b) => format!("{} or {}", inner(a), inner(b)),
-        Node::Less(a, b) => format!("{} < {}", inner(a), inner(b)),
-        Node::Equal(a, b) => format!("{} = {}", inner(a), inner(b)),
-        Node::Add(a, b) => format!("{} + {}", inner(a), inner(b)),
-        Node::Subtract(a, b) => format!("{} - {}", inner(a), inner(b)),
-        Node::Multiply(a, b) => format!("{} · {}", inner(a), inner(b)),
-        Node::Number(a) => format!("1 if {}", inner(a)),
-        Node::Select(a, b) => format!("{} if {}", inner(b), inner(a)),
-        Node::Gaps { feature, at_least, at_most } => {
-            let events = feature_words(matching, &matching.features[*feature]);
-            format!("neighbours {} ({events})", gap_words(*at_least, *at_most))
-        }
-        Node::Nth { feature, n } => {
-            format!("value {} of {}", n + 1, feature_words(matching, &matching.features[*feature]))
-        }
-        Node::Length(feature) => {
-            format!("the number of {}", feature_words(matching, &matching.features[*feature]))
-        }
-    }
-}
-
-/// Deeper expressions are named by their node, which EXPLAIN lists.
-const DEPTH: usize = 8;

@@ -22,7 +22,7 @@ mod windows;
 
 pub(crate) use beside::{beside, counts_distinct, key_column};
 pub(crate) use cohort::cohort;
-pub(crate) use describe::{slot_words, write_matching};
+pub(crate) use describe::write_matching;
 pub(crate) use layout::{Laid, LaidOut};
 pub(crate) use release::{Matched, matched};
 

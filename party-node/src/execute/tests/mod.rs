@@ -1,5 +1,6 @@
 //! Claims about sums over matched patients: the circuit on shares against a plain evaluation, patient by patient.
 
+mod disclosed;
 mod plain;
 mod random;
 
@@ -11,7 +12,7 @@ use protocols::additive::Additive;
 use protocols::additive::demand::{self, Link};
 use protocols::clear::Clear;
 use protocols::matching::{Holder, PatientTable, Places, Segment, Shape};
-use protocols::{ArithShare, Audience, Engine, Release};
+use protocols::{ArithShare, Engine, Item, Statement};
 use query_planner::decode;
 
 use super::Matched;
@@ -73,21 +74,25 @@ async fn totals<E: Engine>(e: &mut E, me: usize, case: &Case) -> Result<Vec<Vec<
     let columns: Vec<ArithShare<Z64>> = matched.totals(e, &segments).await?.into_values().collect();
     let all = ArithShare::concat(&columns.iter().collect::<Vec<_>>());
     let groups = all.len() / columns.len();
-    e.declare(Release::of::<Z64>("totals", all.len(), Audience::Everyone));
-    let opened = e.reveal(all, "totals").await?.unwrap_or_default();
+    let permit = e.permit("totals", all.len())?;
+    let opened = e.reveal(all, permit).await?.unwrap_or_default();
     Ok(opened.chunks(groups).map(|slot| slot.iter().map(|total| total.0 as i64).collect()).collect())
+}
+
+fn statement() -> Statement {
+    Statement::new(vec![Item::to_everyone("totals")])
 }
 
 async fn in_the_clear(session: Session, case: Case) -> (Session, Result<Vec<Vec<i64>>>) {
     let me = session.me().index();
-    let mut engine = Clear::new(session, Vec::new());
+    let mut engine = Clear::new(session, statement());
     let opened = totals(&mut engine, me, &case).await;
     (engine.into_session(), opened)
 }
 
 async fn on_shares(session: Session, case: Case) -> (Session, Result<Vec<Vec<i64>>>) {
     let (me, matched) = (session.me().index(), matched(&case));
-    let mut engine = Additive::new(session, Vec::new());
+    let mut engine = Additive::new(session, statement());
     let budget = demand::budget(case.sites.len(), Link::Local, async |e| matched.totals(e, &matched.empty()).await);
     let opened = async {
         engine.prepare(&budget?).await?;

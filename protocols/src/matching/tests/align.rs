@@ -117,7 +117,7 @@ fn run(world: World, tables: &Tables, runs: &[Run]) -> Vec<Outcome<Vec<Segment>>
     let program = move |session: Session, own: Option<PatientTable>| {
         let (shapes, runs) = (shapes.clone(), runs.clone());
         async move {
-            let mut engine = Additive::new(session, Vec::new());
+            let mut engine = Additive::new(session, crate::release::Statement::new(Vec::new()));
             let result = align(&mut engine, &shapes, &runs, own).await;
             (engine.into_session(), result)
         }
@@ -232,7 +232,7 @@ fn membership_alone_needs_no_payload() {
             if session.me() == PartyId(0) {
                 own.numbers.clear();
             }
-            let mut engine = Additive::new(session, Vec::new());
+            let mut engine = Additive::new(session, crate::release::Statement::new(Vec::new()));
             let result = align(&mut engine, &shapes, &telescope(2), Some(own)).await;
             (engine.into_session(), result)
         }
@@ -286,7 +286,7 @@ fn an_analyst_gets_zeros_of_the_same_shape() {
     let program = move |session: Session, own: Option<PatientTable>| {
         let shapes = shapes.clone();
         async move {
-            let mut engine = Additive::new(session, Vec::new());
+            let mut engine = Additive::new(session, crate::release::Statement::new(Vec::new()));
             let result = align(&mut engine, &shapes, &telescope(2), own).await;
             (engine.into_session(), result)
         }
@@ -333,7 +333,7 @@ fn tables_that_do_not_fit_their_shape_are_refused_before_anything_is_sent() {
             let shapes = shapes.clone();
             async move {
                 spoil(&mut own);
-                let mut engine = Additive::new(session, Vec::new());
+                let mut engine = Additive::new(session, crate::release::Statement::new(Vec::new()));
                 engine.session_and_ot().await.expect("set-up needs no table");
                 let before = engine.session().stats().bytes();
                 let refused = align(&mut engine, &shapes, &telescope(2), Some(own)).await.is_err();
@@ -373,7 +373,7 @@ fn aligning_costs_what_is_predicted() {
             let program = move |session: Session, own: Option<PatientTable>| {
                 let (shapes, runs) = (shapes.clone(), asked.clone());
                 async move {
-                    let mut engine = Additive::new(session, Vec::new());
+                    let mut engine = Additive::new(session, crate::release::Statement::new(Vec::new()));
                     let result = async {
                         engine.prepare(&Budget::empty(Chains::Ripple, extension)).await?;
                         let (session, _) = engine.session_and_ot().await?;

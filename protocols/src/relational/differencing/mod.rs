@@ -198,7 +198,8 @@ impl Check {
     pub async fn decide<E: Engine>(&self, e: &mut E, segments: &[Segment], name: &str) -> Result<bool> {
         let far = self.far(e, segments).await?;
         let far = e.b2a::<Z64>(&far).await?;
-        let opened = e.reveal(far, name).await?.unwrap_or_default();
+        let permit = e.permit(name, 1)?;
+        let opened = e.reveal(far, permit).await?.unwrap_or_default();
         match opened[..] {
             [Z64(far @ 0..=1)] => Ok(far == 0),
             _ => Err(e.fault(LocalFault::Other("what a check opened is no bit: a site deviated".into()))),

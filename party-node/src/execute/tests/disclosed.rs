@@ -1,0 +1,201 @@
+//! Claims about what a run opens: exactly what its plan says, to whom it says, for random questions over random rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mpc_core::Session;
+use mpc_core::world::World;
+use protocols::additive::Additive;
+use protocols::{Audience as Stated, Opening};
+use query_planner::catalog::SiteName;
+use query_planner::disclosure::{Kind, Language, Recipient};
+use query_planner::{Audience, Compiled, JointPlan, Options, Settings, explain, merge, plan};
+
+use crate::execute::{run, statement};
+use crate::local::{NetworkFacts, Partials, partials_blocking};
+use crate::source::{BoundData, SiteData};
+
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+
+    fn of<'t>(&mut self, from: &[&'t str]) -> &'t str {
+        from[self.below(from.len() as u64) as usize]
+    }
+}
+
+/// Folders of random rows, gone after the test.
+struct Folders(PathBuf, Vec<PathBuf>);
+
+impl Folders {
+    fn new(dice: &mut Dice, sites: usize, seed: u64) -> Self {
+        let root = std::env::temp_dir().join(format!("consilium-disclosed-{}-{seed}-{sites}", std::process::id()));
+        let folders: Vec<PathBuf> = ["A", "B", "C"][..sites].iter().map(|site| root.join(site)).collect();
+        for folder in &folders {
+            std::fs::create_dir_all(folder).unwrap();
+            let mut rows = String::from("person_id,sex,code,cost\n");
+            for _ in 0..4 + dice.below(9) {
+                let (person, code, cost) = (dice.below(8), 1 + dice.below(4), dice.below(100));
+                rows += &format!("{person},{},{code},{cost}\n", dice.of(&["F", "M"]));
+            }
+            std::fs::write(folder.join("cond.csv"), rows).unwrap();
+        }
+        Self(root, folders)
+    }
+}
+
+impl Drop for Folders {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const SETTINGS: &str = "min_sites = 2\nmax_patients = 16\n[tables.cond.columns.sex]\ndomain = ['F', 'M']\n\
+                        [tables.cond.columns.cost]\nrange = [0, 100]\n";
+
+fn question(dice: &mut Dice) -> String {
+    let key = dice.of(&["", "", "sex", "code", "code", "sex, code"]);
+    let mut figures = vec!["COUNT(*) AS n"];
+    for _ in 0..dice.below(3) {
+        figures.push(dice.of(&[
+            "COUNT(cost)",
+            "SUM(cost)",
+            "AVG(cost)",
+            "VAR_SAMP(cost)",
+            "MEDIAN(cost)",
+            "MAX(cost)",
+            "COUNT(DISTINCT person_id)",
+            "COUNT(*) FILTER (WHERE cost > 50)",
+            "APPROX_COUNT_DISTINCT(code)",
+        ]));
+    }
+    let figures = figures.join(", ");
+    let table = dice.of(&["cond", "cond", "cond", "A.cond"]);
+    let filter = dice.of(&["", "", " WHERE code < 4", " WHERE cost > 20"]);
+    let limit = dice.of(&["", " ORDER BY n DESC LIMIT 2"]);
+    match key {
+        "" => format!("SELECT {figures} FROM {table}{filter}"),
+        key => format!("SELECT {key}, {figures} FROM {table}{filter} GROUP BY {key}{limit}"),
+    }
+}
+
+type Parts = Vec<Vec<Partials>>;
+
+/// The plan, and every site's partials.
+fn prepared(folders: &Folders, settings: &Settings, sql: &str, audience: Audience) -> Option<(Compiled, Parts)> {
+    let name = |path: &Path| SiteName(path.file_name().unwrap().to_string_lossy().into_owned());
+    let sites: Vec<(SiteName, SiteData)> = folders.1.iter().map(|f| (name(f), SiteData::open(f).unwrap())).collect();
+    let schema = |(site, data): &(SiteName, SiteData)| (site.clone(), data.schema(&settings.patient_key));
+    let catalog = merge::merge(&sites.iter().map(schema).collect::<Vec<_>>(), settings).unwrap();
+    let compiled = match plan(sql, &catalog, &Options { now_ms: 0, audience }) {
+        Ok(compiled) => compiled,
+        Err(refusal) => {
+            println!("{sql}: {}", refusal.code);
+            return None;
+        }
+    };
+    let mut parts = Vec::new();
+    for (site, data) in sites {
+        let data: BoundData = data.bind(&catalog, &site).unwrap();
+        let stages = compiled.local.iter().zip(&compiled.joint.sums);
+        let facts = NetworkFacts::of(&compiled.joint);
+        parts.push(stages.map(|(stage, sum)| partials_blocking(stage, sum, &site, &data, facts).unwrap()).collect());
+    }
+    Some((compiled, parts))
+}
+
+/// What each party opened, and whether it got the answer.
+fn opened(joint: &JointPlan, parts: Parts, seed: u64) -> Vec<(Vec<Opening>, bool)> {
+    let world = World::new(parts.len()).with_analyst().seed(seed);
+    let joint = Arc::new(joint.clone());
+    let program = move |session: Session, own: Option<Arc<Vec<Partials>>>| {
+        let joint = joint.clone();
+        async move {
+            let mut engine = Additive::new(session, statement(&joint));
+            let answer = run(&mut engine, &joint, own.as_ref().map(|own| own.as_slice())).await;
+            let opened = protocols::Engine::statement(&mut engine).opened();
+            (engine.into_session(), answer.map(|answer| (opened, answer.is_some())))
+        }
+    };
+    let inputs = parts.into_iter().map(|own| Some(Arc::new(own))).chain([None]).collect();
+    world.run(program, inputs).into_iter().map(|outcome| outcome.result.unwrap()).collect()
+}
+
+fn is_as_disclosed(sql: &str, joint: &JointPlan, openings: &[Opening]) {
+    let printed = explain::disclosures(joint, Language::English);
+    let stated: BTreeMap<&str, &query_planner::Disclosure> =
+        joint.disclosures.iter().map(|disclosure| (disclosure.id.as_str(), disclosure)).collect();
+    let mut ids = BTreeSet::new();
+    for Opening { item, .. } in openings {
+        let disclosure = stated.get(item.id.as_str()).unwrap_or_else(|| panic!("{sql}: {} is not disclosed", item.id));
+        let to = if item.audience == Stated::Analyst { Recipient::Analyst } else { Recipient::Everyone };
+        assert!(disclosure.to == to && disclosure.why.is_opened(), "{sql}: {item:?}");
+        let words = query_planner::disclosure::sentence(disclosure, Language::English);
+        assert!(printed.contains(&words.what), "{sql}: {words:?}");
+        assert!(ids.insert(item.id.as_str()), "{sql}: {} was opened twice", item.id);
+    }
+    let is_number = |kind: Kind| matches!(kind, Kind::Value | Kind::Keys | Kind::Bit | Kind::Order | Kind::Size);
+    let promised = joint.disclosures.iter().filter(|d| is_number(d.kind) && d.why.is_opened());
+    let promised: BTreeSet<&str> = promised.map(|disclosure| disclosure.id.as_str()).collect();
+    // Without groups a wide column is empty, and no message opens it.
+    if openings.iter().all(|opening| opening.elements > 0) {
+        assert_eq!(ids, promised, "{sql}");
+    }
+}
+
+#[test]
+fn a_run_opens_what_its_plan_discloses_to_whom_it_says_and_nothing_else() {
+    let (mut ran, mut kinds) = (0, BTreeSet::new());
+    for seed in 1..=QUESTIONS {
+        println!("seed {seed}");
+        let mut dice = Dice(seed * 7919);
+        let folders = Folders::new(&mut dice, 2 + (seed % 2) as usize, seed);
+        let mut settings = Settings::from_toml(SETTINGS).unwrap();
+        if dice.below(2) == 1 {
+            settings.set("min_patients=2").unwrap();
+        }
+        let audience = if dice.below(3) == 0 { Audience::Everyone } else { Audience::Analyst };
+        let sql = question(&mut dice);
+        let Some((compiled, parts)) = prepared(&folders, &settings, &sql, audience) else { continue };
+        let (joint, sites) = (compiled.joint, parts.len());
+        ran += 1;
+        for (party, (openings, answered)) in opened(&joint, parts, seed).into_iter().enumerate() {
+            is_as_disclosed(&sql, &joint, &openings);
+            assert_eq!(answered, party == sites || audience == Audience::Everyone, "{sql}: party {party}");
+            kinds.extend(openings.iter().map(|opening| format!("{:?}", opening.item.kind)));
+        }
+    }
+    println!("{ran} questions ran, with disclosures of {kinds:?}");
+    assert!(ran >= QUESTIONS / 2, "only {ran} questions ran");
+    assert!(["Value", "Size", "Order", "Keys"].iter().all(|kind| kinds.contains(*kind)), "only {kinds:?}");
+}
+
+const QUESTIONS: u64 = 40;
+
+#[test]
+fn a_node_makes_its_statement_from_the_plan_and_nowhere_else() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut makers = Vec::new();
+    let mut folders = vec![source.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                // Put together here, so that this file is not found.
+                let call = ["Statement", "::new("].concat();
+                let calls = std::fs::read_to_string(&path).unwrap().matches(&call).count();
+                makers.extend(std::iter::repeat_n(path.strip_prefix(&source).unwrap().to_owned(), calls));
+            }
+        }
+    }
+    let of_runs = |path: &&PathBuf| !path.starts_with("bench") && !path.components().any(|c| c.as_os_str() == "tests");
+    let makers: Vec<&PathBuf> = makers.iter().filter(of_runs).collect();
+    assert_eq!(makers, [Path::new("execute/statement.rs")]);
+}

@@ -1,0 +1,255 @@
+//! Disclosures in Chinese (simplified). SQL expressions and names stay as they are.
+
+use super::{Disclosure, Facts, Figure, Judged, Kind, Known, Operation, Place, PointOf, Recipient, Revealed, Rows};
+use super::{Says, Sentence, Sites, Why};
+use crate::approximate::{LEVELS, REGISTERS, STANDARD_ERROR};
+use crate::plan::{Fraction, Point};
+
+pub(super) const HEADING: &str = "披露内容";
+
+pub(super) fn sentence(disclosure: &Disclosure) -> Sentence {
+    Sentence {
+        to: recipient(disclosure.to).into(),
+        what: what(&disclosure.what),
+        kind: kind(disclosure.kind).into(),
+        why: why(disclosure.why).into(),
+    }
+}
+
+pub(super) fn line(Sentence { to, what, kind, why }: &Sentence) -> String {
+    format!("{to}：{what}〔{kind}；{why}〕")
+}
+
+fn recipient(to: Recipient) -> &'static str {
+    match to {
+        Recipient::Analyst => "仅发给分析者",
+        Recipient::Everyone => "发给所有医院和分析者",
+        Recipient::EachOfTwo => "两家医院各自可得知",
+        Recipient::Guesser => "进行猜测的医院与结果接收者合谋时可得知",
+    }
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Value => "数值",
+        Kind::Size => "数量规模",
+        Kind::Order => "排序",
+        Kind::Keys => "分组取值",
+        Kind::Bit => "是或否",
+    }
+}
+
+fn why(why: Why) -> &'static str {
+    match why {
+        Why::Asked => "结果中直接给出",
+        Why::Average => "用于计算平均值",
+        Why::Variance => "用于计算方差或标准差",
+        Why::Estimate => "用于计算近似个数",
+        Why::Empty => "用于区分“没有数据”与“数值为零”",
+        Why::Present => "用于判断哪些分组有数据行",
+        Why::Beside => "结果中的各列并不需要此数，只是随其他数一并公开",
+        Why::Grouping => "各医院须先知道有哪些分组，才能按分组求和",
+        Why::Listing => "各行打乱次序后逐行公开，因此行数可见",
+        Why::Limit => "查询只要求排在前面的若干行",
+        Why::Differencing => "本次结果与以往结果之间不得只相差少数患者",
+        Why::SmallCells => "不为此另行公开：小数值须隐藏，哪些被隐藏可从结果中看出",
+        Why::Padding => "不为此另行公开：该数已写在计划中，各医院名单均补足到此长度",
+        Why::Follows => "不为此另行公开：可由结果推算得出",
+        Why::Warning => "不为此另行公开：可由结果推算得出，按规定须予提示",
+    }
+}
+
+fn what(what: &Revealed) -> String {
+    match what {
+        Revealed::Keys { keys, least: 0 | 1, sites, rows } => {
+            format!("{} 在{}（{}）中出现过的取值", keys.join("、"), whose(sites), source(rows))
+        }
+        Revealed::Keys { keys, least, sites, rows } => format!(
+            "{} 在{}（{}）中至少出现于 {least} 行的取值；对其他取值一无所知",
+            keys.join("、"),
+            over(sites),
+            source(rows)
+        ),
+        Revealed::KeyCount { keys, least: 0 | 1 } => format!("{} 共出现多少个取值", keys.join("、")),
+        Revealed::KeyCount { keys, least } => {
+            format!("{} 有多少个取值至少出现于 {least} 行", keys.join("、"))
+        }
+        Revealed::First { limit, descending, keys, figure: of } => {
+            let (which, bound) = if *descending { ("最大", "不大于") } else { ("最小", "不小于") };
+            format!(
+                "{} 中，“{}”{which}的 {limit} 个取值及其次序：未列出的各行，其数值{bound}所列的最后一行，或已被隐藏，或为空",
+                keys.join("、"),
+                figure(of)
+            )
+        }
+        Revealed::Figure { figure: of, place: at } => format!("{}{}", place(at), figure(of)),
+        Revealed::Point { point: of, place: at, of_one } => {
+            let one = if *of_one { "（这是某一位患者的确切数值）" } else { "" };
+            format!("{}{}{one}", place(at), point(of))
+        }
+        Revealed::Levels { column, filter, place: at } => format!(
+            "{}{}的概要中，{REGISTERS} 个寄存器分别有多少个达到 {LEVELS} 级中的每一级：由此得到取值的近似个数\
+             （标准误差 {:.1}%），个数很少时几乎精确；若有人已知除一个以外的全部取值，可能看出该取值是否存在",
+            place(at),
+            distinct(column, filter.as_deref()),
+            100.0 * STANDARD_ERROR
+        ),
+        Revealed::Patients { most, further } => {
+            let further = further.map_or_else(String::new, |further| {
+                format!("，其中最多 {} 名在一轮匹配中另有最多 {} 个标识", further.patients, further.each)
+            });
+            format!("每家医院最多有 {most} 名患者{further}；不透露其中哪些患者也在其他医院就诊")
+        }
+        Revealed::Guess { patient_key } => {
+            format!("某个猜测的 {patient_key} 对结果有何影响：把它加入自身数据的一方即可加以验证，只能靠制度限制")
+        }
+        Revealed::Hidden { least, zeros_shown, judged } => hidden(*least, *zeros_shown, *judged),
+        Revealed::Remainder => "仅由两家医院相加的每个总和中，对方的确切部分：总和减去自己的部分即得".into(),
+        Revealed::Difference { least } => format!(
+            "本次结果与本研究以往某次结果之间，是否只相差不足 {least} 名患者（若是则拒绝执行）；不透露是哪一次，也不透露相差几人"
+        ),
+        Revealed::Share { all, patients, group, figure: of } => {
+            let whom = if *patients { "患者" } else { "数据行" };
+            let keys: Vec<String> = group.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+            let place = if keys.is_empty() { String::new() } else { format!("在 {} 中，", keys.join("、")) };
+            let share = if *all { format!("全部{whom}都") } else { format!("没有任何{whom}") };
+            format!("{place}{share}计入“{}”：因此该结论对其中每一个{whom}都成立", figure(of))
+        }
+    }
+}
+
+fn hidden(least: u32, zeros_shown: bool, judged: Judged) -> String {
+    let zeros = if zeros_shown { "零照常显示" } else { "零也隐藏" };
+    let fewer = match judged {
+        Judged::Patients => format!("少于 {least} 人"),
+        Judged::Rows => format!("少于 {least} 行"),
+        Judged::RowsOrPatients => format!("少于 {least} 行或少于 {least} 人"),
+    };
+    format!("哪些单元格被隐藏：{fewer}的单元格（{zeros}），以及可据以推算出它们的单元格；两者均以 <{least} 显示")
+}
+
+fn place(Place { keys, sites, rows, first_only }: &Place) -> String {
+    let per_group =
+        if keys.is_empty() { String::new() } else { format!("，按 {} 的每个取值", keys.join("、")) };
+    let only = if *first_only { "（仅限上述各行）" } else { "" };
+    format!("{}，{}{per_group}{only}：", over(sites), source(rows))
+}
+
+fn over(sites: &Sites) -> String {
+    match &sites.names[..] {
+        [only] => format!("仅 {only} 一家医院"),
+        _ if sites.all => "所有医院合计".into(),
+        some => format!("{} 合计", joined(some, "、")),
+    }
+}
+
+fn whose(sites: &Sites) -> String {
+    match &sites.names[..] {
+        [_] => over(sites),
+        [one, other] => format!("{one} 或 {other} 的数据（两家医院各自因此得知哪些取值只有对方才有）"),
+        _ if sites.all => "任何一家医院的数据（不透露是哪一家）".into(),
+        some => format!("{} 中任何一家医院的数据（不透露是哪一家）", joined(some, "、")),
+    }
+}
+
+fn joined(sites: &[crate::catalog::SiteName], with: &str) -> String {
+    sites.iter().map(|site| site.0.as_str()).collect::<Vec<_>>().join(with)
+}
+
+fn source(Rows { tables, conditions, grouped }: &Rows) -> String {
+    let mut text = format!("数据表 {}", tables.join("、"));
+    if !conditions.is_empty() {
+        text += &format!("，条件 {}", conditions.join(" AND "));
+    }
+    if !grouped.is_empty() {
+        text += &format!("，先按 {} 分组", grouped.join("、"));
+    }
+    text
+}
+
+fn figure(Figure { of, filter }: &Figure) -> String {
+    let what = match of {
+        Operation::Rows => "行数".to_owned(),
+        Operation::NotNull(c) => format!("{c} 不为 NULL 的行数"),
+        Operation::Value(c) => format!("{c} 的总和"),
+        Operation::Square(c) => format!("{c} 的平方和"),
+        Operation::Product(a, b) => format!("{a} 与 {b} 的乘积之和"),
+        Operation::BothNotNull(a, b) => format!("{a} 与 {b} 均不为 NULL 的行数"),
+        Operation::PatientsWith(known) => format!("符合条件（{}）的患者人数", expression(known)),
+        Operation::OverPatients(known) => format!("各患者的（{}）之和", expression(known)),
+    };
+    filtered(what, filter.as_deref())
+}
+
+fn filtered(what: String, filter: Option<&str>) -> String {
+    filter.map_or(what.clone(), |filter| format!("{what}（仅限 {filter}）"))
+}
+
+fn point(of: &PointOf) -> String {
+    let column = &of.column;
+    let what = match of.point {
+        Point::Min => format!("{column} 的最小值"),
+        Point::Max => format!("{column} 的最大值"),
+        Point::Cont { .. } if of.is_median() => format!("{column} 的中位数"),
+        Point::Cont { share } => format!("{column} 的 {} 分位数（插值）", part(share)),
+        Point::Disc { share, descending: false } => format!("{column} 由小到大排在 {} 处的值", part(share)),
+        Point::Disc { share, descending: true } => format!("{column} 由大到小排在 {} 处的值", part(share)),
+    };
+    filtered(what, of.filter.as_deref())
+}
+
+fn part(share: Fraction) -> String {
+    format!("{}/{}", share.numerator, share.denominator)
+}
+
+fn distinct(column: &str, filter: Option<&str>) -> String {
+    filtered(format!("{column} 的不同取值"), filter)
+}
+
+fn expression(known: &Known) -> String {
+    let inner = |known: &Known| match known {
+        Known::And(..) | Known::Or(..) | Known::Less(..) | Known::Equal(..) | Known::Add(..) | Known::Subtract(..) => {
+            format!("({})", expression(known))
+        }
+        other => expression(other),
+    };
+    match known {
+        Known::Rows(facts) => feature(facts),
+        Known::Constant(x) => format!("{x}"),
+        Known::Not(a) => format!("并非 {}", inner(a)),
+        Known::And(a, b) => format!("{} 且 {}", expression(a), expression(b)),
+        Known::Or(a, b) => format!("{} 或 {}", inner(a), inner(b)),
+        Known::Less(a, b) => format!("{} < {}", inner(a), inner(b)),
+        Known::Equal(a, b) => format!("{} = {}", inner(a), inner(b)),
+        Known::Add(a, b) => format!("{} + {}", inner(a), inner(b)),
+        Known::Subtract(a, b) => format!("{} - {}", inner(a), inner(b)),
+        Known::Multiply(a, b) => format!("{} · {}", inner(a), inner(b)),
+        Known::Number(a) => format!("{} 时计 1", inner(a)),
+        Known::Select(a, b) => format!("{} 时取 {}", inner(a), inner(b)),
+        Known::Gaps { of, at_least, at_most: Some(most) } => {
+            format!("相邻两项相差 {at_least} 至 {most} 的次数（{}）", feature(of))
+        }
+        Known::Gaps { of, at_least, at_most: None } => {
+            format!("相邻两项相差 {at_least} 或以上的次数（{}）", feature(of))
+        }
+        Known::Nth { of, n } => format!("第 {n} 项（{}）", feature(of)),
+        Known::Length(of) => format!("项数（{}）", feature(of)),
+        Known::Node(node) => format!("节点 {node}"),
+    }
+}
+
+fn feature(Facts { relation, what, filter, keys }: &Facts) -> String {
+    let rows = format!("关系 {relation}");
+    let what = match what {
+        Says::Any => format!("在{rows} 中有数据行"),
+        Says::Count(None) => format!("{rows} 的行数"),
+        Says::Count(Some(column)) => format!("{rows} 中 {column} 不为 NULL 的行数"),
+        Says::Sum(column) => format!("{rows} 中 {column} 的总和"),
+        Says::Least(column) => format!("{rows} 中最小的 {column}"),
+        Says::Greatest(column) => format!("{rows} 中最大的 {column}"),
+        Says::Events { column, bound } => format!("{rows} 中按次序排列的各个 {column}，每家医院至多 {bound} 个"),
+    };
+    let filter = filter.as_ref().map(|filter| format!("，{filter}")).unwrap_or_default();
+    let keys = if keys.is_empty() { String::new() } else { format!("，按每个 {}", keys.join("、")) };
+    format!("{what}{filter}{keys}")
+}

@@ -1,0 +1,272 @@
+//! Disclosures in English.
+
+use super::{Disclosure, Facts, Figure, Judged, Kind, Known, Operation, Place, PointOf, Recipient, Revealed, Rows};
+use super::{Says, Sentence, Sites, Why};
+use crate::approx_distinct::error_words;
+use crate::approximate::{LEVELS, REGISTERS};
+use crate::plan::{Fraction, Point};
+
+pub(super) const HEADING: &str = "Disclosures";
+
+pub(super) fn sentence(disclosure: &Disclosure) -> Sentence {
+    Sentence {
+        to: recipient(disclosure.to).into(),
+        what: what(&disclosure.what),
+        kind: kind(disclosure.kind).into(),
+        why: why(disclosure.why).into(),
+    }
+}
+
+pub(super) fn line(Sentence { to, what, kind, why }: &Sentence) -> String {
+    format!("to {to}: {what} [{kind}; {why}]")
+}
+
+/// Who learns something.
+pub(crate) fn recipient(to: Recipient) -> &'static str {
+    match to {
+        Recipient::Analyst => "analyst",
+        Recipient::Everyone => "every site and the analyst",
+        Recipient::EachOfTwo => "each of the two sites",
+        Recipient::Guesser => "a site that guesses, with the receiver of the answer",
+    }
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Value => "value",
+        Kind::Size => "size",
+        Kind::Order => "order",
+        Kind::Keys => "keys",
+        Kind::Bit => "yes or no",
+    }
+}
+
+fn why(why: Why) -> &'static str {
+    match why {
+        Why::Asked => "the answer shows it",
+        Why::Average => "an average is computed from it",
+        Why::Variance => "a variance is computed from it",
+        Why::Estimate => "the approximate number is computed from it",
+        Why::Empty => "it tells a figure over nothing from zero",
+        Why::Present => "it says which groups have rows",
+        Why::Beside => "no column of the answer needs it: it is opened with the others",
+        Why::Grouping => "every site must know the groups to sum by them",
+        Why::Listing => "rows are opened one by one after a shuffle, so their number shows",
+        Why::Limit => "only the first rows are asked for",
+        Why::Differencing => "a release must not differ from an earlier one by few patients",
+        Why::SmallCells => "nothing more is opened for it: it shows in the figures, because small ones are hidden",
+        Why::Padding => "nothing is opened for it: it is in the plan, and lists are padded to it",
+        Why::Follows => "nothing more is opened for it: it follows from the figures",
+        Why::Warning => "nothing more is opened for it: it follows from the figures, and policy asks to say so",
+    }
+}
+
+fn what(what: &Revealed) -> String {
+    match what {
+        Revealed::Keys { keys, least: 0 | 1, sites, rows } => {
+            format!("the values of {} that occur {} in {}", keys.join(", "), whose(sites), source(rows))
+        }
+        Revealed::Keys { keys, least, sites, rows } => format!(
+            "the values of {} that occur in at least {least} rows {} in {}, and nothing about other values",
+            keys.join(", "),
+            over(sites),
+            source(rows)
+        ),
+        Revealed::KeyCount { keys, least: 0 | 1 } => format!("how many values of {} occur", keys.join(", ")),
+        Revealed::KeyCount { keys, least } => {
+            format!("how many values of {} occur in at least {least} rows", keys.join(", "))
+        }
+        Revealed::First { limit, descending, keys, figure: of } => {
+            let (which, bound) = if *descending { ("largest", "at most") } else { ("smallest", "at least") };
+            format!(
+                "which {limit} values of {} have the {which} figure for {}, in their order: every row left out has {bound} the \
+                 last one's, or is hidden or empty",
+                keys.join(", "),
+                figure(of)
+            )
+        }
+        Revealed::Figure { figure: of, place: at } => format!("{}{}", figure(of), place(at)),
+        Revealed::Point { point: of, place: at, of_one } => {
+            let one = if *of_one { ": the exact value of one patient" } else { "" };
+            format!("{}{}{one}", point(of), place(at))
+        }
+        Revealed::Levels { column, filter, place: at } => format!(
+            "how many of {REGISTERS} registers of a sketch of {} reach each of {LEVELS} levels{}: the number of values \
+             approximately ({}), for few almost exactly; whoever knows all of them but one may see whether that one is there",
+            distinct(column, filter.as_deref()),
+            place(at),
+            error_words()
+        ),
+        Revealed::Patients { most, further } => {
+            let further = further.map_or_else(String::new, |further| {
+                format!(", {} of them with several keys in a pass and {} more each", further.patients, further.each)
+            });
+            format!("that a site has at most {most} patients{further}, and nothing about which of them others know")
+        }
+        Revealed::Guess { patient_key } => format!(
+            "what a guessed {patient_key} adds to these figures: whoever adds it to its own rows can test it, and only policy \
+             limits that"
+        ),
+        Revealed::Hidden { least, zeros_shown, judged } => hidden(*least, *zeros_shown, *judged),
+        Revealed::Remainder => {
+            "the other's part of each sum of two sites, exactly: the answer less its own part".into()
+        }
+        Revealed::Difference { least } => format!(
+            "whether this release would differ from an earlier one of the study by fewer than {least} patients, in which case it \
+             is refused; not from which one, nor by how many"
+        ),
+        Revealed::Share { all, patients, group, figure: of } => {
+            let (share, whom) = (if *all { "all" } else { "none" }, if *patients { "patients" } else { "rows" });
+            let keys: Vec<String> = group.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+            let place = if keys.is_empty() { String::new() } else { format!(" where {}", keys.join(", ")) };
+            format!("{share} of the {whom}{place} count for {}: the answer holds for every one of them", figure(of))
+        }
+    }
+}
+
+fn hidden(least: u32, zeros_shown: bool, judged: Judged) -> String {
+    let zeros = if zeros_shown { "zeros are shown" } else { "zeros too" };
+    let of = match judged {
+        Judged::Patients => "patients",
+        Judged::Rows => "rows",
+        Judged::RowsOrPatients => "rows or patients",
+    };
+    format!(
+        "which of these figures are hidden: those with fewer than {least} {of} behind them ({zeros}), and those from which one of \
+         them would follow; both are shown as <{least}"
+    )
+}
+
+fn place(Place { keys, sites, rows, first_only }: &Place) -> String {
+    let per_group = if keys.is_empty() { String::new() } else { format!(" for each value of {}", keys.join(", ")) };
+    let only = if *first_only { ", of these rows only" } else { "" };
+    format!("{per_group} {} in {}{only}", over(sites), source(rows))
+}
+
+fn over(sites: &Sites) -> String {
+    match &sites.names[..] {
+        [only] => format!("at {only} alone"),
+        _ if sites.all => "over all sites".into(),
+        some => format!("over {}", joined(some, " and ")),
+    }
+}
+
+fn whose(sites: &Sites) -> String {
+    match &sites.names[..] {
+        [_] => over(sites),
+        // Whoever knows its own keys knows what the other of two sites alone has.
+        [one, other] => format!("at {one} or {other} (each of the two then knows which the other alone has)"),
+        _ if sites.all => "at any site (not which)".into(),
+        some => format!("at {} (not which)", joined(some, " or ")),
+    }
+}
+
+fn joined(sites: &[crate::catalog::SiteName], with: &str) -> String {
+    sites.iter().map(|site| site.0.as_str()).collect::<Vec<_>>().join(with)
+}
+
+/// `person, condition_occurrence where …`
+fn source(Rows { tables, conditions, grouped }: &Rows) -> String {
+    let mut text = tables.join(", ");
+    if !conditions.is_empty() {
+        text += &format!(" where {}", conditions.join(" AND "));
+    }
+    if !grouped.is_empty() {
+        text += &format!(", first grouped by {}", grouped.join(", "));
+    }
+    text
+}
+
+/// A slot as a reader would say it.
+pub(crate) fn figure(Figure { of, filter }: &Figure) -> String {
+    let what = match of {
+        Operation::Rows => "the number of rows".to_owned(),
+        Operation::NotNull(c) => format!("the number of rows where {c} is not NULL"),
+        Operation::Value(c) => format!("the sum of {c}"),
+        Operation::Square(c) => format!("the sum of squares of {c}"),
+        Operation::Product(a, b) => format!("the sum of {a} times {b}"),
+        Operation::BothNotNull(a, b) => format!("the number of rows where {a} and {b} are not NULL"),
+        Operation::PatientsWith(known) => format!("the number of patients with {}", expression(known)),
+        Operation::OverPatients(Known::Node(node)) => format!("node {node}"),
+        Operation::OverPatients(known) => format!("the sum over patients of {}", expression(known)),
+    };
+    filtered(what, filter.as_deref())
+}
+
+fn filtered(what: String, filter: Option<&str>) -> String {
+    filter.map_or(what.clone(), |filter| format!("{what} ({filter})"))
+}
+
+/// A point as a reader would say it.
+pub(crate) fn point(of: &PointOf) -> String {
+    let column = &of.column;
+    let what = match of.point {
+        Point::Min => format!("the smallest {column}"),
+        Point::Max => format!("the largest {column}"),
+        Point::Cont { .. } if of.is_median() => format!("the median of {column}"),
+        Point::Cont { share } => format!("the interpolated {} percentile of {column}", part(share)),
+        Point::Disc { share, descending } => {
+            let from = if descending { " from the largest down" } else { "" };
+            format!("the value of {column} at {}{from}", part(share))
+        }
+    };
+    filtered(what, of.filter.as_deref())
+}
+
+fn part(share: Fraction) -> String {
+    format!("{}/{}", share.numerator, share.denominator)
+}
+
+/// What a sketch counts.
+pub(crate) fn distinct(column: &str, filter: Option<&str>) -> String {
+    filtered(format!("the distinct {column}"), filter)
+}
+
+fn expression(known: &Known) -> String {
+    let inner = |known: &Known| match known {
+        Known::And(..) | Known::Or(..) | Known::Less(..) | Known::Equal(..) | Known::Add(..) | Known::Subtract(..) => {
+            format!("({})", expression(known))
+        }
+        other => expression(other),
+    };
+    match known {
+        Known::Rows(facts) => feature(facts),
+        Known::Constant(x) => format!("{x}"),
+        Known::Not(a) => format!("not {}", inner(a)),
+        Known::And(a, b) => format!("{} and {}", expression(a), expression(b)),
+        Known::Or(a, b) => format!("{} or {}", inner(a), inner(b)),
+        Known::Less(a, b) => format!("{} < {}", inner(a), inner(b)),
+        Known::Equal(a, b) => format!("{} = {}", inner(a), inner(b)),
+        Known::Add(a, b) => format!("{} + {}", inner(a), inner(b)),
+        Known::Subtract(a, b) => format!("{} - {}", inner(a), inner(b)),
+        Known::Multiply(a, b) => format!("{} · {}", inner(a), inner(b)),
+        Known::Number(a) => format!("1 if {}", inner(a)),
+        Known::Select(a, b) => format!("{} if {}", inner(b), inner(a)),
+        Known::Gaps { of, at_least, at_most: Some(most) } => {
+            format!("neighbours that are {at_least} to {most} apart ({})", feature(of))
+        }
+        Known::Gaps { of, at_least, at_most: None } => {
+            format!("neighbours that are {at_least} or more apart ({})", feature(of))
+        }
+        Known::Nth { of, n } => format!("value {n} of {}", feature(of)),
+        Known::Length(of) => format!("the number of {}", feature(of)),
+        Known::Node(node) => format!("node {node}"),
+    }
+}
+
+/// What the rows of one patient say.
+pub(crate) fn feature(Facts { relation, what, filter, keys }: &Facts) -> String {
+    let rows = format!("rows of relation {relation}");
+    let what = match what {
+        Says::Any => format!("any {rows}"),
+        Says::Count(None) => format!("the number of {rows}"),
+        Says::Count(Some(column)) => format!("the number of {rows} where {column} is not NULL"),
+        Says::Sum(column) => format!("the sum of {column} over {rows}"),
+        Says::Least(column) => format!("the smallest {column} in {rows}"),
+        Says::Greatest(column) => format!("the largest {column} in {rows}"),
+        Says::Events { column, bound } => format!("each {column} in {rows} in order, at most {bound} at a site"),
+    };
+    let filter = filter.as_ref().map(|filter| format!(", {filter}")).unwrap_or_default();
+    let keys = if keys.is_empty() { String::new() } else { format!(", for each {}", keys.join(", ")) };
+    format!("{what}{filter}{keys}")
+}
