@@ -1,7 +1,7 @@
 //! What analyst and sites say before a session: the question, everybody's consent to exactly the same plan, the nonces.
 
 use mpc_core::control;
-use mpc_core::identity::Pin;
+use mpc_core::identity::{Identity, Pin, PublicKey};
 use mpc_core::session::SessionId;
 use query_planner::Audience;
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@ pub struct Propose {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// It derived the same plan, its policy allows it, it is approved, and its local work is done.
-    Ready(Box<Word>),
+    Ready(Box<Signed>),
     /// The plan waits for somebody at this site.
     Waiting {
         /// How the site's stewards name the plan.
@@ -80,9 +80,20 @@ pub enum Reply {
     },
 }
 
+/// A word under its site's signature: the analyst brings it to the others and must not change it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// What the site says.
+    pub word: Word,
+    /// By its key.
+    pub signature: Vec<u8>,
+}
+
 /// What a site that is ready says to everybody: its consent, and where its records stand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Word {
+    /// The run.
+    pub job: JobId,
     /// Fresh, for the session id.
     pub nonce: [u8; 32],
     /// The site's public key, which the network file pins.
@@ -105,7 +116,27 @@ pub struct Start {
     /// The analyst's, for the session id.
     pub nonce: [u8; 32],
     /// Every site's, in party order.
-    pub words: Vec<Word>,
+    pub words: Vec<Signed>,
+}
+
+impl Signed {
+    /// Signs a word.
+    pub fn new(word: Word, identity: &Identity) -> Self {
+        let signature = identity.sign(WORD, &message(&word)).to_vec();
+        Self { word, signature }
+    }
+
+    /// Did the owner of this key say so?
+    pub fn is_of(&self, key: &PublicKey) -> bool {
+        key.verify(WORD, &message(&self.word), &self.signature)
+    }
+}
+
+const WORD: &str = "word v1";
+
+/// Canonical: two words have two messages.
+fn message(word: &Word) -> Vec<u8> {
+    serde_json::to_vec(word).expect("a word has no maps")
 }
 
 /// What a site tells the analyst when it is done.

@@ -13,7 +13,7 @@ use query_planner::decode::Opened;
 use query_planner::{Audience, Catalog, Compiled, Options};
 use quinn::Endpoint;
 
-use crate::agree::{Greeting, JobId, PROTOCOL_VERSION, Propose, Reply, Report, Start, Word, session_id};
+use crate::agree::{Greeting, JobId, PROTOCOL_VERSION, Propose, Reply, Report, Signed, Start, session_id};
 use crate::answers::Answers;
 use crate::blame;
 use crate::connect::{self, Link, Place};
@@ -112,7 +112,7 @@ impl Analyst {
     }
 
     /// Proposes to every site and waits until all are ready.
-    async fn gather(&self, job: JobId, propose: &Propose) -> Result<(HashMap<PartyId, Link>, Vec<Word>), NodeError> {
+    async fn gather(&self, job: JobId, propose: &Propose) -> Result<(HashMap<PartyId, Link>, Vec<Signed>), NodeError> {
         let sites = 0..self.network.site.len();
         let replies = try_join_all(sites.map(|site| self.propose(site, job, propose))).await?;
         let (mut links, mut words, mut waiting) = (HashMap::new(), Vec::new(), Vec::new());
@@ -233,7 +233,7 @@ impl Analyst {
 
 /// What a site says to a question that it does not refuse.
 enum Said {
-    Ready(Box<Word>),
+    Ready(Box<Signed>),
     Waiting(String),
 }
 

@@ -7,7 +7,7 @@ use mpc_core::identity::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use super::approval::{Asked, agrees};
-use crate::agree::{Start, Word};
+use crate::agree::{JobId, Signed, Start};
 use crate::fault::NodeError;
 use crate::network::Network;
 use crate::state::audit::Head;
@@ -40,9 +40,9 @@ pub struct Earlier {
 ///
 /// # Errors
 /// `ALREADY_RELEASED` when that answer came out before: the analyst has it.
-pub fn earlier(words: &[Word], plan: &[u8; 32]) -> Result<Vec<Earlier>, NodeError> {
+pub fn earlier(words: &[Signed], plan: &[u8; 32]) -> Result<Vec<Earlier>, NodeError> {
     let mut all: BTreeMap<[u8; 16], Vec<&Past>> = BTreeMap::new();
-    for past in words.iter().flat_map(|word| &word.past) {
+    for past in words.iter().flat_map(|said| &said.word.past) {
         all.entry(past.id).or_default().push(past);
     }
     let mut earlier = Vec::new();
@@ -61,20 +61,29 @@ pub fn earlier(words: &[Word], plan: &[u8; 32]) -> Result<Vec<Earlier>, NodeErro
     Ok(earlier)
 }
 
-/// Everybody consents to exactly this, and nobody's log is shorter than it was.
+/// Every site's word is its own and of this run, everybody consents to exactly this plan, and nobody's log is shorter than it was.
 ///
 /// # Errors
 /// `PROTOCOL_VIOLATION` for words that are not those of the network's sites, `NOT_APPROVED`, `STUDY_NOT_SIGNED`,
 /// `PEER_ROLLED_BACK`. They name the site.
-pub fn verify(network: &Network, start: &Start, asked: &Asked, seen: &[Head], now_ms: i64) -> Result<(), NodeError> {
+pub fn verify(
+    network: &Network,
+    (job, start): (&JobId, &Start),
+    asked: &Asked,
+    seen: &[Head],
+    now_ms: i64,
+) -> Result<(), NodeError> {
     if start.words.len() != network.site.len() {
         return Err(NodeError::new("PROTOCOL_VIOLATION", "the analyst did not bring every site's word"));
     }
-    for ((site, word), seen) in network.site.iter().zip(&start.words).zip(seen) {
+    for ((site, said), seen) in network.site.iter().zip(&start.words).zip(seen) {
         let of = |error: NodeError| NodeError::remote(&site.name.0, &error.code, &error.message, error.hint.as_deref());
-        let key = PublicKey(word.key);
+        let (key, word) = (PublicKey(said.word.key), &said.word);
         if !site.pins.contains(&key.pin()) {
             return Err(of(NodeError::new("PROTOCOL_VIOLATION", "a word under a key that is not pinned")));
+        }
+        if !said.is_of(&key) || word.job != *job {
+            return Err(of(NodeError::new("PROTOCOL_VIOLATION", "not its word of this run")));
         }
         if !agrees(&key, &asked.network, &asked.study, &word.agreement) {
             return Err(of(NodeError::new("STUDY_NOT_SIGNED", "it has not signed this study under this network file")));
@@ -90,7 +99,7 @@ pub fn verify(network: &Network, start: &Start, asked: &Asked, seen: &[Head], no
 }
 
 /// The ends of one's own log that the others remember.
-pub fn remembered<'a>(words: &'a [Word], me: usize) -> impl Iterator<Item = &'a Head> {
-    words.iter().filter_map(move |word| word.seen.get(me))
+pub fn remembered<'a>(words: &'a [Signed], me: usize) -> impl Iterator<Item = &'a Head> {
+    words.iter().filter_map(move |said| said.word.seen.get(me))
 }
 

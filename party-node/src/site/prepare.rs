@@ -7,7 +7,7 @@ use query_planner::explain::explain_with;
 use query_planner::{Catalog, Compiled, Options};
 
 use super::{Site, log};
-use crate::agree::{Propose, Word};
+use crate::agree::{JobId, Propose, Signed, Word};
 use crate::execute;
 use crate::fault::{NodeError, printable};
 use crate::govern::approval::{Approval, agree};
@@ -32,16 +32,21 @@ pub(super) enum Prepared {
 pub(super) struct Ready {
     pub compiled: Compiled,
     pub partials: Vec<Partials>,
-    pub word: Word,
+    pub said: Signed,
 }
 
 impl Site {
     /// Derives the plan from the question, compares digests, decides, runs the local stage. No share exists yet; a failure of
     /// the local stage is a fact about this site's rows, so the analyst hears that it failed and nothing else.
-    pub(super) async fn prepare(self: &Arc<Self>, propose: &Propose, asker: &Asker) -> Result<Prepared, NodeError> {
+    pub(super) async fn prepare(
+        self: &Arc<Self>,
+        job: JobId,
+        propose: &Propose,
+        asker: &Asker,
+    ) -> Result<Prepared, NodeError> {
         let (site, propose, asker) = (self.clone(), propose.clone(), asker.clone());
         let work = move || {
-            let prepared = site.prepare_blocking(&propose, &asker);
+            let prepared = site.prepare_blocking(job, &propose, &asker);
             if let Err(refusal) = &prepared {
                 site.gate.refused(&propose, &asker, &refusal.code)?;
             }
@@ -51,7 +56,7 @@ impl Site {
         done.unwrap_or_else(|_| Err(NodeError::new("INTERNAL", "the local work ended unexpectedly")))
     }
 
-    fn prepare_blocking(&self, propose: &Propose, asker: &Asker) -> Result<Prepared, NodeError> {
+    fn prepare_blocking(&self, job: JobId, propose: &Propose, asker: &Asker) -> Result<Prepared, NodeError> {
         let (gate, name) = (&self.gate, self.name());
         if propose.network != gate.network {
             return Err(NodeError::new("NETWORK_DIFFERS", "the analyst's network file is not this site's")
@@ -73,8 +78,8 @@ impl Site {
         let partials = stages.map(|(stage, sum)| partials_blocking(stage, sum, name, &self.data, network));
         let partials = partials.collect::<Result<Vec<_>, _>>().map_err(|error| failed_at_home(name, &error))?;
         log_excluded(name, &partials);
-        let word = self.word(propose, approval)?;
-        Ok(Prepared::Ready(Box::new(Ready { compiled, partials, word })))
+        let said = Signed::new(self.word(job, propose, approval)?, &gate.identity);
+        Ok(Prepared::Ready(Box::new(Ready { compiled, partials, said })))
     }
 
     /// Puts the plan where stewards find it.
@@ -96,12 +101,13 @@ impl Site {
         Ok(Prepared::Waiting { plan: Gate::named(&propose.plan) })
     }
 
-    fn word(&self, propose: &Propose, approval: Approval) -> Result<Word, NodeError> {
+    fn word(&self, job: JobId, propose: &Propose, approval: Approval) -> Result<Word, NodeError> {
         let (gate, state) = (&self.gate, &self.gate.state);
         let nonce =
             os_bytes().map_err(|_| NodeError::new("NO_RANDOMNESS", "the operating system gave no randomness"))?;
         let sites: Vec<SiteName> = self.network.site.iter().map(|site| site.name.clone()).collect();
         Ok(Word {
+            job,
             nonce,
             key: gate.identity.public_key().0,
             agreement: agree(&gate.identity, &gate.network, &propose.study),

@@ -54,7 +54,7 @@ impl Site {
         };
         let propose: Propose = link.control.recv().await.map_err(|e| violation(&e.to_string()))?;
         Drill::at(self.drill.as_ref(), "propose");
-        let ready = match self.prepare(&propose, asker).await {
+        let ready = match self.prepare(job, &propose, asker).await {
             Ok(Prepared::Ready(ready)) => ready,
             Ok(Prepared::Waiting { plan }) => {
                 // Whoever left before hearing it asks again.
@@ -64,8 +64,8 @@ impl Site {
             }
             Err(refusal) => return self.turn_away(link, refusal).await,
         };
-        let word = Box::new(ready.word.clone());
-        link.control.send(&Reply::Ready(word)).await.map_err(|e| violation(&e.to_string()))?;
+        let said = Box::new(ready.said.clone());
+        link.control.send(&Reply::Ready(said)).await.map_err(|e| violation(&e.to_string()))?;
         Drill::at(self.drill.as_ref(), "ready");
         // The analyst may leave: another site refused, or it gave up. Nothing was sent.
         let Ok(start) = link.control.recv_within::<Start>(START_PATIENCE).await else { return Ok(()) };
@@ -93,7 +93,7 @@ impl Site {
         start: &Start,
         ready: &Ready,
     ) -> Result<Entered, NodeError> {
-        if start.words.get(self.me.index()) != Some(&ready.word) {
+        if start.words.get(self.me.index()) != Some(&ready.said) {
             return Err(violation("the analyst did not bring this site's word"));
         }
         let (site, asker, propose, start) = (self.clone(), asker.clone(), propose.clone(), start.clone());
@@ -119,7 +119,7 @@ impl Site {
         let (gate, state, now) = (&self.gate, &self.gate.state, now_ms());
         let names = self.network.site.iter().map(|site| site.name.clone()).collect::<Vec<_>>();
         let asked = Asked { plan: propose.plan, study: propose.study, network: gate.network, analyst: asker.pin };
-        meeting::verify(&self.network, start, &asked, &state.seen(&names)?, now as i64)?;
+        meeting::verify(&self.network, (&job, start), &asked, &state.seen(&names)?, now as i64)?;
         state.holds(meeting::remembered(&start.words, self.me.index()))?;
         let earlier = if hides { meeting::earlier(&start.words, &propose.plan)? } else { Vec::new() };
         let release = Release {
@@ -137,7 +137,7 @@ impl Site {
         };
         state.catch_up(&start.words, &release)?;
         let others = names.iter().zip(&start.words).enumerate().filter(|(at, _)| *at != self.me.index());
-        let heads = others.map(|(_, (name, word))| SiteHead { site: name.0.clone(), head: word.head }).collect();
+        let heads = others.map(|(_, (name, said))| SiteHead { site: name.0.clone(), head: said.word.head }).collect();
         let policy = &gate.policy.policy;
         let terms = Terms {
             after: state.digest_of(&propose.study)?,

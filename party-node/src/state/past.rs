@@ -7,7 +7,7 @@ use super::audit::{Event, Head, SiteHead};
 use super::ledger::{Progress, Release};
 use super::store::{Rows, Table};
 use super::{State, audit};
-use crate::agree::Word;
+use crate::agree::Signed;
 use crate::fault::NodeError;
 use crate::govern::meeting::{Earlier, Past};
 use crate::govern::sets::Sets;
@@ -48,8 +48,8 @@ impl State {
 
     /// Makes this site's ledger know the releases that count at others: one that was refused here counts again (the other site fell
     /// over before it wrote the refusal), one that never began here has no patients of this site.
-    pub fn catch_up(&self, words: &[Word], template: &Release) -> Result<(), NodeError> {
-        for past in words.iter().flat_map(|word| &word.past) {
+    pub fn catch_up(&self, words: &[Signed], template: &Release) -> Result<(), NodeError> {
+        for past in words.iter().flat_map(|said| &said.word.past) {
             match self.count(&past.id) {
                 Err(error) if error.code == "NO_SUCH_RELEASE" => {
                     let mut adopted = template.clone();
