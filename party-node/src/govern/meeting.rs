@@ -90,7 +90,6 @@ pub fn verify(network: &Network, start: &Start, asked: &Asked, seen: &[Head], no
 }
 
 /// The ends of one's own log that the others remember.
-pub fn remembered<'a>(words: &'a [Word], me: usize) -> impl Iterator<Item = &'a Head> {
+pub fn remembered(words: &[Word], me: usize) -> impl Iterator<Item = &Head> {
     words.iter().filter_map(move |word| word.seen.get(me))
 }
-
