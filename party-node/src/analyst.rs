@@ -128,7 +128,8 @@ impl Analyst {
             Some((_, plan)) => {
                 let names: Vec<&str> = waiting.iter().map(|(site, _)| site.0.as_str()).collect();
                 let message = format!("plan {} waits for a decision at {}", printable(plan), names.join(", "));
-                Err(NodeError::new("WAITING_FOR_APPROVAL", message).hint("ask the same question again when it is approved"))
+                Err(NodeError::new("WAITING_FOR_APPROVAL", message)
+                    .hint("ask the same question again when it is approved"))
             }
         }
     }

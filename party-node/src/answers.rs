@@ -9,7 +9,10 @@ use crate::output::Answer;
 
 /// By study and plan, while the program runs.
 #[derive(Default)]
-pub struct Answers(Mutex<HashMap<([u8; 32], [u8; 32]), Answer>>);
+pub struct Answers(Mutex<HashMap<Key, Answer>>);
+
+/// Digests of the study and of the plan.
+type Key = ([u8; 32], [u8; 32]);
 
 impl Answers {
     /// The answer to this question, if it was kept.

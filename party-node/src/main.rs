@@ -154,8 +154,19 @@ async fn serve(config: &Config, drill: Option<party_node::drill::Drill>) -> Resu
     let endpoint = connect::endpoint(listen)?;
     let deadline = config.deadline();
     connect::listen(&endpoint, &identity, &network, connect::idle(deadline))?;
-    let site =
-        Site::new(Startup { identity, network, catalog, name, data, endpoint: endpoint.clone(), deadline, drill, policy, studies, state })?;
+    let site = Site::new(Startup {
+        identity,
+        network,
+        catalog,
+        name,
+        data,
+        endpoint: endpoint.clone(),
+        deadline,
+        drill,
+        policy,
+        studies,
+        state,
+    })?;
     eprintln!("[{}] serving at {listen}", config.name);
     tokio::select! {
         () = site.serve() => (),

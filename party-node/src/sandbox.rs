@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mpc_core::identity::Identity;
-use mpc_core::random::os_bytes;
 use mpc_core::party::MAX_SITES;
+use mpc_core::random::os_bytes;
 use mpc_core::session::DEFAULT_DEADLINE;
 use query_planner::Catalog;
 use tokio::time::timeout;
@@ -214,7 +214,8 @@ impl Kept {
         if let Some(folder) = folder {
             return Ok(Self { path: folder.to_owned(), ours: false });
         }
-        let name = os_bytes().map_err(|_| NodeError::new("NO_RANDOMNESS", "the operating system gave no randomness"))?;
+        let name =
+            os_bytes().map_err(|_| NodeError::new("NO_RANDOMNESS", "the operating system gave no randomness"))?;
         let name: String = name[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { path: std::env::temp_dir().join(format!("consilium-state-{name}")), ours: true })
     }

@@ -16,14 +16,16 @@ use mpc_core::transport::record::Log;
 use mpc_core::world::World;
 use mpc_core::{PartyId, Session};
 use party_node::config;
-use party_node::execute;
+use party_node::execute::{self, Ended, Met};
+use party_node::govern::meeting::Earlier;
+use party_node::govern::sets::Sets;
 use party_node::linkage::Agreed;
 use party_node::local::{NetworkFacts, Partials, partials_blocking};
 use party_node::network;
 use party_node::source::SiteData;
 use protocols::additive::Additive;
 use query_planner::catalog::SiteName;
-use query_planner::{Audience, Compiled, JointPlan, Options};
+use query_planner::{Audience, Compiled, Options};
 
 const SEED: u64 = 4711;
 const NAME: &str = "Quaxlthorpe-Vryndelle";
@@ -209,9 +211,9 @@ fn no_message_holds_an_identifier_or_the_key_made_of_it() {
             let keys: BTreeSet<u128> =
                 keys.flat_map(|patients| patients.keys.iter().flatten().flatten().map(|key| key.0)).collect();
             assert!(keys.len() >= 51, "{} keys", keys.len());
-            let joint = Arc::new(compiled.joint);
+            let compiled = Arc::new(compiled);
             for site in [0, 1] {
-                let frames = sent_by(PartyId(site), &joint, own.clone());
+                let frames = sent_by(PartyId(site), &compiled, own.clone());
                 for frame in &frames {
                     assert!(canaries().iter().all(|word| !holds(frame, word)), "{sql}");
                     let mut words = frame.windows(16).map(|window| <[u8; 16]>::try_from(window).unwrap());
@@ -227,20 +229,24 @@ fn no_message_holds_an_identifier_or_the_key_made_of_it() {
     }
 }
 
-/// The bodies of all messages that a party sends in a run of the plan.
-fn sent_by(party: PartyId, joint: &Arc<JointPlan>, own: Vec<Vec<Partials>>) -> Vec<Vec<u8>> {
-    let (log, joint) = (Log::default(), joint.clone());
+/// The bodies of all messages that a party sends in a run of the plan. An earlier release was of nobody, so that the ledger's check is among
+/// them.
+fn sent_by(party: PartyId, compiled: &Arc<Compiled>, own: Vec<Vec<Partials>>) -> Vec<Vec<u8>> {
+    let (log, compiled) = (Log::default(), compiled.clone());
     let program = move |session: Session, own: Option<Vec<Partials>>| {
-        let joint = joint.clone();
+        let compiled = compiled.clone();
         async move {
-            let mut engine = Additive::new(session, execute::statement(&joint));
-            let opened = execute::run(&mut engine, &joint, own.as_deref()).await;
-            (engine.into_session(), opened)
+            let mut engine = Additive::new(session, execute::statement(&compiled.joint));
+            let earlier = [Earlier { id: [1; 16], sets: 1 }];
+            let noted = if own.is_some() { vec![Sets::default()] } else { Vec::new() };
+            let met = Met { earlier: &earlier, noted: &noted };
+            let ended = execute::run(&mut engine, &compiled, own.as_deref(), met, async |_| Ok(())).await;
+            (engine.into_session(), ended)
         }
     };
     let inputs = own.into_iter().map(Some).chain([None]).collect();
     let outcomes = World::new(2).with_analyst().seed(SEED).record(party, log.clone()).run(program, inputs);
-    assert!(outcomes.iter().all(|outcome| outcome.result.is_ok()));
+    assert!(outcomes.iter().all(|outcome| matches!(outcome.result, Ok(Ended::Released(_)))));
     let frames = log.lock().unwrap();
     frames.iter().map(|(_, _, frame)| frame.body.to_vec()).collect()
 }

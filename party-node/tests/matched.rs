@@ -12,7 +12,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use mpc_core::world::World;
 use mpc_core::{Bits, PartyId, Result, Session, Z64};
-use party_node::execute::{Matched, Own, Public, program};
+use party_node::execute::{Matched, Own, Public, program, statement};
 use party_node::fault::NodeError;
 use party_node::finish::finish;
 use party_node::local::{NetworkFacts, Partials, partials_blocking};
@@ -119,7 +119,7 @@ fn groups(compiled: &Compiled, index: usize, parts: &[Vec<Partials>]) -> Vec<Vec
 
 async fn in_the_clear(session: Session, run: Run) -> (Session, Result<Option<Vec<Opened>>>) {
     let (me, is_site) = (session.me().index(), session.is_site());
-    let mut engine = Clear::new(session, execute::statement(&run.joint));
+    let mut engine = Clear::new(session, statement(&run.joint));
     let decoded = |of_sum: &Vec<Vec<u8>>| of_sum.iter().map(|key| keys::decode(key).unwrap()).collect();
     let groups: Vec<Vec<Vec<Value>>> = run.encoded.iter().map(decoded).collect();
     let public = Public::new(&run.joint, groups, me).unwrap();

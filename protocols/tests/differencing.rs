@@ -13,14 +13,14 @@ use mpc_core::random::PublicSeed;
 use mpc_core::transport::memory::Link as Delay;
 use mpc_core::transport::tamper::Change;
 use mpc_core::world::{Net, Outcome, World};
-use mpc_core::{Bits, Block, Error, PartyId, Result, Session, Z64};
+use mpc_core::{Bits, Block, Error, PartyId, Result, Session};
 use protocols::additive::Additive;
 use protocols::additive::demand::Link;
 use protocols::cost::{self, SiteCost};
 use protocols::matching::{PatientTable, align};
 use protocols::ot::Extension;
 use protocols::relational::differencing::{Check, Ledgered, Method, SetTable, clear, too_close};
-use protocols::{Audience, Release};
+use protocols::{Item, Statement};
 
 const SEED: u64 = 20_261_122;
 
@@ -39,7 +39,7 @@ fn table(patients: &Patients, shape: &Ledgered) -> PatientTable {
     for (row, sets) in patients.values().enumerate() {
         sets.iter().enumerate().for_each(|(set, bit)| bits.set(row, set, *bit));
     }
-    PatientTable { keys, numbers: Vec::new(), bits }
+    PatientTable { keys, further: Vec::new(), numbers: Vec::new(), bits }
 }
 
 fn entered(patients: &Patients, shape: &Ledgered) -> SetTable {
@@ -58,8 +58,8 @@ fn counted(sites: &[Patients], shape: &Ledgered) -> Vec<u64> {
     shape.pairs.iter().map(differ).collect()
 }
 
-fn release() -> Vec<Release> {
-    vec![Release::of::<Z64>("close", 1, Audience::Everyone)]
+fn release() -> Statement {
+    Statement::new(vec![Item::to_everyone("close")])
 }
 
 /// What every party gets.

@@ -161,7 +161,7 @@ fn remainders(plan: &JointPlan) -> Option<Disclosure> {
     let to = Recipient::EachOfTwo;
     let id = DisclosureId::remainder(index);
     let told = plan.audience == Audience::Everyone;
-    told.then(|| Disclosure { id, kind: Kind::Value, what: Revealed::Remainder, to, why: Why::Follows })
+    told.then_some(Disclosure { id, kind: Kind::Value, what: Revealed::Remainder, to, why: Why::Follows })
 }
 
 /// What a sketch counts, as a reader would say it.

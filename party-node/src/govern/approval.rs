@@ -90,7 +90,6 @@ pub fn short(plan: &[u8; 32]) -> String {
     plan[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-
 /// What every site signs once for a study: that under this network file it takes part in it.
 pub fn agree(identity: &Identity, network: &[u8; 32], study: &[u8; 32]) -> Vec<u8> {
     identity.sign(AGREEMENT, &[*network, *study].concat()).to_vec()

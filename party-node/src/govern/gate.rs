@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mpc_core::identity::{Identity, Pin};
-use query_planner::{Catalog, JointPlan};
 use query_planner::catalog::SiteName;
 use query_planner::grants;
 use query_planner::site_policy::SitePolicy;
+use query_planner::{Catalog, JointPlan};
 
 use super::approval::{Approval, Asked, By, Terms, short};
 use super::study::{Study, Wanted};
@@ -56,7 +56,7 @@ pub struct Asker {
 /// What becomes of a question.
 pub enum Verdict {
     /// The site consents.
-    Approved(Approval),
+    Approved(Box<Approval>),
     /// Somebody at the site must decide.
     Waiting,
 }
@@ -101,14 +101,15 @@ impl Posted {
         match &self.file {
             Some(file) if read(file)? != self.policy => {
                 let message = "this site changed its policy since its node started";
-                Err(NodeError::new("POLICY_CHANGED", message).hint("exchange the site's public file and start the node again"))
+                Err(NodeError::new("POLICY_CHANGED", message)
+                    .hint("exchange the site's public file and start the node again"))
             }
             _ => Ok(()),
         }
     }
 }
 
-fn read(file: &PathBuf) -> Result<SitePolicy, NodeError> {
+fn read(file: &Path) -> Result<SitePolicy, NodeError> {
     SitePolicy::from_toml(&config::read(file)?).map_err(|error| config::in_file(file, error.into()))
 }
 
@@ -149,14 +150,17 @@ impl Gate {
         let now = now_ms() as i64;
         match self.state.decision(&asked.plan)? {
             Some(Decision::Rejected { reason, .. }) => {
-                return Err(NodeError::new("REJECTED", format!("a steward rejected this plan: {}", printable(&reason))));
+                return Err(NodeError::new(
+                    "REJECTED",
+                    format!("a steward rejected this plan: {}", printable(&reason)),
+                ));
             }
             // An approval under another policy, or one that has expired, is none: somebody decides again.
             Some(Decision::Approved(approval))
                 if approval.covers(asked, &self.identity.public_key(), now).is_ok()
                     && approval.terms.policy == self.policy.policy.digest() =>
             {
-                return Ok(Verdict::Approved(*approval));
+                return Ok(Verdict::Approved(approval));
             }
             _ => {}
         }
@@ -166,7 +170,7 @@ impl Gate {
         let rule = policy.approved_by(&plan.classes, analyst).map(|rule| rule as u32 + 1);
         let Some(rule) = rule.or(open.then_some(0)) else { return Ok(Verdict::Waiting) };
         let terms = self.terms(asked, By::Rule(rule), now, RULE_MS);
-        Ok(Verdict::Approved(Approval::sign(terms, &self.identity)))
+        Ok(Verdict::Approved(Box::new(Approval::sign(terms, &self.identity))))
     }
 
     /// Terms of a consent that begins now.

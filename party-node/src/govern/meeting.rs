@@ -99,7 +99,6 @@ pub fn verify(
 }
 
 /// The ends of one's own log that the others remember.
-pub fn remembered<'a>(words: &'a [Signed], me: usize) -> impl Iterator<Item = &'a Head> {
+pub fn remembered(words: &[Signed], me: usize) -> impl Iterator<Item = &Head> {
     words.iter().filter_map(move |said| said.word.seen.get(me))
 }
-

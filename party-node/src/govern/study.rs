@@ -181,13 +181,14 @@ mod tests {
     #[test]
     fn a_question_outside_its_study_is_refused() {
         let study = Study::from_toml(FILE).unwrap();
-        let (tables, sites) = (["Person".to_owned()], [SiteName("b".into()), SiteName("a".into())]);
+        let (tables, others) = (["Person".to_owned()], ["visit".to_owned()]);
+        let sites = [SiteName("b".into()), SiteName("a".into())];
         let last = i64::from(study.ends.0);
         let code = |wanted| study.admits(wanted).unwrap_err().code;
         assert_eq!(study.admits(wanted("anna", &tables, &sites, last)), Ok(()));
         assert_eq!(code(wanted("anna", &tables, &sites, last + 1)), "STUDY_ENDED");
         assert_eq!(code(wanted("bert", &tables, &sites, last)), "NOT_IN_STUDY");
-        assert_eq!(code(wanted("anna", &["visit".to_owned()], &sites, last)), "NOT_IN_STUDY");
+        assert_eq!(code(wanted("anna", &others, &sites, last)), "NOT_IN_STUDY");
         assert_eq!(code(wanted("anna", &tables, &sites[..1], last)), "NOT_IN_STUDY");
     }
 

@@ -105,11 +105,11 @@ impl Schema {
         if !(1..=MAX_PASSES).contains(&self.passes.len()) {
             return Err(bad(&format!("there are 1 to {MAX_PASSES} [[passes]]")));
         }
-        if let Some(FurtherKeys { patients, each }) = self.further_keys {
-            if !(1..=MAX_PATIENTS).contains(&patients) || !(1..=MAX_FURTHER).contains(&each) {
-                let text = format!("further_keys has patients of 1 to {MAX_PATIENTS} and each of 1 to {MAX_FURTHER}");
-                return Err(bad(&text));
-            }
+        if let Some(FurtherKeys { patients, each }) = self.further_keys
+            && !((1..=MAX_PATIENTS).contains(&patients) && (1..=MAX_FURTHER).contains(&each))
+        {
+            let text = format!("further_keys has patients of 1 to {MAX_PATIENTS} and each of 1 to {MAX_FURTHER}");
+            return Err(bad(&text));
         }
         let mut names = BTreeSet::new();
         for pass in &self.passes {

@@ -76,7 +76,8 @@ impl Fixture {
 
     /// The partials of a plan for these groups, keys and slots.
     fn run(&self, plan: LogicalPlan, groups: Groups, keys: Vec<Key>, slots: Vec<Slot>) -> Result<Partials, NodeError> {
-        let stage = LocalStage { fragments: BTreeMap::from([(site(), plan.clone())]), relations: Vec::new(), cohort: None };
+        let stage =
+            LocalStage { fragments: BTreeMap::from([(site(), plan.clone())]), relations: Vec::new(), cohort: None };
         partials_blocking(&stage, &secure_sum(&plan, groups, keys, slots), &site(), &self.data, NETWORK)
     }
 

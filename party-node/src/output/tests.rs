@@ -15,7 +15,7 @@ fn answer(columns: Vec<(&str, ArrayRef)>, suppressed: Vec<Suppressed>) -> Answer
     let disclosures = vec![Disclosure {
         id: DisclosureId::patients(0),
         kind: Kind::Size,
-        what: Revealed::Patients { most: 7 },
+        what: Revealed::Patients { most: 7, further: None },
         to: Recipient::Analyst,
         why: Why::Asked,
     }];

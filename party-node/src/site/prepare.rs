@@ -70,7 +70,7 @@ impl Site {
                 .hint("the versions of the programs differ"));
         }
         let approval = match gate.decide(propose, &compiled.joint, asker)? {
-            Verdict::Approved(approval) => approval,
+            Verdict::Approved(approval) => *approval,
             Verdict::Waiting => return self.wait(propose, &compiled, asker),
         };
         let network = NetworkFacts::of(&compiled.joint);
@@ -154,4 +154,3 @@ fn failed_at_home(site: &SiteName, error: &NodeError) -> NodeError {
          site than max_events",
     )
 }
-

@@ -133,7 +133,6 @@ impl Site {
             at_ms: now,
             snapshot: self.snapshot,
             progress: Progress::Begun,
-            sets: Vec::new(),
         };
         state.catch_up(&start.words, &release)?;
         let others = names.iter().zip(&start.words).enumerate().filter(|(at, _)| *at != self.me.index());

@@ -32,8 +32,8 @@ impl OptOut {
     /// What is wrong with the file, as for any data file.
     pub fn read(file: &Path, patient_key: &str) -> Result<Self, NodeError> {
         let ids = Ids::read(file, patient_key)?;
-        let texts = (0..ids.texts.len()).map(|row| String::from_utf8_lossy(ids.texts.get(row)).trim().into());
-        Ok(Self(texts.filter(|text: &Box<str>| !text.is_empty()).collect()))
+        let texts = (0..ids.texts.len()).map(|row| String::from_utf8_lossy(ids.texts.get(row)));
+        Ok(Self(texts.filter(|text| !text.trim().is_empty()).map(|text| text.trim().into()).collect()))
     }
 }
 

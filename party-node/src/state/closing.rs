@@ -5,9 +5,9 @@ use zeroize::Zeroize;
 use super::State;
 use super::audit::Event;
 use super::ledger::{Release, outlines, row};
-use super::sets;
 use super::store::{Change, Rows, Table};
 use crate::fault::NodeError;
+use crate::govern::sets::Sets;
 
 impl State {
     /// Deletes the patient sets, the questions' texts and the answers of a study, and closes it: without the sets no further
@@ -27,7 +27,7 @@ impl State {
             let deleted = releases.len() as u64;
             let mut sets = 0;
             for (order, release) in releases.into_iter().enumerate() {
-                sets += sets::delete(change, &release.id)?;
+                sets += delete_sets(change, &release.id)?;
                 delete_text(change, study, order as u64, release)?;
             }
             change.log(Event::Deleted { study: *study, releases: deleted, sets, answers });
@@ -55,6 +55,13 @@ impl State {
 fn delete_text(change: &mut Change, study: &[u8; 32], order: u64, mut release: Release) -> Result<(), NodeError> {
     release.text.zeroize();
     change.put(Table::Releases, &row(study, order), &release)
+}
+
+/// How many sets there were.
+fn delete_sets(change: &mut Change, release: &[u8; 16]) -> Result<u64, NodeError> {
+    let sets: Option<Sets> = change.get(Table::Sets, release)?;
+    change.remove(Table::Sets, release)?;
+    Ok(sets.map_or(0, |sets| sets.members.len() as u64))
 }
 
 fn delete_answers(change: &mut Change, study: &[u8; 32]) -> Result<u64, NodeError> {

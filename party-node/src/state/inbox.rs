@@ -64,7 +64,9 @@ impl State {
             }
             if change.rows(Table::Inbox, &[], &[])?.len() >= MAX_WAITING {
                 let message = format!("{MAX_WAITING} plans wait for a decision at this site");
-                return Err(NodeError::new("INBOX_FULL", message).hint("its stewards have to decide about some of them"));
+                return Err(
+                    NodeError::new("INBOX_FULL", message).hint("its stewards have to decide about some of them")
+                );
             }
             change.put(Table::Inbox, &waiting.plan, waiting)?;
             change.log(Event::Waiting(asked(waiting)));

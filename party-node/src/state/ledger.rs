@@ -1,4 +1,4 @@
-//! What came out of this site, study by study: each release with the site's own patients behind each of its figures.
+//! What came out of this site, study by study. The site's own patients behind each release are kept beside it: see [`State::note`].
 //!
 //! A release is begun, durably, before anything leaves the site, and from then on it counts: as one of the limit's, as one
 //! that later releases are compared with, as spent ε. It is finished or refused later; one that a crash left behind stays begun,
@@ -13,13 +13,12 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::audit::{Asked, Event};
 use super::limits::{Limit, Spend};
-use super::sets::{self, PatientSet};
 use super::store::{Change, Rows, Table};
 use super::vault::fresh;
 use super::{State, budget, hex};
 use crate::fault::NodeError;
 
-/// One release. Its text and its sets do not print and are wiped when dropped.
+/// One release. Its text does not print and is wiped when dropped.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
     /// Its id, the same at every site and never used twice.
@@ -47,9 +46,6 @@ pub struct Release {
     pub snapshot: [u8; 32],
     /// How far it came.
     pub progress: Progress,
-    /// The site's own patients behind each figure.
-    #[serde(skip)]
-    pub sets: Vec<PatientSet>,
 }
 
 /// How far a release came.
@@ -103,8 +99,8 @@ enum Charge {
 }
 
 impl State {
-    /// Begins a release: durable before anything leaves. Limits are checked, ε is taken and the sets are kept in the same step, so that
-    /// of two races one wins.
+    /// Begins a release: durable before anything leaves. Limits are checked and ε is taken in the same step, so that of
+    /// two races one wins.
     ///
     /// # Errors
     /// `LEDGER_MOVED` when another release of the study began since the sites compared, `RELEASE_EXISTS` for an id that was
@@ -117,7 +113,6 @@ impl State {
             }
             change.put(Table::Places, &release.id, &Place { study: release.study, order })?;
             change.put(Table::Releases, &row(&release.study, order), release)?;
-            sets::put(change, &release.id, &release.sets)?;
             charge(change, Charge::Release, release.at_ms)?;
             change.log(begun_event(release));
             Ok(())
@@ -196,17 +191,7 @@ impl State {
         })
     }
 
-    /// The releases of a study in the order in which they began here, with their sets.
-    pub fn of_study(&self, study: &[u8; 32]) -> Result<Vec<Release>, NodeError> {
-        let view = self.view()?;
-        let mut releases = outlines(&view, study)?;
-        for release in &mut releases {
-            release.sets = sets::of(&view, &release.id)?;
-        }
-        Ok(releases)
-    }
-
-    /// The same without their sets.
+    /// The releases of a study in the order in which they began here.
     pub fn outlines(&self, study: &[u8; 32]) -> Result<Vec<Release>, NodeError> {
         outlines(&self.view()?, study)
     }
@@ -241,12 +226,7 @@ fn admit(change: &Change, release: &Release, terms: &Terms) -> Result<u64, NodeE
     if release.progress != Progress::Begun {
         return Err(NodeError::new("INTERNAL", "a release begins before it ends"));
     }
-    if change.bytes(Table::Closed, &release.study)?.is_some() {
-        return Err(NodeError::new(
-            "STUDY_CLOSED",
-            "the study's patient sets were deleted: it takes no more questions",
-        ));
-    }
+    still_open(change, &release.study)?;
     if change.bytes(Table::Places, &release.id)?.is_some() {
         return Err(NodeError::new("RELEASE_EXISTS", "a release with this id began before"));
     }
@@ -272,15 +252,31 @@ fn within(rows: &impl Rows, releases: Option<Limit>, refusals: Option<Limit>, at
     Ok(())
 }
 
+/// A release that has begun and not ended, in a study that is open.
+pub(super) fn going_on(change: &Change, id: &[u8; 16]) -> Result<(), NodeError> {
+    let (_, release) = begun(change, id)?;
+    still_open(change, &release.study)
+}
+
 /// Ends a begun release.
 fn end(change: &mut Change, id: &[u8; 16], progress: Progress) -> Result<Release, NodeError> {
-    let (key, mut release) = find(change, id)?;
-    if release.progress != Progress::Begun {
-        return Err(NodeError::new("RELEASE_ENDED", format!("release {} has ended before", hex::text(id))));
-    }
+    let (key, mut release) = begun(change, id)?;
     release.progress = progress;
     change.put(Table::Releases, &key, &release)?;
     Ok(release)
+}
+
+fn begun(rows: &impl Rows, id: &[u8; 16]) -> Result<(Vec<u8>, Release), NodeError> {
+    let (key, release) = find(rows, id)?;
+    if release.progress != Progress::Begun {
+        return Err(NodeError::new("RELEASE_ENDED", format!("release {} has ended before", hex::text(id))));
+    }
+    Ok((key, release))
+}
+
+fn still_open(rows: &impl Rows, study: &[u8; 32]) -> Result<(), NodeError> {
+    let closed = || NodeError::new("STUDY_CLOSED", "the study's patient sets were deleted: it takes no more questions");
+    rows.bytes(Table::Closed, study)?.map_or(Ok(()), |_| Err(closed()))
 }
 
 fn find(rows: &impl Rows, id: &[u8; 16]) -> Result<(Vec<u8>, Release), NodeError> {

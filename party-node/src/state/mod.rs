@@ -40,7 +40,6 @@ pub mod limits;
 pub mod moment;
 mod open;
 mod past;
-mod sets;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -58,7 +57,6 @@ use serde::{Deserialize, Serialize};
 use crate::fault::NodeError;
 use audit::{Entry, Event, Head, LogFile, Tail};
 use moment::{Hook, Moment};
-pub use sets::PatientSet;
 use store::Store;
 pub use store::{Change, Row, Rows, Table, View};
 pub use vault::MAX_SEALED;

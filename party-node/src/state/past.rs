@@ -4,7 +4,7 @@
 use query_planner::catalog::SiteName;
 
 use super::audit::{Event, Head, SiteHead};
-use super::ledger::{Progress, Release};
+use super::ledger::{Progress, Release, going_on};
 use super::store::{Rows, Table};
 use super::{State, audit};
 use crate::agree::Signed;
@@ -13,9 +13,13 @@ use crate::govern::meeting::{Earlier, Past};
 use crate::govern::sets::Sets;
 
 impl State {
-    /// Keeps this site's own patients behind each figure of a release: durable before its answer is opened.
+    /// Keeps this site's own patients behind each figure of a begun release: durable before its answer is opened.
+    ///
+    /// # Errors
+    /// `NO_SUCH_RELEASE`, `RELEASE_ENDED`, `STUDY_CLOSED`: nothing would delete them.
     pub fn note(&self, release: &[u8; 16], sets: &Sets) -> Result<(), NodeError> {
         self.change(|change| {
+            going_on(change, release)?;
             change.put(Table::Sets, release, sets)?;
             change.log(Event::Noted { release: *release, sets: sets.members.len() as u64 });
             Ok(())
@@ -91,7 +95,8 @@ impl State {
             return Ok(());
         }
         let message = "another site remembers a later log of this site: its ledger was put back to an earlier state";
-        Err(NodeError::new("LEDGER_ROLLED_BACK", message).hint("restore the newest ledger and log; nothing is answered from this one"))
+        Err(NodeError::new("LEDGER_ROLLED_BACK", message)
+            .hint("restore the newest ledger and log; nothing is answered from this one"))
     }
 }
 

@@ -51,7 +51,11 @@ fn run(f: &Fixture, matching: Matching, groups: Groups) -> Result<Patients, Node
     };
     let mut sum = secure_sum(&plan, groups, keys, Vec::new());
     sum.matching = Some(matching);
-    let stage = LocalStage { fragments: BTreeMap::new(), relations: vec![BTreeMap::from([(site(), plan.clone())])], cohort: None };
+    let stage = LocalStage {
+        fragments: BTreeMap::new(),
+        relations: vec![BTreeMap::from([(site(), plan.clone())])],
+        cohort: None,
+    };
     let mut partials = partials_blocking(&stage, &sum, &site(), &f.data, NETWORK)?;
     Ok(partials.patients.take().unwrap())
 }

@@ -18,7 +18,7 @@ struct Told {
 }
 
 /// Steps of [`script`].
-const STEPS: usize = 7;
+const STEPS: usize = 8;
 
 /// A site's life: each step changes something that must not be lost once it is done.
 fn script(state: &State, step: usize) {
@@ -27,24 +27,27 @@ fn script(state: &State, step: usize) {
         0 => begin(state, 1).unwrap(),
         1 => state.reserve(&STUDY, &spend).unwrap(),
         2 => drop(state.take("ot", 4).unwrap()),
-        3 => state.finish(&[1; 16], Some(b"answer")).unwrap(),
-        4 => state.begin(&release(2), &Terms { epsilon: Some(spend), ..terms(state) }).unwrap(),
-        5 => state.refuse(&[2; 16], "TOO_CLOSE", 5).unwrap(),
-        6 => drop(state.forget(&STUDY).unwrap()),
+        3 => state.note(&[1; 16], &sets(1)).unwrap(),
+        4 => state.finish(&[1; 16], Some(b"answer")).unwrap(),
+        5 => state.begin(&release(2), &Terms { epsilon: Some(spend), ..terms(state) }).unwrap(),
+        6 => state.refuse(&[2; 16], "TOO_CLOSE", 5).unwrap(),
+        7 => drop(state.forget(&STUDY).unwrap()),
         _ => unreachable!("{STEPS} steps"),
     }
 }
 
 /// How many steps a state shows as done.
 fn steps_done(state: &State) -> usize {
-    let releases = state.of_study(&STUDY).unwrap();
+    let releases = state.outlines(&STUDY).unwrap();
     let ended = |at: usize| releases.get(at).is_some_and(|release| release.progress != Progress::Begun);
     let spent = state.spent(&STUDY).unwrap();
     let begun = [1, 2].map(|number| releases.iter().any(|release| release.id == [number; 16]));
     // The next index, taken in a copy that is thrown away.
     let taken = state.take("ot", 1).unwrap().start;
-    let shown =
-        [begun[0], spent >= 10, taken >= 4, ended(0), begun[1] && spent == 20, ended(1), state.receipt(&STUDY).is_ok()];
+    let closed = state.receipt(&STUDY).is_ok();
+    assert!(!closed || noted(state, 1) == Sets::default());
+    let kept = closed || noted(state, 1) == sets(1);
+    let shown = [begun[0], spent >= 10, taken >= 4, kept, ended(0), begun[1] && spent == 20, ended(1), closed];
     let done = shown.iter().take_while(|shown| **shown).count();
     assert!(shown[done..].iter().all(|shown| !shown), "steps are made as a whole and in order: {shown:?}");
     done

@@ -18,20 +18,22 @@ fn releases_come_back_in_order_with_their_sets_after_a_restart() {
     let state = scratch.open(&identity).unwrap();
     for number in [5, 3, 4] {
         begin(&state, number).unwrap();
+        state.note(&[number; 16], &sets(number)).unwrap();
     }
     state.finish(&[5; 16], Some(b"answer")).unwrap();
     state.refuse(&[3; 16], "TOO_CLOSE", 0).unwrap();
     let digest = state.digest_of(&STUDY).unwrap();
     drop(state);
     let state = scratch.open(&identity).unwrap();
-    let found = state.of_study(&STUDY).unwrap();
+    let found = state.outlines(&STUDY).unwrap();
     assert_eq!(found.iter().map(|r| r.id[0]).collect::<Vec<_>>(), [5, 3, 4]);
-    assert_eq!(found[0].sets, release(5).sets);
+    assert!([5, 3, 4].iter().all(|number| noted(&state, *number) == sets(*number)));
+    assert!(noted(&state, 6) == Sets::default(), "of a release that this site did not come to");
     assert_eq!(found.iter().map(|r| r.progress.counts()).collect::<Vec<_>>(), [true, false, true]);
     assert_eq!(state.digest_of(&STUDY).unwrap(), digest);
     assert_eq!(state.answer(&STUDY, &[2; 32], &[3; 32]).unwrap().unwrap().as_slice(), b"answer");
     assert_eq!(state.answer(&STUDY, &[2; 32], &[4; 32]).unwrap(), None);
-    assert!(state.of_study(&[8; 32]).unwrap().is_empty());
+    assert!(state.outlines(&[8; 32]).unwrap().is_empty());
 }
 
 #[test]
@@ -59,11 +61,13 @@ fn a_release_begins_once_and_ends_once() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
     assert_eq!(code(state.finish(&[1; 16], None)), "NO_SUCH_RELEASE");
+    assert_eq!(code(state.note(&[1; 16], &sets(1))), "NO_SUCH_RELEASE");
     begin(&state, 1).unwrap();
     assert_eq!(code(begin(&state, 1)), "RELEASE_EXISTS");
     state.finish(&[1; 16], None).unwrap();
     assert_eq!(code(state.finish(&[1; 16], None)), "RELEASE_ENDED");
     assert_eq!(code(state.refuse(&[1; 16], "LATE", 0)), "RELEASE_ENDED");
+    assert_eq!(code(state.note(&[1; 16], &sets(1))), "RELEASE_ENDED");
 }
 
 #[test]
@@ -150,21 +154,25 @@ fn a_forgotten_study_keeps_its_chain_and_no_patients() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
     begin(&state, 1).unwrap();
+    state.note(&[1; 16], &sets(1)).unwrap();
     state.finish(&[1; 16], Some(b"answer")).unwrap();
+    begin(&state, 2).unwrap();
     let mut other = release(9);
     other.study = [8; 32];
     state.begin(&other, &Terms { after: state.digest_of(&[8; 32]).unwrap(), ..terms(&state) }).unwrap();
+    state.note(&other.id, &sets(9)).unwrap();
     let digest = state.digest_of(&STUDY).unwrap();
     assert_eq!(code(state.receipt(&STUDY)), "STUDY_OPEN");
     let receipt = state.forget(&STUDY).unwrap();
     assert!(receipt.contains(r#""kind":"deleted""#) && receipt.contains(r#""sets":2,"answers":1"#), "{receipt}");
     assert_eq!(state.receipt(&STUDY).unwrap(), receipt);
-    let kept = &state.of_study(&STUDY).unwrap()[0];
-    assert!(kept.sets.is_empty() && kept.text.is_empty() && kept.id == [1; 16]);
+    let kept = &state.outlines(&STUDY).unwrap()[0];
+    assert!(noted(&state, 1) == Sets::default() && kept.text.is_empty() && kept.id == [1; 16]);
+    assert_eq!(code(state.note(&[2; 16], &sets(2))), "STUDY_CLOSED", "a run that was going on leaves nothing behind");
     assert_eq!(state.answer(&STUDY, &[0; 32], &[3; 32]).unwrap(), None);
     assert_eq!(state.digest_of(&STUDY).unwrap(), digest);
-    assert_eq!(state.of_study(&[8; 32]).unwrap()[0].sets.len(), 2);
-    assert_eq!((code(begin(&state, 2)), code(state.forget(&STUDY))), ("STUDY_CLOSED".into(), "STUDY_CLOSED".into()));
+    assert!(noted(&state, 9) == sets(9));
+    assert_eq!((code(begin(&state, 3)), code(state.forget(&STUDY))), ("STUDY_CLOSED".into(), "STUDY_CLOSED".into()));
     drop(state);
     scratch.open(&identity).unwrap();
 }
@@ -196,6 +204,7 @@ fn neither_a_patient_nor_a_question_nor_an_answer_can_be_read_from_the_files() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
     begin(&state, 1).unwrap();
+    state.note(&[1; 16], &sets(1)).unwrap();
     state.finish(&[1; 16], Some(b"planted answer")).unwrap();
     drop(state);
     for path in [scratch.ledger(), scratch.log()] {
@@ -205,6 +214,7 @@ fn neither_a_patient_nor_a_question_nor_an_answer_can_be_read_from_the_files() {
         }
     }
     assert!(!format!("{:?}", release(1)).contains("planted"));
+    assert_eq!(format!("{:?}", sets(1)), "Sets(2 of one site's patients)");
 }
 
 fn hex_of(bytes: &[u8]) -> String {
@@ -237,15 +247,16 @@ fn a_folder_has_one_process_at_a_time() {
 fn a_release_of_a_thousand_patients_is_kept_within_its_time() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
-    let patients: Vec<[u8; 16]> = (0..1000_u128).map(u128::to_be_bytes).collect();
+    let people = (0..1000_u128).map(|patient| vec![Some(patient.to_be_bytes())]).collect();
+    let sets = Sets { people, members: vec![(0..1000).collect()] };
     let began = std::time::Instant::now();
     for number in 0..50 {
-        let mut release = release(number);
-        release.sets = vec![PatientSet::new("count", patients.clone())];
+        let release = release(number);
         state.begin(&release, &terms(&state)).unwrap();
+        state.note(&release.id, &sets).unwrap();
         state.finish(&release.id, None).unwrap();
     }
     let each = began.elapsed() / 50;
-    println!("begin and finish: {each:?}");
+    println!("begin, note and finish: {each:?}");
     assert!(each < std::time::Duration::from_secs(2), "{each:?}");
 }

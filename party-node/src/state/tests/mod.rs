@@ -11,10 +11,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use mpc_core::identity::Identity;
 
+use super::State;
 use super::ledger::{Progress, Release, Terms};
 use super::moment::Hook;
-use super::{PatientSet, State};
 use crate::fault::NodeError;
+use crate::govern::meeting::Earlier;
+use crate::govern::sets::Sets;
 
 /// A folder that is gone when the test is.
 struct Scratch(PathBuf);
@@ -100,8 +102,17 @@ fn release(number: u8) -> Release {
         at_ms: 1000 + u64::from(number),
         snapshot: [3; 32],
         progress: Progress::Begun,
-        sets: vec![PatientSet::new("count", vec![PATIENT, [number; 16]]), PatientSet::new("none", vec![])],
     }
+}
+
+/// Two figures: one over two patients, one over nobody.
+fn sets(number: u8) -> Sets {
+    Sets { people: vec![vec![Some(PATIENT)], vec![Some([number; 16]), None]], members: vec![vec![0, 1], vec![]] }
+}
+
+/// What a site noted of a release.
+fn noted(state: &State, number: u8) -> Sets {
+    state.noted(&[Earlier { id: [number; 16], sets: 2 }]).unwrap().remove(0)
 }
 
 fn terms(state: &State) -> Terms {
