@@ -187,7 +187,7 @@ impl Analyst {
         let session = connect::session(place, links, |transport| transport).await;
         let (session, controls) = session.map_err(|error| blame::with_names(error, &self.network))?;
         let mut engine = Additive::new(session, execute::statement(&compiled.joint));
-        let met = Met { earlier, noted: &[] };
+        let met = Met { earlier, noted: &[], domain: [0; 32] };
         let result = execute::run(&mut engine, compiled, None, met, async |_| Ok(())).await;
         let session = engine.into_session();
         let ended = match result {

@@ -12,6 +12,8 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use mpc_core::error::LocalFault;
 use mpc_core::{Error, PartyId, Result};
 use protocols::Engine;
@@ -31,8 +33,9 @@ use sha2::{Digest, Sha256};
 
 use crate::fault::NodeError;
 use crate::govern::meeting::Earlier;
-use crate::govern::sets::{self, Sets};
+use crate::govern::sets::{self, MAX_SETS, Sets};
 use crate::local::Partials;
+use crate::local::patients::Patients;
 pub use forecast::{forecast, prepared};
 pub use inputs::Own;
 pub use patients::Matched;
@@ -45,6 +48,8 @@ pub struct Met<'a> {
     pub earlier: &'a [Earlier],
     /// A site's own patients behind each of them.
     pub noted: &'a [Sets],
+    /// What a site's patients are known by.
+    pub domain: [u8; 32],
 }
 
 /// How a run ended.
@@ -76,7 +81,11 @@ pub async fn run(
         encoded.push(keys);
     }
     if plan.hides() {
-        let sets = own.map(|partials| sets::of(compiled, &groups, partials));
+        if sets::count(compiled, &groups) > MAX_SETS {
+            let message = format!("more than {MAX_SETS} figures over patients cannot be compared with other answers: ask for fewer groups");
+            return Err(engine.fault(LocalFault::Other(message)));
+        }
+        let sets = own.map(|partials| sets::of(compiled, &groups, partials, met.domain));
         if let Some(sets) = sets.clone() {
             keep(sets).await.map_err(|error| engine.fault(LocalFault::Other(error.to_string())))?;
         }
@@ -208,13 +217,32 @@ fn count_bits(sum: &SecureSum) -> u32 {
     key_relation(sum).map_or(sum.slots[0].partial_bits, |relation| u64::BITS - relation.row_bound.leading_zeros())
 }
 
-/// A site's keys and how many rows each has.
+/// A site's keys and how many rows each has; where rare keys stay unknown, how many patients, whom no join multiplies.
 fn counted(sum: &SecureSum, own: &Partials) -> Vec<Counted> {
+    let patients = own.patients.as_ref().or(own.cohort.as_ref());
+    if let (Groups::Agreed { threshold: 2.., .. }, Some(patients)) = (&sum.groups, patients) {
+        return per_key(patients);
+    }
     if let (Some(_), Some(patients)) = (key_relation(sum), &own.patients) {
         return patients.offered.clone();
     }
     let counts = own.slots[0].iter().map(|count| u64::try_from(*count).unwrap_or_default());
     own.keys.iter().cloned().zip(counts).filter(|(_, count)| *count > 0).collect()
+}
+
+/// How many of a site's patients have each key: by the feature that has the most of them, which is of all rows.
+fn per_key(patients: &Patients) -> Vec<Counted> {
+    let mut most: BTreeMap<&[u8], u64> = BTreeMap::new();
+    for feature in patients.features.iter().filter(|feature| feature.tuples.iter().any(|tuple| !tuple.is_empty())) {
+        let mut pairs: Vec<(usize, usize)> = feature.entries.iter().map(|entry| (entry.tuple, entry.patient)).collect();
+        pairs.sort_unstable();
+        pairs.dedup();
+        for tuple in pairs.chunk_by(|a, b| a.0 == b.0) {
+            let known = most.entry(&feature.tuples[tuple[0].0]).or_default();
+            *known = (*known).max(tuple.len() as u64);
+        }
+    }
+    most.into_iter().map(|(key, count)| (key.to_vec(), count)).collect()
 }
 
 /// The keys as values, which must be as many as the plan has keys.

@@ -45,11 +45,19 @@ pub fn check_current(catalog: &Catalog, site: &SiteName, policy: &SitePolicy) ->
 /// The smallest policy under which a plan runs at a site: its classes and uses, nobody in particular, and no number.
 pub fn needed(plan: &JointPlan, site: &SiteName) -> SitePolicy {
     let mut policy = SitePolicy { classes: plan.classes.iter().copied().collect(), ..SitePolicy::default() };
+    for table in tables_at(plan, site) {
+        policy.columns.entry(table.to_owned()).or_default();
+    }
     for used in uses_at(plan, site) {
         let columns = policy.columns.entry(used.table.clone()).or_default();
         columns.entry(used.column.clone()).or_default().uses.insert(used.purpose);
     }
     policy
+}
+
+fn tables_at<'p>(plan: &'p JointPlan, site: &SiteName) -> impl Iterator<Item = &'p str> {
+    let read = plan.tables.iter().filter(move |read| read.sites.iter().any(|of| of.same(site)));
+    read.map(|read| read.table.as_str())
 }
 
 fn uses_at<'p>(plan: &'p JointPlan, site: &SiteName) -> impl Iterator<Item = &'p Use> {
@@ -111,6 +119,10 @@ fn classes(plan: &JointPlan, site: &SiteName, policy: &SitePolicy) -> Result<(),
 }
 
 fn columns(plan: &JointPlan, site: &SiteName, policy: &SitePolicy) -> Result<(), PlanError> {
+    if let Some(table) = tables_at(plan, site).find(|table| !policy.allows_table(table)) {
+        let text = format!("{site} does not allow the table {table} to be read (rule: columns.{table})");
+        return Err(PlanError::new("TABLE_NOT_ALLOWED", text).hint(GRANTS));
+    }
     match uses_at(plan, site).find(|used| !policy.allows(&used.table, &used.column, used.purpose)) {
         Some(Use { table, column, purpose, .. }) => {
             let text =

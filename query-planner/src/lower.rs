@@ -19,7 +19,7 @@ use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
 use crate::matched::Matching;
 use crate::matching::{self, Laid, LaidOut, Matched};
-use crate::plan::{Audience, Cohort, Compiled, Groups, JointPlan, LocalStage, PLAN_VERSION, SecureSum, Summand, Top};
+use crate::plan::{Audience, Cohort, Compiled, Groups, JointPlan, LocalStage, PLAN_VERSION, SecureSum, Summand, TableRead, Top};
 use crate::policy::check_local;
 use crate::relate::{self, Footprint};
 use crate::slots::{Size, Slots, window_name};
@@ -160,8 +160,12 @@ impl<'a> Lowering<'a> {
         if slots.windows.is_empty() {
             conditions.extend(slots.people.iter().filter(|condition| condition.is_some()).cloned());
         }
+        let conditions_lost = !slots.windows.is_empty() && slots.people.iter().any(Option::is_some);
         slots.slots.truncate(asked);
         slots.people.truncate(known);
+        if conditions_lost {
+            return Err(matching::not_told());
+        }
         let keys: Vec<Expr> = slots.columns[..aggregate.group_expr.len()].iter().map(|(_, key)| key.clone()).collect();
         let Some(found) = matching::cohort(&aggregate.input, &keys, &conditions, self.catalog)? else {
             return Ok(None);
@@ -245,6 +249,7 @@ impl<'a> Lowering<'a> {
             flag_extreme_shares: hides && policy.flag_extreme_shares,
             classes: Vec::new(),
             uses: Uses::listed(&self.uses, self.catalog),
+            tables: tables_read(&self.works, self.catalog),
             sums: self.sums,
             margins,
             finish: text,
@@ -303,6 +308,24 @@ fn not_for_everyone() -> PlanError {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Every table that is scanned, also for COUNT(*) alone, and at which sites.
+fn tables_read(works: &[LogicalPlan], catalog: &Catalog) -> Vec<TableRead> {
+    let mut read: BTreeMap<String, Sites> = BTreeMap::new();
+    for work in works {
+        // The closure never fails.
+        let _ = work.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node
+                && let Some(network) = scan.source.downcast_ref::<NetworkTable>()
+            {
+                read.entry(network.table.name.to_lowercase()).or_default().extend(sites_of(node));
+            }
+            Ok(datafusion_common::tree_node::TreeNodeRecursion::Continue)
+        });
+    }
+    let named = |sites: Sites| sites.into_iter().map(|site| catalog.sites[site].clone()).collect();
+    read.into_iter().map(|(table, sites)| TableRead { table, sites: named(sites) }).collect()
 }
 
 /// What a contributor runs, before its own tables are put in: keys, then arguments, over the aggregate's input.

@@ -89,6 +89,8 @@ pub struct JointPlan {
     pub classes: Vec<Class>,
     /// What every column is used for that influences anything, sorted.
     pub uses: Vec<Use>,
+    /// The tables that are read, whether or not any of their columns is used.
+    pub tables: Vec<TableRead>,
     /// The secure sums, revealed together.
     pub sums: Vec<SecureSum>,
     /// How the groups of one sum add up to those of another, where cells are hidden.
@@ -99,6 +101,16 @@ pub struct JointPlan {
     pub disclosures: Vec<Disclosure>,
     /// Things the analyst should know (integer division, null order, bounds checked at the site).
     pub notes: Vec<String>,
+}
+
+/// A table that is read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableRead {
+    /// In lower case.
+    pub table: String,
+    /// The sites whose rows are meant, in party order.
+    pub sites: Vec<SiteName>,
 }
 
 /// Who receives an opened value.

@@ -217,6 +217,11 @@ impl SitePolicy {
         self.allow_all || self.column(table, column).is_some_and(|grant| grant.uses.contains(&purpose))
     }
 
+    /// May the table be read at all? A table that is listed may, also without any of its columns: its rows can be counted.
+    pub fn allows_table(&self, table: &str) -> bool {
+        self.allow_all || self.columns.contains_key(&table.to_lowercase())
+    }
+
     /// May a question be of this class?
     pub fn allows_class(&self, class: Class) -> bool {
         self.allow_all || self.classes.contains(&class)

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use datafusion_common::ScalarValue;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_expr::expr::AggregateFunction;
 use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{Expr, LogicalPlan, Operator};
 
@@ -160,11 +161,17 @@ fn decides(expr: &Expr) -> bool {
                 binary.op,
                 Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo
             ),
-            Expr::AggregateFunction(call) => call.params.filter.is_some(),
+            // COUNT(x) counts the rows where x is there, which an outer join or a column can make a condition.
+            Expr::AggregateFunction(call) => call.params.filter.is_some() || counts_present(call),
             _ => false,
         })
     })
     .unwrap_or(true)
+}
+
+fn counts_present(call: &AggregateFunction) -> bool {
+    let constant = |e: &Expr| matches!(e, Expr::Literal(scalar, _) if !scalar.is_null());
+    call.func.name() == "count" && !call.params.args.iter().all(constant)
 }
 
 /// The condition of `CASE WHEN c THEN x END`, or for a sum also of `CASE WHEN c THEN 1 ELSE 0 END`.

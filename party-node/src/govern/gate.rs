@@ -15,9 +15,10 @@ use crate::agree::Propose;
 use crate::config;
 use crate::fault::{NodeError, printable};
 use crate::site::log;
-use crate::source::{BoundData, OptOut};
+use crate::source::{BoundData, LeftOut, OptOut};
 use crate::state::audit;
 use crate::state::inbox::Decision;
+use crate::state::limits::Limit;
 use crate::state::{State, now_ms};
 
 /// How a site decides.
@@ -68,6 +69,10 @@ impl Posted {
     /// `BAD_POLICY`, `NO_SUCH_FILE`.
     pub fn read(file: PathBuf) -> Result<Self, NodeError> {
         let policy = read(&file)?;
+        if policy.privacy.is_some() {
+            let message = format!("{}: [privacy]: noisy answers are not available yet", file.display());
+            return Err(NodeError::new("NOT_YET", message).hint("a budget that is not kept would be a promise that is not"));
+        }
         Ok(Self { policy, file: Some(file) })
     }
 
@@ -78,6 +83,12 @@ impl Posted {
     pub fn beside(folder: &Path) -> Result<Option<Self>, NodeError> {
         let file = folder.join(POLICY);
         if file.exists() { Self::read(file).map(Some) } else { Ok(None) }
+    }
+
+    /// Most refusals in a period. A refusal is an answer too, so there is always a limit.
+    pub fn refusals(&self) -> Limit {
+        let default = if self.file.is_some() { REFUSALS } else { Limit { most: u32::MAX, days: 1 } };
+        self.policy.refusals.map_or(default, Into::into)
     }
 
     /// The list of patients who opted out, beside the policy file.
@@ -133,14 +144,13 @@ impl Gate {
     /// `TOO_MANY_RELEASES`, `TOO_MANY_REFUSALS`, `REJECTED`.
     pub fn decide(&self, propose: &Propose, plan: &JointPlan, asker: &Asker) -> Result<Verdict, NodeError> {
         let now = now_ms();
-        let mut tables: Vec<String> = plan.uses.iter().map(|used| used.table.clone()).collect();
-        tables.dedup();
+        let tables: Vec<String> = plan.tables.iter().map(|read| read.table.clone()).collect();
         let wanted = Wanted { analyst: &asker.name, tables: &tables, sites: &plan.sites, now_ms: now as i64 };
         self.study(&propose.study)?.admits(wanted)?;
         self.policy.unchanged()?;
         let policy = &self.policy.policy;
         grants::check(plan, &self.name, policy, Some(&asker.name))?;
-        self.state.within(policy.releases.map(Into::into), policy.refusals.map(Into::into), now)?;
+        self.state.within(policy.releases.map(Into::into), Some(self.policy.refusals()), now)?;
         let asked = Asked { plan: plan.digest(), study: propose.study, network: self.network, analyst: asker.pin };
         self.consent(plan, &asked, &asker.name)
     }
@@ -166,7 +176,7 @@ impl Gate {
         }
         let policy = &self.policy.policy;
         // A site that allows everything, as one of a sandbox does, has nobody to ask.
-        let open = policy.allow_all && policy.approve.is_empty();
+        let open = self.policy.file.is_none() && policy.allow_all;
         let rule = policy.approved_by(&plan.classes, analyst).map(|rule| rule as u32 + 1);
         let Some(rule) = rule.or(open.then_some(0)) else { return Ok(Verdict::Waiting) };
         let terms = self.terms(asked, By::Rule(rule), now, RULE_MS);
@@ -180,11 +190,27 @@ impl Gate {
         Terms { plan, study, network, policy, analyst, by, from_ms: now, until_ms: now.saturating_add(lasts_ms) }
     }
 
+    /// Does the site still consent as it did when it gave its word?
+    ///
+    /// # Errors
+    /// As [`Gate::decide`]; `NOT_APPROVED` when the approval was withdrawn.
+    pub fn stands(&self, propose: &Propose, plan: &JointPlan, asker: &Asker, given: &Approval) -> Result<(), NodeError> {
+        match (self.decide(propose, plan, asker)?, &given.terms.by) {
+            (Verdict::Approved(_), By::Rule(_)) => Ok(()),
+            (Verdict::Approved(now), By::Hand(_)) if *now == *given => Ok(()),
+            _ => Err(NodeError::new("NOT_APPROVED", "the approval of this plan was withdrawn")),
+        }
+    }
+
     /// Logs a refusal and charges it.
     ///
     /// # Errors
     /// When the log cannot be written.
     pub fn refused(&self, propose: &Propose, asker: &Asker, code: &str) -> Result<(), NodeError> {
+        // Whoever is over the limit would otherwise keep itself there.
+        if code == "TOO_MANY_REFUSALS" {
+            return Ok(());
+        }
         let asked = audit::Asked {
             study: propose.study,
             plan: propose.plan,
@@ -203,6 +229,9 @@ impl Gate {
 /// The policy file of a site of a sandbox.
 pub const POLICY: &str = "policy.toml";
 
+/// Where a policy says nothing.
+const REFUSALS: Limit = Limit { most: 50, days: 1 };
+
 /// A consent by rule is made for the run that follows.
 const RULE_MS: i64 = 15 * 60 * 1000;
 
@@ -213,6 +242,7 @@ const RULE_MS: i64 = 15 * 60 * 1000;
 pub fn left_out(data: BoundData, posted: &Posted, catalog: &Catalog, site: &SiteName) -> Result<BoundData, NodeError> {
     let Some(file) = posted.opt_out() else { return Ok(data) };
     let (data, left_out) = data.without(&OptOut::read(&file, &catalog.patient_key)?, catalog)?;
-    log(site, &format!("opt-out list: {} patients with {} rows are left out", left_out.patients, left_out.rows));
+    let LeftOut { patients, rows, unknown } = left_out;
+    log(site, &format!("opt-out list: {patients} patients with {rows} rows are left out; {unknown} entries have no rows here"));
     Ok(data)
 }

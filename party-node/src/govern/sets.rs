@@ -17,6 +17,8 @@ use crate::local::patients::{Known, Patients};
 /// The patients of one site behind each figure of a release. Does not print; wiped when dropped.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sets {
+    /// What the patients' keys are hashes under: see [`crate::source::BoundData::study`].
+    pub domain: [u8; 32],
     /// Each patient's keys, by which matching finds it; one for each pass.
     pub people: Vec<Vec<Option<[u8; 16]>>>,
     /// For each of the release's sets, positions in `people`, ascending.
@@ -38,7 +40,7 @@ pub fn count(compiled: &Compiled, groups: &[Vec<Vec<Value>>]) -> usize {
 }
 
 /// A site's own patients in each of these sets.
-pub fn of(compiled: &Compiled, groups: &[Vec<Vec<Value>>], partials: &[Partials]) -> Sets {
+pub fn of(compiled: &Compiled, groups: &[Vec<Vec<Value>>], partials: &[Partials], domain: [u8; 32]) -> Sets {
     let mut people = People::default();
     let figures = figures(compiled, groups);
     let members = figures.iter().map(|figure| {
@@ -47,29 +49,24 @@ pub fn of(compiled: &Compiled, groups: &[Vec<Vec<Value>>], partials: &[Partials]
         known.map(|known| people.members(known, figure)).unwrap_or_default()
     });
     let members = members.collect();
-    Sets { people: people.keys.clone(), members }
+    Sets { domain, people: people.keys.clone(), members }
 }
 
-/// One figure for each thing that is known of patients, and one for each of its groups. A release of more than
-/// [`MAX_SETS`] is known as a whole only.
+/// One figure for each thing that is known of patients, and one for each of its groups.
 fn figures(compiled: &Compiled, groups: &[Vec<Vec<Value>>]) -> Vec<Figure> {
-    let all = |split: bool| {
-        let mut figures = Vec::new();
-        for (sum, groups) in groups.iter().enumerate() {
-            let Some(matching) = matching(compiled, sum) else { continue };
-            for (feature, known) in matching.features.iter().enumerate() {
-                figures.push(Figure { sum, feature, tuple: None });
-                let tuples = groups.iter().filter(|_| split && !known.keys.is_empty());
-                let mut tuples: Vec<Vec<u8>> = tuples.filter_map(|group| tuple(matching, group)).collect();
-                tuples.sort();
-                tuples.dedup();
-                figures.extend(tuples.into_iter().map(|tuple| Figure { sum, feature, tuple: Some(tuple) }));
-            }
+    let mut figures = Vec::new();
+    for (sum, groups) in groups.iter().enumerate() {
+        let Some(matching) = matching(compiled, sum) else { continue };
+        for (feature, known) in matching.features.iter().enumerate() {
+            figures.push(Figure { sum, feature, tuple: None });
+            let tuples = groups.iter().filter(|_| !known.keys.is_empty());
+            let mut tuples: Vec<Vec<u8>> = tuples.filter_map(|group| tuple(matching, group)).collect();
+            tuples.sort();
+            tuples.dedup();
+            figures.extend(tuples.into_iter().map(|tuple| Figure { sum, feature, tuple: Some(tuple) }));
         }
-        figures
-    };
-    let split = all(true);
-    if split.len() <= MAX_SETS { split } else { all(false) }
+    }
+    figures
 }
 
 /// What is known of patients for a sum: what is matched, or what the site notes for itself.
@@ -154,6 +151,5 @@ impl fmt::Debug for Sets {
     }
 }
 
-/// Most sets of one release that are told apart: a site keeps each of them for the rest of the study, and every later release
-/// is compared with each.
-pub const MAX_SETS: usize = 256;
+/// Most sets of one release: a site keeps each of them for the rest of the study, and every later release is compared with each.
+pub const MAX_SETS: usize = 1024;

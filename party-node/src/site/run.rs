@@ -10,7 +10,7 @@ use mpc_core::stats::Stats;
 use mpc_core::transport::quic;
 use mpc_core::{Parties, PartyId, Session};
 use protocols::additive::Additive;
-use query_planner::Compiled;
+use query_planner::{Compiled, JointPlan};
 use query_planner::decode::Opened;
 use quinn::Connection;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -67,8 +67,13 @@ impl Site {
         let said = Box::new(ready.said.clone());
         link.control.send(&Reply::Ready(said)).await.map_err(|e| violation(&e.to_string()))?;
         Drill::at(self.drill.as_ref(), "ready");
-        // The analyst may leave: another site refused, or it gave up. Nothing was sent.
-        let Ok(start) = link.control.recv_within::<Start>(START_PATIENCE).await else { return Ok(()) };
+        // The analyst may leave: another site refused, or it gave up. Nothing was sent; but that this site would have
+        // answered is a word about it, and words are counted.
+        let Ok(start) = link.control.recv_within::<Start>(START_PATIENCE).await else {
+            let (asker, gate) = (asker.clone(), self.gate.clone());
+            let charged = tokio::task::spawn_blocking(move || gate.refused(&propose, &asker, "NOT_STARTED")).await;
+            return charged.unwrap_or_else(|_| Err(ended_unexpectedly()));
+        };
         Drill::at(self.drill.as_ref(), "start");
         let entered = match self.enter(job, asker, &propose, &start, &ready).await {
             Ok(entered) => entered,
@@ -97,9 +102,9 @@ impl Site {
             return Err(violation("the analyst did not bring this site's word"));
         }
         let (site, asker, propose, start) = (self.clone(), asker.clone(), propose.clone(), start.clone());
-        let (hides, disclosure) = (ready.compiled.joint.hides(), ready.compiled.joint.disclosure_digest());
+        let plan = ready.compiled.joint.clone();
         let work = move || {
-            let entered = site.enter_blocking(job, &asker, &propose, &start, (hides, disclosure));
+            let entered = site.enter_blocking(job, &asker, &propose, &start, &plan);
             if let Err(refusal) = &entered {
                 site.gate.refused(&propose, &asker, &refusal.code)?;
             }
@@ -114,19 +119,21 @@ impl Site {
         asker: &Asker,
         propose: &Propose,
         start: &Start,
-        (hides, disclosure): (bool, [u8; 32]),
+        plan: &JointPlan,
     ) -> Result<Entered, NodeError> {
         let (gate, state, now) = (&self.gate, &self.gate.state, now_ms());
         let names = self.network.site.iter().map(|site| site.name.clone()).collect::<Vec<_>>();
         let asked = Asked { plan: propose.plan, study: propose.study, network: gate.network, analyst: asker.pin };
         meeting::verify(&self.network, (&job, start), &asked, &state.seen(&names)?, now as i64)?;
         state.holds(meeting::remembered(&start.words, self.me.index()))?;
-        let earlier = if hides { meeting::earlier(&start.words, &propose.plan)? } else { Vec::new() };
+        gate.stands(propose, plan, asker, &start.words[self.me.index()].word.approval)?;
+        state.not_moved(&propose.study, &self.data.study(), &start.words)?;
+        let earlier = if plan.hides() { meeting::earlier(&start.words, &propose.plan)? } else { Vec::new() };
         let release = Release {
             id: job,
             study: propose.study,
             plan: propose.plan,
-            disclosure,
+            disclosure: plan.disclosure_digest(),
             text: propose.sql.clone(),
             sites: names.iter().map(|name| name.0.clone()).collect(),
             analyst: asker.name.clone(),
@@ -141,7 +148,7 @@ impl Site {
         let terms = Terms {
             after: state.digest_of(&propose.study)?,
             releases: policy.releases.map(Into::into),
-            refusals: policy.refusals.map(Into::into),
+            refusals: Some(gate.policy.refusals()),
             epsilon: None,
         };
         state.begin(&release, &terms)?;
@@ -171,7 +178,7 @@ impl Site {
         let mut engine = Additive::new(session, execute::statement(&compiled.joint));
         let state = self.gate.state.clone();
         let keep = async move |sets: Sets| blocking(&state, move |state| state.note(&job, &sets)).await;
-        let met = Met { earlier: &entered.earlier, noted: &entered.noted };
+        let met = Met { earlier: &entered.earlier, noted: &entered.noted, domain: self.data.study() };
         let result = execute::run(&mut engine, &compiled, Some(&partials), met, keep).await;
         let session = engine.into_session();
         let stats = session.stats();

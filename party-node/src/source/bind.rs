@@ -1,6 +1,6 @@
 //! From the fields of the files to the columns that the catalogue declares, or an error that names the field.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -89,6 +89,11 @@ impl SiteData {
 fn study(catalog: &Catalog) -> [u8; 32] {
     let linkage = catalog.linkage.as_ref().map_or("", |linkage| linkage.digest.as_str());
     let hash = Sha256::new().chain_update(b"consilium patients v1\0").chain_update(linkage).chain_update([0]);
+    // A key of another type has other bytes.
+    let columns = catalog.tables.iter().flat_map(|table| &table.columns);
+    let types: BTreeSet<String> =
+        columns.filter(|c| catalog.is_patient_key(&c.name)).map(|c| c.data_type.to_string()).collect();
+    let hash = types.iter().fold(hash, |hash, name| hash.chain_update(name).chain_update([0]));
     hash.chain_update(catalog.patient_key.to_lowercase()).finalize().into()
 }
 

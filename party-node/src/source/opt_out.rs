@@ -23,6 +23,8 @@ pub struct LeftOut {
     pub patients: usize,
     /// Rows of theirs, over all tables.
     pub rows: usize,
+    /// Entries that have none: of nobody here, or spelled otherwise than in the tables.
+    pub unknown: usize,
 }
 
 impl OptOut {
@@ -50,8 +52,8 @@ impl BoundData {
                 rows += table.drop_rows(key, list, &mut seen)?;
             }
         }
-        let patients = seen.len();
-        Ok((self, LeftOut { patients, rows }))
+        let (patients, unknown) = (seen.len(), list.0.len() - seen.len());
+        Ok((self, LeftOut { patients, rows, unknown }))
     }
 }
 

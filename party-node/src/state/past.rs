@@ -1,6 +1,8 @@
 //! What a new release meets: earlier ones of its study with this site's own patients behind each figure, and the ends of the other
 //! sites' logs.
 
+use std::collections::BTreeSet;
+
 use query_planner::catalog::SiteName;
 
 use super::audit::{Event, Head, SiteHead};
@@ -50,11 +52,39 @@ impl State {
         releases.map(past).collect()
     }
 
+    /// The words were said over the ledger as it is: no release that counts here is missing from them, and patients are
+    /// known by the same keys as then.
+    ///
+    /// # Errors
+    /// `LEDGER_MOVED`, `LEDGER_OTHER_KEYS`.
+    pub fn not_moved(&self, study: &[u8; 32], domain: &[u8; 32], words: &[Signed]) -> Result<(), NodeError> {
+        let view = self.view()?;
+        let said: BTreeSet<[u8; 16]> = words.iter().flat_map(|said| &said.word.past).map(|past| past.id).collect();
+        for release in self.outlines(study)?.iter().filter(|release| release.progress.counts()) {
+            if !said.contains(&release.id) {
+                let message = "another release of this study began since the sites said that they were ready";
+                return Err(NodeError::new("LEDGER_MOVED", message).hint("ask again"));
+            }
+            let sets: Option<Sets> = view.get(Table::Sets, &release.id)?;
+            if sets.is_some_and(|sets| sets.domain != *domain) {
+                let message = "patients are known by other keys than in earlier releases of this study";
+                return Err(NodeError::new("LEDGER_OTHER_KEYS", message).hint("another linkage or patient key is another study"));
+            }
+        }
+        Ok(())
+    }
+
     /// Makes this site's ledger know the releases that count at others: one that was refused here counts again (the other site fell
     /// over before it wrote the refusal), one that never began here has no patients of this site.
     pub fn catch_up(&self, words: &[Signed], template: &Release) -> Result<(), NodeError> {
         for past in words.iter().flat_map(|said| &said.word.past) {
             match self.count(&past.id) {
+                // Sets are kept, and answers come out, only after every site has begun.
+                Err(error) if error.code == "NO_SUCH_RELEASE" && (past.released || past.sets > 0) => {
+                    let message = "another site has an answer of this study that this site's ledger does not know";
+                    return Err(NodeError::new("LEDGER_ROLLED_BACK", message)
+                        .hint("restore the newest ledger and log; nothing is answered from this one"));
+                }
                 Err(error) if error.code == "NO_SUCH_RELEASE" => {
                     let mut adopted = template.clone();
                     (adopted.id, adopted.plan) = (past.id, past.plan);

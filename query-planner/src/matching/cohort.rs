@@ -3,17 +3,17 @@
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_expr::{Expr, LogicalPlan};
 
+use crate::bind::NetworkTable;
 use crate::catalog::Catalog;
 use crate::error::PlanError;
-use crate::matching::beside::{beside, key_column, wider_scan};
-use crate::matching::layout::{LaidOut, Roots, lay_out};
-use crate::matching::nodes::{Nodes, Source};
-use crate::policy::check_local;
-use crate::split::sites_of;
+use crate::matching::beside::beside;
+use crate::matching::layout::LaidOut;
 
-/// For each tuple of keys and each condition, the patients with such rows in `input`. Where the rows are not those of
-/// patients, everybody in the tables that they are made of: a set that is too large still says which tables were read.
-/// None where no table knows patients.
+/// For each tuple of keys and each condition, the patients with such rows in `input`. None where no table knows patients.
+///
+/// # Errors
+/// `PATIENTS_NOT_TOLD` where tables know patients, and not whose the rows are that are added up: a ledger that took
+/// everybody in their place would not see two answers that differ by one patient.
 pub(crate) fn cohort(
     input: &LogicalPlan,
     keys: &[Expr],
@@ -22,33 +22,27 @@ pub(crate) fn cohort(
 ) -> Result<Option<LaidOut>, PlanError> {
     match beside(input, keys, conditions, catalog) {
         Ok(Some(found)) => Ok(Some(found)),
-        // What cannot be laid out cell by cell is taken whole.
-        Ok(None) | Err(_) => everybody(input, catalog),
+        Ok(None) if !knows_patients(input, catalog) => Ok(None),
+        Ok(None) | Err(_) => Err(not_told()),
     }
 }
 
-fn everybody(input: &LogicalPlan, catalog: &Catalog) -> Result<Option<LaidOut>, PlanError> {
-    let mut tables = Vec::new();
-    // The closure never fails: the refusal is carried out in `tables`.
+/// The refusal where it cannot be told whose rows a figure is made of.
+pub(crate) fn not_told() -> PlanError {
+    let text = "small cells are hidden, and whose rows these figures are made of cannot be told behind a nested GROUP BY, DISTINCT, LIMIT or window";
+    PlanError::new("PATIENTS_NOT_TOLD", text).hint("group by the patient key inside, or ask over the rows themselves")
+}
+
+fn knows_patients(input: &LogicalPlan, catalog: &Catalog) -> bool {
+    let mut known = false;
+    // The closure never fails.
     let _ = input.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            tables.extend(wider_scan(scan, catalog).transpose());
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(network) = scan.source.downcast_ref::<NetworkTable>()
+        {
+            known |= network.table.columns.iter().any(|column| catalog.is_patient_key(&column.name));
         }
         Ok(TreeNodeRecursion::Continue)
     });
-    let mut nodes = Nodes::new(catalog);
-    let mut slots = Vec::new();
-    for plan in tables {
-        let plan = plan?;
-        let Some(key) = key_column(&plan, catalog) else { continue };
-        let key = plan.schema().index_of_column(&key).map_err(|e| crate::error::refuse(&e))?;
-        let source = Source { rows: check_local(&plan, catalog)?.rows, sites: sites_of(&plan), plan, key };
-        let any = nodes.any(&source, None, Vec::new());
-        slots.push(nodes.place(any)?);
-    }
-    if slots.is_empty() {
-        return Ok(None);
-    }
-    let roots = Roots { slots, patient_keys: Vec::new(), row_keys: Vec::new(), key_source: None };
-    lay_out(&nodes, roots).map(Some)
+    known
 }

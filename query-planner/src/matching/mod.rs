@@ -21,7 +21,7 @@ mod view;
 mod windows;
 
 pub(crate) use beside::{beside, counts_distinct, key_column};
-pub(crate) use cohort::cohort;
+pub(crate) use cohort::{cohort, not_told};
 pub(crate) use describe::write_matching;
 pub(crate) use layout::{Laid, LaidOut};
 pub(crate) use release::{Matched, matched};
