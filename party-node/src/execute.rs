@@ -82,7 +82,9 @@ pub async fn run(
     }
     if plan.hides() {
         if sets::count(compiled, &groups) > MAX_SETS {
-            let message = format!("more than {MAX_SETS} figures over patients cannot be compared with other answers: ask for fewer groups");
+            let message = format!(
+                "more than {MAX_SETS} figures over patients cannot be compared with other answers: ask for fewer groups"
+            );
             return Err(engine.fault(LocalFault::Other(message)));
         }
         let sets = own.map(|partials| sets::of(compiled, &groups, partials, met.domain));

@@ -19,7 +19,9 @@ use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
 use crate::matched::Matching;
 use crate::matching::{self, Laid, LaidOut, Matched};
-use crate::plan::{Audience, Cohort, Compiled, Groups, JointPlan, LocalStage, PLAN_VERSION, SecureSum, Summand, TableRead, Top};
+use crate::plan::{
+    Audience, Cohort, Compiled, Groups, JointPlan, LocalStage, PLAN_VERSION, SecureSum, Summand, TableRead, Top,
+};
 use crate::policy::check_local;
 use crate::relate::{self, Footprint};
 use crate::slots::{Size, Slots, window_name};

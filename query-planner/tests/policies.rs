@@ -256,6 +256,10 @@ fn a_refusal_names_site_column_purpose_and_rule_only_where_the_site_tells_reason
     let mut policy = SitePolicy { classes: [Class::Count].into(), ..SitePolicy::default() };
     let site = SiteName::from("hospital_B");
     let refusal = check(&joint, &site, &policy, None).unwrap_err();
+    assert_eq!(refusal.code, "TABLE_NOT_ALLOWED");
+    assert!(refusal.message.contains("hospital_B") && refusal.message.contains("rule: columns.person"), "{refusal}");
+    policy.columns.insert("person".into(), Default::default());
+    let refusal = check(&joint, &site, &policy, None).unwrap_err();
     assert_eq!(refusal.code, "COLUMN_NOT_ALLOWED");
     for word in ["hospital_B", "person.year_of_birth", "(filter)", "rule: columns.person.year_of_birth"] {
         assert!(refusal.message.contains(word), "{refusal}");

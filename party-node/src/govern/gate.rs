@@ -71,7 +71,9 @@ impl Posted {
         let policy = read(&file)?;
         if policy.privacy.is_some() {
             let message = format!("{}: [privacy]: noisy answers are not available yet", file.display());
-            return Err(NodeError::new("NOT_YET", message).hint("a budget that is not kept would be a promise that is not"));
+            return Err(
+                NodeError::new("NOT_YET", message).hint("a budget that is not kept would be a promise that is not")
+            );
         }
         Ok(Self { policy, file: Some(file) })
     }
@@ -194,7 +196,13 @@ impl Gate {
     ///
     /// # Errors
     /// As [`Gate::decide`]; `NOT_APPROVED` when the approval was withdrawn.
-    pub fn stands(&self, propose: &Propose, plan: &JointPlan, asker: &Asker, given: &Approval) -> Result<(), NodeError> {
+    pub fn stands(
+        &self,
+        propose: &Propose,
+        plan: &JointPlan,
+        asker: &Asker,
+        given: &Approval,
+    ) -> Result<(), NodeError> {
         match (self.decide(propose, plan, asker)?, &given.terms.by) {
             (Verdict::Approved(_), By::Rule(_)) => Ok(()),
             (Verdict::Approved(now), By::Hand(_)) if *now == *given => Ok(()),
@@ -243,6 +251,11 @@ pub fn left_out(data: BoundData, posted: &Posted, catalog: &Catalog, site: &Site
     let Some(file) = posted.opt_out() else { return Ok(data) };
     let (data, left_out) = data.without(&OptOut::read(&file, &catalog.patient_key)?, catalog)?;
     let LeftOut { patients, rows, unknown } = left_out;
-    log(site, &format!("opt-out list: {patients} patients with {rows} rows are left out; {unknown} entries have no rows here"));
+    log(
+        site,
+        &format!(
+            "opt-out list: {patients} patients with {rows} rows are left out; {unknown} entries have no rows here"
+        ),
+    );
     Ok(data)
 }

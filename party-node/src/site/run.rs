@@ -10,8 +10,8 @@ use mpc_core::stats::Stats;
 use mpc_core::transport::quic;
 use mpc_core::{Parties, PartyId, Session};
 use protocols::additive::Additive;
-use query_planner::{Compiled, JointPlan};
 use query_planner::decode::Opened;
+use query_planner::{Compiled, JointPlan};
 use quinn::Connection;
 use tokio::time::{Instant, timeout, timeout_at};
 
