@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mpc_core::identity::Identity;
 use query_planner::catalog::SiteName;
+use query_planner::grants;
 
 use crate::config::Config;
 use crate::connect;
@@ -30,6 +31,7 @@ pub async fn run(path: &Path) -> Result<(), NodeError> {
     }
     let (Some(identity), Some(network)) = (identity, network) else { return report.end() };
     println!("       network digest {}", network.digest().iter().map(|b| format!("{b:02x}")).collect::<String>());
+    report.line("study files", config.studies());
     if config.data.is_some() {
         site(&mut report, &config, &identity, &network);
     }
@@ -47,7 +49,13 @@ fn site(report: &mut Report, config: &Config, identity: &Identity, network: &Net
     let Some(catalog) = report.line("tables agree between the sites", network.catalog(linkage.as_ref())) else {
         return;
     };
-    let data = config.data.as_deref().map(SiteData::open);
+    let Some(policy) = report.line("policy file", config.policy()) else { return };
+    report.line(
+        "the network file has this policy",
+        grants::check_current(&catalog, &name, &policy.policy).map_err(NodeError::from),
+    );
+    let list = policy.opt_out();
+    let data = config.data.as_deref().map(|folder| SiteData::open_beside(folder, list.as_deref()));
     if let Some(data) = data.and_then(|data| report.line("data files", data)) {
         report.line("data fits the declared schema", data.bind_linked(&catalog, &name, linkage.as_ref()));
     }

@@ -1,5 +1,5 @@
 //! A network of its own: `init`, `enroll`, three nodes as real processes with files, `check`, `query`; and what is said when
-//! a key or a file is not what the others know.
+//! a key, a file, a policy or a study is not what the others know.
 
 #![cfg(unix)]
 
@@ -16,6 +16,13 @@ const SITES: [&str; 3] = ["st_mary", "charite", "huaxi"];
 /// Cells of each site's table; the answer is computed from these.
 const DOSES: [&[i64]; 3] = [&[5, 7, -3], &[], &[11]];
 
+/// What each site allows: what the question below needs.
+const POLICY: &str =
+    "classes = ['count', 'sum']\n[columns.drug]\ndose = ['sum']\n[[approve]]\nclasses = ['count', 'sum']\n";
+
+const STUDY: &str = "name = 'doses'\npurpose = 'to see that a network answers'\nlegal_basis = 'made-up rows'\n\
+                     analysts = ['analyst']\nsites = ['charite', 'huaxi', 'st_mary']\ntables = ['drug']\nends = '2099-12-31'\n";
+
 /// Three sites and an analyst, enrolled with each other.
 struct Network {
     folder: Scratch,
@@ -25,7 +32,13 @@ struct Network {
 
 impl Network {
     fn new(label: &str) -> Self {
+        Self::under(label, POLICY)
+    }
+
+    /// Under a policy that is the same at all sites.
+    fn under(label: &str, policy: &str) -> Self {
         let network = Self { folder: Scratch::new(label), ports: free_ports(), nodes: Vec::new() };
+        network.folder.write("policy.toml", policy);
         for (i, site) in SITES.iter().enumerate() {
             let rows = DOSES[i].iter().enumerate().map(|(person, dose)| format!("{person},{dose}\n"));
             network
@@ -36,7 +49,15 @@ impl Network {
         network
             .succeed(&["init", "--dir", &network.path("analyst"), "--name", "analyst", "--analyst"].map(String::from));
         network.enroll();
+        SITES.iter().chain(&["analyst"]).for_each(|name| network.take_part(name));
         network
+    }
+
+    /// Names the study in somebody's configuration.
+    fn take_part(&self, name: &str) {
+        self.folder.write(&format!("{name}/study.toml"), STUDY);
+        let config = fs::read_to_string(self.config(name)).unwrap();
+        fs::write(self.config(name), config + "studies = [\"study.toml\"]\n").unwrap();
     }
 
     fn path(&self, relative: &str) -> String {
@@ -46,7 +67,8 @@ impl Network {
     fn init(&self, dir: &str, site: &str) -> Vec<String> {
         let port = self.ports[SITES.iter().position(|s| *s == site).unwrap()];
         let (data, listen) = (self.path(&format!("{site}-data")), format!("127.0.0.1:{port}"));
-        ["init", "--dir", &self.path(dir), "--name", site, "--data", &data, "--listen", &listen]
+        let policy = self.path("policy.toml");
+        ["init", "--dir", &self.path(dir), "--name", site, "--data", &data, "--listen", &listen, "--policy", &policy]
             .map(String::from)
             .into()
     }
@@ -244,4 +266,32 @@ fn a_private_key_that_others_may_read_is_refused() {
     let key = network.folder.at("analyst/private.key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
     refused(&network.query("analyst"), "KEY_FILE_OPEN", &["private.key", "640"]);
+}
+
+#[test]
+fn a_site_without_a_policy_allows_nothing() {
+    let mut network = Network::under("closed", "");
+    network.up();
+    refused(&network.query("analyst"), "CLASS_NOT_ALLOWED", &["count"]);
+}
+
+#[test]
+fn a_question_of_no_study_or_of_an_unknown_one_is_refused() {
+    let mut network = Network::new("study");
+    network.up();
+    let other = STUDY.replace("made-up rows", "made-up rows, in other words");
+    network.folder.write("analyst/study.toml", other);
+    refused(&network.query("analyst"), "STUDY_UNKNOWN", &["site"]);
+    fs::remove_file(network.folder.at("analyst/study.toml")).unwrap();
+    refused(&network.query("analyst"), "NO_SUCH_FILE", &["study.toml"]);
+    let config = fs::read_to_string(network.config("analyst")).unwrap();
+    fs::write(network.config("analyst"), config.replace("studies", "# studies")).unwrap();
+    refused(&network.query("analyst"), "NO_STUDY", &["--study"]);
+}
+
+#[test]
+fn a_plan_that_no_rule_approves_waits() {
+    let mut network = Network::under("waits", POLICY.split("[[approve]]").next().unwrap());
+    network.up();
+    refused(&network.query("analyst"), "WAITING_FOR_APPROVAL", &SITES);
 }

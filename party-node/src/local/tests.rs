@@ -27,6 +27,10 @@ struct Fixture {
 
 impl Fixture {
     fn new(csv: &str, columns: &[(&str, ColumnType)]) -> Self {
+        Self::keyed(csv, columns, "id")
+    }
+
+    fn keyed(csv: &str, columns: &[(&str, ColumnType)], patient_key: &str) -> Self {
         let column = |(name, data_type): &(&str, ColumnType)| Column {
             name: (*name).to_owned(),
             data_type: *data_type,
@@ -49,7 +53,7 @@ impl Fixture {
         };
         let catalog = Catalog {
             sites: vec![site()],
-            patient_key: "id".into(),
+            patient_key: patient_key.into(),
             max_patients: 1024,
             max_events: 32,
             linkage: None,

@@ -72,7 +72,7 @@ pub struct State {
     writer: Mutex<Writer>,
     hook: Hook,
     /// Held as long as the state is open.
-    _lock: File,
+    lock: File,
 }
 
 /// What only one change at a time may touch.
@@ -197,6 +197,14 @@ impl State {
             to.bytes += line.len() as u64;
         }
         Ok(Top { epoch, sealed, sum: change.sum, tail: Tail { from, to, lines } })
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // A process that is being started has a copy of every open file for a moment: closing ours alone would leave the lock to it.
+        // What cannot be unlocked is unlocked when the last copy is closed.
+        let _ = self.lock.unlock();
     }
 }
 

@@ -102,7 +102,7 @@ impl<'a> Files<'a> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let started = Event::Started { key: identity.public_key(), version, repaired_bytes };
         let writer = Mutex::new(Writer { top, log, broken: false });
-        let state = State { log_path: self.log.clone(), identity, vault, store, writer, hook, _lock: lock };
+        let state = State { log_path: self.log.clone(), identity, vault, store, writer, hook, lock };
         state.log(started)?;
         Ok(state)
     }
