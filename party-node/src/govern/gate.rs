@@ -97,7 +97,10 @@ impl Posted {
     }
 
     /// The policy must be the one that the others planned with.
-    fn unchanged(&self) -> Result<(), NodeError> {
+    ///
+    /// # Errors
+    /// `POLICY_CHANGED`; `BAD_POLICY` and the like when the file cannot be read any more.
+    pub fn unchanged(&self) -> Result<(), NodeError> {
         match &self.file {
             Some(file) if read(file)? != self.policy => {
                 let message = "this site changed its policy since its node started";
