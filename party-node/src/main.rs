@@ -16,10 +16,10 @@ use party_node::config::{self, Config};
 use party_node::fault::{NodeError, printable};
 use party_node::govern::gate;
 use party_node::output::Format;
+use party_node::plans::{self, Asked, Planned, Wanted};
 use party_node::sandbox::Sandbox;
 use party_node::site::{Site, Startup};
 use party_node::source::SiteData;
-use party_node::plans::{self, Asked, Planned, Wanted};
 use party_node::{check, child, connect, demo, linkage, steward};
 use query_planner::catalog::SiteName;
 use query_planner::grants;
@@ -148,8 +148,19 @@ async fn serve(config: &Config, drill: Option<party_node::drill::Drill>) -> Resu
     let endpoint = connect::endpoint(listen)?;
     let deadline = config.deadline();
     connect::listen(&endpoint, &identity, &network, connect::idle(deadline))?;
-    let site =
-        Site::new(Startup { identity, network, catalog, name, data, endpoint: endpoint.clone(), deadline, drill, policy, studies, state })?;
+    let site = Site::new(Startup {
+        identity,
+        network,
+        catalog,
+        name,
+        data,
+        endpoint: endpoint.clone(),
+        deadline,
+        drill,
+        policy,
+        studies,
+        state,
+    })?;
     eprintln!("[{}] serving at {listen}", config.name);
     tokio::select! {
         () = site.serve() => (),

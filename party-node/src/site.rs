@@ -84,7 +84,8 @@ impl Site {
     /// # Errors
     /// `NOT_IN_NETWORK` when the network file has no such site or another key for it.
     pub fn new(start: Startup) -> Result<Arc<Self>, NodeError> {
-        let Startup { identity, network, catalog, name, data, endpoint, deadline, drill, policy, studies, state } = start;
+        let Startup { identity, network, catalog, name, data, endpoint, deadline, drill, policy, studies, state } =
+            start;
         let me = place_of(&network, &name, identity.pin())?;
         state.log(Event::Policy { policy: policy.policy.digest() })?;
         if let Some(linked) = data.linked() {

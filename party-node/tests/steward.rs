@@ -48,9 +48,12 @@ impl Network {
             // What is no table of the file comes first.
             let policy = if own.starts_with('[') { format!("{policy}\n{own}") } else { format!("{own}\n{policy}") };
             let policy = network.folder.write(&format!("{site}.policy.toml"), policy);
-            let (dir, data, listen) = (network.path(site), network.path(&format!("data/{site}")), format!("127.0.0.1:{port}"));
+            let (dir, data, listen) =
+                (network.path(site), network.path(&format!("data/{site}")), format!("127.0.0.1:{port}"));
             let policy = policy.to_string_lossy();
-            network.succeed(&["init", "--dir", &dir, "--name", site, "--data", &data, "--listen", &listen, "--policy", &policy]);
+            network.succeed(&[
+                "init", "--dir", &dir, "--name", site, "--data", &data, "--listen", &listen, "--policy", &policy,
+            ]);
             let config = network.folder.at(&format!("{site}/node.toml"));
             fs::write(&config, fs::read_to_string(&config).unwrap() + "studies = [\"../study.toml\"]\n").unwrap();
         }
@@ -154,7 +157,10 @@ fn a_plan_runs_once_it_is_approved_and_no_longer_when_that_is_withdrawn_or_rejec
     has(&network.said(&["inbox", "--plan", &plan, "--lang", "zh"]), &["Question", "分析者"]);
     // The site's own figures, for its steward.
     has(&network.said(&["dry-run", &plan]), &[&plan, "allows it", "sum 0: 2 rows"]);
-    has(&network.said(&["dry-run", "-e", "SELECT COUNT(*) FROM drug WHERE dose > 2"]), &["COLUMN_NOT_ALLOWED", "0 rows"]);
+    has(
+        &network.said(&["dry-run", "-e", "SELECT COUNT(*) FROM drug WHERE dose > 2"]),
+        &["COLUMN_NOT_ALLOWED", "sum 0: 0 rows"],
+    );
     refused(&network.steward(&["approve", &plan, "--days", "0"]), "BAD_DAYS", &[]);
     refused(&network.steward(&["approve", "0123"]), "NO_SUCH_PLAN", &["inbox"]);
     network.waits();
@@ -184,12 +190,23 @@ fn what_came_out_is_in_the_ledger_and_the_log_until_the_study_is_forgotten() {
     network.said(&["approve", &plan]);
     network.start(BY_HAND);
     network.answered();
+    // The analyst has the answer a moment before the site has written that it came out.
+    let began = Instant::now();
+    while !network.said(&["ledger"]).contains("released") {
+        assert!(began.elapsed() < Duration::from_secs(30), "{}", network.said(&["ledger"]));
+    }
     let ledger = network.said(&["ledger", "--study", "doses"]);
     has(&ledger, &["released", "study doses", "analyst analyst", SQL]);
     refused(&network.steward(&["ledger", "--study", "dose"]), "NO_SUCH_STUDY", &["doses"]);
     let release = ledger.split(' ').next().unwrap();
+    while !network.said(&["audit", "show", release]).contains("sent ") {
+        assert!(began.elapsed() < Duration::from_secs(30), "the log does not say what was sent");
+    }
     let trail = network.said(&["audit", "show", release]);
-    has(&trail, &["began, asked by analyst", &plan, "st_mary line", "huaxi line", "its answer came out", "sent ", " bytes "]);
+    has(
+        &trail,
+        &["began, asked by analyst", &plan, "st_mary line", "huaxi line", "its answer came out", "sent ", " bytes "],
+    );
     refused(&network.steward(&["audit", "show", "ffff"]), "NO_SUCH_RELEASE", &[]);
     has(&network.said(&["audit", "verify"]), &["stands as it was written", "signed by"]);
     let export = network.path("export.jsonl");

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mpc_core::identity::{Identity, Pin};
-use query_planner::{Catalog, JointPlan};
 use query_planner::catalog::SiteName;
 use query_planner::grants;
 use query_planner::site_policy::SitePolicy;
+use query_planner::{Catalog, JointPlan};
 
 use super::approval::{Approval, Asked, By, Terms, short};
 use super::study::{Study, Wanted};
@@ -104,7 +104,8 @@ impl Posted {
         match &self.file {
             Some(file) if read(file)? != self.policy => {
                 let message = "this site changed its policy since its node started";
-                Err(NodeError::new("POLICY_CHANGED", message).hint("exchange the site's public file and start the node again"))
+                Err(NodeError::new("POLICY_CHANGED", message)
+                    .hint("exchange the site's public file and start the node again"))
             }
             _ => Ok(()),
         }
@@ -150,18 +151,8 @@ impl Gate {
     /// Approval by hand if there is one, else by rule.
     fn consent(&self, plan: &JointPlan, asked: &Asked, analyst: &str) -> Result<Verdict, NodeError> {
         let now = now_ms() as i64;
-        match self.state.decision(&asked.plan)? {
-            Some(Decision::Rejected { reason, .. }) => {
-                return Err(NodeError::new("REJECTED", format!("a steward rejected this plan: {}", printable(&reason))));
-            }
-            // An approval under another policy, or one that has expired, is none: somebody decides again.
-            Some(Decision::Approved(approval))
-                if approval.covers(asked, &self.identity.public_key(), now).is_ok()
-                    && approval.terms.policy == self.policy.policy.digest() =>
-            {
-                return Ok(Verdict::Approved(*approval));
-            }
-            _ => {}
+        if let Some(approval) = self.by_hand(asked, now)? {
+            return Ok(Verdict::Approved(approval));
         }
         let policy = &self.policy.policy;
         // A site that allows everything, as one of a sandbox does, has nobody to ask.
@@ -170,6 +161,23 @@ impl Gate {
         let Some(rule) = rule.or(open.then_some(0)) else { return Ok(Verdict::Waiting) };
         let terms = self.terms(asked, By::Rule(rule), now, RULE_MS);
         Ok(Verdict::Approved(Approval::sign(terms, &self.identity)))
+    }
+
+    /// What stewards have decided. An approval under another policy, or one that has expired, is none: somebody decides again.
+    ///
+    /// # Errors
+    /// `REJECTED`.
+    pub fn by_hand(&self, asked: &Asked, now: i64) -> Result<Option<Approval>, NodeError> {
+        match self.state.decision(&asked.plan)? {
+            Some(Decision::Rejected { reason, .. }) => {
+                Err(NodeError::new("REJECTED", format!("a steward rejected this plan: {}", printable(&reason))))
+            }
+            Some(Decision::Approved(approval)) => {
+                let covers = approval.covers(asked, &self.identity.public_key(), now).is_ok();
+                Ok((covers && approval.terms.policy == self.policy.policy.digest()).then_some(*approval))
+            }
+            None => Ok(None),
+        }
     }
 
     /// Terms of a consent that begins now.

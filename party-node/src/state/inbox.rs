@@ -79,7 +79,9 @@ impl State {
             }
             if change.rows(Table::Inbox, &[], &[])?.len() >= MAX_WAITING {
                 let message = format!("{MAX_WAITING} plans wait for a decision at this site");
-                return Err(NodeError::new("INBOX_FULL", message).hint("its stewards have to decide about some of them"));
+                return Err(
+                    NodeError::new("INBOX_FULL", message).hint("its stewards have to decide about some of them")
+                );
             }
             change.put(Table::Inbox, &waiting.plan, waiting)?;
             change.log(Event::Waiting(asked(waiting)));
@@ -159,7 +161,10 @@ impl State {
             let decided = decided.filter_map(|(key, decision)| Some((<[u8; 32]>::try_from(&key[..]).ok()?, decision)));
             let mut found = decided.filter(|(plan, _)| named(plan, name));
             let (Some((plan, decision)), None) = (found.next(), found.next()) else {
-                return Err(NodeError::new("NO_SUCH_PLAN", "nothing was decided about a plan, or one plan only, of that name"));
+                return Err(NodeError::new(
+                    "NO_SUCH_PLAN",
+                    "nothing was decided about a plan, or one plan only, of that name",
+                ));
             };
             change.remove(Table::Approvals, &plan)?;
             change.log(Event::Withdrawn { plan, by: by.to_owned() });

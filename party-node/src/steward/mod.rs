@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use mpc_core::identity::Identity;
 
-pub use args::{AuditCommand, StewardCommand};
 use args::{At, By};
+pub use args::{AuditCommand, StewardCommand};
 use reach::{Reach, pins_of};
 
 use crate::cli::Lang;
@@ -54,7 +54,11 @@ pub async fn run(command: StewardCommand) -> Result<String, NodeError> {
         StewardCommand::StewardKey { out } => {
             let identity = Identity::generate().map_err(|e| NodeError::new("NO_RANDOMNESS", e.to_string()))?;
             secret_file::create(&out, identity.pkcs8())?;
-            Ok(format!("made {}, which stays with its steward; the pin for the policy:\n{}\n", out.display(), identity.pin()))
+            Ok(format!(
+                "made {}, which stays with its steward; the pin for the policy:\n{}\n",
+                out.display(),
+                identity.pin()
+            ))
         }
     }
 }

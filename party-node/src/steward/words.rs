@@ -66,7 +66,7 @@ pub(super) fn verified(lines: u64, hash: &[u8; 32], times_ms: Option<(u64, u64)>
 }
 
 fn dry_run(DryRun { plan, refused, sums }: &DryRun) -> String {
-    let allowed = refused.as_ref().map_or("this site's policy allows it".into(), |why| format!("refused here: {why}"));
+    let allowed = refused.as_ref().map_or("this site's policy allows it".into(), |why| format!("refused: {why}"));
     let mut out = format!("plan {}: {allowed}\n", short(plan));
     for (sum, Counted { rows, groups, patients, excluded }) in sums.iter().enumerate() {
         let _ = write!(out, "sum {sum}: {rows} rows");

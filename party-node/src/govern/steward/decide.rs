@@ -74,14 +74,19 @@ fn steward(
         return noted(note);
     }
     let proof = proof.ok_or_else(|| {
-        NodeError::new("STEWARD_KEY_NEEDED", "the site's policy lists stewards, and one of them approves by their own key")
-            .hint("name its file with --steward-key")
+        NodeError::new(
+            "STEWARD_KEY_NEEDED",
+            "the site's policy lists stewards, and one of them approves by their own key",
+        )
+        .hint("name its file with --steward-key")
     })?;
-    let not = || NodeError::new("NOT_A_STEWARD", "this signature is none of the stewards' that the site's policy lists");
+    let not =
+        || NodeError::new("NOT_A_STEWARD", "this signature is none of the stewards' that the site's policy lists");
     let pin = proof.signer(&waiting.plan, gate.identity.pin(), days).ok_or_else(not)?.to_string();
     // One made for an earlier wait is not used again after that was withdrawn.
     if proof.at_ms < waiting.since_ms || proof.at_ms.abs_diff(now) > FRESH_MS {
-        let message = "the steward's signature is of another time: older than the wait of this plan, or not of these minutes";
+        let message =
+            "the steward's signature is of another time: older than the wait of this plan, or not of these minutes";
         return Err(NodeError::new("SIGNATURE_TOO_OLD", message).hint("sign again; compare the clocks"));
     }
     stewards.iter().find(|(_, known)| **known == pin).map(|(name, _)| name.clone()).ok_or_else(not)

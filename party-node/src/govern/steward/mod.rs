@@ -4,6 +4,8 @@
 mod decide;
 mod dry_run;
 mod look;
+#[cfg(test)]
+mod tests;
 mod trail;
 
 use mpc_core::identity::{Identity, Pin, PublicKey};

@@ -117,7 +117,10 @@ pub(in crate::state) fn find_line(path: &Path, fits: impl Fn(&Event) -> bool) ->
 }
 
 /// Every entry, unchecked but for its form.
-pub(in crate::state) fn read_all(from: impl Read, mut each: impl FnMut(&Entry)) -> std::io::Result<Result<(), BadLine>> {
+pub(in crate::state) fn read_all(
+    from: impl Read,
+    mut each: impl FnMut(&Entry),
+) -> std::io::Result<Result<(), BadLine>> {
     let mut lines = Lines(BufReader::new(from));
     let mut number = 1;
     while let Some(text) = lines.next(number)? {
