@@ -34,6 +34,11 @@ pub enum Greeting {
         /// The run.
         job: JobId,
     },
+    /// A steward of this site, under the site's own key: one [`Order`](crate::govern::steward::Order) follows.
+    Steward {
+        /// [`PROTOCOL_VERSION`].
+        version: u16,
+    },
 }
 
 /// The question, with digests of everything it is to be understood by.

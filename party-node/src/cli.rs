@@ -13,6 +13,7 @@ use crate::bench::{Bench, Network, Protocol, psi};
 use crate::drill::Drill;
 use crate::linkage::command::ReportFormat;
 use crate::output::Format;
+use crate::steward::StewardCommand;
 
 /// Joint questions over the records of hospitals that may not share them.
 #[derive(Debug, Parser)]
@@ -50,8 +51,14 @@ pub enum Command {
     /// Print the plan of a query, its cost and what it reveals to whom; runs nothing
     Explain {
         /// Only what is revealed
-        #[arg(long, conflicts_with = "dpia")]
+        #[arg(long, conflicts_with_all = ["dpia", "grants"])]
         disclosure: bool,
+        /// What each site's policy would have to allow for the query to run there, as policy files; the policies they have are not asked
+        #[arg(long, conflicts_with = "dpia")]
+        grants: bool,
+        /// The study file, for the purpose in --dpia
+        #[arg(long, requires = "dpia")]
+        study: Option<PathBuf>,
         /// An annex for a data protection impact assessment, as Markdown
         #[arg(long)]
         dpia: bool,
@@ -155,6 +162,9 @@ pub enum Command {
         #[command(flatten)]
         queries: Queries,
     },
+    /// What a site's stewards do
+    #[command(flatten)]
+    Steward(StewardCommand),
     /// Measure a protocol or a question
     Bench {
         /// Which

@@ -133,15 +133,23 @@ impl Config {
     /// # Errors
     /// `KEY_FILE_OPEN` when others may read it, `BAD_KEY_FILE` when it is no key.
     pub fn identity(&self) -> Result<Identity, NodeError> {
-        let mut bytes = secret_file::read(&self.key)?;
-        Identity::from_pkcs8(std::mem::take(&mut *bytes))
-            .map_err(|e| NodeError::new("BAD_KEY_FILE", format!("{}: {e}", self.key.display())))
+        key(&self.key)
     }
 
     /// How long a step waits for a message.
     pub fn deadline(&self) -> Duration {
         Duration::from_millis(self.step_timeout_ms)
     }
+}
+
+/// The private key of a file.
+///
+/// # Errors
+/// `KEY_FILE_OPEN` when others may read it, `BAD_KEY_FILE` when it is no key.
+pub fn key(file: &Path) -> Result<Identity, NodeError> {
+    let mut bytes = secret_file::read(file)?;
+    Identity::from_pkcs8(std::mem::take(&mut *bytes))
+        .map_err(|e| NodeError::new("BAD_KEY_FILE", format!("{}: {e}", file.display())))
 }
 
 /// What one public file holds.

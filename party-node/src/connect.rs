@@ -1,7 +1,7 @@
 //! Connections of one session: dial the sites before me, wait for those after me, agree a seed with each.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +78,29 @@ pub async fn dial(
         }
     }
     Err(last)
+}
+
+/// Dials the node that runs under one's own key on this machine.
+///
+/// # Errors
+/// `NODE_SILENT`.
+pub async fn dial_own(
+    endpoint: &Endpoint,
+    identity: &Identity,
+    listen: SocketAddr,
+    patience: Duration,
+) -> Result<Connection, NodeError> {
+    // A node that listens on every address is reached on this machine's own.
+    let here = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port())),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, listen.port())),
+        _ => listen,
+    };
+    let connected = dial_pin(endpoint, identity, identity.pin(), here, patience, idle(patience)).await;
+    connected.map_err(|why| {
+        NodeError::new("NODE_SILENT", format!("this site's node at {here}: {}", printable(&why)))
+            .hint("a process has the state folder, and no node answers at the address of the configuration")
+    })
 }
 
 async fn dial_pin(

@@ -121,10 +121,26 @@ pub fn partials_blocking(
     data: &BoundData,
     network: NetworkFacts<'_>,
 ) -> Result<Partials, NodeError> {
+    runtime(site)?.block_on(partials(stage, sum, site, data, network))
+}
+
+/// How many rows one of a stage's relations has at its site; blocks as [`partials_blocking`] does.
+///
+/// # Errors
+/// The codes of failed evaluation, and `LOCAL_FAILED` when the system refuses a runtime.
+pub fn count_blocking(relation: &LogicalPlan, site: &SiteName, data: &BoundData) -> Result<u64, NodeError> {
+    runtime(site)?.block_on(async {
+        let (mut batches, mut rows) = (batches(relation, site, data).await?, 0);
+        while let Some(batch) = batches.next().await? {
+            rows += batch.num_rows() as u64;
+        }
+        Ok(rows)
+    })
+}
+
+fn runtime(site: &SiteName) -> Result<tokio::runtime::Runtime, NodeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let runtime =
-        runtime.map_err(|e| NodeError::new("LOCAL_FAILED", format!("site {site}: no runtime: {}", e.kind())))?;
-    runtime.block_on(partials(stage, sum, site, data, network))
+    runtime.map_err(|e| NodeError::new("LOCAL_FAILED", format!("site {site}: no runtime: {}", e.kind())))
 }
 
 impl Drop for Partials {

@@ -13,18 +13,16 @@ use party_node::bench::questions::Question as BenchQuestion;
 use party_node::bench::{self, Bench, Network, Protocol};
 use party_node::cli::{AskedOf, BenchCommand, Cli, Command, Pair, Queries, Shares, Text};
 use party_node::config::{self, Config};
-use party_node::execute;
 use party_node::fault::{NodeError, printable};
 use party_node::govern::gate;
-use party_node::linkage::Agreed;
-use party_node::network;
 use party_node::output::Format;
+use party_node::plans::{self, Asked, Planned, Wanted};
 use party_node::sandbox::Sandbox;
 use party_node::site::{Site, Startup};
 use party_node::source::SiteData;
-use party_node::{check, child, connect, demo, linkage};
+use party_node::{check, child, connect, demo, linkage, steward};
 use query_planner::catalog::SiteName;
-use query_planner::{dpia, explain, grants};
+use query_planner::grants;
 
 fn main() -> ExitCode {
     // Memory holds shares and rows: a crash must not leave it on the disk. Where the system has no such limit, it has no core
@@ -61,29 +59,25 @@ async fn run(command: Command) -> Result<(), NodeError> {
             running.close().await;
             asked
         }
-        Command::Explain { disclosure, dpia, lang, network, data, set, text, to } => {
-            let catalog = match (network, data) {
-                (Some(file), _) => {
-                    let network = network::Network::from_toml(&config::read(&file)?)?;
-                    network.catalog(Agreed::read_beside(&network.settings, &file)?.as_ref())?
-                }
-                (None, data) => Sandbox::open(&data.unwrap_or_default(), &set)?.catalog()?,
+        Command::Explain { disclosure, grants, study, dpia, lang, network, data, set, text, to } => {
+            let what = if disclosure {
+                Wanted::Disclosures
+            } else if grants {
+                Wanted::Grants
+            } else if dpia {
+                Wanted::Annex
+            } else {
+                Wanted::Plan
             };
+            let from = network.map_or_else(|| Planned::Folder(data.unwrap_or_default(), set), Planned::Network);
+            let catalog = from.catalog()?;
+            let asked = Asked { what, language: lang.into(), study, audience: to.into() };
             for sql in texts(&text)? {
-                let compiled = query_planner::plan(&sql, &catalog, &options_now(to.into()))?;
-                let text = if disclosure {
-                    explain::disclosures(&compiled.joint, lang.into())
-                } else if dpia {
-                    let prepared = execute::prepared(&compiled.joint);
-                    let prepared = prepared.map(|cost| (u64::from(cost.rounds), cost.bytes));
-                    dpia::annex(&compiled.joint, None, prepared, lang.into())
-                } else {
-                    explain::explain_with(&compiled, &execute::forecast(&compiled.joint))
-                };
-                print(&text)?;
+                print(&plans::explained(&sql, &catalog, &asked)?)?;
             }
             Ok(())
         }
+        Command::Steward(command) => print(&steward::run(command).await?),
         Command::Init { dir, name, data, listen, settings, policy, analyst } => {
             let settings = settings.map(|file| config::linked_settings(&file)).transpose()?.unwrap_or_default().0;
             let public = match (analyst, data, listen) {

@@ -21,6 +21,7 @@ use crate::connect::Link;
 use crate::drill::Drill;
 use crate::fault::{NodeError, printable};
 use crate::govern::gate::{Asker, Gate, Posted};
+use crate::govern::steward::{Desk, Order, Refusal, perform};
 use crate::govern::study::Study;
 use crate::joins::Joins;
 use crate::network::Network;
@@ -180,7 +181,29 @@ impl Site {
                 self.joins.arrive((job, PartyId(from as u8)), Link { connection, control });
                 Ok(())
             }
+            Greeting::Steward { version } => {
+                if version != PROTOCOL_VERSION || pin != self.gate.identity.pin() {
+                    return Err(violation("an order that does not come under this site's own key and version"));
+                }
+                self.steward(control).await
+            }
         }
+    }
+
+    /// Does what a steward orders, beside whatever runs.
+    async fn steward(self: &Arc<Self>, mut control: ControlStream) -> Result<(), NodeError> {
+        let order: Order = control.recv().await.map_err(|e| violation(&format!("a steward's order: {e}")))?;
+        let site = self.clone();
+        let work = move || {
+            let pins = &site.network.site[site.me.index()].pins;
+            perform(&Desk { gate: &site.gate, catalog: &site.catalog, data: Some(&site.data), pins }, order)
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        let done = done.unwrap_or_else(|_| Err(NodeError::new("INTERNAL", "the order ended unexpectedly")));
+        // Whoever left before hearing it looks again.
+        let _ = control.send(&done.map_err(Refusal::from)).await;
+        control.close().await;
+        Ok(())
     }
 
     fn admit(&self, version: u16, pin: Pin) -> Result<Asker, NodeError> {

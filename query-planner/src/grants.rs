@@ -60,6 +60,17 @@ fn tables_at<'p>(plan: &'p JointPlan, site: &SiteName) -> impl Iterator<Item = &
     read.map(|read| read.table.as_str())
 }
 
+/// A catalogue whose sites have published nothing: to plan a question that no site allows yet. What it asks of numbers and
+/// bounds stays.
+pub fn without_policies(catalog: &Catalog) -> Catalog {
+    Catalog { policies: Default::default(), ..catalog.clone() }
+}
+
+/// [`needed`] for every site, as policy files under a line with the site's name.
+pub fn needed_everywhere(plan: &JointPlan) -> String {
+    plan.sites.iter().map(|site| format!("# {site}\n{}\n", needed(plan, site).to_toml())).collect()
+}
+
 fn uses_at<'p>(plan: &'p JointPlan, site: &SiteName) -> impl Iterator<Item = &'p Use> {
     plan.uses.iter().filter(move |used| used.sites.iter().any(|of| of.same(site)))
 }

@@ -49,6 +49,9 @@ pub struct SitePolicy {
     /// Does an approval by hand take two persons?
     #[serde(skip_serializing_if = "is_default")]
     pub two_persons: bool,
+    /// Who approves by hand, and the SHA-256 of each one's own public key. Whoever holds the site's key where nobody is listed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub stewards: BTreeMap<String, String>,
     /// What each column may be used for, by table and column, in lower case.
     pub columns: BTreeMap<String, BTreeMap<String, ColumnGrant>>,
     /// Sets of patients that are matched.
@@ -135,6 +138,7 @@ impl Default for SitePolicy {
             flag_extreme_shares: None,
             max_groups: None,
             two_persons: false,
+            stewards: BTreeMap::new(),
             columns: BTreeMap::new(),
             matching: MatchedSets::default(),
             releases: None,
@@ -173,8 +177,8 @@ impl SitePolicy {
     /// limits, the opt-out list and budgets stay at the site.
     pub fn published(&self) -> SitePolicy {
         let (approve, releases, refusals, opt_out, privacy) = (Vec::new(), None, None, None, None);
-        let known = self.clone();
-        let known = SitePolicy { two_persons: false, approve, releases, refusals, opt_out, privacy, ..known };
+        let (known, stewards) = (self.clone(), BTreeMap::new());
+        let known = SitePolicy { two_persons: false, stewards, approve, releases, refusals, opt_out, privacy, ..known };
         if self.tell_reasons {
             return known;
         }
@@ -285,12 +289,32 @@ impl SitePolicy {
         if least.zip(most).is_some_and(|(least, most)| least > most) {
             return Some(("matching.min_patients", "matching.min_patients is above matching.max_patients".into()));
         }
+        if let Some(rule) = self.broken_stewards() {
+            return Some(("stewards", rule));
+        }
         let spent = self
             .privacy
             .iter()
             .flat_map(|p| [("privacy.epsilon", &p.epsilon), ("privacy.most_per_release", &p.most_per_release)]);
         let wrong = spent.into_iter().find(|(_, text)| !columns::is_decimal(text) || text.starts_with('-'));
         wrong.map(|(key, _)| (key, format!("{key} is a decimal number in quotes, such as \"0.5\"")))
+    }
+
+    fn broken_stewards(&self) -> Option<String> {
+        let hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+        let keys: BTreeSet<&String> = self.stewards.values().collect();
+        if keys.iter().any(|key| key.len() != 64 || !key.bytes().all(hex)) {
+            return Some("a steward's key is given by its pin, 64 lower-case hexadecimal digits".into());
+        }
+        let printable = |name: &String| (1..=64).contains(&name.len()) && !name.chars().any(char::is_control);
+        if !self.stewards.keys().all(printable) {
+            return Some("a steward's name has 1 to 64 bytes and no control characters".into());
+        }
+        if keys.len() < self.stewards.len() {
+            return Some("two stewards have the same key: each has one of their own".into());
+        }
+        let few = self.two_persons && self.stewards.len() < 2;
+        few.then(|| "two_persons needs at least two stewards, each with a key of their own".into())
     }
 }
 
@@ -347,6 +371,7 @@ const KEYS: &[&str] = &[
     "flag_extreme_shares",
     "max_groups",
     "two_persons",
+    "stewards",
     "columns",
     "matching",
     "releases",

@@ -110,7 +110,10 @@ impl Posted {
     }
 
     /// The policy must be the one that the others planned with.
-    fn unchanged(&self) -> Result<(), NodeError> {
+    ///
+    /// # Errors
+    /// `POLICY_CHANGED`; `BAD_POLICY` and the like when the file cannot be read any more.
+    pub fn unchanged(&self) -> Result<(), NodeError> {
         match &self.file {
             Some(file) if read(file)? != self.policy => {
                 let message = "this site changed its policy since its node started";
@@ -160,21 +163,8 @@ impl Gate {
     /// Approval by hand if there is one, else by rule.
     fn consent(&self, plan: &JointPlan, asked: &Asked, analyst: &str) -> Result<Verdict, NodeError> {
         let now = now_ms() as i64;
-        match self.state.decision(&asked.plan)? {
-            Some(Decision::Rejected { reason, .. }) => {
-                return Err(NodeError::new(
-                    "REJECTED",
-                    format!("a steward rejected this plan: {}", printable(&reason)),
-                ));
-            }
-            // An approval under another policy, or one that has expired, is none: somebody decides again.
-            Some(Decision::Approved(approval))
-                if approval.covers(asked, &self.identity.public_key(), now).is_ok()
-                    && approval.terms.policy == self.policy.policy.digest() =>
-            {
-                return Ok(Verdict::Approved(approval));
-            }
-            _ => {}
+        if let Some(approval) = self.by_hand(asked, now)? {
+            return Ok(Verdict::Approved(approval));
         }
         let policy = &self.policy.policy;
         // A site that allows everything, as one of a sandbox does, has nobody to ask.
@@ -183,6 +173,23 @@ impl Gate {
         let Some(rule) = rule.or(open.then_some(0)) else { return Ok(Verdict::Waiting) };
         let terms = self.terms(asked, By::Rule(rule), now, RULE_MS);
         Ok(Verdict::Approved(Box::new(Approval::sign(terms, &self.identity))))
+    }
+
+    /// What stewards have decided. An approval under another policy, or one that has expired, is none: somebody decides again.
+    ///
+    /// # Errors
+    /// `REJECTED`.
+    pub fn by_hand(&self, asked: &Asked, now: i64) -> Result<Option<Approval>, NodeError> {
+        match self.state.decision(&asked.plan)? {
+            Some(Decision::Rejected { reason, .. }) => {
+                Err(NodeError::new("REJECTED", format!("a steward rejected this plan: {}", printable(&reason))))
+            }
+            Some(Decision::Approved(approval)) => {
+                let covers = approval.covers(asked, &self.identity.public_key(), now).is_ok();
+                Ok((covers && approval.terms.policy == self.policy.policy.digest()).then_some(*approval))
+            }
+            None => Ok(None),
+        }
     }
 
     /// Terms of a consent that begins now.

@@ -4,4 +4,5 @@ pub mod approval;
 pub mod gate;
 pub mod meeting;
 pub mod sets;
+pub mod steward;
 pub mod study;

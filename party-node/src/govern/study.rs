@@ -6,6 +6,7 @@ use std::path::Path;
 use arrow::datatypes::DataType;
 use datafusion::scalar::ScalarValue;
 use query_planner::catalog::SiteName;
+use query_planner::dpia::Purpose;
 use query_planner::error::nearest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -116,10 +117,7 @@ impl Study {
             let message = format!("study {} does not have {what}", printable(&self.name));
             Err(NodeError::new("NOT_IN_STUDY", message).hint("a larger study is another study, signed by every site"))
         };
-        if wanted.now_ms.div_euclid(DAY_MS) > i64::from(self.ends.0) {
-            let message = format!("study {} ended on {}", printable(&self.name), String::from(self.ends));
-            return Err(NodeError::new("STUDY_ENDED", message));
-        }
+        self.goes_on(wanted.now_ms)?;
         if !self.analysts.iter().any(|name| name == wanted.analyst) {
             return outside(format!("the analyst {}", printable(wanted.analyst)));
         }
@@ -134,6 +132,31 @@ impl Study {
             return outside("exactly the sites of this network".into());
         }
         Ok(())
+    }
+}
+
+impl Study {
+    /// Has it not ended?
+    ///
+    /// # Errors
+    /// `STUDY_ENDED`.
+    pub fn goes_on(&self, now_ms: i64) -> Result<(), NodeError> {
+        if now_ms.div_euclid(DAY_MS) <= i64::from(self.ends.0) {
+            return Ok(());
+        }
+        let message = format!("study {} ended on {}", printable(&self.name), String::from(self.ends));
+        Err(NodeError::new("STUDY_ENDED", message))
+    }
+
+    /// What an impact assessment says of it.
+    pub fn purpose(&self) -> Purpose {
+        Purpose {
+            purpose: Some(self.purpose.clone()),
+            legal_basis: Some(self.legal_basis.clone()),
+            ethics: self.ethics.clone(),
+            analysts: self.analysts.clone(),
+            ends: Some(self.ends.into()),
+        }
     }
 }
 

@@ -96,6 +96,7 @@ impl Site {
             explained: explain_with(compiled, &execute::forecast(plan)),
             since_ms: now_ms(),
             now_ms: propose.now_ms,
+            audience: propose.audience,
             consents: Vec::new(),
         })?;
         Ok(Prepared::Waiting { plan: Gate::named(&propose.plan) })

@@ -123,6 +123,8 @@ impl Site {
     ) -> Result<Entered, NodeError> {
         let (gate, state, now) = (&self.gate, &self.gate.state, now_ms());
         let names = self.network.site.iter().map(|site| site.name.clone()).collect::<Vec<_>>();
+        // Both may have changed since this site said that it was ready; the approval itself is looked up when the release begins.
+        gate.policy.unchanged()?;
         let asked = Asked { plan: propose.plan, study: propose.study, network: gate.network, analyst: asker.pin };
         meeting::verify(&self.network, (&job, start), &asked, &state.seen(&names)?, now as i64)?;
         state.holds(meeting::remembered(&start.words, self.me.index()))?;
@@ -151,7 +153,8 @@ impl Site {
             refusals: Some(gate.policy.refusals()),
             epsilon: None,
         };
-        state.begin(&release, &terms)?;
+        let approval = &start.words[self.me.index()].approval;
+        state.begin_under(approval, &release, &terms)?;
         state.remember(&job, heads)?;
         let noted = state.noted(&earlier)?;
         Ok(Entered { earlier, noted })

@@ -15,8 +15,9 @@ use super::audit::{Asked, Event};
 use super::limits::{Limit, Spend};
 use super::store::{Change, Rows, Table};
 use super::vault::fresh;
-use super::{State, budget, hex};
+use super::{State, budget, hex, inbox};
 use crate::fault::NodeError;
+use crate::govern::approval::Approval;
 
 /// One release. Its text does not print and is wiped when dropped.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,16 +107,17 @@ impl State {
     /// `LEDGER_MOVED` when another release of the study began since the sites compared, `RELEASE_EXISTS` for an id that was
     /// used, `STUDY_CLOSED` after [`State::forget`], `TOO_MANY_RELEASES`, `TOO_MANY_REFUSALS`, `BUDGET_EXHAUSTED`.
     pub fn begin(&self, release: &Release, terms: &Terms) -> Result<(), NodeError> {
+        self.change(|change| begin(change, release, terms))
+    }
+
+    /// The same under an approval, which must stand at the moment when it begins.
+    ///
+    /// # Errors
+    /// As [`State::begin`], and `NOT_APPROVED` when the approval was withdrawn.
+    pub fn begin_under(&self, approval: &Approval, release: &Release, terms: &Terms) -> Result<(), NodeError> {
         self.change(|change| {
-            let order = admit(change, release, terms)?;
-            if let Some(spend) = &terms.epsilon {
-                budget::spend(change, &release.study, spend)?;
-            }
-            change.put(Table::Places, &release.id, &Place { study: release.study, order })?;
-            change.put(Table::Releases, &row(&release.study, order), release)?;
-            charge(change, Charge::Release, release.at_ms)?;
-            change.log(begun_event(release));
-            Ok(())
+            inbox::stands(change, approval)?;
+            begin(change, release, terms)
         })
     }
 
@@ -219,6 +221,18 @@ impl State {
     ) -> Result<Option<Zeroizing<Vec<u8>>>, NodeError> {
         self.view()?.bytes(Table::Answers, &answer_key(study, plan, snapshot))
     }
+}
+
+fn begin(change: &mut Change, release: &Release, terms: &Terms) -> Result<(), NodeError> {
+    let order = admit(change, release, terms)?;
+    if let Some(spend) = &terms.epsilon {
+        budget::spend(change, &release.study, spend)?;
+    }
+    change.put(Table::Places, &release.id, &Place { study: release.study, order })?;
+    change.put(Table::Releases, &row(&release.study, order), release)?;
+    charge(change, Charge::Release, release.at_ms)?;
+    change.log(begun_event(release));
+    Ok(())
 }
 
 /// May it begin? Its place in the study's order.

@@ -40,6 +40,7 @@ pub mod limits;
 pub mod moment;
 mod open;
 mod past;
+mod review;
 mod store;
 #[cfg(test)]
 mod tests;

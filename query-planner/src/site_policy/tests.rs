@@ -137,3 +137,20 @@ fn the_first_rule_that_covers_every_class_approves() {
     assert_eq!(policy.approved_by(&[Class::Count, Class::Sum], "ada"), None);
     assert_eq!(policy.approved_by(&[], "ada"), None);
 }
+
+#[test]
+fn two_persons_are_two_stewards_with_a_key_each() {
+    let (one, two) = ("1f".repeat(32), "2e".repeat(32));
+    let file = |stewards: &str| format!("two_persons = true\nstewards = {stewards}\n");
+    let policy = SitePolicy::from_toml(&file(&format!("{{ ada = \"{one}\", bob = \"{two}\" }}"))).unwrap();
+    assert_eq!(policy.stewards.len(), 2);
+    assert_eq!(SitePolicy::from_toml(&policy.to_toml()).unwrap(), policy);
+    // Who they are is the site's own affair, and part of what an approval is given under.
+    assert!(!policy.published().two_persons && policy.published().stewards.is_empty());
+    assert_ne!(policy.digest(), SitePolicy { stewards: Default::default(), ..policy.clone() }.digest());
+    assert!(refused("two_persons = true\n").message.contains("at least two stewards"));
+    assert!(refused(&file(&format!("{{ ada = \"{one}\" }}"))).message.contains("line 2"));
+    assert!(refused(&file(&format!("{{ ada = \"{one}\", bob = \"{one}\" }}"))).message.contains("same key"));
+    assert!(refused(&format!("stewards = {{ ada = \"{}\" }}\n", &one[1..])).message.contains("64"));
+    assert!(refused(&format!("stewards = {{ ada = \"{}\" }}\n", one.to_uppercase())).message.contains("lower-case"));
+}

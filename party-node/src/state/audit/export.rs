@@ -43,13 +43,19 @@ pub(in crate::state) fn export(
     out: &mut dyn Write,
 ) -> Result<(), NodeError> {
     let file = File::open(log).map_err(|e| missing(log, &e))?;
-    let signature = identity.sign(PURPOSE, &Seal::message(&head, at_ms));
-    let seal = Seal { head, at_ms, key: identity.public_key(), signature };
-    let seal = serde_json::to_string(&seal).map_err(|e| NodeError::new("INTERNAL", e.to_string()))?;
+    let seal = seal(head, at_ms, identity)?;
     std::io::copy(&mut file.take(bytes), out)
-        .and_then(|_| writeln!(out, "{seal}"))
+        .and_then(|_| out.write_all(seal.as_bytes()))
         .and_then(|()| out.flush())
         .map_err(|e| NodeError::new("FILE_FAILED", format!("the export: {e}")))
+}
+
+/// The last line of an export of a log that ends at `head`.
+pub(in crate::state) fn seal(head: Head, at_ms: u64, identity: &Identity) -> Result<String, NodeError> {
+    let signature = identity.sign(PURPOSE, &Seal::message(&head, at_ms));
+    let seal = Seal { head, at_ms, key: identity.public_key(), signature };
+    let line = serde_json::to_string(&seal).map_err(|e| NodeError::new("INTERNAL", e.to_string()))?;
+    Ok(line + "\n")
 }
 
 /// Checks an export as [`super::verify()`] does a log; here what is missing at the end shows too.

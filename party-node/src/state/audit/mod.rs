@@ -17,9 +17,7 @@ pub use export::verify_export;
 pub use record::Entry;
 pub use verify::{BadLine, Summary, entries, verify};
 
-pub(super) use export::export;
+pub(super) use export::{export, seal};
 pub(super) use file::{LogFile, Tail, rolled_back};
 pub(super) use tail::line_hash;
-#[cfg(test)]
-pub(super) use verify::check_all;
-pub(super) use verify::find_line;
+pub(super) use verify::{check_all, find_line, read_all};

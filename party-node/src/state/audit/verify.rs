@@ -116,6 +116,23 @@ pub(in crate::state) fn find_line(path: &Path, fits: impl Fn(&Event) -> bool) ->
     Ok(None)
 }
 
+/// Every entry, unchecked but for its form.
+pub(in crate::state) fn read_all(
+    from: impl Read,
+    mut each: impl FnMut(&Entry),
+) -> std::io::Result<Result<(), BadLine>> {
+    let mut lines = Lines(BufReader::new(from));
+    let mut number = 1;
+    while let Some(text) = lines.next(number)? {
+        match text.and_then(|text| Line::parse(&text).map_err(|why| BadLine::at(number, why))) {
+            Ok(line) => each(&line.entry),
+            Err(bad) => return Ok(Err(bad)),
+        }
+        number += 1;
+    }
+    Ok(Ok(()))
+}
+
 /// Lines of a file as bytes up to their end.
 pub(super) struct Lines<R>(pub(super) R);
 

@@ -1,0 +1,90 @@
+//! `consilium explain`: what a question would do, reveal and need, without running it.
+
+use std::path::PathBuf;
+
+use query_planner::{Audience, Catalog, Compiled, Language, dpia, explain, grants};
+
+use crate::analyst::options_now;
+use crate::config;
+use crate::execute;
+use crate::fault::NodeError;
+use crate::govern::study::Study;
+use crate::linkage::Agreed;
+use crate::network::Network;
+use crate::sandbox::Sandbox;
+
+/// What is explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// The whole plan.
+    Plan,
+    /// What it reveals.
+    Disclosures,
+    /// The policies under which it runs.
+    Grants,
+    /// An annex for an impact assessment.
+    Annex,
+}
+
+/// How it is explained.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Which part.
+    pub what: Wanted,
+    /// Of disclosures and annex.
+    pub language: Language,
+    /// The study file, for the annex.
+    pub study: Option<PathBuf>,
+    /// Who would receive the answer.
+    pub audience: Audience,
+}
+
+/// What it is planned against.
+#[derive(Debug, Clone)]
+pub enum Planned {
+    /// A network file.
+    Network(PathBuf),
+    /// A folder of sites and settings for it, as for the sandbox.
+    Folder(PathBuf, Vec<String>),
+}
+
+impl Planned {
+    /// The catalogue.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the files.
+    pub fn catalog(&self) -> Result<Catalog, NodeError> {
+        match self {
+            Planned::Network(file) => {
+                let network = Network::from_toml(&config::read(file)?)?;
+                network.catalog(Agreed::read_beside(&network.settings, file)?.as_ref())
+            }
+            Planned::Folder(folder, set) => Sandbox::open(folder, set)?.catalog(),
+        }
+    }
+}
+
+/// The text.
+///
+/// # Errors
+/// Whatever is wrong with the study file, and what the planner refuses; what sites have published of their policies is not asked where
+/// the question is what they would have to allow.
+pub fn explained(sql: &str, catalog: &Catalog, asked: &Asked) -> Result<String, NodeError> {
+    let plan = |catalog: &Catalog| query_planner::plan(sql, catalog, &options_now(asked.audience));
+    Ok(match asked.what {
+        Wanted::Grants => grants::needed_everywhere(&plan(&grants::without_policies(catalog))?.joint),
+        Wanted::Plan => {
+            let compiled = plan(catalog)?;
+            explain::explain_with(&compiled, &execute::forecast(&compiled.joint))
+        }
+        Wanted::Disclosures => explain::disclosures(&plan(catalog)?.joint, asked.language),
+        Wanted::Annex => annex(&plan(catalog)?, asked)?,
+    })
+}
+
+fn annex(compiled: &Compiled, asked: &Asked) -> Result<String, NodeError> {
+    let study = asked.study.as_deref().map(Study::read).transpose()?;
+    let purpose = study.map(|study| study.purpose());
+    let prepared = execute::prepared(&compiled.joint).map(|cost| (u64::from(cost.rounds), cost.bytes));
+    Ok(dpia::annex(&compiled.joint, purpose.as_ref(), prepared, asked.language))
+}
