@@ -128,7 +128,8 @@ impl Analyst {
             Some((_, plan)) => {
                 let names: Vec<&str> = waiting.iter().map(|(site, _)| site.0.as_str()).collect();
                 let message = format!("plan {} waits for a decision at {}", printable(plan), names.join(", "));
-                Err(NodeError::new("WAITING_FOR_APPROVAL", message).hint("ask the same question again when it is approved"))
+                Err(NodeError::new("WAITING_FOR_APPROVAL", message)
+                    .hint("ask the same question again when it is approved"))
             }
         }
     }
@@ -187,7 +188,13 @@ impl Analyst {
         let (session, controls) = session.map_err(|error| blame::with_names(error, &self.network))?;
         let mut engine = Additive::new(session, execute::statement(&compiled.joint));
         let met = Met { earlier, noted: &[] };
-        let result = execute::run(&mut engine, compiled, None, met, async |_| Ok(())).await;
+        let result = match &compiled.joint.intersection {
+            None => execute::run(&mut engine, compiled, None, met, async |_| Ok(())).await,
+            Some(found) => {
+                let plan = (&compiled.joint, found);
+                execute::intersection::run(&mut engine, plan, None, async |_| Ok(()), async |_| Ok(())).await
+            }
+        };
         let session = engine.into_session();
         let ended = match result {
             Ok(ended) => ended,

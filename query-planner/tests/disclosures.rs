@@ -45,7 +45,11 @@ fn what_is_opened_goes_to_the_receiver_of_the_answer_and_keys_to_everybody() {
         let answered = Recipient::from(plan.audience);
         for disclosure in plan.disclosures.iter().filter(|disclosure| disclosure.why.is_opened()) {
             let agreed = disclosure.id.as_str().starts_with("keys/");
-            let to = if agreed { Recipient::Everyone } else { answered };
+            let to = match disclosure.why {
+                Why::Common => Recipient::Receiver,
+                _ if agreed => Recipient::Everyone,
+                _ => answered,
+            };
             assert_eq!(disclosure.to, to, "{}: {disclosure:?}", plan.query);
         }
     }
