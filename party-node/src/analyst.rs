@@ -188,7 +188,13 @@ impl Analyst {
         let (session, controls) = session.map_err(|error| blame::with_names(error, &self.network))?;
         let mut engine = Additive::new(session, execute::statement(&compiled.joint));
         let met = Met { earlier, noted: &[], domain: [0; 32] };
-        let result = execute::run(&mut engine, compiled, None, met, async |_| Ok(())).await;
+        let result = match &compiled.joint.intersection {
+            None => execute::run(&mut engine, compiled, None, met, async |_| Ok(())).await,
+            Some(found) => {
+                let plan = (&compiled.joint, found);
+                execute::intersection::run(&mut engine, plan, None, async |_| Ok(()), async |_| Ok(())).await
+            }
+        };
         let session = engine.into_session();
         let ended = match result {
             Ok(ended) => ended,

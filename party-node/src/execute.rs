@@ -3,6 +3,7 @@
 
 mod forecast;
 mod inputs;
+pub mod intersection;
 mod layout;
 mod near;
 mod nodes;

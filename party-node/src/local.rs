@@ -3,6 +3,7 @@
 //! DataFusion evaluates the fragment's expressions; grouping and adding are ours, because every partial must be exact:
 //! integers and decimals in checked 128 bits, doubles without any rounding before the one to the slot's scale.
 
+pub mod common;
 mod exact;
 mod features;
 mod groups;

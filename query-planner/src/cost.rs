@@ -24,6 +24,9 @@ pub struct Cost {
 
 /// The cost of a plan. Agreed groups are counted at their bound.
 pub fn cost(plan: &JointPlan) -> Cost {
+    if let Some(intersection) = &plan.intersection {
+        return intersection.cost(plan.sites.len() as u64);
+    }
     let sites = plan.sites.len() as u64;
     let mut total = Cost { rounds: 0, bytes_per_site: 0, bytes_total: 0 };
     let mut analyst = 0;
@@ -304,7 +307,7 @@ fn opening_rounds(sites: u64) -> u32 {
 }
 
 /// A body and a header for each started frame.
-fn message(body_bytes: u64) -> u64 {
+pub(crate) fn message(body_bytes: u64) -> u64 {
     body_bytes.saturating_add(HEADER_BYTES * body_bytes.div_ceil(FRAME_BYTES).max(1))
 }
 

@@ -34,6 +34,7 @@ pub(crate) fn disclosures(plan: &JointPlan, works: &[LogicalPlan], catalog: &Cat
         out.extend(of.points());
         out.extend(of.sketches());
     }
+    out.extend(common(plan, works));
     out.extend(matched(plan, catalog));
     out.extend(hidden(plan));
     out.extend(plan.hides().then(|| Disclosure::difference(plan.min_patients)));
@@ -120,6 +121,30 @@ fn why(sum: &SecureSum, slot: usize) -> Why {
     let uses: Vec<Why> = sum.outputs.iter().filter_map(used).collect();
     let plainest = [Why::Asked, Why::Average, Why::Variance, Why::Empty].into_iter().find(|why| uses.contains(why));
     plainest.unwrap_or(if sum.groups == Groups::Whole { Why::Beside } else { Why::Present })
+}
+
+/// What an intersection tells its receiver, and the sizes that everybody knows. `works`: the receiver's, then the sender's.
+fn common(plan: &JointPlan, works: &[LogicalPlan]) -> Vec<Disclosure> {
+    let (Some(found), [own, other, ..]) = (&plan.intersection, works) else { return Vec::new() };
+    let (receiver, sender, [most, most_other]) = (found.receiver.clone(), found.sender.clone(), found.sizes);
+    let entered = Revealed::Entered { receiver: (receiver.clone(), most), sender: (sender.clone(), most_other) };
+    let patients = Revealed::Common { receiver, own: rows(own), sender, other: rows(other) };
+    vec![
+        Disclosure {
+            id: DisclosureId::intersection(),
+            kind: Kind::Keys,
+            what: patients,
+            to: Recipient::Receiver,
+            why: Why::Common,
+        },
+        Disclosure {
+            id: DisclosureId::entered(),
+            kind: Kind::Size,
+            what: entered,
+            to: Recipient::Everyone,
+            why: Why::Padding,
+        },
+    ]
 }
 
 /// What matching says by its sizes, and what a guess can find out.

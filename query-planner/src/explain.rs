@@ -6,7 +6,7 @@ use crate::approx_distinct::{error_words, size_words};
 use crate::cost::{cost, max_groups, work};
 use crate::disclose::{sketch_words, slot_words};
 use crate::disclosure::{self, Language, PointOf, point_words, to_words};
-use crate::matching::write_matching;
+use crate::matching::{write_matching, write_relation};
 use crate::plan::{Compiled, Groups, JointPlan, Key, Order, Output, Path, Ring, Scale, SecureSum, Slot};
 use crate::value::Value;
 
@@ -38,6 +38,7 @@ fn write_plan(out: &mut String, plan: &JointPlan, joint_cost: &[String]) -> fmt:
     for (i, sum) in plan.sums.iter().enumerate() {
         write_sum(out, i, sum, plan)?;
     }
+    write_intersection(out, plan)?;
     write_margins(out, plan)?;
     writeln!(out, "Finish: Public, by the analyst, on revealed rows")?;
     indented(out, &plan.finish)?;
@@ -45,7 +46,7 @@ fn write_plan(out: &mut String, plan: &JointPlan, joint_cost: &[String]) -> fmt:
     let (site, all) = (cost.bytes_per_site, cost.bytes_total);
     writeln!(out, "Cost\n  {} rounds, at most {site} bytes from each site, {all} in all", cost.rounds)?;
     work(plan).iter().try_for_each(|work| writeln!(out, "  and {work}"))?;
-    if !plan.is_linear() {
+    if !plan.is_linear() && plan.intersection.is_none() {
         writeln!(out, "  on shares: {}", plan.link.words())?;
     }
     joint_cost.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
@@ -100,6 +101,18 @@ fn write_sum(out: &mut String, index: usize, sum: &SecureSum, plan: &JointPlan) 
     }
     let outputs: Vec<String> = sum.outputs.iter().map(|output| output_words(output, sum)).collect();
     writeln!(out, "  Reveal to {}: {}", to_words(plan.audience.into()), outputs.join(", "))
+}
+
+/// Who learns which patients, by what, and why by that.
+fn write_intersection(out: &mut String, plan: &JointPlan) -> fmt::Result {
+    let Some(found) = &plan.intersection else { return Ok(()) };
+    let (receiver, sender, [own, other]) = (&found.receiver, &found.sender, found.sizes);
+    writeln!(out, "Intersection: patients of {receiver} that {sender} has too")?;
+    writeln!(out, "  Method: {}", found.method.name())?;
+    writeln!(out, "    because it is {}", found.why)?;
+    writeln!(out, "  Sets: Private, padded with dummies to {own} keys of {receiver} and {other} of {sender}")?;
+    found.relations.iter().enumerate().try_for_each(|(i, relation)| write_relation(out, i, relation))?;
+    writeln!(out, "  Reveal to {receiver} alone: the patients, in a file there")
 }
 
 fn write_order(out: &mut String, sum: &SecureSum) -> fmt::Result {

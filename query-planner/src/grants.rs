@@ -44,7 +44,9 @@ pub fn check_current(catalog: &Catalog, site: &SiteName, policy: &SitePolicy) ->
 
 /// The smallest policy under which a plan runs at a site: its classes and uses, nobody in particular, and no number.
 pub fn needed(plan: &JointPlan, site: &SiteName) -> SitePolicy {
-    let mut policy = SitePolicy { classes: plan.classes.iter().copied().collect(), ..SitePolicy::default() };
+    let bystands = plan.intersection.as_ref().is_some_and(|of| !of.is_between(site));
+    let classes = plan.classes.iter().copied().filter(|_| !bystands).collect();
+    let mut policy = SitePolicy { classes, ..SitePolicy::default() };
     for table in tables_at(plan, site) {
         policy.columns.entry(table.to_owned()).or_default();
     }
@@ -120,6 +122,10 @@ fn numbers(plan: &JointPlan, site: &SiteName, policy: &SitePolicy) -> Result<(),
 }
 
 fn classes(plan: &JointPlan, site: &SiteName, policy: &SitePolicy) -> Result<(), PlanError> {
+    // Who has no part in an intersection grants none.
+    if plan.intersection.as_ref().is_some_and(|of| !of.is_between(site)) {
+        return Ok(());
+    }
     match plan.classes.iter().find(|class| !policy.allows_class(**class)) {
         Some(class) => {
             let text = format!("{site} does not allow questions of the class '{class}' (rule: classes)");

@@ -28,6 +28,7 @@ pub mod grants;
 mod groups;
 pub mod hidden;
 mod in_lists;
+pub mod intersection;
 pub mod keys;
 pub mod linkage;
 mod logical;

@@ -17,8 +17,9 @@ use crate::clamp::{self, clamped_scan};
 use crate::cost::most_groups;
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
+use crate::intersection::Intersection;
 use crate::matched::Matching;
-use crate::matching::{self, Laid, LaidOut, Matched};
+use crate::matching::{self, Common, Laid, LaidOut, Matched};
 use crate::plan::{
     Audience, Cohort, Compiled, Groups, JointPlan, LocalStage, PLAN_VERSION, SecureSum, Summand, TableRead, Top,
 };
@@ -35,6 +36,7 @@ pub(crate) struct Lowering<'a> {
     pub catalog: &'a Catalog,
     pub audience: Audience,
     pub sums: Vec<SecureSum>,
+    pub intersection: Option<Intersection>,
     pub stages: Vec<LocalStage>,
     pub schemas: Vec<SchemaRef>,
     pub notes: Vec<String>,
@@ -48,7 +50,7 @@ impl<'a> Lowering<'a> {
     pub fn new(catalog: &'a Catalog, audience: Audience) -> Self {
         let (sums, stages, schemas) = (Vec::new(), Vec::new(), Vec::new());
         let (notes, works, prints, uses) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Lowering { catalog, audience, sums, stages, schemas, notes, works, prints, uses }
+        Lowering { catalog, audience, sums, intersection: None, stages, schemas, notes, works, prints, uses }
     }
 
     /// Lowers one aggregate over distributed rows; returns the plan that stands for its revealed rows, with exactly
@@ -220,8 +222,27 @@ impl<'a> Lowering<'a> {
         self.notes.truncate(notes);
     }
 
+    /// Lowers patients that two sites have in common; returns what the analyst is told instead of them. None where nothing of
+    /// the kind is asked.
+    ///
+    /// # Errors
+    /// As [`matching::common`].
+    pub fn intersection(&mut self, plan: &LogicalPlan) -> Result<Option<LogicalPlan>, PlanError> {
+        let Some(Common { intersection, relations, sender }) = matching::common(plan, self.catalog)? else {
+            return Ok(None);
+        };
+        self.uses.push(Uses::of_intersection(&relations, &sender, self.catalog)?);
+        let fragments = fragments_of(&relations, self.catalog)?;
+        self.stages.push(LocalStage { fragments: BTreeMap::new(), relations: fragments, cohort: None });
+        self.works.extend(relations.into_iter().map(|laid| laid.plan));
+        self.notes.extend(intersection.notes(self.catalog));
+        let told = intersection.told();
+        self.intersection = Some(intersection);
+        told.map(Some)
+    }
+
     fn hides(&self) -> bool {
-        self.catalog.policy.hides()
+        self.catalog.policy.hides() && self.intersection.is_none()
     }
 
     /// The whole result, once the plan over revealed rows is known.
@@ -253,6 +274,7 @@ impl<'a> Lowering<'a> {
             uses: Uses::listed(&self.uses, self.catalog),
             tables: tables_read(&self.works, self.catalog),
             sums: self.sums,
+            intersection: self.intersection,
             margins,
             finish: text,
             disclosures: Vec::new(),

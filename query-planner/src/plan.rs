@@ -14,6 +14,7 @@ pub use crate::relate::{Detail, Margin};
 
 use crate::catalog::{Link, SiteName};
 use crate::error::PlanError;
+use crate::intersection::Intersection;
 use crate::matched::Matching;
 use crate::site_policy::Class;
 use crate::uses::Use;
@@ -27,7 +28,7 @@ pub const PLAN_VERSION: u16 = 5;
 pub struct Compiled {
     /// What is agreed, approved and digested.
     pub joint: JointPlan,
-    /// The work of each site, one entry for each of `joint.sums`.
+    /// The work of each site, one entry for each of `joint.sums`; of an intersection one entry with its two relations.
     pub local: Vec<LocalStage>,
     /// The analyst's plain SQL over revealed rows: scans named `revealed_0`, `revealed_1`… stand for `joint.sums`, with
     /// the schema that [`crate::decode::decode`] returns. Where small cells are hidden, each column of the answer is
@@ -93,6 +94,9 @@ pub struct JointPlan {
     pub tables: Vec<TableRead>,
     /// The secure sums, revealed together.
     pub sums: Vec<SecureSum>,
+    /// Or instead of sums, patients that two sites have in common.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intersection: Option<Intersection>,
     /// How the groups of one sum add up to those of another, where cells are hidden.
     pub margins: Vec<Margin>,
     /// The analyst's work on revealed rows, as text.
@@ -357,9 +361,9 @@ pub enum Form {
 }
 
 impl JointPlan {
-    /// Are small cells hidden?
+    /// Are small cells hidden? An intersection has no cells: it tells single patients, or is not granted.
     pub fn hides(&self) -> bool {
-        self.min_patients > 1
+        self.min_patients > 1 && self.intersection.is_none()
     }
 
     /// Is it sums alone, which need no work on shares but adding and opening?

@@ -22,7 +22,8 @@ use crate::toml_keys::{Unknown, known, members, place};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SitePolicy {
-    /// Every class and every use of every column: what `classes` and `columns` list is not asked.
+    /// Every use of every column, and every class but `intersection`, which must be named: what else `classes` and `columns` list is not
+    /// asked.
     pub allow_all: bool,
     /// The classes a question may have; it may have several.
     pub classes: BTreeSet<Class>,
@@ -184,7 +185,9 @@ impl SitePolicy {
         }
         let matching = MatchedSets::default();
         let columns = only_clamps(known.columns);
-        SitePolicy { allow_all: true, classes: BTreeSet::new(), analysts: None, columns, matching, ..known }
+        // Whether it grants an intersection, the site says when it is asked.
+        let classes = BTreeSet::from([Class::Intersection]);
+        SitePolicy { allow_all: true, classes, analysts: None, columns, matching, ..known }
     }
 
     /// The same with the strictest numbers of both.
@@ -228,7 +231,7 @@ impl SitePolicy {
 
     /// May a question be of this class?
     pub fn allows_class(&self, class: Class) -> bool {
-        self.allow_all || self.classes.contains(&class)
+        self.allow_all && class != Class::Intersection || self.classes.contains(&class)
     }
 
     /// May this analyst ask?

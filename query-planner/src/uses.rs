@@ -77,6 +77,25 @@ impl Uses {
         Ok(walk.uses)
     }
 
+    /// The uses of an intersection: the key brings patients together, and the `sender`'s becomes known.
+    ///
+    /// # Errors
+    /// As [`Uses::of`].
+    pub fn of_intersection(relations: &[Laid], sender: &Sites, catalog: &Catalog) -> Result<Uses, PlanError> {
+        let mut walk = Walk { uses: Uses::default(), catalog };
+        for laid in relations {
+            for key in walk.plan(&laid.plan)? {
+                walk.uses.record_all(&key, Purpose::Link);
+                if laid.sites == *sender {
+                    walk.uses.record_all(&key, Purpose::Reveal);
+                }
+            }
+            walk.identifiers(&laid.sites);
+        }
+        walk.uses.unexplained();
+        Ok(walk.uses)
+    }
+
     /// All of them as they stand in a plan.
     pub fn listed(all: &[Uses], catalog: &Catalog) -> Vec<Use> {
         let mut joint: BTreeMap<&(String, String, Purpose), BTreeSet<usize>> = BTreeMap::new();
@@ -134,7 +153,7 @@ const UNKNOWN: [Purpose; 3] = [Purpose::Filter, Purpose::Sum, Purpose::Reveal];
 
 /// What kinds of questions a plan is.
 pub(crate) fn classes(plan: &JointPlan) -> Vec<Class> {
-    let mut classes = BTreeSet::new();
+    let mut classes: BTreeSet<Class> = plan.intersection.iter().map(|_| Class::Intersection).collect();
     for sum in &plan.sums {
         let has = |is: fn(&Output) -> bool| sum.outputs.iter().any(is);
         let of = [

@@ -47,7 +47,11 @@ fn what_is_opened_goes_to_the_receiver_of_the_answer_and_keys_and_the_ledgers_bi
         for disclosure in plan.disclosures.iter().filter(|disclosure| disclosure.why.is_opened()) {
             let id = disclosure.id.as_str();
             let before_the_answer = id.starts_with("keys/") || id == "difference/0";
-            let to = if before_the_answer { Recipient::Everyone } else { answered };
+            let to = match disclosure.why {
+                Why::Common => Recipient::Receiver,
+                _ if before_the_answer => Recipient::Everyone,
+                _ => answered,
+            };
             assert_eq!(disclosure.to, to, "{}: {disclosure:?}", plan.query);
         }
     }

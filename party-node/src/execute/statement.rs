@@ -16,6 +16,8 @@ fn item(disclosure: &Disclosure) -> Option<Item> {
         Recipient::Everyone => Audience::Everyone,
         // Nobody sends these anything.
         Recipient::EachOfTwo | Recipient::Guesser => return None,
+        // It finds them itself, by matching: see `intersection`.
+        Recipient::Receiver => return None,
     };
     let kind = match disclosure.kind {
         disclosure::Kind::Value => Kind::Value,

@@ -12,6 +12,7 @@ use crate::execute;
 use crate::fault::{NodeError, printable};
 use crate::govern::approval::{Approval, agree};
 use crate::govern::gate::{Asker, Gate, Verdict};
+use crate::local::common::{OwnSet, own_set_blocking};
 use crate::local::{NetworkFacts, Partials, partials_blocking};
 use crate::state::inbox::Waiting;
 use crate::state::now_ms;
@@ -32,6 +33,8 @@ pub(super) enum Prepared {
 pub(super) struct Ready {
     pub compiled: Compiled,
     pub partials: Vec<Partials>,
+    /// What the site enters into an intersection, if it has a part in one.
+    pub common: Option<OwnSet>,
     pub said: Signed,
 }
 
@@ -78,8 +81,37 @@ impl Site {
         let partials = stages.map(|(stage, sum)| partials_blocking(stage, sum, name, &self.data, network));
         let partials = partials.collect::<Result<Vec<_>, _>>().map_err(|error| failed_at_home(name, &error))?;
         log_excluded(name, &partials);
+        let common = self.common(&compiled)?;
         let said = Signed::new(self.word(job, propose, approval)?, &gate.identity);
-        Ok(Prepared::Ready(Box::new(Ready { compiled, partials, said })))
+        Ok(Prepared::Ready(Box::new(Ready { compiled, partials, common, said })))
+    }
+
+    /// This site's part of an intersection, within what its policy lets it enter. A refusal says nothing of how many there are.
+    fn common(&self, compiled: &Compiled) -> Result<Option<OwnSet>, NodeError> {
+        let (name, found) = (self.name(), compiled.joint.intersection.as_ref());
+        let Some((found, part)) = found.and_then(|found| Some((found, found.part(name)?))) else { return Ok(None) };
+        let fragments = compiled.local.first().and_then(|stage| stage.relations.get(part));
+        let fragment = fragments.and_then(|all| all.iter().find(|(site, _)| site.same(name)));
+        let (_, fragment) =
+            fragment.ok_or_else(|| NodeError::new("PLAN_INVALID", "the plan has no work of this site"))?;
+        let set = own_set_blocking(fragment, found.sizes[part], name, &self.data);
+        let set = set.map_err(|error| failed_at_home(name, &error))?;
+        if set.excluded > 0 {
+            log(name, &format!("{} patients of this question have no valid linkage key", set.excluded));
+        }
+        let policy = &self.gate.policy.policy;
+        let (count, bounds) = (set.keys.len() as u64, policy.matching);
+        let outside = if bounds.min_patients.is_some_and(|least| count < least) {
+            ("SET_TOO_SMALL", "fewer patients than its policy lets it enter (rule: matching.min_patients)")
+        } else if bounds.max_patients.is_some_and(|most| count > most) {
+            ("SET_TOO_LARGE", "more patients than its policy lets it enter (rule: matching.max_patients)")
+        } else {
+            return Ok(Some(set));
+        };
+        Err(match policy.tell_reasons {
+            true => NodeError::new(outside.0, outside.1),
+            false => NodeError::new("POLICY_REFUSES", "the policy of this site does not allow this question"),
+        })
     }
 
     /// Puts the plan where stewards find it.

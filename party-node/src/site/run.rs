@@ -11,9 +11,11 @@ use mpc_core::transport::quic;
 use mpc_core::{Parties, PartyId, Session};
 use protocols::additive::Additive;
 use query_planner::decode::Opened;
+use query_planner::intersection::Intersection;
 use query_planner::{Compiled, JointPlan};
 use quinn::Connection;
 use tokio::time::{Instant, timeout, timeout_at};
+use zeroize::Zeroizing;
 
 use super::prepare::{Prepared, Ready};
 use super::{MAX_JOBS, Site, refuse, violation};
@@ -28,6 +30,7 @@ use crate::govern::approval::Asked;
 use crate::govern::gate::Asker;
 use crate::govern::meeting::{self, Earlier};
 use crate::govern::sets::Sets;
+use crate::local::common::OwnSet;
 use crate::output::{Answer, Cost, Format};
 use crate::state::audit::{Event, SiteHead, Step};
 use crate::state::ledger::{Progress, Release, Terms};
@@ -169,7 +172,7 @@ impl Site {
         ready: Ready,
         entered: Entered,
     ) -> Result<(), NodeError> {
-        let Ready { compiled, partials, .. } = ready;
+        let Ready { compiled, partials, common, .. } = ready;
         let place = self.place(&analyst, job, propose, start)?;
         let asker = analyst.connection.clone();
         let links = self.links(job, analyst, place).await?;
@@ -182,7 +185,14 @@ impl Site {
         let state = self.gate.state.clone();
         let keep = async move |sets: Sets| blocking(&state, move |state| state.note(&job, &sets)).await;
         let met = Met { earlier: &entered.earlier, noted: &entered.noted, domain: self.data.study() };
-        let result = execute::run(&mut engine, &compiled, Some(&partials), met, keep).await;
+        let result = match &compiled.joint.intersection {
+            None => execute::run(&mut engine, &compiled, Some(&partials), met, keep).await,
+            Some(found) => {
+                let deliver = async |positions| self.deliver(job, found, common.as_ref(), positions).await;
+                let plan = (&compiled.joint, found);
+                execute::intersection::run(&mut engine, plan, common.as_ref(), keep, deliver).await
+            }
+        };
         let session = engine.into_session();
         let stats = session.stats();
         let ended = match result {
@@ -197,6 +207,26 @@ impl Site {
         };
         self.sent(job, &stats).await?;
         ended.map_err(|error| blame::explain(&error, &self.network))
+    }
+
+    /// Keeps the patients in common where only this site reads them, as it writes them itself.
+    async fn deliver(
+        &self,
+        job: JobId,
+        found: &Intersection,
+        own: Option<&OwnSet>,
+        positions: Vec<usize>,
+    ) -> Result<(), NodeError> {
+        let spellings = own.map(|own| &own.spellings[..]).unwrap_or_default();
+        let mut patients: Vec<&String> = positions.iter().filter_map(|at| spellings.get(*at)).flatten().collect();
+        patients.sort();
+        let heading = found.relations[0].columns.first().map(String::as_str).unwrap_or_default();
+        let lines = [heading].into_iter().chain(patients.into_iter().map(String::as_str)).map(csv_line);
+        let text = Zeroizing::new(lines.collect::<String>());
+        let path = blocking(&self.gate.state, move |state| state.keep_matched(&job, &text)).await?;
+        let (count, sender) = (positions.len(), &found.sender);
+        self.log(&format!("{count} patients in common with {sender}: {}", path.display()));
+        Ok(())
     }
 
     /// Tells the analyst what the run took, keeps how it ended, and leaves.
@@ -311,6 +341,12 @@ impl Site {
         }
         Ok(())
     }
+}
+
+/// A file of one column, RFC 4180.
+fn csv_line(text: &str) -> String {
+    let plain = !text.contains(['"', ',', '\r', '\n']);
+    if plain { format!("{text}\n") } else { format!("\"{}\"\n", text.replace('"', "\"\"")) }
 }
 
 /// The ledger's writes wait for the disk; the network does not wait for them.

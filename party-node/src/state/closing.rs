@@ -10,7 +10,7 @@ use crate::fault::NodeError;
 use crate::govern::sets::Sets;
 
 impl State {
-    /// Deletes the patient sets, the questions' texts and the answers of a study, and closes it: without the sets no further
+    /// Deletes the patient sets, the questions' texts, the answers and the lists of matched patients of a study, and closes it: without the sets no further
     /// release could be compared with the earlier ones. Releases and log stay. Returns the receipt: the log's line, which is
     /// signed by the site's key and holds what was deleted.
     ///
@@ -28,6 +28,7 @@ impl State {
             let mut sets = 0;
             for (order, release) in releases.into_iter().enumerate() {
                 sets += delete_sets(change, &release.id)?;
+                self.remove_matched(&release.id)?;
                 delete_text(change, study, order as u64, release)?;
             }
             change.log(Event::Deleted { study: *study, releases: deleted, sets, answers });

@@ -37,6 +37,7 @@ pub(crate) mod hex;
 pub mod inbox;
 pub mod ledger;
 pub mod limits;
+mod matched;
 pub mod moment;
 mod open;
 mod past;

@@ -15,12 +15,13 @@ mod bits;
 mod tags;
 
 use mpc_core::error::LocalFault;
+use mpc_core::random::Domain;
 use mpc_core::{Block, Error, PartyId, PeerFault, Result, Session};
 use zeroize::Zeroizing;
 
 use crate::matching::{ecdh, oprf};
 use crate::ot::Ot;
-use crate::parameters::psi::{DIFFIE_HELLMAN_WORK, MAX_ITEMS};
+use crate::parameters::psi::{DIFFIE_HELLMAN_WORK, DIFFIE_HELLMAN_WORK_ALONE, MAX_ITEMS};
 use tags::{TagShape, Tags};
 
 /// What the pseudo-random function is made of.
@@ -33,12 +34,20 @@ pub enum Method {
     Vole,
 }
 
-/// The quicker method for so many keys of the sender and of the receiver, when base OTs are made already. Sites that would make
-/// them for one matching alone, 20 ms, gain by Diffie–Hellman up to about 100 keys against 100. Both sites take the same.
+/// The quicker method for so many keys of the sender and of the receiver, when base OTs are made already. Both sites take the same.
 pub fn choose(sender: usize, receiver: usize) -> Method {
+    up_to(DIFFIE_HELLMAN_WORK, sender, receiver)
+}
+
+/// The same for sites that would make base OTs for this one matching alone: Diffie–Hellman up to about 100 keys against 100.
+pub fn choose_alone(sender: usize, receiver: usize) -> Method {
+    up_to(DIFFIE_HELLMAN_WORK_ALONE, sender, receiver)
+}
+
+fn up_to(most: usize, sender: usize, receiver: usize) -> Method {
     // A key of the receiver's is hashed, multiplied three times and encoded; one of the sender's is hashed and multiplied once.
     let work = sender.saturating_add(receiver.saturating_mul(3));
-    if work <= DIFFIE_HELLMAN_WORK { Method::DiffieHellman } else { Method::Vole }
+    if work <= most { Method::DiffieHellman } else { Method::Vole }
 }
 
 /// Public sizes of the two sets, which both sites know.
@@ -82,6 +91,20 @@ pub async fn receive(
 ) -> Result<Vec<usize>> {
     let sizes = Sizes { sender: their_items, receiver: keys.len() };
     prepare_receive_for(session, ot, method, from, sizes, keys).await?.receive(session, keys).await
+}
+
+/// Keys and behind them dummies up to a public size: random ones of this site's own, which nobody else has.
+///
+/// # Errors
+/// `Local` when there are more keys than that.
+pub fn padded(session: &mut Session, keys: &[Block], size: usize) -> Result<Zeroizing<Vec<Block>>> {
+    if keys.len() > size {
+        return Err(session.local(LocalFault::Lengths { left: keys.len(), right: size }));
+    }
+    let mut padded = Zeroizing::new(vec![Block::ZERO; size]);
+    session.private_rng(Domain::MatchingDummy)?.fill(bytemuck::cast_slice_mut(&mut padded[..]));
+    padded[..keys.len()].copy_from_slice(keys);
+    Ok(padded)
 }
 
 /// What needs no keys, so that it may run while they are still read. `to` calls [`prepare_receive`] at the same step.

@@ -72,11 +72,29 @@ impl Ot {
         if !session.is_site() {
             return Ok((Ot::none(), work()));
         }
+        let others = session.other_sites();
+        Self::setup_among(session, &others, extension, work).await
+    }
+
+    /// Base OTs with one other site alone, which calls it at the same step; nobody else does. As [`Ot::setup`].
+    ///
+    /// # Errors
+    /// As [`Ot::setup`].
+    pub async fn setup_with_one(session: &mut Session, with: PartyId) -> Result<Ot> {
+        Self::setup_among(session, &[with], Extension::SoftSpoken, || ()).await.map(|(ot, ())| ot)
+    }
+
+    async fn setup_among<R>(
+        session: &mut Session,
+        others: &[PartyId],
+        extension: Extension,
+        work: impl FnOnce() -> R,
+    ) -> Result<(Ot, R)> {
         let mut session = session.step("ot");
         let mut prg = session.private_rng(Domain::BaseOt)?;
         let mut starts = Vec::new();
-        for with in session.other_sites() {
-            starts.push(Start::send(&mut session, with, &mut prg)?);
+        for with in others {
+            starts.push(Start::send(&mut session, *with, &mut prg)?);
         }
         session.let_send(TURNS).await;
         let worked = work();

@@ -25,6 +25,7 @@ fn recipient(to: Recipient) -> &'static str {
         Recipient::Analyst => "仅发给分析者",
         Recipient::Everyone => "发给所有医院和分析者",
         Recipient::EachOfTwo => "两家医院各自可得知",
+        Recipient::Receiver => "仅发给接收患者名单的医院",
         Recipient::Guesser => "进行猜测的医院与结果接收者合谋时可得知",
     }
 }
@@ -42,6 +43,7 @@ fn kind(kind: Kind) -> &'static str {
 fn why(why: Why) -> &'static str {
     match why {
         Why::Asked => "结果中直接给出",
+        Why::Common => "查询要求的就是患者名单本身",
         Why::Average => "用于计算平均值",
         Why::Variance => "用于计算方差或标准差",
         Why::Estimate => "用于计算近似个数",
@@ -99,6 +101,15 @@ fn what(what: &Revealed) -> String {
                 format!("，其中最多 {} 名在一轮匹配中另有最多 {} 个标识", further.patients, further.each)
             });
             format!("每家医院最多有 {most} 名患者{further}；不透露其中哪些患者也在其他医院就诊")
+        }
+        Revealed::Common { receiver, own, sender, other } => format!(
+            "{receiver} 的患者（{}）中，哪些也是 {sender} 的患者（{}）：无论人数多少，逐一告知每名患者；{receiver} \
+             若在自身数据中加入某个标识，也会同样得知其是否存在，只能靠制度限制",
+            source(own),
+            source(other)
+        ),
+        Revealed::Entered { receiver: (receiver, own), sender: (sender, other) } => {
+            format!("{receiver} 最多提交 {own} 名患者，{sender} 最多提交 {other} 名患者；不透露实际有多少名")
         }
         Revealed::Guess { patient_key } => {
             format!("某个猜测的 {patient_key} 对结果有何影响：把它加入自身数据的一方即可加以验证，只能靠制度限制")

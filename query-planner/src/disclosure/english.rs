@@ -27,6 +27,7 @@ pub(crate) fn recipient(to: Recipient) -> &'static str {
         Recipient::Analyst => "analyst",
         Recipient::Everyone => "every site and the analyst",
         Recipient::EachOfTwo => "each of the two sites",
+        Recipient::Receiver => "the site that receives the patients, alone",
         Recipient::Guesser => "a site that guesses, with the receiver of the answer",
     }
 }
@@ -44,6 +45,7 @@ fn kind(kind: Kind) -> &'static str {
 fn why(why: Why) -> &'static str {
     match why {
         Why::Asked => "the answer shows it",
+        Why::Common => "the question asks for the patients themselves",
         Why::Average => "an average is computed from it",
         Why::Variance => "a variance is computed from it",
         Why::Estimate => "the approximate number is computed from it",
@@ -103,6 +105,15 @@ fn what(what: &Revealed) -> String {
             });
             format!("that a site has at most {most} patients{further}, and nothing about which of them others know")
         }
+        Revealed::Common { receiver, own, sender, other } => format!(
+            "which patients of {receiver} in {} are patients of {sender} in {}: single patients, however few they are; a key that \
+             {receiver} adds to its own rows is told like any other, and only policy limits that",
+            source(own),
+            source(other)
+        ),
+        Revealed::Entered { receiver: (receiver, own), sender: (sender, other) } => format!(
+            "that {receiver} enters at most {own} patients and {sender} at most {other}, and nothing about how many it has"
+        ),
         Revealed::Guess { patient_key } => format!(
             "what a guessed {patient_key} adds to these figures: whoever adds it to its own rows can test it, and only policy \
              limits that"

@@ -64,6 +64,8 @@ pub enum Recipient {
     EachOfTwo,
     /// A site that guesses, together with whoever receives the answer.
     Guesser,
+    /// The site that receives an intersection, and nobody else.
+    Receiver,
 }
 
 /// Why it is revealed.
@@ -72,6 +74,8 @@ pub enum Recipient {
 pub enum Why {
     /// The answer shows it.
     Asked,
+    /// The question asks for the patients themselves.
+    Common,
     /// An average is computed from it.
     Average,
     /// A variance or standard deviation is computed from it.
@@ -107,6 +111,7 @@ impl Why {
     pub fn is_opened(self) -> bool {
         match self {
             Why::Asked
+            | Why::Common
             | Why::Average
             | Why::Variance
             | Why::Estimate
@@ -187,6 +192,24 @@ pub enum Revealed {
         /// Some of them with several keys in a pass.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         further: Option<FurtherKeys>,
+    },
+    /// Which patients of one site another has too.
+    Common {
+        /// Whose patients.
+        receiver: SiteName,
+        /// Which of its rows are meant.
+        own: Rows,
+        /// Who else has them.
+        sender: SiteName,
+        /// In which of its rows.
+        other: Rows,
+    },
+    /// The most patients two sites may enter, to which both are padded.
+    Entered {
+        /// The one, and so many.
+        receiver: (SiteName, u64),
+        /// The other, and so many.
+        sender: (SiteName, u64),
     },
     /// What a guessed patient adds to the figures.
     Guess {
@@ -309,6 +332,16 @@ impl DisclosureId {
     /// Of a sum's padded patients.
     pub fn patients(sum: usize) -> Self {
         Self(format!("patients/{sum}"))
+    }
+
+    /// Of the patients that two sites have in common.
+    pub fn intersection() -> Self {
+        Self("intersection/0".into())
+    }
+
+    /// Of how many keys they enter.
+    pub fn entered() -> Self {
+        Self("intersection/0/entered".into())
     }
 
     /// Of what a guess shows.

@@ -42,6 +42,10 @@ fn sites(out: &mut String, annex: &Annex<'_>) -> fmt::Result {
     for (index, sum) in annex.plan.sums.iter().enumerate() {
         writeln!(out, "- 第 {index} 项求和：{}", read(sum))?;
     }
+    for relation in annex.plan.intersection.iter().flat_map(|found| &found.relations) {
+        let (of, rows) = (joined(&relation.contributors), relation.row_bound);
+        writeln!(out, "- {of} 的数据行，至多 {rows} 行：其患者标识经盲化后与另一家医院比对")?;
+    }
     let (cost, sites) = (annex.cost, annex.plan.sites.len());
     writeln!(out, "\n实际发送的是：看似随机的数字份额、对份额的承诺，以及下文列出的公开内容。\n")?;
     writeln!(out, "| 内容 | 每家医院发送的字节数 |\n|---|---|")?;

@@ -41,6 +41,13 @@ fn sites(out: &mut String, annex: &Annex<'_>) -> fmt::Result {
     for (index, sum) in annex.plan.sums.iter().enumerate() {
         writeln!(out, "- sum {index}: {}", read(sum))?;
     }
+    for relation in annex.plan.intersection.iter().flat_map(|found| &found.relations) {
+        let (of, rows) = (joined(&relation.contributors), relation.row_bound);
+        writeln!(
+            out,
+            "- rows of {of}, at most {rows}: their patients' keys are compared with the other site's, blinded"
+        )?;
+    }
     let (cost, sites) = (annex.cost, annex.plan.sites.len());
     writeln!(
         out,

@@ -7,6 +7,7 @@ mod english;
 use crate::catalog::Link;
 use crate::cost::{Cost, Work, cost, work};
 use crate::disclosure::{Disclosure, Language};
+use crate::intersection::Method;
 use crate::plan::JointPlan;
 
 /// What a study says of itself. What is missing is left to be filled in.
@@ -58,7 +59,8 @@ impl Annex<'_> {
 
     /// Are codes assumed to be hard to decode?
     fn assumes_lpn(&self) -> bool {
-        self.matches() || !self.plan.is_linear() && self.plan.link == Link::Narrow
+        let oprf = self.plan.intersection.as_ref().is_some_and(|found| found.method == Method::Oprf);
+        oprf || self.matches() || !self.plan.is_linear() && self.plan.link == Link::Narrow
     }
 
     fn disclosed(&self, opened: bool) -> impl Iterator<Item = &Disclosure> {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::disclosure::{Facts, feature_words};
-use crate::matched::{Matching, Node};
+use crate::matched::{Matching, Node, Relation};
 
 /// The lines of EXPLAIN.
 pub(crate) fn write_matching(out: &mut String, matching: &Matching) -> fmt::Result {
@@ -29,12 +29,7 @@ pub(crate) fn write_matching(out: &mut String, matching: &Matching) -> fmt::Resu
             further.patients, further.each
         )?;
     }
-    for (i, relation) in matching.relations.iter().enumerate() {
-        let owners: Vec<&str> = relation.contributors.iter().map(|s| s.0.as_str()).collect();
-        let rows = relation.row_bound;
-        writeln!(out, "    relation {i}: Private(each of {}), at most {rows} rows each", owners.join(", "))?;
-        relation.local_work.lines().try_for_each(|line| writeln!(out, "      {line}"))?;
-    }
+    matching.relations.iter().enumerate().try_for_each(|(i, relation)| write_relation(out, i, relation))?;
     for (i, feature) in matching.features.iter().enumerate() {
         writeln!(out, "    feature {i}: {}; {} bits", feature_words(&Facts::of(matching, feature)), feature.bits)?;
     }
@@ -46,6 +41,14 @@ pub(crate) fn write_matching(out: &mut String, matching: &Matching) -> fmt::Resu
         writeln!(out, "    key {} is computed: its values in order are {}", key.key + 1, bits.join(", "))?;
     }
     Ok(())
+}
+
+/// Whose rows it has, and what these do to have them.
+pub(crate) fn write_relation(out: &mut String, index: usize, relation: &Relation) -> fmt::Result {
+    let owners: Vec<&str> = relation.contributors.iter().map(|s| s.0.as_str()).collect();
+    let rows = relation.row_bound;
+    writeln!(out, "    relation {index}: Private(each of {}), at most {rows} rows each", owners.join(", "))?;
+    relation.local_work.lines().try_for_each(|line| writeln!(out, "      {line}"))
 }
 
 fn node_line(node: &Node) -> String {

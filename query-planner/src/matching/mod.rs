@@ -9,6 +9,7 @@ mod describe;
 pub mod evaluate;
 mod expressions;
 mod home;
+mod intersection;
 mod join;
 mod layout;
 mod nodes;
@@ -22,7 +23,8 @@ mod windows;
 
 pub(crate) use beside::{beside, counts_distinct, key_column};
 pub(crate) use cohort::{cohort, not_told};
-pub(crate) use describe::write_matching;
+pub(crate) use describe::{write_matching, write_relation};
+pub(crate) use intersection::{Common, common};
 pub(crate) use layout::{Laid, LaidOut};
 pub(crate) use release::{Matched, matched};
 

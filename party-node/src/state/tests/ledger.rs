@@ -157,6 +157,7 @@ fn a_forgotten_study_keeps_its_chain_and_no_patients() {
     state.note(&[1; 16], &sets(1)).unwrap();
     state.finish(&[1; 16], Some(b"answer")).unwrap();
     begin(&state, 2).unwrap();
+    let list = state.keep_matched(&[1; 16], "person_id\n7\n").unwrap();
     let mut other = release(9);
     other.study = [8; 32];
     state.begin(&other, &Terms { after: state.digest_of(&[8; 32]).unwrap(), ..terms(&state) }).unwrap();
@@ -164,6 +165,7 @@ fn a_forgotten_study_keeps_its_chain_and_no_patients() {
     let digest = state.digest_of(&STUDY).unwrap();
     assert_eq!(code(state.receipt(&STUDY)), "STUDY_OPEN");
     let receipt = state.forget(&STUDY).unwrap();
+    assert!(!list.exists(), "the list of matched patients goes with the study");
     assert!(receipt.contains(r#""kind":"deleted""#) && receipt.contains(r#""sets":2,"answers":1"#), "{receipt}");
     assert_eq!(state.receipt(&STUDY).unwrap(), receipt);
     let kept = &state.outlines(&STUDY).unwrap()[0];
