@@ -76,6 +76,10 @@ pub async fn run(
         encoded.push(keys);
     }
     if plan.hides() {
+        let figures = sets::count(compiled, &groups);
+        if figures > sets::MAX_SETS {
+            return Err(engine.fault(LocalFault::Other(too_many(figures))));
+        }
         let sets = own.map(|partials| sets::of(compiled, &groups, partials));
         if let Some(sets) = sets.clone() {
             keep(sets).await.map_err(|error| engine.fault(LocalFault::Other(error.to_string())))?;
@@ -96,6 +100,10 @@ pub async fn run(
         engine.prepare(&budget).await?;
     }
     program(engine, &public, inputs, segments).await.map(Ended::Released)
+}
+
+fn too_many(figures: usize) -> String {
+    format!("{figures} figures and groups: at most {} are held against later answers, so ask for fewer groups", sets::MAX_SETS)
 }
 
 /// Matches the sites' patients, for each sum that is over them.

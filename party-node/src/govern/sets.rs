@@ -50,26 +50,21 @@ pub fn of(compiled: &Compiled, groups: &[Vec<Vec<Value>>], partials: &[Partials]
     Sets { people: people.keys.clone(), members }
 }
 
-/// One figure for each thing that is known of patients, and one for each of its groups. A release of more than
-/// [`MAX_SETS`] is known as a whole only.
+/// One figure for each thing that is known of patients, and one for each of its groups.
 fn figures(compiled: &Compiled, groups: &[Vec<Vec<Value>>]) -> Vec<Figure> {
-    let all = |split: bool| {
-        let mut figures = Vec::new();
-        for (sum, groups) in groups.iter().enumerate() {
-            let Some(matching) = matching(compiled, sum) else { continue };
-            for (feature, known) in matching.features.iter().enumerate() {
-                figures.push(Figure { sum, feature, tuple: None });
-                let tuples = groups.iter().filter(|_| split && !known.keys.is_empty());
-                let mut tuples: Vec<Vec<u8>> = tuples.filter_map(|group| tuple(matching, group)).collect();
-                tuples.sort();
-                tuples.dedup();
-                figures.extend(tuples.into_iter().map(|tuple| Figure { sum, feature, tuple: Some(tuple) }));
-            }
+    let mut figures = Vec::new();
+    for (sum, groups) in groups.iter().enumerate() {
+        let Some(matching) = matching(compiled, sum) else { continue };
+        for (feature, known) in matching.features.iter().enumerate() {
+            figures.push(Figure { sum, feature, tuple: None });
+            let tuples = groups.iter().filter(|_| !known.keys.is_empty());
+            let mut tuples: Vec<Vec<u8>> = tuples.filter_map(|group| tuple(matching, group)).collect();
+            tuples.sort();
+            tuples.dedup();
+            figures.extend(tuples.into_iter().map(|tuple| Figure { sum, feature, tuple: Some(tuple) }));
         }
-        figures
-    };
-    let split = all(true);
-    if split.len() <= MAX_SETS { split } else { all(false) }
+    }
+    figures
 }
 
 /// What is known of patients for a sum: what is matched, or what the site notes for itself.
@@ -154,6 +149,6 @@ impl fmt::Debug for Sets {
     }
 }
 
-/// Most sets of one release that are told apart: a site keeps each of them for the rest of the study, and every later release
-/// is compared with each.
+/// Most sets of one release: a site keeps each of them for the rest of the study, and every later release is compared with
+/// each. One with more is refused: kept as a whole, its cells could be set against a later figure.
 pub const MAX_SETS: usize = 256;

@@ -5,50 +5,40 @@ use datafusion_expr::{Expr, LogicalPlan};
 
 use crate::catalog::Catalog;
 use crate::error::PlanError;
-use crate::matching::beside::{beside, key_column, wider_scan};
-use crate::matching::layout::{LaidOut, Roots, lay_out};
-use crate::matching::nodes::{Nodes, Source};
-use crate::policy::check_local;
-use crate::split::sites_of;
+use crate::matching::beside::{beside, wider_scan};
+use crate::matching::layout::LaidOut;
 
-/// For each tuple of keys and each condition, the patients with such rows in `input`. Where the rows are not those of
-/// patients, everybody in the tables that they are made of: a set that is too large still says which tables were read.
-/// None where no table knows patients.
+/// For each tuple of keys and each condition, the patients with such rows in `input`. None where no table knows patients.
+///
+/// # Errors
+/// `PATIENTS_LOST` where the tables know patients and the rows no longer do. A larger set would not do in its place: of two
+/// figures that differ by one patient, one could be noted with everybody and pass.
 pub(crate) fn cohort(
     input: &LogicalPlan,
     keys: &[Expr],
     conditions: &[Option<Expr>],
     catalog: &Catalog,
 ) -> Result<Option<LaidOut>, PlanError> {
-    match beside(input, keys, conditions, catalog) {
-        Ok(Some(found)) => Ok(Some(found)),
-        // What cannot be laid out cell by cell is taken whole.
-        Ok(None) | Err(_) => everybody(input, catalog),
+    match beside(input, keys, conditions, catalog)? {
+        None if knows_patients(input, catalog)? => Err(patients_lost(&catalog.patient_key)),
+        found => Ok(found),
     }
 }
 
-fn everybody(input: &LogicalPlan, catalog: &Catalog) -> Result<Option<LaidOut>, PlanError> {
-    let mut tables = Vec::new();
-    // The closure never fails: the refusal is carried out in `tables`.
+fn knows_patients(input: &LogicalPlan, catalog: &Catalog) -> Result<bool, PlanError> {
+    let mut known = Ok(false);
+    // The closure never fails: the refusal is carried out in `known`.
     let _ = input.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            tables.extend(wider_scan(scan, catalog).transpose());
+        if let (LogicalPlan::TableScan(scan), Ok(false)) = (node, &known) {
+            known = wider_scan(scan, catalog).map(|wider| wider.is_some());
         }
         Ok(TreeNodeRecursion::Continue)
     });
-    let mut nodes = Nodes::new(catalog);
-    let mut slots = Vec::new();
-    for plan in tables {
-        let plan = plan?;
-        let Some(key) = key_column(&plan, catalog) else { continue };
-        let key = plan.schema().index_of_column(&key).map_err(|e| crate::error::refuse(&e))?;
-        let source = Source { rows: check_local(&plan, catalog)?.rows, sites: sites_of(&plan), plan, key };
-        let any = nodes.any(&source, None, Vec::new());
-        slots.push(nodes.place(any)?);
-    }
-    if slots.is_empty() {
-        return Ok(None);
-    }
-    let roots = Roots { slots, patient_keys: Vec::new(), row_keys: Vec::new(), key_source: None };
-    lay_out(&nodes, roots).map(Some)
+    known
+}
+
+fn patients_lost(key: &str) -> PlanError {
+    let message = "while small cells are hidden it must be known whose rows a figure is made of, and a DISTINCT, GROUP BY, LIMIT or EXCEPT \
+                   below it drops the patient";
+    PlanError::new("PATIENTS_LOST", message).hint(format!("keep {key} among its columns or keys"))
 }
