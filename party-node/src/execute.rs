@@ -34,7 +34,7 @@ use sha2::{Digest, Sha256};
 
 use crate::fault::NodeError;
 use crate::govern::meeting::Earlier;
-use crate::govern::sets::{self, MAX_SETS, Sets};
+use crate::govern::sets::{self, Sets};
 use crate::local::Partials;
 use crate::local::patients::Patients;
 pub use forecast::{forecast, prepared};
@@ -82,11 +82,9 @@ pub async fn run(
         encoded.push(keys);
     }
     if plan.hides() {
-        if sets::count(compiled, &groups) > MAX_SETS {
-            let message = format!(
-                "more than {MAX_SETS} figures over patients cannot be compared with other answers: ask for fewer groups"
-            );
-            return Err(engine.fault(LocalFault::Other(message)));
+        let figures = sets::count(compiled, &groups);
+        if figures > sets::MAX_SETS {
+            return Err(engine.fault(LocalFault::Other(too_many(figures))));
         }
         let sets = own.map(|partials| sets::of(compiled, &groups, partials, met.domain));
         if let Some(sets) = sets.clone() {
@@ -108,6 +106,10 @@ pub async fn run(
         engine.prepare(&budget).await?;
     }
     program(engine, &public, inputs, segments).await.map(Ended::Released)
+}
+
+fn too_many(figures: usize) -> String {
+    format!("{figures} figures and groups: at most {} are held against later answers, so ask for fewer groups", sets::MAX_SETS)
 }
 
 /// Matches the sites' patients, for each sum that is over them.

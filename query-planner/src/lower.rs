@@ -160,16 +160,12 @@ impl<'a> Lowering<'a> {
         let (asked, known) = (slots.slots.len(), slots.people.len());
         slots.patients_behind(cells);
         let mut conditions = vec![None];
-        // What a window below the columns numbers is not there to be asked for again.
-        if slots.windows.is_empty() {
-            conditions.extend(slots.people.iter().filter(|condition| condition.is_some()).cloned());
-        }
-        let conditions_lost = !slots.windows.is_empty() && slots.people.iter().any(Option::is_some);
+        // What a window below the columns numbers is not there to be asked for again: every row of a value stands for its first.
+        let numbered = !slots.windows.is_empty();
+        let asked_for = if numbered { clauses(aggregate) } else { slots.people.clone() };
+        conditions.extend(asked_for.into_iter().filter(Option::is_some));
         slots.slots.truncate(asked);
         slots.people.truncate(known);
-        if conditions_lost {
-            return Err(matching::not_told());
-        }
         let keys: Vec<Expr> = slots.columns[..aggregate.group_expr.len()].iter().map(|(_, key)| key.clone()).collect();
         let Some(found) = matching::cohort(&aggregate.input, &keys, &conditions, self.catalog)? else {
             return Ok(None);
@@ -322,6 +318,18 @@ struct Beside {
     /// For each cell, its patients' slot.
     patients: Vec<usize>,
     relations: Vec<Laid>,
+}
+
+/// For each figure of an aggregate, the rows that it looks at: those of its FILTER that have a value.
+fn clauses(aggregate: &Aggregate) -> Vec<Option<Expr>> {
+    let clause = |expr: &Expr| match expr.clone().unalias() {
+        Expr::AggregateFunction(call) => {
+            let values = call.params.args.into_iter().map(Expr::is_not_null);
+            call.params.filter.map(|clause| *clause).into_iter().chain(values).reduce(Expr::and)
+        }
+        _ => None,
+    };
+    aggregate.aggr_expr.iter().map(clause).collect()
 }
 
 /// A figure less a site's own part must not be small either, and no site knows its part of a count of matched patients.

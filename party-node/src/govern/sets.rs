@@ -151,5 +151,6 @@ impl fmt::Debug for Sets {
     }
 }
 
-/// Most sets of one release: a site keeps each of them for the rest of the study, and every later release is compared with each.
+/// Most sets of one release: a site keeps each of them for the rest of the study, and every later release is compared with
+/// each. One with more is refused: kept as a whole, its cells could be set against a later figure.
 pub const MAX_SETS: usize = 1024;

@@ -3,46 +3,42 @@
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_expr::{Expr, LogicalPlan};
 
-use crate::bind::NetworkTable;
 use crate::catalog::Catalog;
 use crate::error::PlanError;
-use crate::matching::beside::beside;
+use crate::matching::beside::{beside, wider_scan};
 use crate::matching::layout::LaidOut;
 
 /// For each tuple of keys and each condition, the patients with such rows in `input`. None where no table knows patients.
 ///
 /// # Errors
-/// `PATIENTS_NOT_TOLD` where tables know patients, and not whose the rows are that are added up: a ledger that took
-/// everybody in their place would not see two answers that differ by one patient.
+/// `PATIENTS_LOST` where the tables know patients and the rows no longer do. A larger set would not do in its place: of two
+/// figures that differ by one patient, one could be noted with everybody and pass.
 pub(crate) fn cohort(
     input: &LogicalPlan,
     keys: &[Expr],
     conditions: &[Option<Expr>],
     catalog: &Catalog,
 ) -> Result<Option<LaidOut>, PlanError> {
-    match beside(input, keys, conditions, catalog) {
-        Ok(Some(found)) => Ok(Some(found)),
-        Ok(None) if !knows_patients(input, catalog) => Ok(None),
-        Ok(None) | Err(_) => Err(not_told()),
+    match beside(input, keys, conditions, catalog)? {
+        None if knows_patients(input, catalog)? => Err(patients_lost(&catalog.patient_key)),
+        found => Ok(found),
     }
 }
 
-/// The refusal where it cannot be told whose rows a figure is made of.
-pub(crate) fn not_told() -> PlanError {
-    let text = "small cells are hidden, and whose rows these figures are made of cannot be told behind a nested GROUP BY, DISTINCT, LIMIT or window";
-    PlanError::new("PATIENTS_NOT_TOLD", text).hint("group by the patient key inside, or ask over the rows themselves")
-}
-
-fn knows_patients(input: &LogicalPlan, catalog: &Catalog) -> bool {
-    let mut known = false;
-    // The closure never fails.
+fn knows_patients(input: &LogicalPlan, catalog: &Catalog) -> Result<bool, PlanError> {
+    let mut known = Ok(false);
+    // The closure never fails: the refusal is carried out in `known`.
     let _ = input.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && let Some(network) = scan.source.downcast_ref::<NetworkTable>()
-        {
-            known |= network.table.columns.iter().any(|column| catalog.is_patient_key(&column.name));
+        if let (LogicalPlan::TableScan(scan), Ok(false)) = (node, &known) {
+            known = wider_scan(scan, catalog).map(|wider| wider.is_some());
         }
         Ok(TreeNodeRecursion::Continue)
     });
     known
+}
+
+fn patients_lost(key: &str) -> PlanError {
+    let message = "while small cells are hidden it must be known whose rows a figure is made of, and a DISTINCT, GROUP BY, LIMIT or EXCEPT \
+                   below it drops the patient";
+    PlanError::new("PATIENTS_LOST", message).hint(format!("keep {key} among its columns or keys"))
 }

@@ -22,7 +22,7 @@ mod view;
 mod windows;
 
 pub(crate) use beside::{beside, counts_distinct, key_column};
-pub(crate) use cohort::{cohort, not_told};
+pub(crate) use cohort::cohort;
 pub(crate) use describe::{write_matching, write_relation};
 pub(crate) use intersection::{Common, common};
 pub(crate) use layout::{Laid, LaidOut};
