@@ -164,7 +164,7 @@ impl Gate {
     fn consent(&self, plan: &JointPlan, asked: &Asked, analyst: &str) -> Result<Verdict, NodeError> {
         let now = now_ms() as i64;
         if let Some(approval) = self.by_hand(asked, now)? {
-            return Ok(Verdict::Approved(approval));
+            return Ok(Verdict::Approved(Box::new(approval)));
         }
         let policy = &self.policy.policy;
         // A site that allows everything, as one of a sandbox does, has nobody to ask.

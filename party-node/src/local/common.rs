@@ -19,6 +19,8 @@ use crate::source::BoundData;
 /// A site's own set. Private: it never prints, and is wiped when dropped.
 #[derive(Default)]
 pub struct OwnSet {
+    /// What the keys are hashes under.
+    pub domain: [u8; 32],
     /// The keys by which patients are found, distinct.
     pub keys: Zeroizing<Vec<Block>>,
     /// How the site writes each of them; several records may be one linked patient.
@@ -79,7 +81,7 @@ async fn own_set(fragment: &LogicalPlan, most: u64, site: &SiteName, data: &Boun
     }
     let keys = Zeroizing::new(found.keys().map(|key| Block(*key)).collect());
     let spellings = found.into_values().map(|all| all.into_iter().collect()).collect();
-    Ok(OwnSet { keys, spellings, excluded: excluded.len() })
+    Ok(OwnSet { domain: data.study(), keys, spellings, excluded: excluded.len() })
 }
 
 /// The patient key of a row as the site's file has it, but for what reading made equal.

@@ -156,7 +156,7 @@ impl Site {
             refusals: Some(gate.policy.refusals()),
             epsilon: None,
         };
-        let approval = &start.words[self.me.index()].approval;
+        let approval = &start.words[self.me.index()].word.approval;
         state.begin_under(approval, &release, &terms)?;
         state.remember(&job, heads)?;
         let noted = state.noted(&earlier)?;
