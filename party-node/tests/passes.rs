@@ -438,7 +438,8 @@ fn the_plan_says_in_how_many_passes_patients_are_found() {
 }
 
 /// What each site allows.
-const POLICY: &str = "classes = ['count', 'matching']\n[columns.patient]\nmrn = ['link']\n[[approve]]\nclasses = ['count', 'matching']\n";
+const POLICY: &str = "classes = ['count', 'matching']\n[columns.patient]\nmrn = ['link']\nid = ['link']\nname = ['link']\n\
+    [[approve]]\nclasses = ['count', 'matching']\n";
 
 const STUDY: &str = "name = 'linked'\npurpose = 'to see who is refused'\nlegal_basis = 'made-up rows'\nanalysts = ['analyst']\n\
                      sites = ['A', 'B']\ntables = ['patient']\nends = '2099-12-31'\n";
