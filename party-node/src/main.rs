@@ -18,7 +18,7 @@ use party_node::govern::gate;
 use party_node::output::Format;
 use party_node::plans::{self, Asked, Planned, Wanted};
 use party_node::sandbox::Sandbox;
-use party_node::site::{Site, Startup};
+use party_node::site::{Site, Startup, place_of};
 use party_node::source::SiteData;
 use party_node::{check, child, connect, demo, linkage, steward};
 use query_planner::catalog::SiteName;
@@ -136,6 +136,8 @@ async fn serve(config: &Config, drill: Option<party_node::drill::Drill>) -> Resu
     let (Some(data), Some(listen)) = (config.data.as_deref(), config.listen) else {
         return Err(NodeError::new("BAD_CONFIG", "a node needs `data` and `listen`"));
     };
+    // Who it is comes before what it has, and its port before its ledger: so a mistake is called by its own name.
+    place_of(&network, &name, identity.pin())?;
     let policy = config.policy()?;
     let data = SiteData::open_beside(data, policy.opt_out().as_deref())?;
     data.raise_doubts(&network.settings)?;
@@ -144,8 +146,8 @@ async fn serve(config: &Config, drill: Option<party_node::drill::Drill>) -> Resu
     let data = data.bind_linked(&catalog, &name, linkage.as_ref())?;
     let data = gate::left_out(data, &policy, &catalog, &name)?;
     grants::check_current(&catalog, &name, &policy.policy)?;
-    let (studies, state) = (config.studies()?, config.state(&identity)?);
     let endpoint = connect::endpoint(listen)?;
+    let (studies, state) = (config.studies()?, config.state(&identity)?);
     let deadline = config.deadline();
     connect::listen(&endpoint, &identity, &network, connect::idle(deadline))?;
     let site = Site::new(Startup {

@@ -437,6 +437,13 @@ fn the_plan_says_in_how_many_passes_patients_are_found() {
     assert!(plan.stdout.contains("up to 1 patients of each site have up to 1 keys more in a pass"), "{}", plan.stdout);
 }
 
+/// What each site allows.
+const POLICY: &str = "classes = ['count', 'matching']\n[columns.patient]\nmrn = ['link']\nid = ['link']\nname = ['link']\n\
+    [[approve]]\nclasses = ['count', 'matching']\n";
+
+const STUDY: &str = "name = 'linked'\npurpose = 'to see who is refused'\nlegal_basis = 'made-up rows'\nanalysts = ['analyst']\n\
+                     sites = ['A', 'B']\ntables = ['patient']\nends = '2099-12-31'\n";
+
 /// Two sites and an analyst with files of their own, each with the linkage file of its folder.
 struct Pair {
     folder: Scratch,
@@ -453,6 +460,7 @@ impl Pair {
         let ports = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
         let listen = ports.each_ref().map(|socket| socket.local_addr().unwrap().to_string());
         drop(ports);
+        pair.folder.write("policy.toml", POLICY);
         for (site, listen) in ["A", "B"].iter().zip(&listen) {
             let (dir, data) = (pair.path(site), pair.path(&format!("{site}-data")));
             let settings = pair.path("network.toml");
@@ -468,6 +476,8 @@ impl Pair {
                 listen,
                 "--settings",
                 &settings,
+                "--policy",
+                &pair.path("policy.toml"),
             ]);
         }
         pair.succeed(&["init", "--dir", &pair.path("analyst"), "--name", "analyst", "--analyst"]);
@@ -478,6 +488,11 @@ impl Pair {
         for name in ["A", "B", "analyst"] {
             fs::copy(&out, pair.folder.at(&format!("{name}/network.toml"))).unwrap();
             pair.folder.write(&format!("{name}/linkage.toml"), LINKAGE);
+            pair.folder.write(&format!("{name}/study.toml"), STUDY);
+            let file = if name == "analyst" { "analyst" } else { "node" };
+            let config = pair.folder.at(&format!("{name}/{file}.toml"));
+            let text = fs::read_to_string(&config).unwrap();
+            fs::write(config, text + "studies = [\"study.toml\"]\n").unwrap();
         }
         pair
     }
