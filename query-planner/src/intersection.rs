@@ -118,8 +118,7 @@ impl Intersection {
         [&self.receiver, &self.sender].into_iter().position(|of| of.same(site))
     }
 
-    /// Rounds and bytes; those of OPRF are estimates, a few percent off. Behind the matching the receiver tells everybody that it
-    /// is done.
+    /// Rounds and bytes. Behind the matching the receiver tells everybody that it is done.
     pub(crate) fn cost(&self, sites: u64) -> Cost {
         let (rounds, [receiver, sender]) = self.method.sent(self.sizes);
         let done = sites.saturating_mul(message(DONE_BYTES));
@@ -158,9 +157,14 @@ fn tags([receiver, sender]: [u64; 2]) -> u64 {
     words.into_iter().map(|words| message(8 * words)).sum()
 }
 
-/// Rows of a key-value store: 1.28 for each key.
+/// Rows of a key-value store (`protocols/src/parameters/okvs.rs`).
 fn store(keys: u64) -> u64 {
-    keys.saturating_mul(128).div_ceil(100)
+    if keys <= 32 {
+        return keys + 3;
+    }
+    let (_, per_mille, dense) = STORES.into_iter().find(|(most, ..)| keys <= *most).unwrap_or(LARGE_STORE);
+    let bins = keys.div_ceil(BIN_KEYS);
+    bins * (keys.saturating_mul(per_mille).div_ceil(1000 * bins) + dense)
 }
 
 /// Rounds of an OPRF and its tags, and bytes that the VOLE's receiver and sender send (`protocols/src/cost.rs`).
@@ -175,6 +179,21 @@ fn vole(elements: u64) -> (u32, [u64; 2]) {
     (5, [receiver, message(512) + message(16 * (2 * ots + trees))])
 }
 
+/// Keys up to, rows for a thousand, and rows besides.
+const STORES: [(u64, u64, u64); 10] = [
+    (64, 2680, 5),
+    (128, 2210, 5),
+    (256, 1900, 5),
+    (512, 1680, 4),
+    (1024, 1540, 4),
+    (2048, 1440, 4),
+    (4096, 1370, 3),
+    (8192, 1325, 3),
+    (16_384, 1295, 3),
+    (BIN_KEYS, 1272, 3),
+];
+const LARGE_STORE: (u64, u64, u64) = (u64::MAX, 1280, 3);
+const BIN_KEYS: u64 = 40_960;
 const STATISTICAL_BITS: u64 = 40;
 /// The longest VOLE that is made of OTs alone.
 const DIRECT_MOST: u64 = 768;
