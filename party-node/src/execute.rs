@@ -103,7 +103,10 @@ pub async fn run(
 }
 
 fn too_many(figures: usize) -> String {
-    format!("{figures} figures and groups: at most {} are held against later answers, so ask for fewer groups", sets::MAX_SETS)
+    format!(
+        "{figures} figures and groups: at most {} are held against later answers, so ask for fewer groups",
+        sets::MAX_SETS
+    )
 }
 
 /// Matches the sites' patients, for each sum that is over them.

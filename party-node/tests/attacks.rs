@@ -2,10 +2,10 @@
 //! refusal, and asks the refused question alone, so that it is the ledger that refuses and not the question that is bad.
 
 mod common;
-#[path = "attacks/world.rs"]
-mod world;
 #[path = "attacks/records.rs"]
 mod records;
+#[path = "attacks/world.rs"]
+mod world;
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -34,7 +34,11 @@ fn differencing_by_one_patient_is_refused_whatever_the_two_figures_are() {
     let attacks = [
         Attack::new("two counts", count(ALL), count(&less)),
         Attack::new("two counts, the smaller first", count(&less), count(ALL)),
-        Attack::new("two counts of patients", of("COUNT(DISTINCT person_id)", ALL), of("COUNT(DISTINCT person_id)", &less)),
+        Attack::new(
+            "two counts of patients",
+            of("COUNT(DISTINCT person_id)", ALL),
+            of("COUNT(DISTINCT person_id)", &less),
+        ),
         Attack::new("count of rows and of patients", count(ALL), of("COUNT(DISTINCT person_id)", &less)),
         Attack::new("count and sum", count(ALL), of("SUM(x)", &less)),
         Attack::new("count and sum of the same patients", count(ALL), of("SUM(x)", ALL)),
@@ -70,17 +74,17 @@ fn filter_and_complement_and_swapped_patients_are_refused() {
     let world = World::new("complement");
     let (target, other) = (world.target().z, world.outsider().z);
     let attacks = [
-        Attack::new("everybody, and everybody but one", "SELECT COUNT(*) AS n FROM t", count(&format!("NOT (z = {target})"))),
+        Attack::new(
+            "everybody, and everybody but one",
+            "SELECT COUNT(*) AS n FROM t",
+            count(&format!("NOT (z = {target})")),
+        ),
         Attack::new(
             "a filter beside its total, and the total without one",
             format!("SELECT COUNT(*) AS n, COUNT(*) FILTER (WHERE {ALL}) AS yes FROM t"),
             format!("SELECT COUNT(*) AS n, COUNT(*) FILTER (WHERE NOT ({ALL})) AS no FROM t WHERE z <> {target}"),
         ),
-        Attack::new(
-            "one patient for another",
-            count(ALL),
-            count(&format!("({ALL} AND z <> {target}) OR z = {other}")),
-        ),
+        Attack::new("one patient for another", count(ALL), count(&format!("({ALL} AND z <> {target}) OR z = {other}"))),
     ];
     attacks.iter().for_each(|attack| attack.fails_in(&world));
 }
@@ -117,8 +121,8 @@ fn a_question_that_loses_its_patients_is_no_cover_for_another() {
     let table = format!("(SELECT DISTINCT z, x FROM A.t WHERE {ALL}) s");
     let hides = [
         ("DISTINCT", table),
-        ("GROUP BY", format!("(SELECT z, MAX(x) AS m FROM A.t WHERE {ALL} GROUP BY z) s")),
-        ("GROUP BY and HAVING", "(SELECT z, MAX(x) AS m FROM A.t GROUP BY z HAVING MAX(x) > 30) s".to_owned()),
+        ("GROUP BY", format!("(SELECT z, COUNT(*) AS m FROM A.t WHERE {ALL} GROUP BY z) s")),
+        ("GROUP BY and HAVING", "(SELECT z, COUNT(*) AS m FROM A.t GROUP BY z HAVING SUM(x) > 30) s".to_owned()),
         ("LIMIT", format!("(SELECT z, x FROM A.t WHERE {ALL} LIMIT 1000) s")),
         ("EXCEPT", format!("(SELECT z, x FROM A.t WHERE {ALL} EXCEPT SELECT z, x FROM A.t WHERE z = 1) s")),
     ];
@@ -234,6 +238,10 @@ fn patients_who_opted_out_are_in_no_figure() {
     world.patients.retain(|p| !out.contains(&p.id));
     let sum: i64 = world.patients.iter().filter(|p| p.x > 30).map(|p| p.x * p.sites.len() as i64).sum();
     let people = world.patients.iter().filter(|p| p.x > 30).count();
-    println!("{} of {before} rows are of patients who opted out; told {:?}", before - world.rows(|p| p.x > 30), answers(&run));
+    println!(
+        "{} of {before} rows are of patients who opted out; told {:?}",
+        before - world.rows(|p| p.x > 30),
+        answers(&run)
+    );
     assert_eq!(run.answers()[0]["rows"], json!([[world.rows(|p| p.x > 30), sum, people]]), "{}", run.stderr);
 }

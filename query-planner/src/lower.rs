@@ -341,10 +341,7 @@ fn stage(generic: &LogicalPlan, sites: &Sites, catalog: &Catalog) -> Result<Loca
 }
 
 /// What each site runs for each relation.
-fn fragments_of(
-    relations: &[Laid],
-    catalog: &Catalog,
-) -> Result<Vec<BTreeMap<SiteName, LogicalPlan>>, PlanError> {
+fn fragments_of(relations: &[Laid], catalog: &Catalog) -> Result<Vec<BTreeMap<SiteName, LogicalPlan>>, PlanError> {
     relations.iter().map(|laid| Ok(stage(&laid.plan, &laid.sites, catalog)?.fragments)).collect()
 }
 
