@@ -121,8 +121,8 @@ fn a_question_that_loses_its_patients_is_no_cover_for_another() {
     let table = format!("(SELECT DISTINCT z, x FROM A.t WHERE {ALL}) s");
     let hides = [
         ("DISTINCT", table),
-        ("GROUP BY", format!("(SELECT z, MAX(x) AS m FROM A.t WHERE {ALL} GROUP BY z) s")),
-        ("GROUP BY and HAVING", "(SELECT z, MAX(x) AS m FROM A.t GROUP BY z HAVING MAX(x) > 30) s".to_owned()),
+        ("GROUP BY", format!("(SELECT z, COUNT(*) AS m FROM A.t WHERE {ALL} GROUP BY z) s")),
+        ("GROUP BY and HAVING", "(SELECT z, COUNT(*) AS m FROM A.t GROUP BY z HAVING SUM(x) > 30) s".to_owned()),
         ("LIMIT", format!("(SELECT z, x FROM A.t WHERE {ALL} LIMIT 1000) s")),
         ("EXCEPT", format!("(SELECT z, x FROM A.t WHERE {ALL} EXCEPT SELECT z, x FROM A.t WHERE z = 1) s")),
     ];
