@@ -104,7 +104,6 @@ impl Site {
             at_ms: now_ms(),
             snapshot: [5; 32],
             progress: Progress::Begun,
-            sets: vec![],
         };
         let after = self.gate.state.digest_of(&study)?;
         self.gate.state.begin_under(approval, &release, &Terms { after, releases: None, refusals: None, epsilon: None })

@@ -107,7 +107,11 @@ fn release(number: u8) -> Release {
 
 /// Two figures: one over two patients, one over nobody.
 fn sets(number: u8) -> Sets {
-    Sets { people: vec![vec![Some(PATIENT)], vec![Some([number; 16]), None]], members: vec![vec![0, 1], vec![]] }
+    Sets {
+        domain: [0; 32],
+        people: vec![vec![Some(PATIENT)], vec![Some([number; 16]), None]],
+        members: vec![vec![0, 1], vec![]],
+    }
 }
 
 /// What a site noted of a release.
