@@ -181,7 +181,12 @@ impl Analyst {
         let id = session_id(&mut keys, &job, propose, start);
         let parties = Parties::sites_only(sites).map(Parties::with_analyst);
         let parties = parties.ok_or_else(|| NodeError::new("BAD_NUMBER_OF_SITES", "too many sites"))?;
-        try_join_all(links.iter_mut().map(|(party, link)| self.enter(*party, link, start))).await?;
+        let entered = try_join_all(links.iter_mut().map(|(party, link)| self.enter(*party, link, start))).await;
+        if let Err(error) = entered {
+            // Sites that have entered hear whom they need not wait for.
+            connect::abort_all(&links, &error);
+            return Err(error);
+        }
         self.say("all sites are ready; computing");
         let place = Place { me: PartyId(sites as u8), parties, id, deadline: self.deadline + EXTRA_PATIENCE };
         let session = connect::session(place, links, |transport| transport).await;

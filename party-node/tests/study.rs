@@ -112,11 +112,7 @@ fn each_policy_refuses_what_it_does_not_list() {
             "SELECT drug_concept_id, COUNT(*) AS n FROM drug_exposure WHERE drug_concept_id IN (40213198, 19128022) GROUP BY 1",
         ),
         // No policy lists this table; the first site says so.
-        (
-            "hospital_A",
-            "COLUMN_NOT_ALLOWED",
-            "SELECT COUNT(*) AS n FROM visit_occurrence WHERE visit_concept_id = 9201",
-        ),
+        ("hospital_A", "TABLE_NOT_ALLOWED", "SELECT COUNT(*) AS n FROM visit_occurrence WHERE visit_concept_id = 9201"),
     ];
     for (site, code, sql) in refused {
         let run = sandbox(folder.path(), &["-e", sql]);

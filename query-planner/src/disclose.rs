@@ -4,7 +4,6 @@ use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_expr::LogicalPlan;
 
 use crate::approx_distinct::error_words;
-use crate::bind::NetworkTable;
 use crate::catalog::Catalog;
 use crate::cells::gates;
 use crate::disclosure::{
@@ -13,6 +12,7 @@ use crate::disclosure::{
 };
 use crate::matched::{Matching, What};
 use crate::plan::{Audience, Groups, JointPlan, Number, Output, Scale, SecureSum, SketchOf, Slot, Summand, Top};
+use crate::policy::knows_patients;
 use crate::slots::ONCE;
 use crate::words::words;
 
@@ -238,10 +238,10 @@ fn notes_of_sum(plan: &JointPlan, sum: &SecureSum, work: &LogicalPlan, catalog: 
     if let Some(matching) = &sum.matching {
         notes_of_matching(sum, matching, catalog, &mut add);
     }
-    if counts_rows(sum) && reads_patients(work, catalog) {
+    if counts_rows(sum) && knows_patients(work, catalog) {
         add(format!("counts are of rows, not of patients: one {} may have several rows", catalog.patient_key));
     }
-    if plan.hides() && sum.patients.is_empty() && reads_patients(work, catalog) {
+    if plan.hides() && sum.patients.is_empty() && knows_patients(work, catalog) {
         add("small cells are judged by their rows, not by their patients".into());
     }
     for slot in sum.slots.iter().filter(|s| !s.proven && matches!(s.scale, Scale::Decimal(_))) {
@@ -302,20 +302,6 @@ fn counts_rows(sum: &SecureSum) -> bool {
         let filter = sum.slots[*slot].filter.and_then(|c| sum.columns.get(c));
         !filter.is_some_and(|text| text.starts_with(ONCE))
     })
-}
-
-fn reads_patients(work: &LogicalPlan, catalog: &Catalog) -> bool {
-    let mut found = false;
-    // The closure never fails.
-    let _ = work.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && let Some(network) = scan.source.downcast_ref::<NetworkTable>()
-        {
-            found |= network.table.columns.iter().any(|c| catalog.is_patient_key(&c.name));
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    found
 }
 
 /// The rows a site looks at.

@@ -2,7 +2,7 @@
 
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::expr::{BinaryExpr, InList, Like};
-use datafusion_expr::logical_plan::{Aggregate, TableScan};
+use datafusion_expr::logical_plan::{Aggregate, Join, TableScan};
 use datafusion_expr::{Expr, LogicalPlan, Operator};
 
 use crate::bind::NetworkTable;
@@ -45,6 +45,11 @@ pub(crate) fn check_local(plan: &LogicalPlan, catalog: &Catalog) -> Result<Relat
         if let LogicalPlan::Aggregate(aggregate) = node {
             check_local_aggregate(aggregate, scope, catalog)?;
         }
+        if let LogicalPlan::Join(join) = node
+            && catalog.policy.hides()
+        {
+            check_local_join(join, scope, catalog)?;
+        }
         let mut found = Ok(());
         // The closure never fails: the refusal is carried out in `found`.
         let _ = node.apply_subqueries(|subquery| {
@@ -67,6 +72,37 @@ fn check_local_aggregate(aggregate: &Aggregate, scope: &Scope<'_>, catalog: &Cat
         Some((name, _)) if !per_patient => Err(slots::not_a_sum(name)),
         _ => Ok(()),
     }
+}
+
+/// Rows of two patients that meet make a number of products: how many there are of one kind follows from it, and neither
+/// small cells nor the ledger look at more than one patient of a row.
+fn check_local_join(join: &Join, scope: &Scope<'_>, catalog: &Catalog) -> Result<(), PlanError> {
+    let is_key = |expr: &Expr| {
+        let origins = scope.origins(expr);
+        !origins.is_empty() && origins.iter().all(|origin| catalog.is_patient_key(&origin.column))
+    };
+    let by_patient = join.on.iter().any(|(left, right)| is_key(left) && is_key(right));
+    if by_patient || !knows_patients(&join.left, catalog) || !knows_patients(&join.right, catalog) {
+        return Ok(());
+    }
+    let key = &catalog.patient_key;
+    let text = format!("small cells are hidden, and two tables of patients are joined otherwise than by {key}");
+    Err(PlanError::new("PATIENTS_LOST", text).hint(format!("join them by {key}, besides other columns if need be")))
+}
+
+/// Is there a table with the patient key among those that are read?
+pub(crate) fn knows_patients(plan: &LogicalPlan, catalog: &Catalog) -> bool {
+    let mut known = false;
+    // The closure never fails.
+    let _ = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(network) = scan.source.downcast_ref::<NetworkTable>()
+        {
+            known |= network.table.columns.iter().any(|column| catalog.is_patient_key(&column.name));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    known
 }
 
 fn check_tree(plan: &LogicalPlan, catalog: &Catalog) -> Result<(), PlanError> {

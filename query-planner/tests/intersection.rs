@@ -118,10 +118,10 @@ fn both_sites_grant_the_class_and_the_link_and_the_sender_the_reveal_and_nobody_
     for at in [0, 1] {
         // Whoever allows everything did not mean this.
         assert_eq!(refused(at, &SitePolicy::open()), "CLASS_NOT_ALLOWED");
-        assert_eq!(
-            refused(at, &SitePolicy { classes: a.classes.clone(), ..SitePolicy::default() }),
-            "COLUMN_NOT_ALLOWED"
-        );
+        let mut class_alone = SitePolicy { classes: a.classes.clone(), ..SitePolicy::default() };
+        assert_eq!(refused(at, &class_alone), "TABLE_NOT_ALLOWED");
+        class_alone.columns.insert("person".into(), Default::default());
+        assert_eq!(refused(at, &class_alone), "COLUMN_NOT_ALLOWED");
     }
     assert_eq!(refused(1, &a), "COLUMN_NOT_ALLOWED");
 }

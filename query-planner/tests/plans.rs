@@ -74,6 +74,13 @@ fn no_flipped_byte_reads_as_the_same_plan() {
 #[test]
 fn fragments_read_only_their_own_site_and_the_finish_only_revealed_rows() {
     for (sql, compiled) in questions() {
+        if let Some(common) = &compiled.joint.intersection {
+            assert_eq!((compiled.local.len(), compiled.joint.sums.len(), compiled.revealed.len()), (1, 0, 0), "{sql}");
+            for (fragments, relation) in compiled.local[0].relations.iter().zip(&common.relations) {
+                check_fragments(fragments, &relation.contributors, &relation.columns, &sql);
+            }
+            continue;
+        }
         assert_eq!(compiled.local.len(), compiled.joint.sums.len());
         assert_eq!(compiled.revealed.len(), compiled.joint.sums.len());
         for (stage, sum) in compiled.local.iter().zip(&compiled.joint.sums) {
@@ -118,6 +125,10 @@ fn where_cells_are_hidden_every_column_of_the_answer_has_its_companion() {
         let names =
             |plan: &LogicalPlan| -> Vec<String> { plan.schema().fields().iter().map(|f| f.name().clone()).collect() };
         let (columns, all) = (names(&plain.finish), names(&hiding.finish));
+        if hiding.joint.intersection.is_some() {
+            assert_eq!(all, columns, "where and by whom the list is kept is no figure");
+            continue;
+        }
         assert_eq!((all.len(), &all[..columns.len()]), (2 * columns.len(), &columns[..]), "{sql}");
         planned += 1;
     }

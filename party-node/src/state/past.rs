@@ -66,7 +66,7 @@ impl State {
                 return Err(NodeError::new("LEDGER_MOVED", message).hint("ask again"));
             }
             let sets: Option<Sets> = view.get(Table::Sets, &release.id)?;
-            if sets.is_some_and(|sets| sets.domain != *domain) {
+            if sets.is_some_and(|sets| !sets.people.is_empty() && sets.domain != *domain) {
                 let message = "patients are known by other keys than in earlier releases of this study";
                 return Err(NodeError::new("LEDGER_OTHER_KEYS", message)
                     .hint("another linkage or patient key is another study"));

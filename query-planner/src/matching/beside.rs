@@ -95,8 +95,7 @@ fn with_key(plan: &LogicalPlan, catalog: &Catalog) -> Result<Option<(LogicalPlan
     Ok(widened.and_then(|plan| key_column(&plan, catalog).map(|key| (plan, key))))
 }
 
-/// A scan with the patient key among its columns, if the table has it.
-pub(crate) fn wider_scan(scan: &TableScan, catalog: &Catalog) -> Result<Option<LogicalPlan>, PlanError> {
+fn wider_scan(scan: &TableScan, catalog: &Catalog) -> Result<Option<LogicalPlan>, PlanError> {
     let Some(network) = scan.source.downcast_ref::<NetworkTable>() else { return Ok(None) };
     let at = network.schema.fields().iter().position(|field| catalog.is_patient_key(field.name()));
     let (Some(at), Some(mut columns)) = (at, scan.projection.clone()) else { return Ok(None) };

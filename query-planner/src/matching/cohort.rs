@@ -1,12 +1,12 @@
 //! Whose rows a sum's figures are made of, where its patients are not matched anyway: what a site notes in its ledger.
 
-use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_expr::{Expr, LogicalPlan};
 
 use crate::catalog::Catalog;
 use crate::error::PlanError;
-use crate::matching::beside::{beside, wider_scan};
+use crate::matching::beside::beside;
 use crate::matching::layout::LaidOut;
+use crate::policy::knows_patients;
 
 /// For each tuple of keys and each condition, the patients with such rows in `input`. None where no table knows patients.
 ///
@@ -20,21 +20,9 @@ pub(crate) fn cohort(
     catalog: &Catalog,
 ) -> Result<Option<LaidOut>, PlanError> {
     match beside(input, keys, conditions, catalog)? {
-        None if knows_patients(input, catalog)? => Err(patients_lost(&catalog.patient_key)),
+        None if knows_patients(input, catalog) => Err(patients_lost(&catalog.patient_key)),
         found => Ok(found),
     }
-}
-
-fn knows_patients(input: &LogicalPlan, catalog: &Catalog) -> Result<bool, PlanError> {
-    let mut known = Ok(false);
-    // The closure never fails: the refusal is carried out in `known`.
-    let _ = input.apply_with_subqueries(|node| {
-        if let (LogicalPlan::TableScan(scan), Ok(false)) = (node, &known) {
-            known = wider_scan(scan, catalog).map(|wider| wider.is_some());
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    known
 }
 
 fn patients_lost(key: &str) -> PlanError {
