@@ -71,7 +71,7 @@ impl State {
     /// Puts a plan into the inbox, if it is not there.
     ///
     /// # Errors
-    /// `INBOX_FULL` at [`MAX_WAITING`] plans.
+    /// `INBOX_FULL` when too many plans wait.
     pub fn wait(&self, waiting: &Waiting) -> Result<(), NodeError> {
         self.change(|change| {
             if change.bytes(Table::Inbox, &waiting.plan)?.is_some() {

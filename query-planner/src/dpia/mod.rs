@@ -28,7 +28,7 @@ pub struct Purpose {
 /// Rounds and bytes of the preparation of work on shares, where they are known before the run: each site's.
 pub type Prepared = Option<(u64, u64)>;
 
-/// The annex. `prepared` is what [`crate::cost`] does not know.
+/// The annex. `prepared` is what [`crate::cost()`] does not know.
 pub fn annex(plan: &JointPlan, purpose: Option<&Purpose>, prepared: Prepared, language: Language) -> String {
     let none = Purpose::default();
     let annex = Annex { plan, purpose: purpose.unwrap_or(&none), cost: cost(plan), work: work(plan), prepared };
