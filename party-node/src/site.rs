@@ -3,8 +3,9 @@
 mod prepare;
 mod run;
 
+use std::collections::HashSet;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mpc_core::PartyId;
@@ -45,6 +46,8 @@ pub struct Site {
     /// Digest of the data.
     snapshot: [u8; 32],
     gate: Arc<Gate>,
+    /// Plans that this site was ready for and that were not begun.
+    unstarted: Mutex<HashSet<[u8; 32]>>,
     endpoint: Endpoint,
     deadline: Duration,
     drill: Option<Drill>,
@@ -100,6 +103,7 @@ impl Site {
             snapshot: data.snapshot(),
             data: Arc::new(data),
             gate: Arc::new(gate),
+            unstarted: Mutex::default(),
             endpoint,
             deadline,
             drill,

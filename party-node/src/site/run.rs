@@ -71,8 +71,11 @@ impl Site {
         link.control.send(&Reply::Ready(said)).await.map_err(|e| violation(&e.to_string()))?;
         Drill::at(self.drill.as_ref(), "ready");
         // The analyst may leave: another site refused, or it gave up. Nothing was sent; but that this site would have
-        // answered is a word about it, and words are counted.
+        // answered is a word about it, and words are counted: once for a plan, which may wait for another site's steward.
         let Ok(start) = link.control.recv_within::<Start>(START_PATIENCE).await else {
+            if !self.unstarted.lock().expect("no code panics while it holds the plans").insert(propose.plan) {
+                return Ok(());
+            }
             let (asker, gate) = (asker.clone(), self.gate.clone());
             let charged = tokio::task::spawn_blocking(move || gate.refused(&propose, &asker, "NOT_STARTED")).await;
             return charged.unwrap_or_else(|_| Err(ended_unexpectedly()));
