@@ -322,24 +322,3 @@ fn one_changed_frame_of_a_check_is_blamed_on_its_sender() {
     // The control of the flips: they do reach the answer.
     assert!(effects.iter().sum::<usize>() > 0, "no flip of content had any effect");
 }
-
-#[test]
-#[ignore = "measures: run it alone, with CASE=sites,patients,new,old,least in the environment"]
-fn measure() {
-    let case = std::env::var("CASE").unwrap_or_else(|_| "3,1400,1,20,11".into());
-    let case: Vec<usize> = case.split(',').map(|number| number.parse().unwrap()).collect();
-    let [sites, patients, new, old, least] = case[..] else { panic!("five numbers") };
-    let sets = new + old;
-    let shape = Ledgered { patients, passes: 1, sets, pairs: pairs(new, sets), least: least as u64 };
-    let check = Check::new(&shape, sites, PublicSeed([0; 32])).unwrap();
-    let tables = random(&mut Case::at(0, sites, SEED), &Ledgered { sets, ..shape.clone() }, 3);
-    let started = std::time::Instant::now();
-    let ran = run_parts(World::new(sites).seed(SEED).deadline(Duration::from_secs(600)), &check, &tables, &shape);
-    let wall = started.elapsed();
-    let online = check.online(false).unwrap();
-    let prepared = cost::of(&check.budget(Link::Local).unwrap(), sites as u64);
-    let aligned = cost::align(check.shapes(), check.runs(), Extension::SoftSpoken);
-    println!("{:?}: {wall:?} of all parties", check.method());
-    println!("prepared {prepared:?}, aligned {aligned:?}, online {online:?}");
-    ran.into_iter().for_each(|outcome| println!("{:?}", outcome.result.map(|ran| ran.0)));
-}

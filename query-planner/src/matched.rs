@@ -163,7 +163,7 @@ pub enum Node {
     Length(usize),
 }
 
-/// A key of the sum that is computed from shares.
+/// A key of the sum that is computed from shares: positions in the plan, which is public and may print.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatientKey {
     /// Position in the sum's keys.

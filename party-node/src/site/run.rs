@@ -135,7 +135,6 @@ impl Site {
         meeting::verify(&self.network, (&job, start), &asked, &state.seen(&names)?, now as i64)?;
         state.holds(meeting::remembered(&start.words, self.me.index()))?;
         gate.stands(propose, plan, asker, &start.words[self.me.index()].word.approval)?;
-        state.not_moved(&propose.study, &self.data.study(), &start.words)?;
         let earlier = if plan.hides() { meeting::earlier(&start.words, &propose.plan)? } else { Vec::new() };
         let release = Release {
             id: job,
@@ -150,11 +149,14 @@ impl Site {
             progress: Progress::Begun,
         };
         state.catch_up(&start.words, &release)?;
+        // Taken before the look at the releases: one that begins between the two, or after them, makes `begin` refuse.
+        let after = state.digest_of(&propose.study)?;
+        state.not_moved(&propose.study, &self.data.study(), &start.words)?;
         let others = names.iter().zip(&start.words).enumerate().filter(|(at, _)| *at != self.me.index());
         let heads = others.map(|(_, (name, said))| SiteHead { site: name.0.clone(), head: said.word.head }).collect();
         let policy = &gate.policy.policy;
         let terms = Terms {
-            after: state.digest_of(&propose.study)?,
+            after,
             releases: policy.releases.map(Into::into),
             refusals: Some(gate.policy.refusals()),
             epsilon: None,

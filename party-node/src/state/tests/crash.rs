@@ -121,6 +121,7 @@ fn a_kill_while_a_crash_is_repaired_is_repaired_too() {
 const FOLDER: &str = "CONSILIUM_TEST_STATE_FOLDER";
 const MOMENT: &str = "CONSILIUM_TEST_STATE_MOMENT";
 
+/// No test of its own: the one below starts it in a process that it may kill, and it always runs there.
 #[test]
 #[ignore = "run by the test below in a process of its own"]
 fn a_child_that_dies() {
