@@ -129,6 +129,7 @@ fn a_question_that_loses_its_patients_is_no_cover_for_another() {
         ("GROUP BY and HAVING", "(SELECT z, COUNT(*) AS m FROM A.t GROUP BY z HAVING SUM(x) > 30) s".to_owned()),
         ("LIMIT", format!("(SELECT z, x FROM A.t WHERE {ALL} LIMIT 1000) s")),
         ("EXCEPT", format!("(SELECT z, x FROM A.t WHERE {ALL} EXCEPT SELECT z, x FROM A.t WHERE z = 1) s")),
+        ("one value for all", "A.t WHERE (SELECT SUM(x) FROM A.t WHERE z = 1) > 0".to_owned()),
     ];
     for (name, from) in hides {
         let run = world.ask(&[], &[&format!("SELECT COUNT(*) AS n FROM {from}")]);

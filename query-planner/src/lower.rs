@@ -76,6 +76,8 @@ impl<'a> Lowering<'a> {
         few_enough(cells.len(), most)?;
         approx_distinct::few_enough(slots.sketches.len(), &groups, most)?;
         let generic = fragment(aggregate, &slots)?;
+        // With what the aggregate itself says, its conditions and arguments.
+        check_local(&generic, self.catalog)?;
         let cohort = self.cohort(aggregate, &cells, &mut slots)?;
         let Beside { matching, patients, relations } = self.patients_beside(aggregate, &cells, &mut slots)?;
         let cohort = cohort.filter(|_| matching.is_none());
@@ -180,6 +182,7 @@ impl<'a> Lowering<'a> {
     /// As [`matching::matched`].
     pub fn matched_sum(&mut self, aggregate: &Aggregate, inside: bool) -> Result<LogicalPlan, PlanError> {
         let Matched { sum, relations } = matching::matched(aggregate, self.catalog, inside)?;
+        relations.iter().try_for_each(|relation| check_local(&relation.plan, self.catalog).map(drop))?;
         if self.hides() && self.audience == Audience::Everyone {
             return Err(not_for_everyone());
         }

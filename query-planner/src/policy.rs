@@ -54,12 +54,24 @@ pub(crate) fn check_local(plan: &LogicalPlan, catalog: &Catalog) -> Result<Relat
         // The closure never fails: the refusal is carried out in `found`.
         let _ = node.apply_subqueries(|subquery| {
             if found.is_ok() {
-                found = check_local(subquery, catalog).map(|_| ());
+                found = check_local_subquery(subquery, catalog);
             }
             Ok(TreeNodeRecursion::Continue)
         });
         found
     })
+}
+
+/// What is left of subqueries has one value for all rows: of one patient's rows, it would decide about everybody's, and neither small
+/// cells nor the ledger would see whose rows the figure is made of.
+fn check_local_subquery(subquery: &LogicalPlan, catalog: &Catalog) -> Result<(), PlanError> {
+    if catalog.policy.hides() && knows_patients(subquery, catalog) {
+        let key = &catalog.patient_key;
+        let text =
+            "small cells are hidden, and a subquery carries what some patients' rows say into the figures of others";
+        return Err(PlanError::new("PATIENTS_LOST", text).hint(format!("ask for it by itself, or join it by {key}")));
+    }
+    check_local(subquery, catalog).map(|_| ())
 }
 
 fn check_local_aggregate(aggregate: &Aggregate, scope: &Scope<'_>, catalog: &Catalog) -> Result<(), PlanError> {

@@ -374,6 +374,36 @@ fn the_deepest_texts_the_limits_allow_do_not_exhaust_the_stack() {
     }
 }
 
+/// Whatever the small cells of the figure itself: the subquery's value decides about everybody's rows.
+#[test]
+fn a_value_of_some_patients_rows_decides_nothing_about_others_where_cells_are_hidden() {
+    let one = "(SELECT SUM(value_as_number) FROM hospital_A.measurement WHERE measurement_id = 7)";
+    let largest = "(SELECT MAX(year_of_birth) FROM hospital_A.person)";
+    for sql in [
+        format!("SELECT COUNT(*) FROM hospital_A.person WHERE {one} > 5"),
+        format!("SELECT COUNT(*) FILTER (WHERE {one} > 5) FROM hospital_A.person"),
+        format!("SELECT SUM(year_of_birth) FILTER (WHERE {one} > 5) FROM hospital_A.person"),
+        format!("SELECT SUM(CASE WHEN {one} > 5 THEN year_of_birth END) FROM hospital_A.person"),
+        format!("SELECT COUNT(DISTINCT person_id) FILTER (WHERE {one} > 5) FROM hospital_A.person"),
+        format!("SELECT COUNT(*) FILTER (WHERE year_of_birth = {largest}) FROM hospital_A.person"),
+        format!("SELECT CASE WHEN {one} > 5 THEN 1 ELSE 2 END AS g, COUNT(*) FROM hospital_A.person GROUP BY 1"),
+        "SELECT CASE WHEN EXISTS (SELECT 1 FROM hospital_A.measurement WHERE value_as_number > 5) THEN 1 ELSE 2 END AS g, COUNT(*) \
+         FROM hospital_A.person GROUP BY 1"
+            .to_owned(),
+    ] {
+        let refusal = planned_hiding(&sql).expect_err(&sql);
+        assert!(["PATIENTS_LOST", "NOT_RELEASED"].contains(&refusal.code), "{sql}: {refusal}");
+    }
+    assert!(
+        planned("SELECT COUNT(*) FROM hospital_A.person WHERE (SELECT COUNT(*) FROM hospital_A.measurement) > 5")
+            .is_ok()
+    );
+    planned_hiding(
+        "SELECT COUNT(*) FILTER (WHERE year_of_birth > 1950) AS n, (SELECT COUNT(*) FROM measurement) AS m FROM person",
+    )
+    .unwrap();
+}
+
 /// Questions from which a hidden small cell would follow although every pair of shown cells looks harmless.
 #[test]
 fn what_would_tell_a_hidden_cell_together_is_refused() {
