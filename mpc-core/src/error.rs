@@ -137,6 +137,9 @@ pub enum LocalFault {
     /// More correlated randomness was asked for than the plan's budget holds.
     #[error("the budget of correlated randomness is used up")]
     Budget,
+    /// It was decided that nothing of what was computed is opened.
+    #[error("what was computed may not be opened")]
+    Held,
     /// A role that this party does not have.
     #[error("{0}")]
     Role(&'static str),

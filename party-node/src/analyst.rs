@@ -72,11 +72,12 @@ impl Analyst {
     /// Runs one query.
     ///
     /// # Errors
-    /// The planner's refusals, a site's refusal with the site's name, `WAITING_FOR_APPROVAL`, `RELEASE_TOO_CLOSE`, and whatever
+    /// The planner's refusals, a site's refusal with the site's name, `WAITING_FOR_APPROVAL`, `RELEASE_TOO_CLOSE`, `TOO_MANY_FIGURES`, and whatever
     /// stopped the session.
     pub async fn ask(&self, question: Question<'_>) -> Result<Answer, NodeError> {
         let began = Instant::now();
         let compiled = self.plan(question)?;
+        execute::fits_a_ledger(&compiled)?;
         let propose = Propose {
             sql: question.sql.to_owned(),
             now_ms: question.options.now_ms,
@@ -227,6 +228,7 @@ impl Analyst {
             Ended::Released(Some(totals)) => Ok((totals, cost)),
             Ended::Released(None) => Err(NodeError::new("INTERNAL", "the plan reveals nothing to the analyst")),
             Ended::TooClose => Err(too_close(compiled)),
+            Ended::TooWide(why) => Err(why),
         }
     }
 

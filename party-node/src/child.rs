@@ -109,7 +109,7 @@ fn listen(
     let data: BoundData = data.bind_linked(&catalog, &name, linkage.as_ref())?;
     let data = gate::left_out(data, &policy, &catalog, &name)?;
     fs::create_dir_all(state).map_err(|e| config::missing(state, &e))?;
-    let state = State::open(state, &state.with_extension("key"), &identity)?;
+    let state = State::open_with(state, &state.with_extension("key"), &identity, Drill::hook(drill.as_ref()))?;
     let studies = vec![study.unwrap_or_else(|| everything(&catalog))];
     connect::listen(&endpoint, &identity, &network, connect::idle(deadline))?;
     Site::new(Startup { identity, network, catalog, name, data, endpoint, deadline, drill, policy, studies, state })

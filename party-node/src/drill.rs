@@ -9,28 +9,35 @@ use mpc_core::PartyId;
 use mpc_core::transport::{AbortNotice, BoxFuture, Frame, LaneId, LinkError, Transport};
 
 use crate::fault::NodeError;
+use crate::state::moment::Hook;
 
 /// Exit status of a node that died in a drill: that of a process killed by signal 9.
 pub const EXIT_STATUS: i32 = 137;
 
-/// When the process ends without a word: at a named moment, or before its n-th frame.
+/// When the process ends without a word: at a named moment, before its n-th frame, or at the n-th moment between two durable writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Drill {
     /// `propose`, `ready`, `start` or `connected`.
     Moment(String),
     /// Before this frame (0-based) is sent.
     Frame(usize),
+    /// At this moment (0-based) of those between two durable writes, from the start of the node on.
+    Write(usize),
 }
 
 impl FromStr for Drill {
     type Err = NodeError;
 
     fn from_str(text: &str) -> Result<Self, NodeError> {
+        if let Some(Ok(write)) = text.strip_prefix("write-").map(str::parse) {
+            return Ok(Drill::Write(write));
+        }
         match (text, text.parse()) {
             (_, Ok(frame)) => Ok(Drill::Frame(frame)),
             ("propose" | "ready" | "start" | "connected", Err(_)) => Ok(Drill::Moment(text.into())),
             _ => {
-                Err(NodeError::new("BAD_DRILL", "a drill is propose, ready, start, connected or the number of a frame"))
+                let message = "a drill is propose, ready, start, connected, the number of a frame or write-NUMBER";
+                Err(NodeError::new("BAD_DRILL", message))
             }
         }
     }
@@ -42,6 +49,17 @@ impl Drill {
         if matches!(drill, Some(Drill::Moment(planned)) if planned == moment) {
             std::process::exit(EXIT_STATUS);
         }
+    }
+
+    /// What the ledger calls between its writes.
+    pub fn hook(drill: Option<&Drill>) -> Hook {
+        let Some(Drill::Write(at)) = drill else { return Hook::default() };
+        let left = AtomicUsize::new(*at);
+        Hook::new(move |_| {
+            if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err() {
+                std::process::exit(EXIT_STATUS);
+            }
+        })
     }
 
     /// Wraps a transport when a frame is planned.

@@ -15,11 +15,13 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use futures::future::try_join;
 use mpc_core::error::LocalFault;
+use mpc_core::step::StepPath;
 use mpc_core::{Error, PartyId, Result};
 use protocols::Engine;
-use protocols::additive::Additive;
 use protocols::additive::demand::{self, Link};
+use protocols::additive::{Additive, Gate};
 use protocols::key_union::{self, Limits};
 use protocols::matching::{Segment, align};
 use protocols::relational::frequent_keys::{self, Counted, frequent_keys};
@@ -59,10 +61,13 @@ pub enum Ended {
     Released(Option<Vec<Opened>>),
     /// Its patients are too near to those of an earlier release: nothing was opened but that.
     TooClose,
+    /// The agreed groups make more figures than a ledger keeps: nothing was opened but the groups.
+    TooWide(NodeError),
 }
 
 /// Runs the plan at this party. A site gives its partials, one for each sum, and keeps its patients behind each figure before anything
-/// is opened; the analyst gives none. Agreed group keys are out before the ledger is asked.
+/// but the agreed group keys is opened; the analyst gives none. Where small cells are hidden, the ledger is asked beside the work on
+/// the figures, of which nothing is revealed unless it says that they are far from earlier ones.
 ///
 /// # Errors
 /// The protocols' own; `Local` when more keys are agreed than the plan allows, and as `keep`.
@@ -74,27 +79,71 @@ pub async fn run(
     keep: impl AsyncFnOnce(Sets) -> std::result::Result<(), NodeError>,
 ) -> Result<Ended> {
     let plan = &compiled.joint;
-    let mut encoded = Vec::with_capacity(plan.sums.len());
-    let mut groups = Vec::with_capacity(plan.sums.len());
-    for (index, sum) in plan.sums.iter().enumerate() {
-        let keys = group_keys(engine, plan, index, own.map(|partials| &partials[index])).await?;
-        groups.push(decode_keys(engine, sum, &keys)?);
-        encoded.push(keys);
+    let agreed = Agreed::new(engine, plan, own).await?;
+    if !plan.hides() {
+        return figures(engine, plan, agreed, own).await.map(Ended::Released);
     }
-    if plan.hides() {
-        let figures = sets::count(compiled, &groups);
-        if figures > sets::MAX_SETS {
-            return Err(engine.fault(LocalFault::Other(too_many(figures))));
-        }
-        let sets = own.map(|partials| sets::of(compiled, &groups, partials, met.domain));
+    if let Err(wide) = few_enough(compiled, &agreed.groups) {
+        return Ok(Ended::TooWide(wide));
+    }
+    let sets = own.map(|partials| sets::of(compiled, &agreed.groups, partials, met.domain));
+    let groups = agreed.groups.clone();
+    // The ledger is asked beside the work on the figures, which wait with their first reveal for its answer; and that for the disk.
+    let mut ledger = match met.earlier {
+        [] => None,
+        _ => Some(engine.beside("ledger", &[DisclosureId::difference().as_str()], link(plan)).await?),
+    };
+    let (far, kept) = (engine.hold(), ledger.as_mut().map(Additive::hold));
+    let keeping = async {
         if let Some(sets) = sets.clone() {
-            keep(sets).await.map_err(|error| engine.fault(LocalFault::Other(error.to_string())))?;
+            keep(sets).await.map_err(|error| at_home(error.to_string()))?;
         }
+        kept.into_iter().for_each(Gate::open);
+        Ok(())
+    };
+    let asking = async {
         let known = sets.as_ref().map(|sets| (sets, met.noted));
-        if near::check(engine, compiled, &groups, met.earlier, known).await? {
-            return Ok(Ended::TooClose);
+        let checking = async {
+            match &mut ledger {
+                Some(ledger) => near::check(ledger, compiled, &groups, met.earlier, known).await,
+                None => Ok(false),
+            }
+        };
+        let ((), close) = try_join(keeping, checking).await?;
+        if !close {
+            far.open();
         }
+        Ok(close)
+    };
+    let (close, opened) = try_join(asking, unless_held(figures(engine, plan, agreed, own))).await?;
+    Ok(if close { Ended::TooClose } else { Ended::Released(opened) })
+}
+
+/// The group keys of a run.
+struct Agreed {
+    groups: Vec<Vec<Vec<Value>>>,
+    encoded: Vec<Vec<Vec<u8>>>,
+}
+
+impl Agreed {
+    async fn new(engine: &mut Additive, plan: &JointPlan, own: Option<&[Partials]>) -> Result<Self> {
+        let (mut groups, mut encoded) = (Vec::with_capacity(plan.sums.len()), Vec::with_capacity(plan.sums.len()));
+        for (index, sum) in plan.sums.iter().enumerate() {
+            let keys = group_keys(engine, plan, index, own.map(|partials| &partials[index])).await?;
+            groups.push(decode_keys(engine, sum, &keys)?);
+            encoded.push(keys);
+        }
+        Ok(Self { groups, encoded })
     }
+}
+
+/// The answer, from the agreement on keys on.
+async fn figures(
+    engine: &mut Additive,
+    plan: &JointPlan,
+    Agreed { groups, encoded }: Agreed,
+    own: Option<&[Partials]>,
+) -> Result<Option<Vec<Opened>>> {
     let me = engine.session().me().index();
     let public = Public::new(plan, groups, me).map_err(|why| engine.fault(LocalFault::Other(why)))?;
     let inputs = Own::new(plan, &encoded, own, me);
@@ -105,14 +154,42 @@ pub async fn run(
         })?;
         engine.prepare(&budget).await?;
     }
-    program(engine, &public, inputs, segments).await.map(Ended::Released)
+    program(engine, &public, inputs, segments).await
 }
 
-fn too_many(figures: usize) -> String {
-    format!(
-        "{figures} figures and groups: at most {} are held against later answers, so ask for fewer groups",
-        sets::MAX_SETS
-    )
+/// Nothing, where it was decided that nothing is opened.
+async fn unless_held<T>(work: impl Future<Output = Result<Option<T>>>) -> Result<Option<T>> {
+    match work.await {
+        Err(Error::Local { fault: LocalFault::Held, .. }) => Ok(None),
+        done => done,
+    }
+}
+
+/// A fault of this site's own that belongs to no step.
+fn at_home(what: String) -> Error {
+    Error::Local { step: StepPath::root(), fault: LocalFault::Other(what) }
+}
+
+/// Where small cells are hidden and all groups are declared, a plan says by itself how many figures it has: it is refused before
+/// anything is agreed.
+///
+/// # Errors
+/// `TOO_MANY_FIGURES`.
+pub fn fits_a_ledger(compiled: &Compiled) -> std::result::Result<(), NodeError> {
+    let plan = &compiled.joint;
+    if !plan.hides() || plan.sums.iter().any(|sum| matches!(sum.groups, Groups::Agreed { .. })) {
+        return Ok(());
+    }
+    few_enough(compiled, &plan.sums.iter().map(decode::groups).collect::<Vec<_>>())
+}
+
+fn few_enough(compiled: &Compiled, groups: &[Vec<Vec<Value>>]) -> std::result::Result<(), NodeError> {
+    let (count, most) = (sets::count(compiled, groups), sets::MAX_SETS);
+    if count <= most {
+        return Ok(());
+    }
+    let message = format!("{count} figures and groups: a site holds at most {most} of an answer against later ones");
+    Err(NodeError::new("TOO_MANY_FIGURES", message).hint("ask for fewer groups"))
 }
 
 /// Matches the sites' patients, for each sum that is over them.

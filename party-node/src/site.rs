@@ -94,6 +94,10 @@ impl Site {
         if let Some(linked) = data.linked() {
             log(&name, &linked.summary.to_string());
         }
+        for crate::source::Clamped { table, column, values } in data.clamped(&catalog, &name) {
+            let place = printable(&format!("{table}.{column}"));
+            log(&name, &format!("{place}: {values} values lie outside the clamp, and count as its nearest end"));
+        }
         let (identity, state) = (Arc::new(identity), Arc::new(state));
         let gate = Gate { name, identity, network: network.digest(), studies, policy, state };
         Ok(Arc::new(Self {

@@ -149,6 +149,17 @@ impl Statement {
         Self::of(May::Open(BTreeMap::new()), self.record.clone())
     }
 
+    /// The statement of an engine that works beside this one's: of what this one might open, these it may and this one may not any
+    /// more.
+    pub(crate) fn give(&mut self, ids: &[&str]) -> Self {
+        let may = match &mut self.may {
+            May::Open(items) => May::Open(ids.iter().filter_map(|id| items.remove_entry(*id)).collect()),
+            May::Anything => May::Anything,
+        };
+        let granted = ids.iter().filter_map(|id| self.granted.take(*id)).collect();
+        Self { may, granted, record: self.record.clone() }
+    }
+
     fn of(may: May, record: Record) -> Self {
         Self { may, granted: BTreeSet::new(), record }
     }
@@ -316,6 +327,20 @@ mod tests {
         assert_eq!(ours.opened(), []);
         let permit = ours.permit::<Z64>("a", 1).unwrap();
         assert!(ours.of_fork().use_up(permit, Some(1)).is_ok(), "a fork carries the permits of its run");
+    }
+
+    #[test]
+    fn what_is_given_to_an_engine_beside_is_opened_there_alone_and_once() {
+        let mut ours = statement();
+        let mut beside = ours.give(&["a", "unknown"]);
+        assert!(is_refused(ours.permit::<Z64>("a", 1)) && is_refused(beside.permit::<Z64>("b", 1)));
+        let permit = beside.permit::<Z64>("a", 1).unwrap();
+        beside.use_up(permit, Some(1)).unwrap();
+        assert!(is_refused(beside.permit::<Z64>("a", 1)));
+        assert_eq!(ours.opened().len(), 1, "the run has one record");
+        let mut asked = statement();
+        let _granted = asked.permit::<Z64>("a", 1).unwrap();
+        assert!(is_refused(asked.give(&["a"]).permit::<Z64>("a", 1)), "what was granted before is not granted again");
     }
 
     #[test]

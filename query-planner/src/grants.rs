@@ -89,8 +89,10 @@ fn analyst_allowed(site: &SiteName, policy: &SitePolicy, analyst: Option<&str>) 
 
 /// The plan must be as strict as the site, also where the network knows another policy of it.
 fn numbers(plan: &JointPlan, site: &SiteName, policy: &SitePolicy) -> Result<(), PlanError> {
-    if let Some(least) = policy.min_sites.filter(|least| plan.sites.len() < *least as usize) {
-        let text = format!("{site} asks for {least} sites, here are {} (rule: min_sites)", plan.sites.len());
+    let few = fewest_beside(plan, site);
+    if let Some(least) = policy.min_sites.filter(|least| few < *least as usize) {
+        let text =
+            format!("{site} asks for {least} sites, and here rows of {few} are taken together (rule: min_sites)");
         return Err(PlanError::new("TOO_FEW_SITES", text));
     }
     if let Some(least) = policy.min_patients.filter(|least| plan.min_patients < *least) {
@@ -119,6 +121,14 @@ fn numbers(plan: &JointPlan, site: &SiteName, policy: &SitePolicy) -> Result<(),
         return Err(PlanError::new("MATCHING_TOO_LARGE", text).hint("declare a lower max_patients in network.toml"));
     }
     Ok(())
+}
+
+/// Among how many sites' rows this site's are least hidden: of the figures that it has a part in, the contributors of the one
+/// that has the fewest; all sites where it has a part in none. An intersection is between two, and has a class of its own.
+fn fewest_beside(plan: &JointPlan, site: &SiteName) -> usize {
+    let own =
+        plan.sums.iter().filter(|sum| plan.intersection.is_none() && sum.contributors.iter().any(|of| of.same(site)));
+    own.map(|sum| sum.contributors.len()).min().unwrap_or(plan.sites.len()).min(plan.sites.len())
 }
 
 fn classes(plan: &JointPlan, site: &SiteName, policy: &SitePolicy) -> Result<(), PlanError> {

@@ -58,6 +58,9 @@ pub struct SitePolicy {
     /// Sets of patients that are matched.
     #[serde(skip_serializing_if = "is_default")]
     pub matching: MatchedSets,
+    /// `true`: answers in one study alone of those that share a table, because answers of different studies are not compared.
+    #[serde(skip_serializing_if = "is_default")]
+    pub one_ledger: bool,
     /// Most answers in a period.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub releases: Option<Limit>,
@@ -91,8 +94,11 @@ pub struct MatchedSets {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
-    /// How many.
+    /// How many of one analyst in one study.
     pub most: u32,
+    /// How many in all; four times as many where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u32>,
     /// The period.
     pub days: u32,
 }
@@ -142,6 +148,7 @@ impl Default for SitePolicy {
             stewards: BTreeMap::new(),
             columns: BTreeMap::new(),
             matching: MatchedSets::default(),
+            one_ledger: false,
             releases: None,
             refusals: None,
             opt_out: None,
@@ -179,7 +186,18 @@ impl SitePolicy {
     pub fn published(&self) -> SitePolicy {
         let (approve, releases, refusals, opt_out, privacy) = (Vec::new(), None, None, None, None);
         let (known, stewards) = (self.clone(), BTreeMap::new());
-        let known = SitePolicy { two_persons: false, stewards, approve, releases, refusals, opt_out, privacy, ..known };
+        let one_ledger = false;
+        let known = SitePolicy {
+            two_persons: false,
+            stewards,
+            one_ledger,
+            approve,
+            releases,
+            refusals,
+            opt_out,
+            privacy,
+            ..known
+        };
         if self.tell_reasons {
             return known;
         }
@@ -282,8 +300,20 @@ impl SitePolicy {
             ("matching.min_patients", least, 1, MAX_PATIENTS),
             ("matching.max_patients", most, 1, MAX_PATIENTS),
             ("releases.most", self.releases.map(|l| l.most.into()), 0, u32::MAX.into()),
+            (
+                "releases.total",
+                self.releases.and_then(|l| l.total).map(u64::from),
+                least_total(self.releases),
+                u32::MAX.into(),
+            ),
             ("releases.days", self.releases.map(|l| l.days.into()), 1, MAX_DAYS),
             ("refusals.most", self.refusals.map(|l| l.most.into()), 0, u32::MAX.into()),
+            (
+                "refusals.total",
+                self.refusals.and_then(|l| l.total).map(u64::from),
+                least_total(self.refusals),
+                u32::MAX.into(),
+            ),
             ("refusals.days", self.refusals.map(|l| l.days.into()), 1, MAX_DAYS),
         ];
         if let Some((key, _, lo, hi)) = numbers.into_iter().find(|(_, value, lo, hi)| !within(*value, *lo, *hi)) {
@@ -353,6 +383,11 @@ fn only_clamps(
     tables.filter(|(_, columns): &(String, BTreeMap<_, _>)| !columns.is_empty()).collect()
 }
 
+/// A total is not below what one analyst may have.
+fn least_total(limit: Option<Limit>) -> u64 {
+    limit.map_or(0, |limit| limit.most.into())
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -377,6 +412,7 @@ const KEYS: &[&str] = &[
     "stewards",
     "columns",
     "matching",
+    "one_ledger",
     "releases",
     "refusals",
     "opt_out",
@@ -386,8 +422,8 @@ const KEYS: &[&str] = &[
 
 const SECTIONS: [(&str, &[&str]); 5] = [
     ("matching", &["min_patients", "max_patients"]),
-    ("releases", &["most", "days"]),
-    ("refusals", &["most", "days"]),
+    ("releases", &["most", "total", "days"]),
+    ("refusals", &["most", "total", "days"]),
     ("opt_out", &["file"]),
     ("privacy", &["epsilon", "most_per_release"]),
 ];

@@ -35,7 +35,7 @@ fn every_disclosure_of_a_plan_has_a_name_of_its_own() {
     for plan in plans() {
         let names: BTreeSet<_> = plan.disclosures.iter().map(|disclosure| &disclosure.id).collect();
         assert_eq!(names.len(), plan.disclosures.len(), "{}", plan.query);
-        let compared = plan.disclosures.contains(&Disclosure::difference(plan.min_patients));
+        let compared = plan.disclosures.contains(&Disclosure::difference(plan.min_patients, "person_id"));
         assert_eq!(compared, plan.hides(), "{}", plan.query);
     }
 }
@@ -87,7 +87,7 @@ fn only_the_number_of_rows_is_opened_without_a_use_in_the_answer() {
 fn every_sentence_exists_in_both_languages_and_keeps_sql_as_it_is() {
     let is_chinese = |text: &str| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
     for plan in plans() {
-        for disclosure in plan.disclosures.iter().chain([&Disclosure::difference(11)]) {
+        for disclosure in plan.disclosures.iter().chain([&Disclosure::difference(11, "person_id")]) {
             let [english, chinese] = [Language::English, Language::Chinese].map(|l| sentence(disclosure, l));
             for (english, chinese) in [
                 (&english.to, &chinese.to),

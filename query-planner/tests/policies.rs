@@ -281,12 +281,28 @@ fn each_number_of_a_site_has_its_refusal() {
     let (count, table) = ("SELECT COUNT(*) FROM person", "SELECT year_of_birth, COUNT(*) FROM person GROUP BY 1");
     assert_eq!(by(count, "analysts = [\"ada\"]"), "ANALYST_NOT_ALLOWED");
     assert_eq!(by(count, "min_sites = 4"), "TOO_FEW_SITES");
+    assert_eq!(by("SELECT COUNT(*) FROM hospital_A.person", "min_sites = 2"), "TOO_FEW_SITES");
     assert_eq!(by(count, "min_patients = 5"), "CELLS_TOO_SMALL");
     assert_eq!(by(table, "max_groups = 5"), "TOO_MANY_GROUPS");
     assert_eq!(
         by("SELECT COUNT(DISTINCT person_id) FROM person", "[matching]\nmax_patients = 1023"),
         "MATCHING_TOO_LARGE"
     );
+}
+
+#[test]
+fn min_sites_counts_the_sites_whose_rows_are_taken_together_with_this_ones() {
+    let three = SitePolicy::from_toml("allow_all = true\nmin_sites = 3").unwrap();
+    let refuses =
+        |sql: &str, site: &str| check(&planned(sql).unwrap().joint, &SiteName::from(site), &three, None).is_err();
+    let alone = "SELECT COUNT(*) FROM hospital_A.person";
+    let two = "SELECT COUNT(DISTINCT a.person_id) FROM hospital_A.person a JOIN hospital_B.person b ON a.person_id = b.person_id";
+    for (sql, refusing) in [(alone, "A"), (two, "AB"), ("SELECT COUNT(*) FROM person", "")] {
+        for site in ["A", "B", "C"] {
+            let refused = refuses(sql, &format!("hospital_{site}"));
+            assert_eq!(refused, refusing.contains(site), "{site}: {sql}");
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What a site checks of a question before it does anything for it: study, its own policy, approval, limits.
 
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +10,8 @@ use query_planner::catalog::SiteName;
 use query_planner::grants;
 use query_planner::site_policy::SitePolicy;
 use query_planner::{Catalog, JointPlan};
+
+use sha2::{Digest, Sha256};
 
 use super::approval::{Approval, Asked, By, Terms, short};
 use super::study::{Study, Wanted};
@@ -18,6 +22,7 @@ use crate::site::log;
 use crate::source::{BoundData, LeftOut, OptOut};
 use crate::state::audit;
 use crate::state::inbox::Decision;
+use crate::state::ledger::Who;
 use crate::state::limits::Limit;
 use crate::state::{State, now_ms};
 
@@ -43,6 +48,17 @@ pub struct Posted {
     pub policy: SitePolicy,
     /// Its file; none for a site of a sandbox without one.
     pub file: Option<PathBuf>,
+    /// The files as they were.
+    read: Read,
+}
+
+/// What files held when the node started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Read {
+    /// The policy's text.
+    text: String,
+    /// SHA-256 of the opt-out list.
+    opt_out: Option<[u8; 32]>,
 }
 
 /// Who asks.
@@ -68,14 +84,22 @@ impl Posted {
     /// # Errors
     /// `BAD_POLICY`, `NO_SUCH_FILE`.
     pub fn read(file: PathBuf) -> Result<Self, NodeError> {
-        let policy = read(&file)?;
+        let text = config::read(&file)?;
+        let policy = parse(&file, &text)?;
         if policy.privacy.is_some() {
             let message = format!("{}: [privacy]: noisy answers are not available yet", file.display());
             return Err(
                 NodeError::new("NOT_YET", message).hint("a budget that is not kept would be a promise that is not")
             );
         }
-        Ok(Self { policy, file: Some(file) })
+        let mut posted = Self { policy, file: Some(file), read: Read { text, opt_out: None } };
+        posted.read.opt_out = posted.listed();
+        Ok(posted)
+    }
+
+    /// A policy that stands in no file.
+    pub fn of(policy: SitePolicy) -> Self {
+        Self { policy, file: None, read: Read::default() }
     }
 
     /// The policy file of a folder of data, if it has one: a site of a sandbox.
@@ -89,7 +113,7 @@ impl Posted {
 
     /// Most refusals in a period. A refusal is an answer too, so there is always a limit.
     pub fn refusals(&self) -> Limit {
-        let default = if self.file.is_some() { REFUSALS } else { Limit { most: u32::MAX, days: 1 } };
+        let default = if self.file.is_some() { REFUSALS } else { Limit { most: u32::MAX, total: u32::MAX, days: 1 } };
         self.policy.refusals.map_or(default, Into::into)
     }
 
@@ -101,32 +125,58 @@ impl Posted {
 
     /// Nothing is allowed: a site without a policy file.
     pub fn closed() -> Self {
-        Self { policy: SitePolicy::default(), file: None }
+        Self::of(SitePolicy::default())
     }
 
     /// Everything is allowed: a site of a sandbox.
     pub fn open() -> Self {
-        Self { policy: SitePolicy::open(), file: None }
+        Self::of(SitePolicy::open())
     }
 
-    /// The policy must be the one that the others planned with.
+    /// The policy must be the one that the others planned with, and the opt-out list the one that the data was read with.
     ///
     /// # Errors
-    /// `POLICY_CHANGED`; `BAD_POLICY` and the like when the file cannot be read any more.
+    /// `POLICY_CHANGED`, `OPT_OUT_CHANGED`; `BAD_POLICY` and the like when the file cannot be read any more.
     pub fn unchanged(&self) -> Result<(), NodeError> {
-        match &self.file {
-            Some(file) if read(file)? != self.policy => {
-                let message = "this site changed its policy since its node started";
-                Err(NodeError::new("POLICY_CHANGED", message)
-                    .hint("exchange the site's public file and start the node again"))
-            }
-            _ => Ok(()),
+        let Some(file) = &self.file else { return Ok(()) };
+        let text = config::read(file)?;
+        // Another layout of the same policy is the same.
+        if text != self.read.text && parse(file, &text)? != self.policy {
+            let message = "this site changed its policy since its node started";
+            return Err(NodeError::new("POLICY_CHANGED", message)
+                .hint("exchange the site's public file and start the node again"));
         }
+        if self.listed() != self.read.opt_out {
+            let message = "this site's opt-out list changed since its node started";
+            return Err(NodeError::new("OPT_OUT_CHANGED", message).hint("start the node again, which reads it"));
+        }
+        Ok(())
+    }
+
+    /// SHA-256 of the opt-out list; none where there is no list, or none that can be read.
+    fn listed(&self) -> Option<[u8; 32]> {
+        let mut hash = Sha256::new();
+        io::copy(&mut File::open(self.opt_out()?).ok()?, &mut Hashing(&mut hash)).ok()?;
+        Some(hash.finalize().into())
     }
 }
 
-fn read(file: &Path) -> Result<SitePolicy, NodeError> {
-    SitePolicy::from_toml(&config::read(file)?).map_err(|error| config::in_file(file, error.into()))
+/// Bytes that go into a hash, so that no copy of a list is left in memory.
+struct Hashing<'a>(&'a mut Sha256);
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn parse(file: &Path, text: &str) -> Result<SitePolicy, NodeError> {
+    SitePolicy::from_toml(text).map_err(|error| config::in_file(file, error.into()))
 }
 
 impl Gate {
@@ -142,27 +192,48 @@ impl Gate {
         })
     }
 
-    /// Decides about a plan that the site has derived itself. Refusals are logged and charged by [`Gate::refused`].
+    /// Decides about a plan that the site has derived itself, at this time in milliseconds since 1970-01-01. Refusals are logged and charged by [`Gate::refused`].
     ///
     /// # Errors
-    /// `STUDY_UNKNOWN`, `STUDY_ENDED`, `NOT_IN_STUDY`, `POLICY_CHANGED`, what the policy forbids ([`grants::check`]),
-    /// `TOO_MANY_RELEASES`, `TOO_MANY_REFUSALS`, `REJECTED`.
-    pub fn decide(&self, propose: &Propose, plan: &JointPlan, asker: &Asker) -> Result<Verdict, NodeError> {
-        let now = now_ms();
+    /// `STUDY_UNKNOWN`, `STUDY_ENDED`, `NOT_IN_STUDY`, `POLICY_CHANGED`, `OPT_OUT_CHANGED`, what the policy forbids
+    /// ([`grants::check`]), `OTHER_LEDGER`, `TOO_MANY_RELEASES`, `TOO_MANY_REFUSALS`, `REJECTED`.
+    pub fn decide(&self, propose: &Propose, plan: &JointPlan, asker: &Asker, now: u64) -> Result<Verdict, NodeError> {
         let tables: Vec<String> = plan.tables.iter().map(|read| read.table.clone()).collect();
         let wanted = Wanted { analyst: &asker.name, tables: &tables, sites: &plan.sites, now_ms: now as i64 };
-        self.study(&propose.study)?.admits(wanted)?;
+        let study = self.study(&propose.study)?;
+        study.admits(wanted)?;
         self.policy.unchanged()?;
         let policy = &self.policy.policy;
         grants::check(plan, &self.name, policy, Some(&asker.name))?;
-        self.state.within(policy.releases.map(Into::into), Some(self.policy.refusals()), now)?;
+        self.has_one_ledger(study)?;
+        let who = Who::new(&asker.name, propose.study);
+        self.state.within(&who, policy.releases.map(Into::into), Some(self.policy.refusals()), now)?;
         let asked = Asked { plan: plan.digest(), study: propose.study, network: self.network, analyst: asker.pin };
-        self.consent(plan, &asked, &asker.name)
+        self.consent(plan, &asked, &asker.name, now as i64)
+    }
+
+    /// Answers of two studies are not compared. A site whose rule is `one_ledger` therefore answers in one alone of those that
+    /// share a table; one whose file is gone shares all.
+    fn has_one_ledger(&self, study: &Study) -> Result<(), NodeError> {
+        let policy = &self.policy.policy;
+        if !policy.one_ledger {
+            return Ok(());
+        }
+        let (digest, releases) = (study.digest(), self.state.releases(None)?);
+        let others = releases.iter().filter(|release| release.progress.counts() && release.study != digest);
+        let shares = |other: &[u8; 32]| self.study(other).map_or(true, |other| other.shares_a_table_with(study));
+        if !others.map(|release| &release.study).any(shares) {
+            return Ok(());
+        }
+        let message = "it has answered in another study over the same tables (rule: one_ledger)";
+        Err(match policy.tell_reasons {
+            true => NodeError::new("OTHER_LEDGER", message).hint("ask within that study"),
+            false => NodeError::new("POLICY_REFUSES", "the policy of this site does not allow this question"),
+        })
     }
 
     /// Approval by hand if there is one, else by rule.
-    fn consent(&self, plan: &JointPlan, asked: &Asked, analyst: &str) -> Result<Verdict, NodeError> {
-        let now = now_ms() as i64;
+    fn consent(&self, plan: &JointPlan, asked: &Asked, analyst: &str, now: i64) -> Result<Verdict, NodeError> {
         if let Some(approval) = self.by_hand(asked, now)? {
             return Ok(Verdict::Approved(Box::new(approval)));
         }
@@ -209,8 +280,9 @@ impl Gate {
         plan: &JointPlan,
         asker: &Asker,
         given: &Approval,
+        now: u64,
     ) -> Result<(), NodeError> {
-        match (self.decide(propose, plan, asker)?, &given.terms.by) {
+        match (self.decide(propose, plan, asker, now)?, &given.terms.by) {
             (Verdict::Approved(_), By::Rule(_)) => Ok(()),
             (Verdict::Approved(now), By::Hand(_)) if *now == *given => Ok(()),
             _ => Err(NodeError::new("NOT_APPROVED", "the approval of this plan was withdrawn")),
@@ -245,7 +317,7 @@ impl Gate {
 pub const POLICY: &str = "policy.toml";
 
 /// Where a policy says nothing.
-const REFUSALS: Limit = Limit { most: 50, days: 1 };
+const REFUSALS: Limit = Limit { most: 50, total: Limit::total(50), days: 1 };
 
 /// A consent by rule is made for the run that follows.
 const RULE_MS: i64 = 15 * 60 * 1000;

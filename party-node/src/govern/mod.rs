@@ -6,3 +6,5 @@ pub mod meeting;
 pub mod sets;
 pub mod steward;
 pub mod study;
+#[cfg(test)]
+mod tests;

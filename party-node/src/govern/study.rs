@@ -108,6 +108,11 @@ impl Study {
         Sha256::new().chain_update(b"consilium study v1\0").chain_update(canonical).finalize().into()
     }
 
+    /// Is there a table that both may read?
+    pub fn shares_a_table_with(&self, other: &Self) -> bool {
+        self.tables.iter().any(|table| other.tables.iter().any(|theirs| theirs.eq_ignore_ascii_case(table)))
+    }
+
     /// Is the question one of this study's?
     ///
     /// # Errors

@@ -72,10 +72,11 @@ impl Site {
             return Err(NodeError::new("PLAN_DIFFERS", "this site derives another plan from the question")
                 .hint("the versions of the programs differ"));
         }
-        let approval = match gate.decide(propose, &compiled.joint, asker)? {
+        let approval = match gate.decide(propose, &compiled.joint, asker, now_ms())? {
             Verdict::Approved(approval) => *approval,
             Verdict::Waiting => return self.wait(propose, &compiled, asker),
         };
+        execute::fits_a_ledger(&compiled)?;
         let network = NetworkFacts::of(&compiled.joint);
         let stages = compiled.local.iter().zip(&compiled.joint.sums);
         let partials = stages.map(|(stage, sum)| partials_blocking(stage, sum, name, &self.data, network));

@@ -129,12 +129,11 @@ impl Site {
     ) -> Result<Entered, NodeError> {
         let (gate, state, now) = (&self.gate, &self.gate.state, now_ms());
         let names = self.network.site.iter().map(|site| site.name.clone()).collect::<Vec<_>>();
-        // Both may have changed since this site said that it was ready; the approval itself is looked up when the release begins.
-        gate.policy.unchanged()?;
         let asked = Asked { plan: propose.plan, study: propose.study, network: gate.network, analyst: asker.pin };
         meeting::verify(&self.network, (&job, start), &asked, &state.seen(&names)?, now as i64)?;
         state.holds(meeting::remembered(&start.words, self.me.index()))?;
-        gate.stands(propose, plan, asker, &start.words[self.me.index()].word.approval)?;
+        // All of what it decided by may have changed since this site said that it was ready, also the day.
+        gate.stands(propose, plan, asker, &start.words[self.me.index()].word.approval, now)?;
         let earlier = if plan.hides() { meeting::earlier(&start.words, &propose.plan)? } else { Vec::new() };
         let release = Release {
             id: job,
@@ -162,8 +161,7 @@ impl Site {
             epsilon: None,
         };
         let approval = &start.words[self.me.index()].word.approval;
-        state.begin_under(approval, &release, &terms)?;
-        state.remember(&job, heads)?;
+        state.begin_under(approval, &release, &terms, heads)?;
         let noted = state.noted(&earlier)?;
         Ok(Entered { earlier, noted })
     }
@@ -199,7 +197,6 @@ impl Site {
             }
         };
         let session = engine.into_session();
-        let stats = session.stats();
         let ended = match result {
             Ok(ended) => {
                 let control = place.parties.analyst().and_then(|a| controls.remove(&a));
@@ -207,10 +204,11 @@ impl Site {
             }
             Err(error) => {
                 session.abort(&error);
+                let steps = steps(&session.stats());
+                blocking(&self.gate.state, move |state| state.log(Event::Sent { release: job, steps })).await?;
                 Err(error)
             }
         };
-        self.sent(job, &stats).await?;
         ended.map_err(|error| blame::explain(&error, &self.network))
     }
 
@@ -246,8 +244,14 @@ impl Site {
     ) -> Result<mpc_core::Result<()>, NodeError> {
         let stats = session.stats();
         // A refusal changes what later releases are compared with: it is kept before anybody can ask again.
-        if let Ended::TooClose = ended {
-            blocking(&self.gate.state, move |state| state.refuse(&job, TOO_CLOSE, now_ms())).await?;
+        let refusal = match &ended {
+            Ended::Released(_) => None,
+            Ended::TooClose => Some(TOO_CLOSE.to_owned()),
+            Ended::TooWide(why) => Some(why.code.to_string()),
+        };
+        if let Some(code) = refusal {
+            let sent = steps(&stats);
+            blocking(&self.gate.state, move |state| state.refuse(&job, &code, now_ms(), sent)).await?;
         }
         let report = Report { bytes: stats.bytes(), rounds: stats.rounds };
         if let Some(mut control) = control
@@ -256,7 +260,8 @@ impl Site {
             control.close().await;
         }
         if let Ended::Released(_) = ended {
-            blocking(&self.gate.state, move |state| state.finish(&job, None)).await?;
+            let sent = steps(&stats);
+            blocking(&self.gate.state, move |state| state.finish(&job, None, sent)).await?;
         }
         let outcome = self.outcome(asker, patience).await;
         let left = session.finish().await;
@@ -265,17 +270,6 @@ impl Site {
             self.show(compiled, &totals, &stats).await?;
         }
         Ok(left)
-    }
-
-    /// Logs what left this site, step by step.
-    async fn sent(&self, job: JobId, stats: &Stats) -> Result<(), NodeError> {
-        let step = |(path, step): (&mpc_core::step::StepPath, &mpc_core::stats::StepStats)| Step {
-            step: path.as_str().to_owned(),
-            messages: step.messages,
-            bytes: step.bytes,
-        };
-        let steps = stats.steps.iter().map(step).collect();
-        blocking(&self.gate.state, move |state| state.log(Event::Sent { release: job, steps })).await
     }
 
     /// Waits until the analyst closes the run, and says why if it closes it for a reason.
@@ -352,6 +346,16 @@ impl Site {
 fn csv_line(text: &str) -> String {
     let plain = !text.contains(['"', ',', '\r', '\n']);
     if plain { format!("{text}\n") } else { format!("\"{}\"\n", text.replace('"', "\"\"")) }
+}
+
+/// What left this site, step by step, for the log.
+fn steps(stats: &Stats) -> Vec<Step> {
+    let step = |(path, step): (&mpc_core::step::StepPath, &mpc_core::stats::StepStats)| Step {
+        step: path.as_str().to_owned(),
+        messages: step.messages,
+        bytes: step.bytes,
+    };
+    stats.steps.iter().map(step).collect()
 }
 
 /// The ledger's writes wait for the disk; the network does not wait for them.

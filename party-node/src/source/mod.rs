@@ -1,6 +1,7 @@
 //! A site's own data: one folder, one table for each CSV or Parquet file in it.
 
 mod bind;
+mod clamped;
 mod csv;
 mod identities;
 mod ids;
@@ -25,6 +26,7 @@ use query_planner::catalog::ColumnType;
 use query_planner::merge::{InferredType, SiteSchema, SiteTableSchema, row_bound};
 
 pub use bind::{BoundData, BoundTable};
+pub use clamped::Clamped;
 pub use csv::MAX_LINE_BYTES;
 pub use ids::Ids;
 pub use opt_out::{LeftOut, OptOut};

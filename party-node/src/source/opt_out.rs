@@ -7,12 +7,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::DataType;
+use caseless::Caseless;
 use query_planner::catalog::Catalog;
+use unicode_normalization::UnicodeNormalization;
 
 use super::{BoundData, BoundTable, Ids};
 use crate::fault::NodeError;
 
-/// The patient keys of a site's opt-out list, as its file spells them. Does not print.
+/// The patient keys of a site's opt-out list, in the one spelling that [`one_spelling`] gives. Does not print.
 #[derive(Default)]
 pub struct OptOut(HashSet<Box<str>>);
 
@@ -35,7 +37,7 @@ impl OptOut {
     pub fn read(file: &Path, patient_key: &str) -> Result<Self, NodeError> {
         let ids = Ids::read(file, patient_key)?;
         let texts = (0..ids.texts.len()).map(|row| String::from_utf8_lossy(ids.texts.get(row)));
-        Ok(Self(texts.filter(|text| !text.trim().is_empty()).map(|text| text.trim().into()).collect()))
+        Ok(Self(texts.filter(|text| !text.trim().is_empty()).map(|text| one_spelling(&text)).collect()))
     }
 }
 
@@ -75,17 +77,61 @@ impl BoundTable {
 fn kept(keys: &ArrayRef, list: &OptOut, seen: &mut HashSet<Box<str>>) -> Result<BooleanArray, NodeError> {
     let texts = cast(&Arc::clone(keys), &DataType::Utf8).map_err(|_| odd())?;
     let mut keep = |text: Option<&str>| {
-        let listed = text.map(str::trim).filter(|text| list.0.contains(*text));
-        if let Some(text) = listed
-            && !seen.contains(text)
-        {
-            seen.insert(text.into());
-        }
-        Some(listed.is_none())
+        let listed = text.map(one_spelling).filter(|text| list.0.contains(text));
+        let keep = listed.is_none();
+        seen.extend(listed);
+        Some(keep)
     };
     Ok(texts.as_string::<i32>().iter().map(&mut keep).collect())
 }
 
+/// A key as it is compared with the list: compatibility forms, case, spaces around it and the form of a number make no difference. Who
+/// would be somebody else to a matching is left out all the same: that is the side to err on.
+fn one_spelling(text: &str) -> Box<str> {
+    let folded: String = match text.is_ascii() {
+        true => text.to_ascii_lowercase(),
+        false => text.nfkc().default_case_fold().nfkc().collect(),
+    };
+    number(folded.trim()).unwrap_or_else(|| folded.trim().to_owned()).into()
+}
+
+/// A decimal number without sign of nothing, zeros in front and zeros behind its point: `007`, `7.0` and `+7` are `7`.
+fn number(text: &str) -> Option<String> {
+    let (sign, digits) = match text.strip_prefix(['-', '+']) {
+        Some(digits) => (&text[..1], digits),
+        None => ("", text),
+    };
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !all_digits(whole) || !all_digits(part) {
+        return None;
+    }
+    let (whole, part) = (whole.trim_start_matches('0'), part.trim_end_matches('0'));
+    let whole = if whole.is_empty() { "0" } else { whole };
+    let sign = if sign == "-" && (whole, part) != ("0", "") { "-" } else { "" };
+    Some(if part.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{part}") })
+}
+
 fn odd() -> NodeError {
     NodeError::new("INTERNAL", "a patient key of a type that has no text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_the_same_however_it_is_spelled() {
+        for same in [
+            ["007", " 7 ", "7.0", "+7", "７"],
+            ["-0.50", "-0.5", "-00.5", "-0.500", "-0.5 "],
+            ["Ab-1", "AB-1", "ab-1 ", "aB-1", "Ａb-1"],
+            ["0", "-0", "000", "0.0", "+0"],
+        ] {
+            let spelled: Vec<_> = same.iter().map(|text| one_spelling(text)).collect();
+            assert!(spelled.iter().all(|text| *text == spelled[0]), "{spelled:?}");
+        }
+        let other = ["7", "70", "-7", "7.5", "7a", "a7", "", "1e3", "1000"].map(one_spelling);
+        assert_eq!(other.iter().collect::<HashSet<_>>().len(), other.len());
+    }
 }

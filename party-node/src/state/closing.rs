@@ -5,9 +5,9 @@ use zeroize::Zeroize;
 use super::State;
 use super::audit::Event;
 use super::ledger::{Release, outlines, row};
+use super::past::delete_sets;
 use super::store::{Change, Rows, Table};
 use crate::fault::NodeError;
-use crate::govern::sets::Sets;
 
 impl State {
     /// Deletes the patient sets, the questions' texts, the answers and the lists of matched patients of a study, and closes it: without the sets no further
@@ -56,13 +56,6 @@ impl State {
 fn delete_text(change: &mut Change, study: &[u8; 32], order: u64, mut release: Release) -> Result<(), NodeError> {
     release.text.zeroize();
     change.put(Table::Releases, &row(study, order), &release)
-}
-
-/// How many sets there were.
-fn delete_sets(change: &mut Change, release: &[u8; 16]) -> Result<u64, NodeError> {
-    let sets: Option<Sets> = change.get(Table::Sets, release)?;
-    change.remove(Table::Sets, release)?;
-    Ok(sets.map_or(0, |sets| sets.members.len() as u64))
 }
 
 fn delete_answers(change: &mut Change, study: &[u8; 32]) -> Result<u64, NodeError> {

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::audit::{Asked, Event};
+use super::audit::{Asked, Event, SiteHead, Step};
 use super::limits::{Limit, Spend};
-use super::store::{Change, Rows, Table};
+use super::store::{self, Change, Rows, Table};
 use super::vault::fresh;
-use super::{State, budget, hex, inbox};
-use crate::fault::NodeError;
+use super::{State, budget, hex, inbox, past};
+use crate::fault::{NodeError, printable};
 use crate::govern::approval::Approval;
 
 /// One release. Its text does not print and is wiped when dropped.
@@ -99,6 +99,32 @@ enum Charge {
     Refusal = 1,
 }
 
+/// Who is charged: an analyst in a study.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    /// The name.
+    analyst: String,
+    /// Digest of the study.
+    #[serde(with = "hex")]
+    study: [u8; 32],
+}
+
+impl Who {
+    /// By a name of the network file, as the log spells it.
+    pub fn new(analyst: &str, study: [u8; 32]) -> Self {
+        Self { analyst: printable(analyst), study }
+    }
+
+    fn of(release: &Release) -> Self {
+        Self::new(&release.analyst, release.study)
+    }
+
+    /// Is this its charge? One that an older version wrote names nobody, and is everybody's.
+    fn is_charged(&self, record: &[u8]) -> bool {
+        store::from_bytes::<Who>(Table::Charges, record).map_or(true, |who| who == *self)
+    }
+}
+
 impl State {
     /// Begins a release: durable before anything leaves. Limits are checked and ε is taken in the same step, so that of
     /// two races one wins.
@@ -110,22 +136,31 @@ impl State {
         self.change(|change| begin(change, release, terms))
     }
 
-    /// The same under an approval, which must stand at the moment when it begins.
+    /// The same under an approval, which must stand at the moment when it begins. Where the logs of the others end is kept with it:
+    /// one write, so that no release begins whose heads this site would not remember.
     ///
     /// # Errors
     /// As [`State::begin`], and `NOT_APPROVED` when the approval was withdrawn.
-    pub fn begin_under(&self, approval: &Approval, release: &Release, terms: &Terms) -> Result<(), NodeError> {
+    pub fn begin_under(
+        &self,
+        approval: &Approval,
+        release: &Release,
+        terms: &Terms,
+        heads: Vec<SiteHead>,
+    ) -> Result<(), NodeError> {
         self.change(|change| {
             inbox::stands(change, approval)?;
-            begin(change, release, terms)
+            begin(change, release, terms)?;
+            past::remember(change, &release.id, heads)
         })
     }
 
-    /// The answer of a begun release came out. It is kept, if this site may, for the same plan on the same data.
+    /// The answer of a begun release came out, and this was sent for it. It is kept, if this site may, for the same plan on the same
+    /// data.
     ///
     /// # Errors
     /// `NO_SUCH_RELEASE`, `RELEASE_ENDED`.
-    pub fn finish(&self, id: &[u8; 16], answer: Option<&[u8]>) -> Result<(), NodeError> {
+    pub fn finish(&self, id: &[u8; 16], answer: Option<&[u8]>, sent: Vec<Step>) -> Result<(), NodeError> {
         self.change(|change| {
             let release = end(change, id, Progress::Released)?;
             if let Some(answer) = answer {
@@ -133,19 +168,22 @@ impl State {
                 change.put_bytes(Table::Answers, &key, answer)?;
             }
             change.log(Event::Released { release: *id });
+            change.log(Event::Sent { release: *id, steps: sent });
             Ok(())
         })
     }
 
-    /// A begun release was refused before its answer came out. The refusal is charged; ε and the release are not given back.
+    /// A begun release was refused before its answer came out, and this was sent for it. The refusal is charged; ε and the release
+    /// are not given back.
     ///
     /// # Errors
     /// `NO_SUCH_RELEASE`, `RELEASE_ENDED`.
-    pub fn refuse(&self, id: &[u8; 16], code: &str, at_ms: u64) -> Result<(), NodeError> {
+    pub fn refuse(&self, id: &[u8; 16], code: &str, at_ms: u64, sent: Vec<Step>) -> Result<(), NodeError> {
         self.change(|change| {
-            end(change, id, Progress::Refused { code: code.to_owned() })?;
-            charge(change, Charge::Refusal, at_ms)?;
+            let release = end(change, id, Progress::Refused { code: code.to_owned() })?;
+            charge(change, Charge::Refusal, at_ms, &Who::of(&release))?;
             change.log(Event::Refused { release: *id, code: code.to_owned() });
+            change.log(Event::Sent { release: *id, steps: sent });
             Ok(())
         })
     }
@@ -153,7 +191,7 @@ impl State {
     /// A question was refused before it began. The refusal is charged.
     pub fn deny(&self, asked: Asked, code: &str, at_ms: u64) -> Result<(), NodeError> {
         self.change(|change| {
-            charge(change, Charge::Refusal, at_ms)?;
+            charge(change, Charge::Refusal, at_ms, &Who::new(&asked.analyst, asked.study))?;
             change.log(Event::Denied { asked, code: code.to_owned() });
             Ok(())
         })
@@ -208,8 +246,14 @@ impl State {
     ///
     /// # Errors
     /// `TOO_MANY_RELEASES`, `TOO_MANY_REFUSALS`.
-    pub fn within(&self, releases: Option<Limit>, refusals: Option<Limit>, at_ms: u64) -> Result<(), NodeError> {
-        within(&self.view()?, releases, refusals, at_ms)
+    pub fn within(
+        &self,
+        who: &Who,
+        releases: Option<Limit>,
+        refusals: Option<Limit>,
+        at_ms: u64,
+    ) -> Result<(), NodeError> {
+        within(&self.view()?, who, releases, refusals, at_ms)
     }
 
     /// The answer to the same plan on the same data, if it was kept.
@@ -230,7 +274,7 @@ fn begin(change: &mut Change, release: &Release, terms: &Terms) -> Result<(), No
     }
     change.put(Table::Places, &release.id, &Place { study: release.study, order })?;
     change.put(Table::Releases, &row(&release.study, order), release)?;
-    charge(change, Charge::Release, release.at_ms)?;
+    charge(change, Charge::Release, release.at_ms, &Who::of(release))?;
     change.log(begun_event(release));
     Ok(())
 }
@@ -249,19 +293,27 @@ fn admit(change: &Change, release: &Release, terms: &Terms) -> Result<u64, NodeE
         let message = "another release of this study began, or was refused, since the sites compared their ledgers";
         return Err(NodeError::new("LEDGER_MOVED", message).hint("ask again"));
     }
-    within(change, terms.releases, terms.refusals, release.at_ms)?;
+    within(change, &Who::of(release), terms.releases, terms.refusals, release.at_ms)?;
     Ok(before.len() as u64)
 }
 
-fn within(rows: &impl Rows, releases: Option<Limit>, refusals: Option<Limit>, at_ms: u64) -> Result<(), NodeError> {
-    let count = |kind, limit: Limit| -> Result<usize, NodeError> {
-        Ok(rows.rows(Table::Charges, &[kind as u8], &charge_key(kind, limit.since_ms(at_ms)))?.len())
+fn within(
+    rows: &impl Rows,
+    who: &Who,
+    releases: Option<Limit>,
+    refusals: Option<Limit>,
+    at_ms: u64,
+) -> Result<(), NodeError> {
+    let room = |kind, limit: Limit, code, what| {
+        let charged = rows.rows(Table::Charges, &[kind as u8], &charge_key(kind, limit.since_ms(at_ms)))?;
+        let own = charged.iter().filter(|(_, record)| who.is_charged(record)).count();
+        limit.one_more(own, charged.len(), code, what)
     };
     if let Some(limit) = releases {
-        limit.one_more(count(Charge::Release, limit)?, "TOO_MANY_RELEASES", "releases")?;
+        room(Charge::Release, limit, "TOO_MANY_RELEASES", "releases")?;
     }
     if let Some(limit) = refusals {
-        limit.one_more(count(Charge::Refusal, limit)?, "TOO_MANY_REFUSALS", "refusals")?;
+        room(Charge::Refusal, limit, "TOO_MANY_REFUSALS", "refusals")?;
     }
     Ok(())
 }
@@ -293,7 +345,7 @@ fn still_open(rows: &impl Rows, study: &[u8; 32]) -> Result<(), NodeError> {
     rows.bytes(Table::Closed, study)?.map_or(Ok(()), |_| Err(closed()))
 }
 
-fn find(rows: &impl Rows, id: &[u8; 16]) -> Result<(Vec<u8>, Release), NodeError> {
+pub(super) fn find(rows: &impl Rows, id: &[u8; 16]) -> Result<(Vec<u8>, Release), NodeError> {
     let missing = || NodeError::new("NO_SUCH_RELEASE", format!("no release {} began here", hex::text(id)));
     let place: Place = rows.get(Table::Places, id)?.ok_or_else(missing)?;
     let key = row(&place.study, place.order);
@@ -312,9 +364,9 @@ fn digest(study: &[u8; 32], releases: &[Release]) -> [u8; 32] {
     })
 }
 
-fn charge(change: &mut Change, kind: Charge, at_ms: u64) -> Result<(), NodeError> {
+fn charge(change: &mut Change, kind: Charge, at_ms: u64, who: &Who) -> Result<(), NodeError> {
     let key = [charge_key(kind, at_ms), fresh::<8>()?.to_vec()].concat();
-    change.put_bytes(Table::Charges, &key, &[])
+    change.put(Table::Charges, &key, who)
 }
 
 fn charge_key(kind: Charge, at_ms: u64) -> Vec<u8> {

@@ -2,20 +2,26 @@
 
 use crate::fault::NodeError;
 
-/// At most so many in the last so many days.
+/// At most so many in the last so many days: of one analyst in one study, and of everybody in all studies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// The number.
+    /// Of one analyst in one study.
     pub most: u32,
+    /// Of everybody.
+    pub total: u32,
     /// The period, which ends now.
     pub days: u32,
 }
 
 impl From<query_planner::site_policy::Limit> for Limit {
     fn from(limit: query_planner::site_policy::Limit) -> Self {
-        Self { most: limit.most, days: limit.days }
+        let total = limit.total.unwrap_or_else(|| Self::total(limit.most));
+        Self { most: limit.most, total, days: limit.days }
     }
 }
+
+/// How many analysts may use up their limit before the site's total is reached.
+const TIMES: u32 = 4;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -25,15 +31,24 @@ impl Limit {
         now_ms.saturating_sub(u64::from(self.days) * DAY_MS)
     }
 
-    /// May there be one more, besides those of the period?
+    /// Of everybody, where a policy does not say: one analyst who uses up a limit leaves most of it to the others.
+    pub const fn total(most: u32) -> u32 {
+        most.saturating_mul(TIMES)
+    }
+
+    /// May there be one more, besides these of the period: of the analyst in the study, and of everybody?
     ///
     /// # Errors
     /// `code`, with the limit.
-    pub fn one_more(&self, in_period: usize, code: &'static str, what: &str) -> Result<(), NodeError> {
-        if in_period < self.most as usize {
+    pub fn one_more(&self, own: usize, all: usize, code: &'static str, what: &str) -> Result<(), NodeError> {
+        let (most, whose) = if own >= self.most as usize {
+            (self.most, "of one analyst in one study")
+        } else if all >= self.total as usize {
+            (self.total, "in all")
+        } else {
             return Ok(());
-        }
-        Err(NodeError::new(code, format!("{what}: at most {} in {} day(s) at this site", self.most, self.days)))
+        };
+        Err(NodeError::new(code, format!("{what}: at most {most} {whose} in {} day(s) at this site", self.days)))
     }
 }
 
@@ -70,9 +85,9 @@ mod tests {
 
     #[test]
     fn a_limit_allows_its_number_and_not_one_more() {
-        let limit = Limit { most: 2, days: 1 };
-        assert!(limit.one_more(1, "TOO_MANY_RELEASES", "releases").is_ok());
-        assert_eq!(limit.one_more(2, "TOO_MANY_RELEASES", "releases").unwrap_err().code, "TOO_MANY_RELEASES");
+        let limit = Limit { most: 2, total: 3, days: 1 };
+        let full = |own, all| limit.one_more(own, all, "TOO_MANY_RELEASES", "releases").is_err();
+        assert_eq!([full(1, 2), full(2, 2), full(0, 2), full(0, 3)], [false, true, false, true]);
         assert_eq!((limit.since_ms(DAY_MS + 5), limit.since_ms(3)), (5, 0));
     }
 

@@ -67,6 +67,11 @@ impl Link {
         self.budget().chains
     }
 
+    /// How OTs are made.
+    pub fn extension(self) -> Extension {
+        self.budget().extension
+    }
+
     fn budget(self) -> Budget {
         let silent = Extension::Silent { batch: SILENT_BATCH, code: Code::ExpandConvolute7 };
         match self {

@@ -4,6 +4,7 @@ mod adder;
 mod and;
 mod compare;
 pub mod demand;
+mod gate;
 mod masking;
 mod multiply;
 pub(crate) mod opening;
@@ -12,6 +13,9 @@ mod reveal;
 mod rows;
 pub(crate) mod traffic;
 
+use demand::Link;
+pub use gate::Gate;
+use gate::Hold;
 use mpc_core::error::LocalFault;
 use mpc_core::{Bits, PowerOfTwo, Result, Ring, Session, Z64};
 
@@ -26,12 +30,14 @@ pub struct Additive {
     session: Session,
     statement: Statement,
     pool: Pool,
+    /// None: whatever the statement says may be opened at once.
+    hold: Option<Hold>,
 }
 
 impl Additive {
     /// Takes over a session that may open what the statement says.
     pub fn new(session: Session, statement: Statement) -> Self {
-        Self { session, statement, pool: Pool::default() }
+        Self { session, statement, pool: Pool::default(), hold: None }
     }
 
     /// Makes the correlated randomness that the steps to come will take. Data-independent: it may run before any input exists.
@@ -43,6 +49,26 @@ impl Additive {
             self.session.wait_longer(budget.patience());
         }
         self.pool.fill(&mut self.session, budget).await
+    }
+
+    /// From now on nothing is revealed, here or in forks, before the gate is opened; a reveal waits for it.
+    pub fn hold(&mut self) -> Gate {
+        let (gate, hold) = Gate::new();
+        self.hold = Some(hold);
+        gate
+    }
+
+    /// An engine of its own lanes that works beside this one and may open these of what this one might have; all parties ask for
+    /// it at the same step. Its OTs come from the same base OTs, which are made now if they were not yet.
+    ///
+    /// # Errors
+    /// As [`crate::ot::Ot::setup`].
+    pub async fn beside(&mut self, label: &'static str, opens: &[&str], link: Link) -> Result<Self> {
+        self.pool.choose(link);
+        let ot = self.pool.ot(&mut self.session).await?;
+        let [mut session] = self.session.fork([label]);
+        let pool = Pool::over(ot.split(&mut session)?, link);
+        Ok(Self { session, statement: self.statement.give(opens), pool, hold: None })
     }
 
     fn computes(&self) -> bool {
@@ -174,6 +200,11 @@ impl Engine for Additive {
     }
 
     async fn reveal<R: Ring>(&mut self, column: ArithShare<R>, permit: Permit<R>) -> Result<Option<Vec<R>>> {
+        if let Some(hold) = &self.hold
+            && !hold.is_open().await
+        {
+            return Err(self.fault(LocalFault::Held));
+        }
         let release = self.statement.use_up(permit, self.session.is_site().then_some(column.len()))?;
         if self.session.is_site() {
             reveal::open(&mut self.session, column, &release).await
@@ -185,7 +216,8 @@ impl Engine for Additive {
     fn fork<const K: usize>(&mut self, labels: [&'static str; K]) -> [Self; K] {
         let statement = &self.statement;
         let forks = self.session.fork(labels);
-        forks.map(|session| Self { session, statement: statement.of_fork(), pool: Pool::default() })
+        let hold = &self.hold;
+        forks.map(|session| Self { session, statement: statement.of_fork(), pool: Pool::default(), hold: hold.clone() })
     }
 
     fn is_first(&self) -> bool {

@@ -10,6 +10,7 @@ use zeroize::Zeroize;
 use super::{
     Budget, Chains, Group, Permutation, Shuffle, WordKind, bit_triples, dabits, edabits, ring_triples, selections,
 };
+use crate::additive::demand::Link;
 use crate::ot::{Extension, Ot};
 
 /// One party's correlations.
@@ -35,6 +36,16 @@ struct OfRing<R: PowerOfTwo> {
 }
 
 impl Pool {
+    /// With OTs that were set up before.
+    pub fn over(ot: Ot, link: Link) -> Self {
+        Self { extension: link.extension(), ot: Some(ot), ..Self::default() }
+    }
+
+    /// By which extension OTs are made, if they are not set up yet.
+    pub fn choose(&mut self, link: Link) {
+        self.extension = link.extension();
+    }
+
     /// Makes everything a budget names, in an order that is the same at all sites. The base OTs are made once, and the first
     /// budget says by which extension.
     pub async fn fill(&mut self, session: &mut Session, budget: &Budget) -> Result<()> {

@@ -96,6 +96,17 @@ impl OtSender {
         Ok([zero, one])
     }
 
+    /// Another one of the same base OTs, which has nothing prepared.
+    pub(super) fn split(&mut self, session: &Session, with: PartyId, offsets: &mut Prg) -> OtSender {
+        match self {
+            OtSender::SoftSpoken(sender) => OtSender::SoftSpoken(sender.split()),
+            OtSender::Silent(sender) => {
+                let (base, lpn) = (sender.base().split(), sender.lpn());
+                OtSender::Silent(SilentSender::new(session, with, base, lpn, offsets))
+            }
+        }
+    }
+
     /// The extension that needs no preparation, which silent OT stands on too.
     pub(super) fn soft_spoken(&mut self) -> &mut SoftSpokenSender {
         match self {
@@ -144,6 +155,17 @@ impl OtReceiver {
         let mut masks = Zeroizing::new(Vec::new());
         received.hash_into(&mut masks);
         Ok(masks)
+    }
+
+    /// Another one of the same base OTs, which has nothing prepared.
+    pub(super) fn split(&mut self, session: &Session, with: PartyId) -> OtReceiver {
+        match self {
+            OtReceiver::SoftSpoken(receiver) => OtReceiver::SoftSpoken(receiver.split()),
+            OtReceiver::Silent(receiver) => {
+                let (base, lpn) = (receiver.base().split(), receiver.lpn());
+                OtReceiver::Silent(SilentReceiver::new(session, with, base, lpn))
+            }
+        }
     }
 
     /// The extension that needs no preparation, which silent OT stands on too.

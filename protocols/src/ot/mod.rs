@@ -110,6 +110,20 @@ impl Ot {
         Ok((Ot { directions: extension.wrap(&mut session, based)? }, worked))
     }
 
+    /// OTs for work beside this: of the same base OTs, by further parts of their streams, none of which serves both. All sites call
+    /// it at the same step. No message.
+    ///
+    /// # Errors
+    /// `Local` as [`Session::private_rng`].
+    pub fn split(&mut self, session: &mut Session) -> Result<Ot> {
+        let mut session = session.step("ot");
+        let mut offsets = session.private_rng(Domain::SilentOffset)?;
+        let split = |(with, (sender, receiver)): (&PartyId, &mut (OtSender, OtReceiver))| {
+            (*with, (sender.split(&session, *with, &mut offsets), receiver.split(&session, *with)))
+        };
+        Ok(Ot { directions: self.directions.iter_mut().map(split).collect() })
+    }
+
     /// Has at least `ots` OTs ready with each of `others` in both directions. They call it at the same step with the same
     /// number. Nothing to do for SoftSpoken; for silent OT two rounds and [`crate::cost::silent_batch`] bytes for each batch.
     ///

@@ -20,6 +20,7 @@
 //! No consistency check: a malicious receiver can learn bits of Δ. Streams are AES-128 in counter mode.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use mpc_core::block::{Block, Planes, TILE_WORDS, Tile, transpose_128};
@@ -40,6 +41,8 @@ pub const CALL_WORDS: usize = 1 << 12;
 /// OTs of a tile and of a cipher block.
 const TILE_OTS: usize = 64 * TILE_WORDS;
 const BLOCK_OTS: u64 = 128;
+/// Blocks of a stream: rows have tweaks of 64 bits.
+const BLOCKS: u64 = 1 << 56;
 
 /// The choosing side of the OTs with one other site.
 pub struct OtReceiver {
@@ -56,11 +59,13 @@ pub struct OtSender {
 
 /// What both sides keep.
 struct Extension {
-    groups: Vec<Leaves>,
+    groups: Arc<Vec<Leaves>>,
     hash: Arc<CorrelationHash>,
     pool: Arc<Pool>,
-    /// Blocks of every stream that were used.
+    /// Blocks of every stream that were used, or belong to another.
     used: u64,
+    /// Where the blocks of another begin.
+    end: u64,
     streams: Box<Streams>,
     planes: Box<Planes>,
 }
@@ -68,13 +73,28 @@ struct Extension {
 impl Extension {
     fn new(seeds: &[Seeds], hash: CorrelationHash, pool: Arc<Pool>) -> Self {
         let groups = seeds.iter().map(|seeds| Leaves::new(seeds)).collect();
-        Self { groups, hash: Arc::new(hash), pool, used: 0, streams: Streams::new(), planes: Box::default() }
+        Self::of(Arc::new(groups), Arc::new(hash), pool, 0..BLOCKS)
+    }
+
+    fn of(groups: Arc<Vec<Leaves>>, hash: Arc<CorrelationHash>, pool: Arc<Pool>, blocks: Range<u64>) -> Self {
+        let (streams, planes) = (Streams::new(), Box::default());
+        Self { groups, hash, pool, used: blocks.start, end: blocks.end, streams, planes }
+    }
+
+    /// Gives half of what is left of every stream to another one, and with it the tweaks of its rows.
+    fn split(&mut self) -> Self {
+        let middle = self.used + (self.end - self.used) / 2;
+        let other = Self::of(self.groups.clone(), self.hash.clone(), self.pool.clone(), middle..self.end);
+        self.end = middle;
+        other
     }
 
     /// Folds the streams of each group into its planes, lets `correct` see the group's number, sum and planes, and turns the
     /// planes into rows.
     fn next_tile(&mut self, rows: &mut [Block], mut correct: impl FnMut(usize, &Tile, &mut [Tile])) {
         let blocks = rows.len().div_ceil(BLOCK_OTS as usize);
+        // Twenty splits leave 2^43 OTs, which no run comes to.
+        assert!(blocks as u64 <= self.end - self.used, "a part of a stream does not reach into the next one");
         self.streams.seek(self.used, blocks);
         self.used += blocks as u64;
         let mut sum = [0; TILE_WORDS];
@@ -94,6 +114,11 @@ impl Extension {
 }
 
 impl OtReceiver {
+    /// Another one of the same base OTs, whose OTs are none of this one's.
+    pub(super) fn split(&mut self) -> Self {
+        Self { with: self.with, extension: self.extension.split() }
+    }
+
     pub(super) fn new(with: PartyId, seeds: &[Seeds], hash: CorrelationHash, pool: Arc<Pool>) -> Self {
         Self { with, extension: Extension::new(seeds, hash, pool) }
     }
@@ -126,6 +151,11 @@ impl OtReceiver {
 }
 
 impl OtSender {
+    /// Another one of the same base OTs and Δ, whose OTs are none of this one's.
+    pub(super) fn split(&mut self) -> Self {
+        Self { with: self.with, delta: self.delta, extension: self.extension.split() }
+    }
+
     pub(super) fn new(with: PartyId, delta: Block, seeds: &[Seeds], hash: CorrelationHash, pool: Arc<Pool>) -> Self {
         Self { with, delta, extension: Extension::new(seeds, hash, pool) }
     }

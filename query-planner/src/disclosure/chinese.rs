@@ -116,8 +116,8 @@ fn what(what: &Revealed) -> String {
         }
         Revealed::Hidden { least, zeros_shown, judged } => hidden(*least, *zeros_shown, *judged),
         Revealed::Remainder => "仅由两家医院相加的每个总和中，对方的确切部分：总和减去自己的部分即得".into(),
-        Revealed::Difference { least } => format!(
-            "本次结果与本研究以往某次结果之间，是否只相差不足 {least} 名患者（若是则拒绝执行）；不透露是哪一次，也不透露相差几人"
+        Revealed::Difference { least, key } => format!(
+            "本次结果与本研究以往某次结果之间，是否只相差不足 {least} 名患者（若是则拒绝执行）；不透露是哪一次，也不透露相差几人。为此，各站点这些数字所涉及的患者按 {key} 在各站点之间匹配，仅依据规则 min_patients"
         ),
         Revealed::Share { all, patients, group, figure: of } => {
             let whom = if *patients { "患者" } else { "数据行" };

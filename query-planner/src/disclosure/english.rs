@@ -122,9 +122,10 @@ fn what(what: &Revealed) -> String {
         Revealed::Remainder => {
             "the other's part of each sum of two sites, exactly: the answer less its own part".into()
         }
-        Revealed::Difference { least } => format!(
+        Revealed::Difference { least, key } => format!(
             "whether this release would differ from an earlier one of the study by fewer than {least} patients, in which case it \
-             is refused; not from which one, nor by how many"
+             is refused; not from which one, nor by how many. For this every site's patients behind the figures are matched by \
+             {key} with the other sites', under the rule min_patients alone"
         ),
         Revealed::Share { all, patients, group, figure: of } => {
             let (share, whom) = (if *all { "all" } else { "none" }, if *patients { "patients" } else { "rows" });

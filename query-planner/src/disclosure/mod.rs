@@ -231,6 +231,8 @@ pub enum Revealed {
     Difference {
         /// Fewer than so many are too few.
         least: u32,
+        /// The column by which patients are compared: every site's are matched with the others', whatever else it allows.
+        key: String,
     },
     /// That all or none of a group count.
     Share {
@@ -292,8 +294,8 @@ pub struct Rows {
 
 impl Disclosure {
     /// That one bit is opened on whether a release is too near to an earlier one.
-    pub fn difference(least: u32) -> Self {
-        let what = Revealed::Difference { least };
+    pub fn difference(least: u32, key: &str) -> Self {
+        let what = Revealed::Difference { least, key: key.to_owned() };
         Self { id: DisclosureId::difference(), kind: Kind::Bit, what, to: Recipient::Everyone, why: Why::Differencing }
     }
 }

@@ -49,7 +49,7 @@ fn site(policy: SitePolicy) -> Site {
     let study = Study::sandbox("ana", sites.clone().into(), vec![]);
     let asked = Asked { plan: PLAN, study: study.digest(), network: [3; 32], analyst };
     let [name, _] = sites;
-    let policy = Posted { policy, file: None };
+    let policy = Posted::of(policy);
     let gate = Gate { name, identity: Arc::new(identity), network: [3; 32], studies: vec![study], policy, state };
     let site = Site { folder, gate, catalog, asked };
     site.wait();
@@ -106,7 +106,8 @@ impl Site {
             progress: Progress::Begun,
         };
         let after = self.gate.state.digest_of(&study)?;
-        self.gate.state.begin_under(approval, &release, &Terms { after, releases: None, refusals: None, epsilon: None })
+        let terms = Terms { after, releases: None, refusals: None, epsilon: None };
+        self.gate.state.begin_under(approval, &release, &terms, vec![])
     }
 }
 

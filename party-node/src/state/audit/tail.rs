@@ -21,19 +21,25 @@ pub(in crate::state) fn line_hash(path: &Path, seq: u64) -> Result<Option<[u8; 3
         // What stands before the first end of a line may be half a line.
         let whole = if from == 0 { &read[..] } else { read.splitn(2, |b| *b == b'\n').nth(1).unwrap_or_default() };
         let text = String::from_utf8_lossy(whole);
-        let mut first = None;
-        for line in text.lines().filter_map(|line| Line::parse(line).ok()) {
-            if line.entry.seq == seq {
-                return Ok(Some(line.hash));
-            }
-            first.get_or_insert(line.entry.seq);
+        let named = format!("{FIRST_KEY}{seq},");
+        let found = text.lines().filter(|line| line.starts_with(&named)).find_map(|line| Line::parse(line).ok());
+        if let Some(line) = found {
+            return Ok(Some(line.hash));
         }
-        if from == 0 || first.is_some_and(|first| first < seq) {
+        if from == 0 || text.lines().find_map(number).is_some_and(|first| first < seq) {
             return Ok(None);
         }
         back = back.saturating_mul(8);
     }
 }
+
+/// A line's own number, without reading the rest of it.
+fn number(line: &str) -> Option<u64> {
+    line.strip_prefix(FIRST_KEY)?.split_once(',')?.0.parse().ok()
+}
+
+/// A line begins with its number.
+const FIRST_KEY: &str = "{\"seq\":";
 
 /// Some hundred lines.
 const FIRST_READ: u64 = 1 << 16;

@@ -14,12 +14,11 @@ fn small_log() -> (Scratch, State, Pin) {
     let heads = vec![SiteHead { site: "b".into(), head: Head { seq: 3, hash: [5; 32] } }];
     state
         .change(|change| {
-            change.log(Event::Sent { release: [1; 16], steps });
             change.log(Event::Heads { release: [1; 16], heads });
             Ok(())
         })
         .unwrap();
-    state.finish(&[1; 16], None).unwrap();
+    state.finish(&[1; 16], None, steps).unwrap();
     (scratch, state, identity.pin())
 }
 
@@ -140,5 +139,5 @@ fn the_words_of_a_release_can_be_read_from_the_log() {
     })
     .unwrap();
     assert_eq!(kinds.len(), 4);
-    assert!(matches!(&kinds[1], Event::Sent { steps, .. } if steps[0].bytes == 320));
+    assert!(matches!(&kinds[3], Event::Sent { steps, .. } if steps[0].bytes == 320));
 }

@@ -4,7 +4,10 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::state::audit::verify;
+use query_planner::catalog::SiteName;
+
+use crate::govern::approval::{self, Approval, By};
+use crate::state::audit::{Event, Head, SiteHead, Step, verify};
 use crate::state::limits::Spend;
 use crate::state::moment::Moment;
 
@@ -28,12 +31,36 @@ fn script(state: &State, step: usize) {
         1 => state.reserve(&STUDY, &spend).unwrap(),
         2 => drop(state.take("ot", 4).unwrap()),
         3 => state.note(&[1; 16], &sets(1)).unwrap(),
-        4 => state.finish(&[1; 16], Some(b"answer")).unwrap(),
-        5 => state.begin(&release(2), &Terms { epsilon: Some(spend), ..terms(state) }).unwrap(),
-        6 => state.refuse(&[2; 16], "TOO_CLOSE", 5).unwrap(),
+        4 => state.finish(&[1; 16], Some(b"answer"), sent()).unwrap(),
+        5 => {
+            let terms = Terms { epsilon: Some(spend), ..terms(state) };
+            state.begin_under(&by_rule(), &release(2), &terms, vec![head_of_b()]).unwrap();
+        }
+        6 => state.refuse(&[2; 16], "TOO_CLOSE", 5, sent()).unwrap(),
         7 => drop(state.forget(&STUDY).unwrap()),
         _ => unreachable!("{STEPS} steps"),
     }
+}
+
+fn by_rule() -> Approval {
+    let pin = identity().pin();
+    let (study, plan) = (STUDY, release(2).plan);
+    let (network, policy, by) = ([0; 32], [0; 32], By::Rule(1));
+    let terms = approval::Terms { plan, study, network, policy, analyst: pin, by, from_ms: 0, until_ms: i64::MAX };
+    Approval { terms, signature: vec![] }
+}
+
+fn head_of_b() -> SiteHead {
+    SiteHead { site: "b".into(), head: Head { seq: 9, hash: [9; 32] } }
+}
+
+fn sent() -> Vec<Step> {
+    vec![Step { step: "/reveal".into(), messages: 1, bytes: 320 }]
+}
+
+fn said_what_was_sent(state: &State, number: u8) -> bool {
+    let trail = state.trail(&crate::state::hex::text(&[number; 16])).unwrap_or_default();
+    trail.iter().any(|entry| matches!(&entry.event, Event::Sent { steps, .. } if *steps == sent()))
 }
 
 /// How many steps a state shows as done.
@@ -47,7 +74,13 @@ fn steps_done(state: &State) -> usize {
     let closed = state.receipt(&STUDY).is_ok();
     assert!(!closed || noted(state, 1) == Sets::default());
     let kept = closed || noted(state, 1) == sets(1);
-    let shown = [begun[0], spent >= 10, taken >= 4, kept, ended(0), begun[1] && spent == 20, ended(1), closed];
+    // What is written with a release's beginning and end is there or not there with it.
+    assert_eq!(begun[1], spent == 20);
+    assert_eq!(begun[1], state.seen(&[SiteName("b".into())]).unwrap() == [head_of_b().head]);
+    for (at, number) in [(0, 1), (1, 2)] {
+        assert_eq!(ended(at), said_what_was_sent(state, number), "release {number}");
+    }
+    let shown = [begun[0], spent >= 10, taken >= 4, kept, ended(0), begun[1], ended(1), closed];
     let done = shown.iter().take_while(|shown| **shown).count();
     assert!(shown[done..].iter().all(|shown| !shown), "steps are made as a whole and in order: {shown:?}");
     done

@@ -4,7 +4,11 @@ use std::sync::Barrier;
 use std::thread;
 
 use super::*;
-use crate::state::audit::{Asked, Event};
+use crate::agree::{Signed, Word};
+use crate::govern::approval::{self, Approval, By};
+use crate::govern::meeting::Past;
+use crate::state::audit::{Asked, Event, Head};
+use crate::state::ledger::Who;
 use crate::state::limits::{Limit, Spend};
 use crate::state::{Rows, Table};
 
@@ -20,8 +24,8 @@ fn releases_come_back_in_order_with_their_sets_after_a_restart() {
         begin(&state, number).unwrap();
         state.note(&[number; 16], &sets(number)).unwrap();
     }
-    state.finish(&[5; 16], Some(b"answer")).unwrap();
-    state.refuse(&[3; 16], "TOO_CLOSE", 0).unwrap();
+    state.finish(&[5; 16], Some(b"answer"), vec![]).unwrap();
+    state.refuse(&[3; 16], "TOO_CLOSE", 0, vec![]).unwrap();
     let digest = state.digest_of(&STUDY).unwrap();
     drop(state);
     let state = scratch.open(&identity).unwrap();
@@ -45,12 +49,12 @@ fn digests_agree_where_the_same_releases_count_in_the_same_order() {
     begin(&a, 1).unwrap();
     assert!(!same());
     begin(&b, 1).unwrap();
-    a.finish(&[1; 16], None).unwrap();
+    a.finish(&[1; 16], None, vec![]).unwrap();
     assert!(same(), "a release that a crash left behind counts as one that came out");
     a.log(Event::Policy { policy: [0; 32] }).unwrap();
     begin(&a, 2).unwrap();
     begin(&b, 2).unwrap();
-    a.refuse(&[2; 16], "TOO_CLOSE", 0).unwrap();
+    a.refuse(&[2; 16], "TOO_CLOSE", 0, vec![]).unwrap();
     assert!(!same());
     a.count(&[2; 16]).unwrap();
     assert!(same());
@@ -60,13 +64,13 @@ fn digests_agree_where_the_same_releases_count_in_the_same_order() {
 fn a_release_begins_once_and_ends_once() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
-    assert_eq!(code(state.finish(&[1; 16], None)), "NO_SUCH_RELEASE");
+    assert_eq!(code(state.finish(&[1; 16], None, vec![])), "NO_SUCH_RELEASE");
     assert_eq!(code(state.note(&[1; 16], &sets(1))), "NO_SUCH_RELEASE");
     begin(&state, 1).unwrap();
     assert_eq!(code(begin(&state, 1)), "RELEASE_EXISTS");
-    state.finish(&[1; 16], None).unwrap();
-    assert_eq!(code(state.finish(&[1; 16], None)), "RELEASE_ENDED");
-    assert_eq!(code(state.refuse(&[1; 16], "LATE", 0)), "RELEASE_ENDED");
+    state.finish(&[1; 16], None, vec![]).unwrap();
+    assert_eq!(code(state.finish(&[1; 16], None, vec![])), "RELEASE_ENDED");
+    assert_eq!(code(state.refuse(&[1; 16], "LATE", 0, vec![])), "RELEASE_ENDED");
     assert_eq!(code(state.note(&[1; 16], &sets(1))), "RELEASE_ENDED");
 }
 
@@ -121,21 +125,99 @@ fn releases_and_refusals_are_limited_by_period() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
     let day = 24 * 60 * 60 * 1000;
-    let two = Some(Limit { most: 2, days: 1 });
+    let two = Some(Limit { most: 2, total: 9, days: 1 });
     let try_at = |number, at_ms| {
         let mut release = release(number);
         release.at_ms = at_ms;
         state.begin(&release, &Terms { releases: two, refusals: two, ..terms(&state) })
     };
     try_at(1, day).unwrap();
-    state.refuse(&[1; 16], "TOO_CLOSE", day).unwrap();
+    state.refuse(&[1; 16], "TOO_CLOSE", day, vec![]).unwrap();
     try_at(2, day + 10).unwrap();
     assert_eq!(code(try_at(3, 2 * day)), "TOO_MANY_RELEASES");
     assert_eq!(code(try_at(3, 0)), "TOO_MANY_RELEASES", "a clock put back frees nothing");
     let asked = Asked { study: STUDY, plan: [1; 32], disclosure: [1; 32], analyst: "ada".into() };
     state.deny(asked, "COLUMN_NOT_ALLOWED", day + 5).unwrap();
-    assert_eq!(code(state.within(None, two, 2 * day)), "TOO_MANY_REFUSALS");
+    assert_eq!(code(state.within(&Who::new("ada", STUDY), None, two, 2 * day)), "TOO_MANY_REFUSALS");
     try_at(3, 2 * day + 1).unwrap();
+}
+
+#[test]
+fn an_analyst_who_uses_up_a_limit_locks_out_nobody_else_before_the_total_is_reached() {
+    let (scratch, identity) = (Scratch::new(), identity());
+    let state = scratch.open(&identity).unwrap();
+    let limit = Some(Limit { most: 2, total: 3, days: 1 });
+    let ask = |number, analyst: &str, study| {
+        let mut release = release(number);
+        (release.analyst, release.study) = (analyst.into(), study);
+        let after = state.digest_of(&study).unwrap();
+        state.begin(&release, &Terms { after, releases: limit, refusals: limit, epsilon: None })
+    };
+    let refuse = |analyst: &str, study| {
+        let asked = Asked { study, plan: [1; 32], disclosure: [1; 32], analyst: analyst.into() };
+        state.deny(asked, "COLUMN_NOT_ALLOWED", 1000).unwrap();
+    };
+    let refused = |analyst: &str, study| state.within(&Who::new(analyst, study), None, limit, 1000).is_err();
+    ask(1, "ada", STUDY).unwrap();
+    ask(2, "ada", STUDY).unwrap();
+    assert_eq!(code(ask(3, "ada", STUDY)), "TOO_MANY_RELEASES");
+    ask(4, "bob", STUDY).unwrap();
+    assert_eq!(code(ask(5, "bob", STUDY)), "TOO_MANY_RELEASES", "three in all");
+    refuse("ada", STUDY);
+    refuse("ada", STUDY);
+    let other = [8; 32];
+    assert_eq!([refused("ada", STUDY), refused("bob", STUDY), refused("ada", other)], [true, false, false]);
+    refuse("ada", other);
+    assert_eq!([refused("ada", other), refused("bob", STUDY)], [true, true], "three in all");
+}
+
+/// A word of a site that knows these releases.
+fn said(past: Vec<Past>, identity: &Identity) -> Signed {
+    let (plan, study, network, policy) = ([0; 32], STUDY, [0; 32], [0; 32]);
+    let (analyst, by) = (identity.pin(), By::Rule(1));
+    let terms = approval::Terms { plan, study, network, policy, analyst, by, from_ms: 0, until_ms: 1 };
+    let word = Word {
+        job: [0; 16],
+        nonce: [0; 32],
+        key: identity.public_key().0,
+        agreement: vec![],
+        approval: Approval { terms, signature: vec![] },
+        past,
+        head: Head::EMPTY,
+        seen: vec![],
+    };
+    Signed::new(word, identity)
+}
+
+#[test]
+fn of_two_questions_that_were_ready_together_the_one_that_starts_later_is_refused() {
+    let (scratch, identity) = (Scratch::new(), identity());
+    let state = scratch.open(&identity).unwrap();
+    begin(&state, 1).unwrap();
+    let words = || vec![said(state.past(&STUDY, &[3; 32]).unwrap(), &identity)];
+    let (first, second) = (words(), words());
+    state.not_moved(&STUDY, &[0; 32], &first).unwrap();
+    begin(&state, 2).unwrap();
+    state.note(&[2; 16], &sets(2)).unwrap();
+    // The ledger is looked at anew when the second one starts, so its own digest would fit: the words do not.
+    assert_eq!(code(state.not_moved(&STUDY, &[0; 32], &second)), "LEDGER_MOVED");
+    assert_eq!(code(state.not_moved(&STUDY, &[1; 32], &words())), "LEDGER_OTHER_KEYS");
+    state.not_moved(&STUDY, &[0; 32], &words()).unwrap();
+}
+
+#[test]
+fn of_a_release_that_began_while_this_site_was_away_it_knows_no_more_than_that() {
+    let (scratch, identity) = (Scratch::new(), identity());
+    let state = scratch.open(&identity).unwrap();
+    let past = Past { id: [9; 16], plan: [8; 32], sets: 0, same_data: false, released: false };
+    state.catch_up(&[said(vec![past], &identity)], &release(1)).unwrap();
+    let adopted = state.outlines(&STUDY).unwrap().remove(0);
+    assert_eq!((adopted.id, adopted.plan, &*adopted.text, &*adopted.analyst), ([9; 16], [8; 32], "", ""));
+    let line = state.head().unwrap();
+    state.catch_up(&[said(vec![past], &identity)], &release(1)).unwrap();
+    assert_eq!(state.head().unwrap(), line, "what is known changes nothing");
+    let answered = Past { id: [7; 16], released: true, ..past };
+    assert_eq!(code(state.catch_up(&[said(vec![answered], &identity)], &release(1))), "LEDGER_ROLLED_BACK");
 }
 
 #[test]
@@ -155,7 +237,7 @@ fn a_forgotten_study_keeps_its_chain_and_no_patients() {
     let state = scratch.open(&identity).unwrap();
     begin(&state, 1).unwrap();
     state.note(&[1; 16], &sets(1)).unwrap();
-    state.finish(&[1; 16], Some(b"answer")).unwrap();
+    state.finish(&[1; 16], Some(b"answer"), vec![]).unwrap();
     begin(&state, 2).unwrap();
     let list = state.keep_matched(&[1; 16], "person_id\n7\n").unwrap();
     let mut other = release(9);
@@ -207,7 +289,7 @@ fn neither_a_patient_nor_a_question_nor_an_answer_can_be_read_from_the_files() {
     let state = scratch.open(&identity).unwrap();
     begin(&state, 1).unwrap();
     state.note(&[1; 16], &sets(1)).unwrap();
-    state.finish(&[1; 16], Some(b"planted answer")).unwrap();
+    state.finish(&[1; 16], Some(b"planted answer"), vec![]).unwrap();
     drop(state);
     for path in [scratch.ledger(), scratch.log()] {
         let bytes = fs::read(&path).unwrap();
@@ -256,7 +338,7 @@ fn a_release_of_a_thousand_patients_is_kept_within_its_time() {
         let release = release(number);
         state.begin(&release, &terms(&state)).unwrap();
         state.note(&release.id, &sets).unwrap();
-        state.finish(&release.id, None).unwrap();
+        state.finish(&release.id, None, vec![]).unwrap();
     }
     let each = began.elapsed() / 50;
     println!("begin, note and finish: {each:?}");

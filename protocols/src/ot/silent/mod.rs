@@ -69,6 +69,11 @@ impl SilentSender {
         &mut self.base
     }
 
+    /// The parameters of its batches.
+    pub(super) fn lpn(&self) -> Lpn {
+        self.direction.lpn
+    }
+
     /// OTs that are prepared and not used.
     pub fn ready(&self) -> usize {
         self.stock.len()
@@ -133,6 +138,11 @@ impl SilentReceiver {
     /// Where base OTs come from.
     pub(super) fn base(&mut self) -> &mut BaseReceiver {
         &mut self.base
+    }
+
+    /// The parameters of its batches.
+    pub(super) fn lpn(&self) -> Lpn {
+        self.direction.lpn
     }
 
     /// OTs that are prepared and not used.
