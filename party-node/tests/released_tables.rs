@@ -122,8 +122,8 @@ fn a_class_of_a_single_value_is_hidden_however_large_it_is() {
     let strict =
         ["--set", "sites.B.released_tables.sensitive=[\"t.s\"]", "--set", "sites.B.released_tables.l_diverse=3"];
     assert_eq!(shown(&ask(&folder, &strict, TABLE)), BTreeMap::new());
-    let explained = sandbox(folder.path(), &["--explain", "-e", TABLE]);
-    assert!(explained.stdout.contains("fewer than 2 values of t.s"), "{}", explained.all());
+    let told = ask(&folder, &[], TABLE).answers()[0]["disclosures"].to_string();
+    assert!(told.contains("fewer than 2 values of t.s"), "{told}");
 }
 
 /// A table beside its totals: what follows for the patients of a hidden class is not below k either.
