@@ -12,7 +12,7 @@ use crate::uses::Use;
 ///
 /// # Errors
 /// `COLUMN_NOT_ALLOWED` naming column, purpose and rule; `CLASS_NOT_ALLOWED`, `ANALYST_NOT_ALLOWED`, `TOO_FEW_SITES`,
-/// `TOO_MANY_GROUPS`, `CELLS_TOO_SMALL`, `EXTREME_SHARES`, `MATCHING_TOO_LARGE`. Of a site that does not tell reasons
+/// `TOO_MANY_GROUPS`, `CELLS_TOO_SMALL`, `TABLE_NOT_ANONYMOUS`, `EXTREME_SHARES`, `MATCHING_TOO_LARGE`. Of a site that does not tell reasons
 /// `POLICY_REFUSES` alone.
 pub fn check(plan: &JointPlan, site: &SiteName, policy: &SitePolicy, analyst: Option<&str>) -> Result<(), PlanError> {
     let first = analyst_allowed(site, policy, analyst)
