@@ -22,7 +22,7 @@ fn draw(case: &mut Case) -> Tried {
     let mut groups = case.below(3) as usize;
     for _ in 0..1 + case.below(5) {
         let members: Vec<usize> = (groups..groups + 1 + case.below(5) as usize).collect();
-        groups = members.len() + groups;
+        groups += members.len();
         let key = |case: &mut Case| {
             let mut values = vec![Vec::new(); 1 + case.below(4) as usize];
             for group in &members {
