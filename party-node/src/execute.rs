@@ -1,6 +1,7 @@
 //! Runs a joint plan: agree keys where none are declared, put the partials in, hide and find on shares, open the
 //! answer.
 
+mod classes;
 mod forecast;
 mod inputs;
 pub mod intersection;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | group keys that enough rows have | [`protocols::relational::frequent_keys`] |
 //! | which cells may be shown | [`protocols::relational::suppress`] |
+//! | which combinations of group keys | [`protocols::relational::suppress::classes`] |
 //! | MIN, MAX, percentiles | [`protocols::relational::quantile`] |
 //! | APPROX_COUNT_DISTINCT | [`protocols::relational::union_sketch`] |
 //! | ORDER BY a total, LIMIT | [`protocols::relational::top_k`] |
@@ -11,7 +12,7 @@
 use mpc_core::error::LocalFault;
 use mpc_core::{Bits, Result, Ring, Z64};
 use protocols::relational::quantile::{self, Groups};
-use protocols::relational::suppress::{self, Rules, Table};
+use protocols::relational::suppress::{self, Also, Rules, Table};
 use protocols::relational::top_k::{self, Best, Direction};
 use protocols::relational::union_sketch::{Seat, Shape, Sketch, level_counts};
 use protocols::{ArithShare, BitShare, Engine};
@@ -43,6 +44,8 @@ pub struct Few {
 /// One bit for each cell of the table: may it be shown? `counts` are the cells' counts; `without`, for each site that
 /// receives the answer, the counts without its part.
 ///
+/// Cells of `also` are hidden whatever their counts.
+///
 /// What the table says beyond the operator's rules is said with further counts that are never shown: the rows of a
 /// total that are in no part, and of two choices of rows that may or may not be nested the larger count, of which both
 /// are then parts. A cell of `few` is hidden where its number of patients is 1 to k − 1, whatever its rows: it is taken as
@@ -55,8 +58,8 @@ pub async fn visible<E: Engine>(
     table: &CellTable,
     policy: Policy,
     few: &Few,
-    counts: &ArithShare<Z64>,
-    without: &[ArithShare<Z64>],
+    also: Option<Also>,
+    (counts, without): (&ArithShare<Z64>, &[ArithShare<Z64>]),
 ) -> Result<BitShare> {
     let cells = counts.len();
     let mut differences = table.differences.clone();
@@ -84,7 +87,13 @@ pub async fn visible<E: Engine>(
     // Rows and patients together.
     let bound_bits = bits + usize::from(!few.cells.is_empty());
     let rules = Rules { threshold, zero_allowed, bound_bits, differences, unseen, tables };
-    let shown = suppress::visible(e, &rules, &counts, &views).await?;
+    let shown = match also {
+        None => suppress::visible(e, &rules, &counts, &views).await?,
+        Some(mut also) => {
+            also.of.resize(counts.len(), None);
+            suppress::visible_but(e, &rules, &also, &counts, &views).await?
+        }
+    };
     Ok(shown.gather(&(0..cells).collect::<Vec<_>>()))
 }
 

@@ -3,7 +3,7 @@
 
 mod conformance;
 
-use conformance::{keys, primitives, quantiles, sketches, sorting, suppression, top};
+use conformance::{classes, keys, primitives, quantiles, sketches, sorting, suppression, top};
 
 const SEED: u64 = 20_261_122;
 
@@ -73,6 +73,7 @@ on_additive! {
     by_sort_grouped_finds_each_groups_value => quantiles::by_sort_grouped_finds_each_groups_value;
     a_total_that_tells_its_hidden_part_is_hidden => suppression::a_total_that_tells_its_hidden_part_is_hidden;
     tables_of_large_counts_are_shown_whole => suppression::tables_of_large_counts_are_shown_whole;
+    classes_are_judged_as_counting_does => classes::classes_are_judged_as_counting_does;
     mask_hides_values => suppression::mask_hides_values;
     the_frequent_keys_come_out => keys::the_frequent_keys_come_out;
     level_counts_are_those_of_the_union => sketches::level_counts_are_those_of_the_union;

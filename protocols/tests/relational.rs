@@ -2,7 +2,7 @@
 
 mod conformance;
 
-use conformance::{keys, primitives, quantiles, sketches, sorting, suppression, top};
+use conformance::{classes, keys, primitives, quantiles, sketches, sorting, suppression, top};
 
 const SEEDS: [u64; 2] = [20_261_122, 7];
 
@@ -37,7 +37,9 @@ on_clear! {
     a_label_does_not_tell_whether_others_have_somebody => suppression::a_label_does_not_tell_whether_others_have_somebody;
     primary_suppression_alone_is_caught => suppression::primary_suppression_alone_is_caught;
     tables_of_large_counts_are_shown_whole => suppression::tables_of_large_counts_are_shown_whole;
+    cells_hidden_for_other_reasons_do_not_follow_either => suppression::cells_hidden_for_other_reasons_do_not_follow_either;
     impossible_rules_are_refused => suppression::impossible_rules_are_refused;
+    classes_are_judged_as_counting_does => classes::classes_are_judged_as_counting_does;
     mask_hides_values => suppression::mask_hides_values;
     the_frequent_keys_come_out => keys::the_frequent_keys_come_out;
     level_counts_are_those_of_the_union => sketches::level_counts_are_those_of_the_union;

@@ -12,6 +12,7 @@ pub use crate::settings::Settings;
 
 use crate::error::PlanError;
 use crate::linkage::{FurtherKeys, Linkage};
+use crate::released_tables::ReleasedTables;
 use crate::site_policy::SitePolicy;
 use crate::value::Value;
 
@@ -120,6 +121,9 @@ pub struct Policy {
     pub max_groups: u32,
     /// What connects the sites.
     pub link: Link,
+    /// What tables with group keys must be to be shown.
+    #[serde(default, skip_serializing_if = "ReleasedTables::is_silent")]
+    pub released_tables: ReleasedTables,
 }
 
 /// The kind of network between the sites: decides how work on shares is done, not what it gives.
@@ -208,6 +212,9 @@ impl Catalog {
         }
         if let Some(name) = self.policies.keys().find(|name| !self.sites.iter().any(|site| site.0 == **name)) {
             return bad(format!("'{name}' has a policy and is not a site of this network"));
+        }
+        if let Some(column) = self.policy.released_tables.unknown_column(self) {
+            return bad(format!("released_tables.sensitive: '{column}' is a column of no table"));
         }
         if let Some(further) = self.further_keys() {
             let keys = further.patients.saturating_mul(further.each).saturating_add(self.max_patients);

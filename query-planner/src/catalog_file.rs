@@ -151,6 +151,7 @@ fn bad(text: &str) -> PlanError {
 mod tests {
     use super::*;
     use crate::linkage::FurtherKeys;
+    use crate::released_tables::ReleasedTables;
 
     fn catalog() -> Catalog {
         let column = |name: &str, data_type: &str, domain: Option<Vec<Value>>| Column {
@@ -182,6 +183,7 @@ mod tests {
             flag_extreme_shares: true,
             max_groups: 10,
             link: Default::default(),
+            released_tables: ReleasedTables { sensitive: ["t.a".into()].into(), ..ReleasedTables::default() },
         };
         let columns = vec!["h".into()];
         let further_keys = FurtherKeys { patients: 7, each: 1 };

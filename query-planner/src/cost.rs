@@ -72,6 +72,15 @@ pub enum Work {
         /// Equations that bind them.
         equations: u64,
     },
+    /// Judging all groups that agree in keys that are not sensitive.
+    Classes {
+        /// Classes, at most.
+        classes: u64,
+        /// Their groups together.
+        groups: u64,
+        /// Bits of a group's number.
+        bits: u32,
+    },
     /// Multiplying what is opened by what may be shown.
     Mask {
         /// Elements of 64 bits.
@@ -197,8 +206,16 @@ fn visible_work(plan: &JointPlan, sites: u32) -> Vec<Work> {
         let slots = |sum| gates(sum).iter().zip(&sum.slots).filter(|(g, s)| g.is_some() && s.ring == ring).count();
         sums().map(|(sum, groups)| slots(sum) as u64 * groups).sum::<u64>()
     };
+    let judged = || sums().filter(|(sum, _)| plan.released_tables.asks() && !sum.keys.is_empty());
+    let classes = Work::Classes {
+        classes: judged().map(|(sum, groups)| (groups / sensitive_tuples(sum)).max(1)).sum(),
+        groups: judged().map(|(_, groups)| groups).sum(),
+        bits: bits.unwrap_or(0),
+    };
     let points = sums().map(|(sum, groups)| groups * sum.orders.iter().map(|o| o.points.len() as u64).sum::<u64>());
-    vec![
+    let classes = judged().next().is_some().then_some(classes);
+    let mut out: Vec<Work> = classes.into_iter().collect();
+    out.extend([
         Work::Visible {
             cells: sums().map(|(sum, groups)| sum.cells.len() as u64 * groups).sum(),
             bits: bits.unwrap_or(0),
@@ -206,7 +223,14 @@ fn visible_work(plan: &JointPlan, sites: u32) -> Vec<Work> {
             equations: sums().map(|(sum, groups)| sum.disjoint.len() as u64 * groups).chain(margins).sum(),
         },
         Work::Mask { narrow: opened(Ring::Z64) + points.sum::<u64>(), wide: opened(Ring::Z128) },
-    ]
+    ]);
+    out
+}
+
+/// Groups of a class where all keys are declared; 1 where nobody knows.
+fn sensitive_tuples(sum: &SecureSum) -> u64 {
+    let sizes = sum.sensitive.iter().map(|key| sum.keys[*key].domain.as_ref().map_or(1, |d| d.len() as u64));
+    if sum.groups == Groups::Declared { sizes.fold(1u64, u64::saturating_mul).max(1) } else { 1 }
 }
 
 fn order_work(sum: &SecureSum, order: &Order, sites: u32) -> Option<Work> {
@@ -231,6 +255,9 @@ impl fmt::Display for Work {
                 f,
                 "comparing at most {cells} counts of {bits} bits, {differences} differences, {equations} equations"
             ),
+            Work::Classes { classes, groups, bits } => {
+                write!(f, "judging at most {classes} combinations of keys by {groups} counts of {bits} bits")
+            }
             Work::Mask { narrow, wide: 0 } => write!(f, "masking {narrow} numbers of 64 bits"),
             Work::Mask { narrow, wide } => write!(f, "masking {narrow} numbers of 64 bits, {wide} of 128"),
             Work::Histogram { groups, cells, points, .. } => {

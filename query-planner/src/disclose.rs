@@ -13,6 +13,7 @@ use crate::disclosure::{
 use crate::matched::{Matching, What};
 use crate::plan::{Audience, Groups, JointPlan, Number, Output, Scale, SecureSum, SketchOf, Slot, Summand, Top};
 use crate::policy::knows_patients;
+use crate::released_tables::ReleasedTables;
 use crate::slots::ONCE;
 use crate::words::words;
 
@@ -176,7 +177,10 @@ fn hidden(plan: &JointPlan) -> Option<Disclosure> {
     } else {
         Judged::RowsOrPatients
     };
-    let what = Revealed::Hidden { least: plan.min_patients, zeros_shown: plan.zero_allowed, judged };
+    let (least, zeros_shown) = (plan.min_patients, plan.zero_allowed);
+    let has_keys = plan.sums.iter().any(|sum| !sum.keys.is_empty());
+    let tables = if has_keys { plan.released_tables.clone() } else { ReleasedTables::default() };
+    let what = Revealed::Hidden { least, zeros_shown, judged, tables };
     let to = plan.audience.into();
     plan.hides().then(|| Disclosure { id: DisclosureId::hidden(), kind: Kind::Bit, what, to, why: Why::SmallCells })
 }

@@ -8,6 +8,7 @@ use crate::disclose::{sketch_words, slot_words};
 use crate::disclosure::{self, Language, PointOf, point_words, to_words};
 use crate::matching::{write_matching, write_relation};
 use crate::plan::{Compiled, Groups, JointPlan, Key, Order, Output, Path, Ring, Scale, SecureSum, Slot};
+use crate::released_tables::ReleasedTables;
 use crate::value::Value;
 
 /// The whole plan: question, sites, each sum with its owners, visibility and bounds, the reveal, the analyst's work,
@@ -153,10 +154,29 @@ fn write_small(out: &mut String, sum: &SecureSum, plan: &JointPlan) -> fmt::Resu
         let slots: Vec<String> = sum.patients.iter().map(usize::to_string).collect();
         writeln!(out, "    by the patients behind them, slots {}", slots.join(", "))?;
     }
+    write_classes(out, sum, plan)?;
     sum.disjoint.iter().try_for_each(|set| {
         let slots: Vec<String> = set.iter().map(usize::to_string).collect();
         writeln!(out, "    slots {} count different rows", slots.join(", "))
     })
+}
+
+/// Which groups are judged together, and against what.
+fn write_classes(out: &mut String, sum: &SecureSum, plan: &JointPlan) -> fmt::Result {
+    let ReleasedTables { k_anonymous, l_diverse, .. } = plan.released_tables;
+    if sum.keys.is_empty() || !plan.released_tables.asks() {
+        return Ok(());
+    }
+    let name = |keys: Vec<usize>| match keys.is_empty() {
+        true => "no key".to_owned(),
+        false => keys.iter().map(|key| format!("key {}", key + 1)).collect::<Vec<_>>().join(", "),
+    };
+    let known = (0..sum.keys.len()).filter(|key| !sum.sensitive.contains(key)).collect();
+    let (known, sensitive, slot) = (name(known), name(sum.sensitive.clone()), sum.members());
+    writeln!(
+        out,
+        "    all groups that agree in {known}: slot {slot} against {k_anonymous}, values of {sensitive} against {l_diverse}"
+    )
 }
 
 /// How tables add up to each other.

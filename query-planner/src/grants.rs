@@ -4,6 +4,7 @@ use crate::catalog::{Catalog, SiteName};
 use crate::cost::max_groups;
 use crate::error::PlanError;
 use crate::plan::JointPlan;
+use crate::released_tables::ReleasedTables;
 use crate::site_policy::SitePolicy;
 use crate::uses::Use;
 
@@ -11,7 +12,7 @@ use crate::uses::Use;
 ///
 /// # Errors
 /// `COLUMN_NOT_ALLOWED` naming column, purpose and rule; `CLASS_NOT_ALLOWED`, `ANALYST_NOT_ALLOWED`, `TOO_FEW_SITES`,
-/// `TOO_MANY_GROUPS`, `CELLS_TOO_SMALL`, `EXTREME_SHARES`, `MATCHING_TOO_LARGE`. Of a site that does not tell reasons
+/// `TOO_MANY_GROUPS`, `CELLS_TOO_SMALL`, `TABLE_NOT_ANONYMOUS`, `EXTREME_SHARES`, `MATCHING_TOO_LARGE`. Of a site that does not tell reasons
 /// `POLICY_REFUSES` alone.
 pub fn check(plan: &JointPlan, site: &SiteName, policy: &SitePolicy, analyst: Option<&str>) -> Result<(), PlanError> {
     let first = analyst_allowed(site, policy, analyst)
@@ -98,6 +99,14 @@ fn numbers(plan: &JointPlan, site: &SiteName, policy: &SitePolicy) -> Result<(),
     if let Some(least) = policy.min_patients.filter(|least| plan.min_patients < *least) {
         let text = format!("{site} shows no cell of fewer than {least} patients (rule: min_patients)");
         return Err(PlanError::new("CELLS_TOO_SMALL", text).hint("the plan shows smaller ones: plan again"));
+    }
+    if plan.intersection.is_none() && !plan.released_tables.covers(&policy.released_tables) {
+        let ReleasedTables { k_anonymous, l_diverse, .. } = policy.released_tables;
+        let text = format!(
+            "{site} shows no table that is not {k_anonymous}-anonymous and {l_diverse}-diverse in its sensitive columns (rule: \
+             released_tables)"
+        );
+        return Err(PlanError::new("TABLE_NOT_ANONYMOUS", text).hint("the plan asks for less: plan again"));
     }
     if policy.zero_allowed == Some(false) && plan.hides() && plan.zero_allowed {
         let text = format!("{site} shows no cell of zero patients (rule: zero_allowed)");

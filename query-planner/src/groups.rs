@@ -91,7 +91,9 @@ pub(crate) fn groups(keys: &[GroupKey], catalog: &Catalog) -> Result<Groups, Pla
     let barred = keys.iter().filter(|k| product.is_some() || k.key.domain.is_none()).find_map(|k| barred(k, catalog));
     match (barred, product) {
         (None, _) => {
-            let threshold = if catalog.policy.hides() { catalog.policy.min_patients } else { 0 };
+            let policy = &catalog.policy;
+            let least = policy.min_patients.max(policy.released_tables.k_anonymous);
+            let threshold = if policy.hides() { least } else { 0 };
             Ok(Groups::Agreed { max_groups, max_key_bytes: key_bytes(keys), threshold })
         }
         (Some(_), Some(groups)) => {

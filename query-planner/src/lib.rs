@@ -48,6 +48,7 @@ pub mod plan;
 mod policy;
 pub mod registry;
 mod relate;
+pub mod released_tables;
 pub mod settings;
 pub mod shares;
 pub mod site_policy;

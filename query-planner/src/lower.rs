@@ -81,7 +81,7 @@ impl<'a> Lowering<'a> {
         let cohort = self.cohort(aggregate, &cells, &mut slots)?;
         let Beside { matching, patients, relations } = self.patients_beside(aggregate, &cells, &mut slots)?;
         let cohort = cohort.filter(|_| matching.is_none());
-        let sum = SecureSum {
+        let mut sum = SecureSum {
             contributors: sites.iter().map(|i| self.catalog.sites[*i].clone()).collect(),
             local_work: generic.display_indent().to_string(),
             row_bound: relation.rows,
@@ -97,15 +97,18 @@ impl<'a> Lowering<'a> {
             outputs,
             patients,
             matching,
+            sensitive: Vec::new(),
         };
+        let (keys, groups) = (&sum.keys[..], &sum.groups);
+        let uses = Uses::of(&Released { aggregate, keys, groups, relations: &relations }, self.catalog)?;
+        sum.sensitive = self.catalog.policy.released_tables.sensitive_keys(&uses, &sum.groups)?;
         if slots.approximate && !self.notes.iter().any(|note| note == EXACT) {
             self.notes.push(EXACT.into());
         }
         let index = match self.sums.iter().position(|known| *known == sum) {
             Some(index) => index,
             None => {
-                let (keys, groups) = (&sum.keys[..], &sum.groups);
-                self.uses.push(Uses::of(&Released { aggregate, keys, groups, relations: &relations }, self.catalog)?);
+                self.uses.push(uses);
                 self.prints.push(Footprint::new(aggregate, &slots));
                 let index = self.add(sum, generic, &sites, revealed_schema(aggregate, self.hides()))?;
                 self.stages[index].relations = fragments_of(&relations, self.catalog)?;
@@ -181,18 +184,20 @@ impl<'a> Lowering<'a> {
     /// # Errors
     /// As [`matching::matched`].
     pub fn matched_sum(&mut self, aggregate: &Aggregate, inside: bool) -> Result<LogicalPlan, PlanError> {
-        let Matched { sum, relations } = matching::matched(aggregate, self.catalog, inside)?;
+        let Matched { mut sum, relations } = matching::matched(aggregate, self.catalog, inside)?;
         relations.iter().try_for_each(|relation| check_local(&relation.plan, self.catalog).map(drop))?;
         if self.hides() && self.audience == Audience::Everyone {
             return Err(not_for_everyone());
         }
         few_enough(sum.cells.len(), most_groups(&sum.keys, &sum.groups))?;
+        let (keys, groups) = (&sum.keys[..], &sum.groups);
+        let uses = Uses::of(&Released { aggregate, keys, groups, relations: &relations }, self.catalog)?;
+        sum.sensitive = self.catalog.policy.released_tables.sensitive_keys(&uses, &sum.groups)?;
         let index = match self.sums.iter().position(|known| *known == sum) {
             Some(index) => index,
             None => {
                 let sites = sites_of(&aggregate.input);
-                let (keys, groups) = (&sum.keys[..], &sum.groups);
-                self.uses.push(Uses::of(&Released { aggregate, keys, groups, relations: &relations }, self.catalog)?);
+                self.uses.push(uses);
                 self.prints.push(Footprint::of_matched(aggregate, sites, sum.slots.len()));
                 let relations = fragments_of(&relations, self.catalog)?;
                 self.stages.push(LocalStage { fragments: BTreeMap::new(), relations, cohort: None });
@@ -250,7 +255,8 @@ impl<'a> Lowering<'a> {
     /// `RELATED_TABLES` when cells must be hidden and two sums share rows in a way that is not understood.
     pub fn compiled(mut self, query: String, finish: LogicalPlan, now_ms: i64) -> Result<Compiled, PlanError> {
         let margins = if self.hides() { relate::margins(&self.sums, &self.prints)? } else { Vec::new() };
-        if let Some(top) = top::top(&finish, &self.sums) {
+        // The first groups alone may have fewer values of a sensitive key than the table that was judged.
+        if let Some(top) = top::top(&finish, &self.sums).filter(|_| self.sums[0].sensitive.is_empty()) {
             self.leave_out(top);
         }
         let hides = self.hides();
@@ -269,6 +275,7 @@ impl<'a> Lowering<'a> {
             min_patients: policy.min_patients,
             zero_allowed: policy.zero_allowed,
             flag_extreme_shares: hides && policy.flag_extreme_shares,
+            released_tables: policy.released_tables.clone(),
             classes: Vec::new(),
             uses: Uses::listed(&self.uses, self.catalog),
             tables: tables_read(&self.works, self.catalog),

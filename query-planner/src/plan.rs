@@ -16,12 +16,13 @@ use crate::catalog::{Link, SiteName};
 use crate::error::PlanError;
 use crate::intersection::Intersection;
 use crate::matched::Matching;
+use crate::released_tables::ReleasedTables;
 use crate::site_policy::Class;
 use crate::uses::Use;
 use crate::value::Value;
 
 /// Version of the canonical form.
-pub const PLAN_VERSION: u16 = 5;
+pub const PLAN_VERSION: u16 = 6;
 
 /// Everything the planner makes of one query.
 #[derive(Debug, Clone)]
@@ -86,6 +87,9 @@ pub struct JointPlan {
     pub zero_allowed: bool,
     /// Does the answer say where all or none of a group have something?
     pub flag_extreme_shares: bool,
+    /// What tables with group keys must be to be shown.
+    #[serde(default, skip_serializing_if = "ReleasedTables::is_silent")]
+    pub released_tables: ReleasedTables,
     /// What kinds of questions it is, sorted.
     pub classes: Vec<Class>,
     /// What every column is used for that influences anything, sorted.
@@ -162,6 +166,9 @@ pub struct SecureSum {
     pub patients: Vec<usize>,
     /// The patients behind [`Summand::Patients`] slots.
     pub matching: Option<Matching>,
+    /// Positions in `keys` that tell something about a sensitive column; empty where [`JointPlan::released_tables`] asks for nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sensitive: Vec<usize>,
 }
 
 /// One group key: an expression of GROUP BY, public like the whole plan, so that it may print.

@@ -8,6 +8,7 @@ use toml::{Table as TomlTable, Value as Toml};
 use crate::catalog::{ColumnType, Link, MAX_ROWS, Policy};
 use crate::error::PlanError;
 use crate::linkage::LinkageSettings;
+use crate::released_tables::{self, ReleasedTables};
 use crate::site_policy::{self, SitePolicy};
 use crate::toml_keys::{Unknown, known, members};
 use crate::value::{Value, read_decimal};
@@ -34,6 +35,9 @@ pub struct Settings {
     pub max_events: u32,
     /// What connects the sites: local, far or narrow.
     pub link: Link,
+    /// What tables with group keys must be to be shown.
+    #[serde(skip_serializing_if = "ReleasedTables::is_silent")]
+    pub released_tables: ReleasedTables,
     /// How patients are found at several sites; by the patient key itself where it is not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linkage: Option<LinkageSettings>,
@@ -85,6 +89,7 @@ impl Default for Settings {
             max_patients: None,
             max_events: 32,
             link: Link::Local,
+            released_tables: ReleasedTables::default(),
             linkage: None,
             sites: BTreeMap::new(),
             tables: BTreeMap::new(),
@@ -127,16 +132,21 @@ impl Settings {
         columns.any(|(name, settings)| name.eq_ignore_ascii_case(column) && settings.data_type.is_some())
     }
 
-    /// The joint policy: of what the network and its sites ask for, the strictest.
+    /// The joint policy: of what the network and its sites ask for, the strictest. Where classes of groups are judged some cells are
+    /// hidden, and small ones with them: single patients beside a hidden class would tell it.
     pub fn policy(&self) -> Policy {
         let sites = || self.sites.values();
+        let released = self.released_tables.in_lower_case();
+        let released_tables = sites().fold(released, |strictest, site| strictest.strictest(&site.released_tables));
+        let least = if released_tables.asks() { self.min_patients.max(2) } else { self.min_patients };
         Policy {
             min_sites: sites().filter_map(|site| site.min_sites).fold(self.min_sites, u32::max),
-            min_patients: sites().filter_map(|site| site.min_patients).fold(self.min_patients, u32::max),
+            min_patients: sites().filter_map(|site| site.min_patients).fold(least, u32::max),
             zero_allowed: self.zero_allowed && sites().all(|site| site.zero_allowed != Some(false)),
             flag_extreme_shares: self.flag_extreme_shares || sites().any(|site| site.flag_extreme_shares == Some(true)),
             max_groups: sites().filter_map(|site| site.max_groups).fold(self.max_groups, u32::min),
             link: self.link,
+            released_tables,
         }
     }
 
@@ -178,6 +188,9 @@ impl Settings {
         }
         if self.max_patients.is_some_and(|patients| !(1..=MAX_PATIENTS).contains(&patients)) {
             return Err(bad(format!("max_patients is 1 to {MAX_PATIENTS}")));
+        }
+        if let Some((_, rule)) = self.released_tables.broken_rule() {
+            return Err(bad(rule));
         }
         match self.tables.iter().find(|(_, t)| t.max_rows.is_some_and(|rows| !(1..=MAX_ROWS).contains(&rows))) {
             Some((name, _)) => Err(bad(format!("tables.{name}.max_rows is 1 to {MAX_ROWS}"))),
@@ -239,6 +252,9 @@ fn check_keys(table: &TomlTable) -> Result<(), Unknown> {
     known(table, TOP_KEYS, &[])?;
     if let Some(Toml::Table(entry)) = table.get("linkage") {
         known(entry, &["file", "table"], &["linkage"])?;
+    }
+    if let Some(Toml::Table(entry)) = table.get("released_tables") {
+        known(entry, released_tables::KEYS, &["released_tables"])?;
     }
     for (name, entry) in members(table.get("sites")) {
         let Toml::Table(entry) = entry else { continue };
@@ -315,6 +331,7 @@ const TOP_KEYS: &[&str] = &[
     "max_patients",
     "max_events",
     "link",
+    "released_tables",
     "linkage",
     "sites",
     "tables",

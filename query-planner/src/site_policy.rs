@@ -15,6 +15,7 @@ pub use words::{Class, Purpose};
 
 use crate::catalog::MAX_SITES;
 use crate::error::PlanError;
+use crate::released_tables::{self, ReleasedTables};
 use crate::settings::{MAX_GROUPS, MAX_MIN_PATIENTS, MAX_PATIENTS};
 use crate::toml_keys::{Unknown, known, members, place};
 
@@ -61,6 +62,9 @@ pub struct SitePolicy {
     /// `true`: answers in one study alone of those that share a table, because answers of different studies are not compared.
     #[serde(skip_serializing_if = "is_default")]
     pub one_ledger: bool,
+    /// What tables with group keys must be to be shown.
+    #[serde(skip_serializing_if = "is_default")]
+    pub released_tables: ReleasedTables,
     /// Most answers in a period.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub releases: Option<Limit>,
@@ -149,6 +153,7 @@ impl Default for SitePolicy {
             columns: BTreeMap::new(),
             matching: MatchedSets::default(),
             one_ledger: false,
+            released_tables: ReleasedTables::default(),
             releases: None,
             refusals: None,
             opt_out: None,
@@ -222,6 +227,7 @@ impl SitePolicy {
                 .into_iter()
                 .chain(other.flag_extreme_shares)
                 .reduce(|a, b| a || b),
+            released_tables: self.released_tables.strictest(&other.released_tables),
             ..self
         }
     }
@@ -284,6 +290,7 @@ impl SitePolicy {
             }
         }
         self.columns = columns;
+        self.released_tables = self.released_tables.in_lower_case();
         match self.broken_rule() {
             Some((path, rule)) => Err((path.split('.').map(str::to_owned).collect(), rule)),
             None => Ok(self),
@@ -321,6 +328,9 @@ impl SitePolicy {
         }
         if least.zip(most).is_some_and(|(least, most)| least > most) {
             return Some(("matching.min_patients", "matching.min_patients is above matching.max_patients".into()));
+        }
+        if let Some(broken) = self.released_tables.broken_rule() {
+            return Some(broken);
         }
         if let Some(rule) = self.broken_stewards() {
             return Some(("stewards", rule));
@@ -413,6 +423,7 @@ const KEYS: &[&str] = &[
     "columns",
     "matching",
     "one_ledger",
+    "released_tables",
     "releases",
     "refusals",
     "opt_out",
@@ -420,8 +431,9 @@ const KEYS: &[&str] = &[
     "privacy",
 ];
 
-const SECTIONS: [(&str, &[&str]); 5] = [
+const SECTIONS: [(&str, &[&str]); 6] = [
     ("matching", &["min_patients", "max_patients"]),
+    ("released_tables", released_tables::KEYS),
     ("releases", &["most", "total", "days"]),
     ("refusals", &["most", "total", "days"]),
     ("opt_out", &["file"]),

@@ -44,6 +44,8 @@ pub(crate) struct Uses {
     found: BTreeMap<(String, String, Purpose), Sites>,
     /// Columns that are read.
     read: BTreeMap<(String, String), Sites>,
+    /// For each group key, the columns that it tells something about.
+    pub keys: Vec<BTreeSet<(String, String)>>,
 }
 
 /// A release point with what became of its keys.
@@ -63,6 +65,7 @@ impl Uses {
     pub fn of(released: &Released<'_>, catalog: &Catalog) -> Result<Uses, PlanError> {
         let mut walk = Walk { uses: Uses::default(), catalog };
         let flows = walk.aggregate(released.aggregate)?;
+        walk.uses.keys = flows.iter().take(released.keys.len()).map(Flow::columns).collect();
         if matches!(released.groups, Groups::Agreed { .. }) {
             let open = flows.iter().zip(released.keys).filter(|(_, key)| key.domain.is_none());
             open.for_each(|(flow, _)| walk.uses.record_all(flow, Purpose::Reveal));
@@ -110,6 +113,12 @@ impl Uses {
             sites: named(sites),
         });
         list.collect()
+    }
+
+    /// The columns that are used for more than this.
+    pub fn columns_beyond(&self, purpose: Purpose) -> impl Iterator<Item = (String, String)> {
+        let beyond = self.found.keys().filter(move |(.., used)| *used != purpose);
+        beyond.map(|(table, column, _)| (table.clone(), column.clone()))
     }
 
     fn record(&mut self, source: &Source, purpose: Purpose) {

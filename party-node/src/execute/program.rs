@@ -7,12 +7,13 @@ use futures::future::try_join;
 use mpc_core::error::LocalFault;
 use mpc_core::{Result, Z64, Z128};
 use protocols::matching::Segment;
-use protocols::relational::suppress::without_each;
+use protocols::relational::suppress::{Also, without_each};
 use protocols::{ArithShare, BitShare, Engine};
 use query_planner::approximate::MAX_SKETCHES;
 use query_planner::cells::CellTable;
 use query_planner::decode::Opened;
 use query_planner::plan::{Groups, Ring, SecureSum, Top};
+use query_planner::released_tables::{self, Class};
 use query_planner::value::Value;
 use query_planner::{Audience, JointPlan};
 
@@ -24,9 +25,10 @@ use crate::joint::{self, Few, Policy};
 
 /// What everybody knows before the program runs.
 pub struct Public<'p> {
-    plan: &'p JointPlan,
-    groups: Vec<Vec<Vec<Value>>>,
-    table: CellTable,
+    pub(super) plan: &'p JointPlan,
+    pub(super) groups: Vec<Vec<Vec<Value>>>,
+    pub(super) table: CellTable,
+    pub(super) classes: Vec<Class>,
     matched: Vec<Option<Matched>>,
     me: usize,
 }
@@ -54,9 +56,10 @@ impl<'p> Public<'p> {
     /// What contradicts itself in a plan over matched patients, in words.
     pub fn new(plan: &'p JointPlan, groups: Vec<Vec<Vec<Value>>>, me: usize) -> std::result::Result<Self, String> {
         let table = CellTable::new(plan, &groups);
+        let classes = released_tables::classes(plan, &groups);
         let matched = plan.sums.iter().zip(&groups).map(|(sum, groups)| Matched::new(&plan.sites, sum, groups));
         let matched = matched.collect::<std::result::Result<_, _>>()?;
-        Ok(Self { plan, groups, table, matched, me })
+        Ok(Self { plan, groups, table, classes, matched, me })
     }
 
     /// What each sum does with matched patients.
@@ -74,7 +77,7 @@ impl<'p> Public<'p> {
     }
 
     /// Bits that adding up all sites' partials can add.
-    fn site_bits(&self) -> u32 {
+    pub(super) fn site_bits(&self) -> u32 {
         self.sites().next_power_of_two().trailing_zeros()
     }
 
@@ -143,7 +146,10 @@ async fn shown<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Re
     }
     let counts = ArithShare::concat(&counts.iter().collect::<Vec<_>>());
     let without = match plan.audience {
-        Audience::Everyone => without_each(e, &of_others(public, &own.own), public.me, public.sites()),
+        Audience::Everyone => {
+            let cells = of_others(public, &own.own, |sum| sum.cells.clone());
+            without_each(e, &cells, public.me, public.sites())
+        }
         Audience::Analyst => Vec::new(),
     };
     let cells = plan.sums.iter().flat_map(|sum| sum.cells.iter().map(|slot| sum.slots[*slot].partial_bits));
@@ -153,7 +159,25 @@ async fn shown<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Re
         bits: (cells.max().unwrap_or(0) + public.site_bits()) as usize,
     };
     let few = few(e, public, own);
-    joint::visible(e, &public.table, policy, &few, &counts, &without).await.map(Some)
+    let also = also(e, public, own).await?;
+    joint::visible(e, &public.table, policy, &few, also, (&counts, &without)).await.map(Some)
+}
+
+/// The cells of all groups whose class is not anonymous or not diverse enough, where policy asks for that.
+async fn also<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Result<Option<Also>> {
+    if public.classes.is_empty() {
+        return Ok(None);
+    }
+    let counts = public.plan.sums.iter().enumerate().map(|(index, sum)| own.slot(e, index, sum.members()));
+    let counts = ArithShare::concat(&counts.collect::<Vec<_>>().iter().collect::<Vec<_>>());
+    let without = match public.plan.audience {
+        Audience::Everyone => {
+            let members = of_others(public, &own.own, |sum| vec![sum.members()]);
+            without_each(e, &members, public.me, public.sites())
+        }
+        Audience::Analyst => Vec::new(),
+    };
+    super::classes::also(e, public, &counts, &without).await.map(Some)
 }
 
 /// The cells whose patients are counted, but for those that are that count.
@@ -169,14 +193,14 @@ fn few<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Few {
     Few { cells, patients: ArithShare::concat(&columns.iter().collect::<Vec<_>>()) }
 }
 
-/// The cells' counts as far as another site may have part in them: that a sum is one site's own is public, and it may see it.
-fn of_others(public: &Public<'_>, own: &Own<'_>) -> Vec<Z64> {
+/// Counts of each group as far as another site may have part in them: that a sum is one site's own is public, and it may see it.
+fn of_others(public: &Public<'_>, own: &Own<'_>, slots: impl Fn(&SecureSum) -> Vec<usize>) -> Vec<Z64> {
     let mut counts = Vec::with_capacity(public.table.cells.len());
     for (index, sum) in public.plan.sums.iter().enumerate() {
         let alone = sum.contributors.len() == 1;
         let keep = |x: i128| Z64(x as u64);
-        sum.cells.iter().for_each(|slot| {
-            counts.extend(own.slot(index, *slot, keep).into_iter().map(|x| if alone { Z64(0) } else { x }))
+        slots(sum).into_iter().for_each(|slot| {
+            counts.extend(own.slot(index, slot, keep).into_iter().map(|x| if alone { Z64(0) } else { x }))
         });
     }
     counts

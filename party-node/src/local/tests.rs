@@ -50,6 +50,7 @@ impl Fixture {
             flag_extreme_shares: true,
             max_groups: 100,
             link: Default::default(),
+            released_tables: Default::default(),
         };
         let catalog = Catalog {
             sites: vec![site()],
@@ -135,6 +136,7 @@ fn secure_sum(plan: &LogicalPlan, groups: Groups, keys: Vec<Key>, slots: Vec<Slo
         outputs,
         patients: Vec::new(),
         matching: None,
+        sensitive: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+pub mod classes;
 pub mod intervals;
 pub mod keys;
 pub mod primitives;

@@ -2,7 +2,7 @@
 
 use mpc_core::{Result, Z64};
 use protocols::Engine;
-use protocols::relational::suppress::{Rules, Table, mask, visible, without_each};
+use protocols::relational::suppress::{Also, Rules, Table, mask, visible, visible_but, without_each};
 
 use super::Case;
 use super::intervals::{equations, excluded, is_excluded};
@@ -358,4 +358,52 @@ pub async fn mask_hides_values<E: Engine>(e: &mut E, case: &mut Case) -> Result<
         assert_eq!(case.open_numbers(e, masked).await?, want);
     }
     Ok(())
+}
+
+/// Random cells are hidden for a reason of their own: every promise holds of them too, and hidden parts of a shown total hold
+/// what is asked for, if they are not all of it.
+pub async fn cells_hidden_for_other_reasons_do_not_follow_either<E: Engine>(e: &mut E, case: &mut Case) -> Result<()> {
+    let sums = |kind: &(_, _, Vec<Table>)| !kind.2.iter().any(|table| matches!(table, Table::Cube { .. }));
+    for (kind, cells, tables) in kinds().into_iter().filter(sums) {
+        let (mut hidden_cells, mut all) = (0, 0);
+        for _ in 0..TABLES / 2 {
+            let tried = draw(case, cells, &tables);
+            let mut also: Vec<u64> = (0..cells).map(|_| u64::from(case.below(6) == 0)).collect();
+            let pairs = &tried.rules.differences;
+            pairs.iter().chain(pairs).for_each(|(a, b)| also[*b] |= also[*a]);
+            let together = case.below(40);
+            let nothing = vec![0; cells];
+            let own: Vec<Z64> = tried.parts.get(case.me).unwrap_or(&nothing).iter().copied().map(Z64).collect();
+            let counts = e.input(own);
+            let reason = Also { bits: case.share_bits(e, &also, 1), of: (0..cells).map(Some).collect(), together };
+            let bits = visible_but(e, &tried.rules, &reason, &counts, &[]).await?;
+            let bits: Vec<bool> = case.open_bits(e, &bits).await?.into_iter().map(|bit| bit == 1).collect();
+            if case.me == 0 {
+                let fault = fault(&tried, &bits, false).or_else(|| told_together(&tried, &bits, together));
+                assert!(fault.is_none(), "{kind}: {fault:?}; {:?} {:?} {also:?} {bits:?}", tried.rules, tried.parts);
+                assert!((0..cells).all(|cell| also[cell] == 0 || !bits[cell]), "{kind}: {also:?} {bits:?}");
+            }
+            hidden_cells += bits.iter().filter(|bit| !**bit).count();
+            all += cells;
+        }
+        println!("{kind}: {hidden_cells} of {all} cells hidden");
+        assert!(hidden_cells < all, "{kind}: everything is hidden");
+    }
+    Ok(())
+}
+
+/// Hidden parts of a shown total that hold less than `together`, though more could have been hidden.
+fn told_together(tried: &Tried, shown: &[bool], together: u64) -> Option<String> {
+    let sums = tried.rules.tables.iter().filter_map(|table| match table {
+        Table::Sum { total, parts } => Some((total, parts)),
+        Table::Cube { .. } => None,
+    });
+    for (total, parts) in sums.filter(|(total, _)| shown[**total]) {
+        let hidden: Vec<usize> = parts.iter().copied().filter(|part| !shown[*part]).collect();
+        let held: u64 = hidden.iter().map(|part| tried.counts[*part]).sum();
+        if !hidden.is_empty() && hidden.len() < parts.len() && held < together {
+            return Some(format!("the hidden parts of {total} hold {held}"));
+        }
+    }
+    None
 }

@@ -4,6 +4,7 @@ use super::{Disclosure, Facts, Figure, Judged, Kind, Known, Operation, Place, Po
 use super::{Says, Sentence, Sites, Why};
 use crate::approximate::{LEVELS, REGISTERS, STANDARD_ERROR};
 use crate::plan::{Fraction, Point};
+use crate::released_tables::ReleasedTables;
 
 pub(super) const HEADING: &str = "披露内容";
 
@@ -114,7 +115,7 @@ fn what(what: &Revealed) -> String {
         Revealed::Guess { patient_key } => {
             format!("某个猜测的 {patient_key} 对结果有何影响：把它加入自身数据的一方即可加以验证，只能靠制度限制")
         }
-        Revealed::Hidden { least, zeros_shown, judged } => hidden(*least, *zeros_shown, *judged),
+        Revealed::Hidden { least, zeros_shown, judged, tables } => hidden(*least, *zeros_shown, *judged, tables),
         Revealed::Remainder => "仅由两家医院相加的每个总和中，对方的确切部分：总和减去自己的部分即得".into(),
         Revealed::Difference { least, key } => format!(
             "本次结果与本研究以往某次结果之间，是否只相差不足 {least} 名患者（若是则拒绝执行）；不透露是哪一次，也不透露相差几人。为此，各站点这些数字所涉及的患者按 {key} 在各站点之间匹配，仅依据规则 min_patients"
@@ -129,14 +130,33 @@ fn what(what: &Revealed) -> String {
     }
 }
 
-fn hidden(least: u32, zeros_shown: bool, judged: Judged) -> String {
+fn hidden(least: u32, zeros_shown: bool, judged: Judged, tables: &ReleasedTables) -> String {
     let zeros = if zeros_shown { "零照常显示" } else { "零也隐藏" };
     let fewer = match judged {
         Judged::Patients => format!("少于 {least} 人"),
         Judged::Rows => format!("少于 {least} 行"),
         Judged::RowsOrPatients => format!("少于 {least} 行或少于 {least} 人"),
     };
-    format!("哪些单元格被隐藏：{fewer}的单元格（{zeros}），以及可据以推算出它们的单元格；两者均以 <{least} 显示")
+    let (classes, both) = (classes(tables, judged), if tables.asks() { "它们" } else { "两者" });
+    format!(
+        "哪些单元格被隐藏：{fewer}的单元格（{zeros}）{classes}，以及可据以推算出它们的单元格；{both}均以 <{least} 显示"
+    )
+}
+
+/// What hides whole classes of groups.
+fn classes(ReleasedTables { k_anonymous, l_diverse, sensitive }: &ReleasedTables, judged: Judged) -> String {
+    let sensitive: Vec<&str> = sensitive.iter().map(String::as_str).collect();
+    let names = sensitive.join("、");
+    let mut text = String::new();
+    if *k_anonymous > 1 {
+        let of = if judged == Judged::Rows { "行" } else { "人" };
+        text += &format!("，少于 {k_anonymous} {of}的分组组合的全部单元格");
+    }
+    if *l_diverse > 1 {
+        text += &format!("，{names} 的取值少于 {l_diverse} 个的分组组合的全部单元格");
+    }
+    let aside = !text.is_empty() && !sensitive.is_empty();
+    if aside { format!("{text}（分组组合不含由 {names} 得出的分组）") } else { text }
 }
 
 fn place(Place { keys, sites, rows, first_only }: &Place) -> String {

@@ -5,6 +5,7 @@ use super::{Says, Sentence, Sites, Why};
 use crate::approx_distinct::error_words;
 use crate::approximate::{LEVELS, REGISTERS};
 use crate::plan::{Fraction, Point};
+use crate::released_tables::ReleasedTables;
 
 pub(super) const HEADING: &str = "Disclosures";
 
@@ -118,7 +119,7 @@ fn what(what: &Revealed) -> String {
             "what a guessed {patient_key} adds to these figures: whoever adds it to its own rows can test it, and only policy \
              limits that"
         ),
-        Revealed::Hidden { least, zeros_shown, judged } => hidden(*least, *zeros_shown, *judged),
+        Revealed::Hidden { least, zeros_shown, judged, tables } => hidden(*least, *zeros_shown, *judged, tables),
         Revealed::Remainder => {
             "the other's part of each sum of two sites, exactly: the answer less its own part".into()
         }
@@ -136,17 +137,33 @@ fn what(what: &Revealed) -> String {
     }
 }
 
-fn hidden(least: u32, zeros_shown: bool, judged: Judged) -> String {
+fn hidden(least: u32, zeros_shown: bool, judged: Judged, tables: &ReleasedTables) -> String {
     let zeros = if zeros_shown { "zeros are shown" } else { "zeros too" };
     let of = match judged {
         Judged::Patients => "patients",
         Judged::Rows => "rows",
         Judged::RowsOrPatients => "rows or patients",
     };
+    let (classes, both) = (classes(tables, of), if tables.asks() { "all" } else { "both" });
     format!(
-        "which of these figures are hidden: those with fewer than {least} {of} behind them ({zeros}), and those from which one of \
-         them would follow; both are shown as <{least}"
+        "which of these figures are hidden: those with fewer than {least} {of} behind them ({zeros}){classes}, and those from which \
+         one of them would follow; {both} are shown as <{least}"
     )
+}
+
+/// What hides whole classes of groups.
+fn classes(ReleasedTables { k_anonymous, l_diverse, sensitive }: &ReleasedTables, of: &str) -> String {
+    let sensitive: Vec<&str> = sensitive.iter().map(String::as_str).collect();
+    let mut text = String::new();
+    if *k_anonymous > 1 {
+        text += &format!(", all of a combination of group keys with fewer than {k_anonymous} {of}");
+    }
+    if *l_diverse > 1 {
+        let names = sensitive.join(" or ");
+        text += &format!(", all of a combination of group keys with fewer than {l_diverse} values of {names}");
+    }
+    let aside = !text.is_empty() && !sensitive.is_empty();
+    if aside { format!("{text} (combinations without the keys made of {})", sensitive.join(", ")) } else { text }
 }
 
 fn place(Place { keys, sites, rows, first_only }: &Place) -> String {

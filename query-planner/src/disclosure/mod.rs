@@ -15,6 +15,7 @@ pub use figures::{Facts, Figure, Known, Operation, PointOf, Says};
 use crate::catalog::SiteName;
 use crate::linkage::FurtherKeys;
 use crate::plan::{Audience, Groups, JointPlan, SecureSum};
+use crate::released_tables::ReleasedTables;
 
 /// Something that a plan reveals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,6 +225,9 @@ pub enum Revealed {
         zeros_shown: bool,
         /// How many of what.
         judged: Judged,
+        /// What tables with group keys must be besides.
+        #[serde(default, skip_serializing_if = "ReleasedTables::is_silent")]
+        tables: ReleasedTables,
     },
     /// The other's part of a sum of two sites.
     Remainder,

@@ -7,6 +7,7 @@ use crate::catalog::SiteName;
 use crate::cost::Work;
 use crate::disclosure::{Disclosure, Language, sentence};
 use crate::plan::{Audience, SecureSum};
+use crate::released_tables::ReleasedTables;
 
 pub(super) fn write(annex: &Annex<'_>) -> String {
     let mut out = String::new();
@@ -71,6 +72,9 @@ fn work(work: &Work) -> String {
         Work::FrequentKeys { sum } => format!("商定第 {sum} 项求和中足够常见的分组取值"),
         Work::Visible { cells, bits, differences, equations } => {
             format!("比较至多 {cells} 个 {bits} 位的计数、{differences} 个差值、{equations} 个等式")
+        }
+        Work::Classes { classes, groups, bits } => {
+            format!("按 {groups} 个 {bits} 位的计数判断至多 {classes} 个分组组合")
         }
         Work::Mask { narrow, wide } => format!("遮蔽 {narrow} 个 64 位数和 {wide} 个 128 位数"),
         Work::Histogram { groups, cells, points, .. } => {
@@ -139,6 +143,11 @@ fn thresholds(out: &mut String, annex: &Annex<'_>) -> fmt::Result {
     if plan.hides() {
         let zeros = if plan.zero_allowed { "照常显示" } else { "按小数值处理" };
         writeln!(out, "- 恰为零的单元格{zeros}")?;
+    }
+    let ReleasedTables { k_anonymous, l_diverse, sensitive } = &plan.released_tables;
+    if plan.released_tables.asks() {
+        let names: Vec<&str> = sensitive.iter().map(String::as_str).collect();
+        writeln!(out, "- 分组表满足 {k_anonymous}-匿名和 {l_diverse}-多样性；敏感列：{}", names.join("、"))?;
     }
     let shares = if plan.flag_extreme_shares { "是" } else { "否" };
     writeln!(out, "- 某一分组全部或无一符合时，结果中是否提示：{shares}\n")

@@ -6,6 +6,7 @@ use super::{Annex, cell, fenced};
 use crate::catalog::SiteName;
 use crate::disclosure::{Disclosure, Language, sentence};
 use crate::plan::{Audience, SecureSum};
+use crate::released_tables::ReleasedTables;
 
 pub(super) fn write(annex: &Annex<'_>) -> String {
     let mut out = String::new();
@@ -128,6 +129,15 @@ fn thresholds(out: &mut String, annex: &Annex<'_>) -> fmt::Result {
     if plan.hides() {
         let zeros = if plan.zero_allowed { "are shown" } else { "count as small" };
         writeln!(out, "- cells of exactly zero {zeros}")?;
+    }
+    let ReleasedTables { k_anonymous, l_diverse, sensitive } = &plan.released_tables;
+    if plan.released_tables.asks() {
+        let names: Vec<&str> = sensitive.iter().map(String::as_str).collect();
+        writeln!(
+            out,
+            "- tables with group keys are {k_anonymous}-anonymous and {l_diverse}-diverse; sensitive columns: {}",
+            names.join(", ")
+        )?;
     }
     let shares = if plan.flag_extreme_shares { "yes" } else { "no" };
     writeln!(out, "- the answer warns where all or none of a group have something: {shares}\n")

@@ -16,6 +16,11 @@ Year_Of_Birth = { uses = ["filter", "sum"], clamp = [1900, 2030] }
 min_patients = 20
 max_patients = 100000
 
+[released_tables]
+k_anonymous = 10
+l_diverse = 2
+sensitive = ["Person.gender_concept_id"]
+
 [releases]
 most = 100
 days = 30
@@ -89,6 +94,10 @@ fn mistakes_are_named_with_their_place_and_what_was_meant() {
         "classes =",
         "[columns.t]\nx = { clamp = [1.5, 2.5] }",
         "[columns.t]\nx = [\"sum\"]\nX = [\"sum\"]",
+        "[released_tables]\nk_anonymous = 0",
+        "[released_tables]\nl_diverse = 2",
+        "[released_tables]\nsensitive = [\"gender\"]",
+        "[released_tables]\nsensitiv = [\"person.gender\"]",
         "[matching]\nmin_patients = 3\nmax_patients = 2",
         "[privacy]\nepsilon = \"much\"\nmost_per_release = \"1\"",
         "[privacy]\nepsilon = \"-1\"\nmost_per_release = \"1\"",
@@ -109,6 +118,8 @@ fn what_is_published_leaves_the_sites_own_affairs_out() {
     // Every silent site publishes the same: no site that allows everything allows this one by that.
     assert_eq!(silent.classes, [Class::Intersection].into());
     assert_eq!(silent.min_patients, Some(11), "numbers are needed to plan");
+    assert_eq!(silent.released_tables, policy.released_tables);
+    assert!(silent.released_tables.sensitive.contains("person.gender_concept_id"), "names are in lower case");
     let clamped: Vec<&String> = silent.columns.values().flat_map(|columns| columns.keys()).collect();
     assert_eq!(clamped, ["year_of_birth"]);
     assert!(silent.columns["person"]["year_of_birth"].uses.is_empty());

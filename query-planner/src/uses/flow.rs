@@ -33,6 +33,12 @@ impl Flow {
         Flow { made_of: BTreeSet::from([source]), chosen_by: BTreeSet::new(), is_key }
     }
 
+    /// The columns that they tell something about, table and column.
+    pub fn columns(&self) -> BTreeSet<(String, String)> {
+        let all = self.made_of.iter().chain(&self.chosen_by);
+        all.map(|source| (source.table.clone(), source.column.clone())).collect()
+    }
+
     /// Computed from both.
     pub fn and(mut self, other: Flow) -> Flow {
         self.made_of.extend(other.made_of);

@@ -69,6 +69,7 @@ fn catalog(columns: Vec<Column>) -> Catalog {
         flag_extreme_shares: true,
         max_groups: 100,
         link: Default::default(),
+        released_tables: Default::default(),
     };
     Catalog {
         sites: vec![site()],

@@ -16,6 +16,7 @@
 //! Not promised: that knowledge of this procedure tells nothing (which cells are hidden is itself shown), and anything
 //! that needs more than the declared tables and pairs.
 
+pub mod classes;
 mod cover;
 mod cubes;
 mod places;
@@ -91,19 +92,80 @@ pub async fn visible<E: Engine>(
     counts: &ArithShare<Z64>,
     without: &[ArithShare<Z64>],
 ) -> Result<BitShare> {
+    decide(e, rules, None, counts, without).await
+}
+
+/// Cells that are hidden for a reason that the rules do not know; with each of them all cells that it is declared to be within.
+pub struct Also {
+    /// Bits that are 1 where something is to be hidden.
+    pub bits: BitShare,
+    /// For each cell, which bit hides it, if any does.
+    pub of: Vec<Option<usize>>,
+    /// Hidden cells whose sum follows from shown ones hold at least so many together, if this is more than the threshold;
+    /// unless they are all there are of a shown total.
+    pub together: u64,
+}
+
+impl Also {
+    /// One bit for each cell.
+    fn of_cells(&self) -> BitShare {
+        let (bits, none) = (shape::beneath(&[&self.bits, &BitShare::zeros(1, 1)]), self.bits.rows());
+        bits.gather(&self.of.iter().map(|bit| bit.unwrap_or(none)).collect::<Vec<_>>())
+    }
+}
+
+/// [`visible`], with cells that are hidden in any case. All that is promised of a hidden cell holds of them. Two ANDs for each
+/// cell more.
+///
+/// # Errors
+/// As [`visible`]; `Local(Lengths)` when it is not said of each cell which bit hides it; `Local(Other)` for rules with a cube, whose
+/// zeros are shown by rules of their own.
+pub async fn visible_but<E: Engine>(
+    e: &mut E,
+    rules: &Rules,
+    also: &Also,
+    counts: &ArithShare<Z64>,
+    without: &[ArithShare<Z64>],
+) -> Result<BitShare> {
+    e.same_length(counts.len(), also.of.len())?;
+    if rules.tables.iter().any(|table| matches!(table, Table::Cube { .. })) {
+        return Err(e.fault(LocalFault::Other("cells of a cube are hidden by its own rules only".into())));
+    }
+    decide(e, rules, Some(also), counts, without).await
+}
+
+async fn decide<E: Engine>(
+    e: &mut E,
+    rules: &Rules,
+    also: Option<&Also>,
+    counts: &ArithShare<Z64>,
+    without: &[ArithShare<Z64>],
+) -> Result<BitShare> {
     without.iter().try_for_each(|view| e.same_length(counts.len(), view.len()))?;
     check(rules, counts.len()).map_err(|why| e.fault(LocalFault::Other(why.into())))?;
     let pairs = places::pairs(rules);
     let places = places::places(rules, &pairs, counts.len());
-    let (hidden, zero) = primary(e, rules, &pairs, (counts, without)).await?;
+    let (primary, zero) = primary(e, rules, &pairs, (counts, without)).await?;
+    let also_bits = also.map(|also| also.of_cells());
+    let hidden = or_also(e, primary, also_bits.as_ref()).await?;
+    let together = rules.threshold.max(also.map_or(0, |also| also.together));
     let one = shape::public(e, &[1])?;
     let views: Vec<&ArithShare<Z64>> = std::iter::once(counts).chain(without).chain([&one]).collect();
-    let facts =
-        Facts { rules, cells: counts.len(), views: 1 + without.len(), amounts: ArithShare::concat(&views), zero };
+    let (cells, amounts) = (counts.len(), ArithShare::concat(&views));
+    let facts = Facts { rules, together, cells, views: 1 + without.len(), amounts, zero };
     let hidden = sums::protect(e, &facts, &places, hidden).await?;
     let hidden = cubes::protect(e, &facts, &places, hidden).await?;
     let hidden = places::hide_light(e, &facts, &places, hidden).await?;
+    // A light 0 that would be shown stays hidden where there is another reason.
+    let hidden = or_also(e, hidden, also_bits.as_ref()).await?;
     Ok(e.not(&hidden))
+}
+
+async fn or_also<E: Engine>(e: &mut E, hidden: BitShare, also: Option<&BitShare>) -> Result<BitShare> {
+    match also {
+        Some(also) => shape::or(e, &hidden, also).await,
+        None => Ok(hidden),
+    }
 }
 
 /// Hides values: zero where the cell is not shown. `per_cell` values for each cell, one after the other. One `select`.
@@ -130,6 +192,8 @@ pub fn without_each<E: Engine>(e: &mut E, own: &[Z64], me: usize, sites: usize) 
 /// What the complementary rules look at.
 struct Facts<'a> {
     rules: &'a Rules,
+    /// What hidden cells hold together, at least the threshold.
+    together: u64,
     cells: usize,
     views: usize,
     /// Every view's counts one after the other, then a 1.
@@ -144,7 +208,7 @@ impl Facts<'_> {
     fn rows(&self, cells: &[usize], zero_is_enough: bool) -> Vec<cover::Row> {
         let row = |view: usize| cover::Row {
             amounts: cells.iter().map(|cell| view * self.cells + cell).collect(),
-            least: self.rules.threshold,
+            least: self.together,
             zero_is_enough: zero_is_enough || view > 0 && self.rules.zero_allowed,
         };
         (0..self.views).map(row).collect()
@@ -158,7 +222,7 @@ impl Facts<'_> {
     /// Width of a comparison of counts, or of up to `members`, with a threshold.
     fn bits(&self, members: usize) -> usize {
         let bits_of = |x: u64| 64 - x.leading_zeros() as usize;
-        self.rules.bound_bits.max(bits_of(self.rules.threshold)).max(bits_of(members as u64)).max(2) + 1
+        self.rules.bound_bits.max(bits_of(self.together)).max(bits_of(members as u64)).max(2) + 1
     }
 }
 
