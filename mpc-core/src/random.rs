@@ -70,6 +70,8 @@ pub enum Domain {
     OprfStore = 48,
     /// Buckets of patients in a differencing check, from a public seed.
     DifferencingHash = 80,
+    /// The noise that a site adds to its part of a figure.
+    FigureNoise = 90,
     /// Tests.
     Test = 0xffff,
 }

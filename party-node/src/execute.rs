@@ -74,6 +74,9 @@ pub async fn run(
     keep: impl AsyncFnOnce(Sets) -> std::result::Result<(), NodeError>,
 ) -> Result<Ended> {
     let plan = &compiled.joint;
+    if plan.noise.is_some() && own.is_some_and(|own| own.iter().any(|partials| !partials.noised)) {
+        return Err(engine.fault(LocalFault::Other("figures without the noise that the plan promises".into())));
+    }
     let mut encoded = Vec::with_capacity(plan.sums.len());
     let mut groups = Vec::with_capacity(plan.sums.len());
     for (index, sum) in plan.sums.iter().enumerate() {

@@ -41,6 +41,8 @@
 //! }
 //! ```
 
+pub mod noise;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -40,6 +40,7 @@ fn write_plan(out: &mut String, plan: &JointPlan, joint_cost: &[String]) -> fmt:
     }
     write_intersection(out, plan)?;
     write_margins(out, plan)?;
+    write_noise(out, plan)?;
     writeln!(out, "Finish: Public, by the analyst, on revealed rows")?;
     indented(out, &plan.finish)?;
     let cost = cost(plan);
@@ -165,6 +166,31 @@ fn write_margins(out: &mut String, plan: &JointPlan) -> fmt::Result {
         let details: Vec<String> = margin.details.iter().map(|d| format!("sum {}", d.sum)).collect();
         let rest = if margin.rest { " and rows that are not shown" } else { "" };
         writeln!(out, "Margin: sum {} holds the totals of {}{rest}", margin.total, details.join(", "))?;
+    }
+    Ok(())
+}
+
+/// What is added to each figure, and how far that takes it.
+fn write_noise(out: &mut String, plan: &JointPlan) -> fmt::Result {
+    let Some(noise) = &plan.noise else { return Ok(()) };
+    let (sites, honest) = (plan.sites.len(), noise.honest_sites);
+    writeln!(out, "Noise: Private(each of {sites} sites), {}, ε = {}", noise.mechanism, noise.epsilon)?;
+    writeln!(out, "  for one patient with everything it has at all sites, if {honest} of the sites are honest")?;
+    for kept in &noise.tables {
+        writeln!(out, "  of {} each site keeps the first {} rows of a patient, by all columns", kept.table, kept.rows)?;
+    }
+    for (index, sum) in plan.sums.iter().enumerate() {
+        for noised in &sum.noised {
+            let slot = &sum.slots[noised.slot];
+            let unit = match slot.scale {
+                Scale::Decimal(digits) => 10f64.powi(digits.into()),
+                Scale::Binary(bits) => 2f64.powi(bits.into()),
+            };
+            let what = slot_words(slot, sum);
+            let (most, spread) = (noised.sensitivity as f64 / unit, noised.standard_deviation(noise, sites) / unit);
+            writeln!(out, "  sum {index}, slot {}: {what}: one patient moves it by at most {most}", noised.slot)?;
+            writeln!(out, "    ε = {}, standard deviation {spread:.1}", noised.epsilon)?;
+        }
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::site::log;
 use crate::source::{BoundData, LeftOut, OptOut};
 use crate::state::audit;
 use crate::state::inbox::Decision;
-use crate::state::limits::Limit;
+use crate::state::limits::{Limit, Spend};
 use crate::state::{State, now_ms};
 
 /// How a site decides.
@@ -69,11 +69,9 @@ impl Posted {
     /// `BAD_POLICY`, `NO_SUCH_FILE`.
     pub fn read(file: PathBuf) -> Result<Self, NodeError> {
         let policy = read(&file)?;
-        if policy.privacy.is_some() {
-            let message = format!("{}: [privacy]: noisy answers are not available yet", file.display());
-            return Err(
-                NodeError::new("NOT_YET", message).hint("a budget that is not kept would be a promise that is not")
-            );
+        if policy.privacy.as_ref().is_some_and(|privacy| privacy.limits().is_none()) {
+            let message = format!("{}: [privacy] has epsilon and most_per_release", file.display());
+            return Err(NodeError::new("BAD_POLICY", message));
         }
         Ok(Self { policy, file: Some(file) })
     }
@@ -146,7 +144,7 @@ impl Gate {
     ///
     /// # Errors
     /// `STUDY_UNKNOWN`, `STUDY_ENDED`, `NOT_IN_STUDY`, `POLICY_CHANGED`, what the policy forbids ([`grants::check`]),
-    /// `TOO_MANY_RELEASES`, `TOO_MANY_REFUSALS`, `REJECTED`.
+    /// `TOO_MANY_RELEASES`, `TOO_MANY_REFUSALS`, `BUDGET_EXHAUSTED`, `REJECTED`.
     pub fn decide(&self, propose: &Propose, plan: &JointPlan, asker: &Asker) -> Result<Verdict, NodeError> {
         let now = now_ms();
         let tables: Vec<String> = plan.tables.iter().map(|read| read.table.clone()).collect();
@@ -156,8 +154,26 @@ impl Gate {
         let policy = &self.policy.policy;
         grants::check(plan, &self.name, policy, Some(&asker.name))?;
         self.state.within(policy.releases.map(Into::into), Some(self.policy.refusals()), now)?;
+        if let Some(spend) = self.spend(plan)? {
+            spend.after(self.state.spent(&propose.study)?)?;
+        }
         let asked = Asked { plan: plan.digest(), study: propose.study, network: self.network, analyst: asker.pin };
         self.consent(plan, &asked, &asker.name)
+    }
+
+    /// The ε that a plan takes of a study here; none where the policy keeps no budget.
+    ///
+    /// # Errors
+    /// `NOISE_NEEDED` for a plan without noise, `BAD_POLICY` for a budget that cannot be read.
+    pub fn spend(&self, plan: &JointPlan) -> Result<Option<Spend>, NodeError> {
+        let Some(privacy) = &self.policy.policy.privacy else { return Ok(None) };
+        let Some(noise) = &plan.noise else {
+            return Err(NodeError::new("NOISE_NEEDED", "this site answers with noise only"));
+        };
+        let Some([limit, _]) = privacy.limits() else {
+            return Err(NodeError::new("BAD_POLICY", "[privacy] has no budget"));
+        };
+        Ok(Some(Spend { millionths: noise.epsilon.0, limit: limit.0 }))
     }
 
     /// Approval by hand if there is one, else by rule.

@@ -73,6 +73,7 @@ impl ClassPlan {
             outputs: Vec::new(),
             patients: Vec::new(),
             matching: None,
+            noised: Vec::new(),
         };
         Ok(Self { sum, keys: feature.keys.clone(), features: Vec::new() })
     }

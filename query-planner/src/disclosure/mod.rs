@@ -14,6 +14,7 @@ pub use figures::{Facts, Figure, Known, Operation, PointOf, Says};
 
 use crate::catalog::SiteName;
 use crate::linkage::FurtherKeys;
+use crate::noise::Noise;
 use crate::plan::{Audience, Groups, JointPlan, SecureSum};
 
 /// Something that a plan reveals.
@@ -104,6 +105,8 @@ pub enum Why {
     Follows,
     /// It follows from the figures, and policy wants it said.
     Warning,
+    /// It bounds what the figures tell of one patient.
+    Noise,
 }
 
 impl Why {
@@ -122,7 +125,7 @@ impl Why {
             | Why::Listing
             | Why::Limit
             | Why::Differencing => true,
-            Why::SmallCells | Why::Padding | Why::Follows | Why::Warning => false,
+            Why::SmallCells | Why::Padding | Why::Follows | Why::Warning | Why::Noise => false,
         }
     }
 }
@@ -224,6 +227,15 @@ pub enum Revealed {
         zeros_shown: bool,
         /// How many of what.
         judged: Judged,
+    },
+    /// That all figures have noise.
+    Noised {
+        /// How it is distributed, and what it promises.
+        noise: Noise,
+        /// How many sites add it.
+        sites: u32,
+        /// Are small figures hidden?
+        hides: bool,
     },
     /// The other's part of a sum of two sites.
     Remainder,
@@ -352,6 +364,11 @@ impl DisclosureId {
     /// Of which cells are hidden.
     pub fn hidden() -> Self {
         Self("hidden/0".into())
+    }
+
+    /// Of the figures' noise.
+    pub fn noise() -> Self {
+        Self("noise/0".into())
     }
 
     /// Of a sum of two sites.

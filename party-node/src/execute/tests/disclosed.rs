@@ -94,7 +94,7 @@ fn prepared(folders: &Folders, settings: &Settings, sql: &str, audience: Audienc
     let sites: Vec<(SiteName, SiteData)> = folders.1.iter().map(|f| (name(f), SiteData::open(f).unwrap())).collect();
     let schema = |(site, data): &(SiteName, SiteData)| (site.clone(), data.schema(&settings.patient_key));
     let catalog = merge::merge(&sites.iter().map(schema).collect::<Vec<_>>(), settings).unwrap();
-    let compiled = match plan(sql, &catalog, &Options { now_ms: 0, audience }) {
+    let compiled = match plan(sql, &catalog, &Options { now_ms: 0, audience, noise: None }) {
         Ok(compiled) => compiled,
         Err(refusal) => {
             println!("{sql}: {}", refusal.code);

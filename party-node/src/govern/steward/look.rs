@@ -36,7 +36,7 @@ pub(super) fn plan(desk: &Desk<'_>, name: &str, chinese: bool, from: u64) -> Res
 /// # Errors
 /// `PLAN_DIFFERS`, and what the planner refuses.
 pub(super) fn planned(desk: &Desk<'_>, waiting: &Waiting) -> Result<Compiled, NodeError> {
-    let options = Options { now_ms: waiting.now_ms, audience: waiting.audience };
+    let options = Options { now_ms: waiting.now_ms, audience: waiting.audience, noise: waiting.noise };
     let compiled = query_planner::plan(&waiting.query, desk.catalog, &options)?;
     if compiled.joint.digest() == waiting.plan {
         return Ok(compiled);
