@@ -170,14 +170,26 @@ fn write_margins(out: &mut String, plan: &JointPlan) -> fmt::Result {
     Ok(())
 }
 
+fn rows_words(rows: u64) -> String {
+    if rows == 1 { "row".into() } else { format!("{rows} rows") }
+}
+
 /// What is added to each figure, and how far that takes it.
 fn write_noise(out: &mut String, plan: &JointPlan) -> fmt::Result {
     let Some(noise) = &plan.noise else { return Ok(()) };
     let (sites, honest) = (plan.sites.len(), noise.honest_sites);
     writeln!(out, "Noise: Private(each of {sites} sites), {}, ε = {}", noise.mechanism, noise.epsilon)?;
-    writeln!(out, "  for one patient with everything it has at all sites, if {honest} of the sites are honest")?;
+    writeln!(
+        out,
+        "  for one patient with everything it has at all sites, if {honest} of the {sites} sites add their noise and keep it to themselves"
+    )?;
     for kept in &noise.tables {
-        writeln!(out, "  of {} each site keeps the first {} rows of a patient, by all columns", kept.table, kept.rows)?;
+        writeln!(
+            out,
+            "  {}: of one patient each site keeps at most the first {} (by all columns), and nothing without a key",
+            kept.table,
+            rows_words(kept.rows)
+        )?;
     }
     for (index, sum) in plan.sums.iter().enumerate() {
         for noised in &sum.noised {
@@ -213,7 +225,7 @@ fn slot_line(slot: &Slot, sum: &SecureSum) -> String {
 fn groups_words(sum: &SecureSum, plan: &JointPlan) -> String {
     match &sum.groups {
         Groups::Whole => "one row".to_owned(),
-        Groups::Declared if plan.hides() => format!("declared, {} groups (each is a row)", max_groups(sum)),
+        Groups::Declared if plan.opens_needed() => format!("declared, {} groups (each is a row)", max_groups(sum)),
         Groups::Declared => format!("declared, {} groups (empty ones are dropped)", max_groups(sum)),
         Groups::Agreed { max_groups, max_key_bytes, threshold: 0 | 1 } => {
             format!("agreed: the union of the sites' keys, at most {max_groups} of at most {max_key_bytes} bytes")

@@ -140,7 +140,9 @@ fn what(what: &Revealed) -> String {
 
 fn noised(noise: &Noise, sites: u32, hides: bool) -> String {
     let Noise { mechanism, epsilon, honest_sites, tables } = noise;
-    let kept = tables.iter().map(|kept| format!("; of {} each site keeps {} rows of a patient", kept.table, kept.rows));
+    let kept = tables
+        .iter()
+        .map(|kept| format!("; of one patient in {} each site counts at most {} row(s)", kept.table, kept.rows));
     let small = if hides { "; which figures are small is judged by the noised ones" } else { "" };
     format!(
         "all of these figures with {mechanism} noise, never without: whatever is done with them, it tells apart whether one patient, with \
