@@ -193,7 +193,8 @@ fn remainders(plan: &JointPlan) -> Option<Disclosure> {
     let index = plan.sums.iter().position(|sum| sum.contributors.len() == 2)?;
     let to = Recipient::EachOfTwo;
     let id = DisclosureId::remainder(index);
-    let told = plan.audience == Audience::Everyone;
+    // Less its own part a noised total is a noised one.
+    let told = plan.audience == Audience::Everyone && plan.noise.is_none();
     told.then_some(Disclosure { id, kind: Kind::Value, what: Revealed::Remainder, to, why: Why::Follows })
 }
 

@@ -295,7 +295,7 @@ impl<'a> Lowering<'a> {
             disclosures: Vec::new(),
             notes: self.notes,
         };
-        joint.noise = self.noise.map(|asked| noise::Noise::of(asked, &joint.tables, self.catalog));
+        joint.noise = self.noise.map(|asked| noise::Noise::of(asked, &joint.tables, self.audience, self.catalog));
         joint.classes = uses::classes(&joint);
         joint.notes.extend(clamp::notes(&joint.uses, self.catalog));
         joint.disclosures = disclose::disclosures(&joint, &self.works, self.catalog);

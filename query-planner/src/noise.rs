@@ -13,7 +13,7 @@ use crate::bounds::site_bits;
 use crate::catalog::Catalog;
 use crate::cost::max_groups;
 use crate::error::PlanError;
-use crate::plan::{Groups, Output, Ring, SecureSum, Slot, Summand, TableRead};
+use crate::plan::{Audience, Groups, Output, Ring, SecureSum, Slot, Summand, TableRead};
 use crate::small::MAX_BITS;
 
 /// A privacy loss, in millionths.
@@ -100,7 +100,7 @@ impl Asked {
 
 impl Noise {
     /// What a plan over these tables promises.
-    pub(crate) fn of(asked: Asked, tables: &[TableRead], catalog: &Catalog) -> Noise {
+    pub(crate) fn of(asked: Asked, tables: &[TableRead], audience: Audience, catalog: &Catalog) -> Noise {
         let kept = |read: &TableRead| {
             let rows = catalog.table(&read.table)?.rows_per_patient?;
             Some(Kept { table: read.table.clone(), rows })
@@ -108,17 +108,22 @@ impl Noise {
         Noise {
             mechanism: asked.mechanism,
             epsilon: asked.epsilon,
-            honest_sites: honest_sites(catalog),
+            honest_sites: honest_sites(audience, catalog),
             tables: tables.iter().filter_map(kept).collect(),
         }
     }
 }
 
-/// The smallest number of sites that every site's policy counts on; one where none says more.
-pub(crate) fn honest_sites(catalog: &Catalog) -> u32 {
+/// The smallest number of sites that every site's policy counts on; one where none says more. A site that sees the answer takes its own
+/// noise off it: against that site, only the others are left.
+fn honest_sites(audience: Audience, catalog: &Catalog) -> u32 {
     let said = catalog.policies.values().filter_map(|policy| policy.privacy.as_ref());
     let least = said.map(|privacy| privacy.honest_sites.unwrap_or(1)).min().unwrap_or(1);
-    least.clamp(1, catalog.sites.len() as u32)
+    let others = match audience {
+        Audience::Analyst => catalog.sites.len(),
+        Audience::Everyone => catalog.sites.len() - 1,
+    };
+    least.clamp(1, others as u32)
 }
 
 /// The slots that are compared or opened. A sum whose cells are not hidden is shown without the count beside it: whether there are

@@ -214,6 +214,10 @@ fn the_smallest_number_of_honest_sites_counts_and_is_public() {
     assert_eq!(joint(&with([two, three])).noise.unwrap().honest_sites, 2);
     assert_eq!(joint(&with([three, three])).noise.unwrap().honest_sites, 3);
     assert_eq!(joint(&with([three, ""])).noise.unwrap().honest_sites, 1);
+    // Where every site sees the answer, each of them takes its own noise off.
+    let everyone = Options { audience: Audience::Everyone, ..asking("0.5") };
+    let told = plan(sql, &catalog_of(&with([three, three])), &everyone).unwrap().joint;
+    assert_eq!(told.noise.unwrap().honest_sites, 2);
     // What the others know suffices to refuse a question without noise, and holds no budget.
     let catalog = catalog_of(&with([two, three]));
     assert_eq!(plan(sql, &catalog, &OPTIONS).unwrap_err().code, "NOISE_NEEDED");
