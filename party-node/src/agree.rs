@@ -3,7 +3,7 @@
 use mpc_core::control;
 use mpc_core::identity::{Identity, Pin, PublicKey};
 use mpc_core::session::SessionId;
-use query_planner::Audience;
+use query_planner::{Audience, noise};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -12,7 +12,7 @@ use crate::govern::meeting::Past;
 use crate::state::audit::Head;
 
 /// Version of these messages and of the protocols behind them.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 
 /// A run, named by the analyst at random.
 pub type JobId = [u8; 16];
@@ -50,6 +50,8 @@ pub struct Propose {
     pub now_ms: i64,
     /// Who receives the answer.
     pub audience: Audience,
+    /// What is to be added to every figure, if anything is.
+    pub noise: Option<noise::Asked>,
     /// Digest of the analyst's network file.
     pub network: [u8; 32],
     /// Digest of the analyst's linkage file, in hex, if the network has one.

@@ -10,7 +10,7 @@ use mpc_core::random::os_bytes;
 use mpc_core::{Parties, PartyId};
 use protocols::additive::Additive;
 use query_planner::decode::Opened;
-use query_planner::{Audience, Catalog, Compiled, Options};
+use query_planner::{Audience, Catalog, Compiled, Options, noise};
 use quinn::Endpoint;
 
 use crate::agree::{Greeting, JobId, PROTOCOL_VERSION, Propose, Reply, Report, Signed, Start, session_id};
@@ -82,6 +82,7 @@ impl Analyst {
             sql: question.sql.to_owned(),
             now_ms: question.options.now_ms,
             audience: question.options.audience,
+            noise: question.options.noise,
             network: self.network.digest(),
             linkage: self.catalog.linkage.as_ref().map(|linkage| linkage.digest.clone()),
             study: self.study.digest(),
@@ -92,15 +93,19 @@ impl Analyst {
         let (links, words) = self.gather(job, &propose).await?;
         let earlier = match meeting::earlier(&words, &propose.plan) {
             Ok(earlier) => earlier,
-            Err(repeated) if compiled.joint.hides() => return self.answers.get(&propose).ok_or(repeated),
-            Err(_) => Vec::new(),
+            Err(repeated) => match self.answers.get(&propose) {
+                Some(kept) if compiled.joint.opens_needed() => return Ok(kept),
+                _ if compiled.joint.hides() => return Err(repeated),
+                // Fresh noise is another answer, and takes its ε again.
+                _ => Vec::new(),
+            },
         };
         let start = Start { nonce: random()?, words };
         let (totals, mut cost) = self.compute(job, (&propose, &start), links, &compiled, &earlier).await?;
         let Finished { table, suppressed, disclosures } = finish::answer(&compiled, &totals).await?;
         cost.wall_ms = began.elapsed().as_millis() as u64;
         let answer = Answer { table, suppressed, disclosures, cost };
-        if compiled.joint.hides() {
+        if compiled.joint.opens_needed() {
             self.answers.keep(&propose, &answer);
         }
         Ok(answer)
@@ -261,9 +266,9 @@ fn too_close(compiled: &Compiled) -> NodeError {
 }
 
 /// Options of a query asked now.
-pub fn options_now(audience: Audience) -> Options {
+pub fn options_now(audience: Audience, noise: Option<noise::Asked>) -> Options {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Options { now_ms: now.map_or(0, |d| d.as_millis() as i64), audience }
+    Options { now_ms: now.map_or(0, |d| d.as_millis() as i64), audience, noise }
 }
 
 fn random() -> Result<[u8; 32], NodeError> {

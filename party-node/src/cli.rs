@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use query_planner::noise::{self, Epsilon};
 use query_planner::{Audience, Language};
 
 use protocols::additive::demand::Link as Planned;
@@ -80,6 +81,9 @@ pub enum Command {
         /// Who would receive the answer
         #[arg(long, value_enum, default_value_t)]
         to: To,
+        /// What would be added to every figure
+        #[command(flatten)]
+        noise: Noise,
     },
     /// Make a new identity and configuration for a site or an analyst
     Init {
@@ -399,6 +403,38 @@ pub struct Queries {
     /// Who receives the answer
     #[arg(long, value_enum, default_value_t)]
     pub to: To,
+    /// What is added to every figure
+    #[command(flatten)]
+    pub noise: Noise,
+}
+
+/// Noise on every figure.
+#[derive(Debug, Clone, Args)]
+pub struct Noise {
+    /// Add noise to every figure: the ε of differential privacy that one query may take, as a decimal number
+    #[arg(long)]
+    pub epsilon: Option<Epsilon>,
+    /// How the noise is distributed
+    #[arg(long, value_enum, default_value_t, requires = "epsilon")]
+    pub mechanism: Mechanism,
+}
+
+impl Noise {
+    /// As the planner takes it.
+    pub fn asked(&self) -> Option<noise::Asked> {
+        let mechanism = match self.mechanism {
+            Mechanism::Laplace => noise::Mechanism::Laplace,
+        };
+        self.epsilon.map(|epsilon| noise::Asked { epsilon, mechanism })
+    }
+}
+
+/// How noise is distributed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Mechanism {
+    /// Discrete Laplace
+    #[default]
+    Laplace,
 }
 
 /// A language.

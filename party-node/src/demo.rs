@@ -104,7 +104,7 @@ pub async fn run(format: Format) -> Result<(), NodeError> {
 }
 
 async fn ask(running: &Running, sql: &str, format: Format) -> Result<(), NodeError> {
-    let question = Question { sql, options: options_now(Audience::Analyst) };
+    let question = Question { sql, options: options_now(Audience::Analyst, None) };
     match running.analyst.ask(question).await {
         Ok(answer) => print!("{}", answer.render(format)),
         Err(error) if REFUSALS.contains(&&*error.code) => println!("Refused. {error}"),

@@ -80,6 +80,9 @@ pub async fn run(
     keep: impl AsyncFnOnce(Sets) -> std::result::Result<(), NodeError>,
 ) -> Result<Ended> {
     let plan = &compiled.joint;
+    if plan.noise.is_some() && own.is_some_and(|own| own.iter().any(|partials| !partials.noised)) {
+        return Err(engine.fault(LocalFault::Other("figures without the noise that the plan promises".into())));
+    }
     let agreed = Agreed::new(engine, plan, own).await?;
     if !plan.hides() {
         return figures(engine, plan, agreed, own).await.map(Ended::Released);

@@ -7,6 +7,7 @@ pub mod common;
 mod exact;
 mod features;
 mod groups;
+pub mod noise;
 mod numbers;
 mod orders;
 pub mod patients;
@@ -72,6 +73,8 @@ pub struct Partials {
     pub patients: Option<Patients>,
     /// Whose rows the figures are made of, where that is not matched: for this site's own ledger.
     pub cohort: Option<Patients>,
+    /// Do `slots` have this site's noise, as the plan wants it? See [`noise::add`].
+    pub noised: bool,
 }
 
 /// Runs the local stage of one site.
@@ -196,7 +199,15 @@ fn finish(
     let orders = orders.into_iter().map(sorted).collect();
     let sorted = |sketches: Vec<Sketch>| order.values().map(|group| sketches[*group].clone()).collect();
     let sketches = sketches.into_iter().map(sorted).collect();
-    Ok(Partials { keys: order.into_keys().collect(), slots, orders, sketches, patients: None, cohort: None })
+    Ok(Partials {
+        keys: order.into_keys().collect(),
+        slots,
+        orders,
+        sketches,
+        patients: None,
+        cohort: None,
+        noised: false,
+    })
 }
 
 /// The rows of this site's own table, in the columns that the scan knows.

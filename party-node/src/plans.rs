@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use query_planner::{Audience, Catalog, Compiled, Language, dpia, explain, grants};
+use query_planner::{Audience, Catalog, Compiled, Language, dpia, explain, grants, noise};
 
 use crate::analyst::options_now;
 use crate::config;
@@ -37,6 +37,8 @@ pub struct Asked {
     pub study: Option<PathBuf>,
     /// Who would receive the answer.
     pub audience: Audience,
+    /// What would be added to every figure.
+    pub noise: Option<noise::Asked>,
 }
 
 /// What it is planned against.
@@ -70,7 +72,7 @@ impl Planned {
 /// Whatever is wrong with the study file, and what the planner refuses; what sites have published of their policies is not asked where
 /// the question is what they would have to allow.
 pub fn explained(sql: &str, catalog: &Catalog, asked: &Asked) -> Result<String, NodeError> {
-    let plan = |catalog: &Catalog| query_planner::plan(sql, catalog, &options_now(asked.audience));
+    let plan = |catalog: &Catalog| query_planner::plan(sql, catalog, &options_now(asked.audience, asked.noise));
     Ok(match asked.what {
         Wanted::Grants => grants::needed_everywhere(&plan(&grants::without_policies(catalog))?.joint),
         Wanted::Plan => {

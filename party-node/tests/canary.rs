@@ -201,7 +201,7 @@ fn prepared(folder: &Scratch, sql: &str) -> (Compiled, Vec<Vec<Partials>>) {
     let sites = ["A", "B"].map(|name| (SiteName(name.into()), SiteData::open(&folder.at(name)).unwrap()));
     let schemas = sites.each_ref().map(|(name, data)| (name.clone(), data.schema(&settings.patient_key)));
     let catalog = network::catalog(&schemas, &settings, linkage.as_ref()).unwrap();
-    let options = Options { now_ms: 0, audience: Audience::Analyst };
+    let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
     let compiled = query_planner::plan(sql, &catalog, &options).unwrap();
     let own = sites.into_iter().map(|(name, data)| {
         let data = data.bind_linked(&catalog, &name, linkage.as_ref()).unwrap();

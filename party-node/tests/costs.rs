@@ -14,7 +14,7 @@ const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/data/omop")
 
 fn compiled(sql: &str, audience: query_planner::Audience) -> Compiled {
     let sandbox = party_node::sandbox::Sandbox::open(Path::new(DATA), &[]).unwrap();
-    query_planner::plan(sql, &sandbox.catalog().unwrap(), &Options { now_ms: 0, audience }).unwrap()
+    query_planner::plan(sql, &sandbox.catalog().unwrap(), &Options { now_ms: 0, audience, noise: None }).unwrap()
 }
 
 #[test]

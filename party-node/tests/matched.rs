@@ -53,7 +53,7 @@ impl Network {
     }
 
     fn answer(&self, sql: &str) -> std::result::Result<RecordBatch, NodeError> {
-        let options = Options { now_ms: 0, audience: Audience::Analyst };
+        let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
         let compiled = query_planner::plan(sql, &self.catalog, &options)?;
         let mut parts = Vec::new();
         for (site, data) in &self.data {

@@ -39,7 +39,7 @@ impl Network {
     }
 
     async fn answer(&self, sql: &str) -> Result<Table, NodeError> {
-        let options = Options { now_ms: 0, audience: Audience::Analyst };
+        let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
         let compiled = query_planner::plan(sql, &self.catalog, &options)?;
         let mut revealed = Vec::new();
         for ((sum, stage), schema) in compiled.joint.sums.iter().zip(&compiled.local).zip(&compiled.revealed) {

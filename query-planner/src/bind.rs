@@ -54,6 +54,8 @@ pub(crate) struct NetworkTable {
     /// Party positions, ascending.
     pub sites: Vec<usize>,
     pub schema: SchemaRef,
+    /// Each site keeps so many rows of a patient, where the answer is noised and the table declares it.
+    pub rows_per_patient: Option<u64>,
 }
 
 impl TableSource for NetworkTable {
@@ -62,9 +64,14 @@ impl TableSource for NetworkTable {
     }
 }
 
-/// Binds one parsed query to the catalogue: names become scans of network tables, functions their definitions.
-pub(crate) fn bind(statement: Statement, catalog: &Catalog, functions: &Functions) -> Result<LogicalPlan, PlanError> {
-    let provider = Names { catalog, functions, options: ConfigOptions::default() };
+/// Binds one parsed query to the catalogue: names become scans of network tables, functions their definitions. `noised`: only the
+/// first rows of each patient are meant.
+pub(crate) fn bind(
+    statement: Statement,
+    (catalog, noised): (&Catalog, bool),
+    functions: &Functions,
+) -> Result<LogicalPlan, PlanError> {
+    let provider = Names { catalog, noised, functions, options: ConfigOptions::default() };
     let options = ParserOptions::new()
         .with_map_string_types_to_utf8view(false)
         .with_default_null_ordering(NullOrdering::NullsMax);
@@ -96,6 +103,7 @@ pub fn arrow_type(column: ColumnType) -> DataType {
 
 struct Names<'a> {
     catalog: &'a Catalog,
+    noised: bool,
     functions: &'a Functions,
     options: ConfigOptions,
 }
@@ -109,7 +117,8 @@ impl Names<'_> {
             (None, Some(schema)) if schema.eq_ignore_ascii_case(NETWORK) => self.holders(table),
             (None, Some(schema)) => vec![self.site(schema, table)?],
         };
-        Ok(NetworkTable { table: table.clone(), sites, schema: table_schema(table) })
+        let rows_per_patient = table.rows_per_patient.filter(|_| self.noised);
+        Ok(NetworkTable { table: table.clone(), sites, schema: table_schema(table), rows_per_patient })
     }
 
     fn table(&self, name: &str) -> Result<&Table, PlanError> {

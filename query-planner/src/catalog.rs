@@ -53,6 +53,9 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Public bound on the rows of one site.
     pub max_rows: u64,
+    /// Where an answer is noised, each site keeps so many rows of a patient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_per_patient: Option<u64>,
     /// The sites that hold it.
     pub sites: Vec<SiteName>,
 }
@@ -257,6 +260,9 @@ impl Table {
         if !(1..=MAX_ROWS).contains(&self.max_rows) {
             return bad(format!("max_rows is 1 to {MAX_ROWS}"));
         }
+        if self.rows_per_patient.is_some_and(|rows| !(1..=MAX_ROWS_PER_PATIENT).contains(&rows)) {
+            return bad(format!("rows_per_patient is 1 to {MAX_ROWS_PER_PATIENT}"));
+        }
         self.columns.iter().try_for_each(|column| column.validate().or_else(&bad))
     }
 }
@@ -401,3 +407,6 @@ pub const MAX_SITES: usize = 20;
 
 /// Most rows a table may declare: 2^40, so that counts and sums of counts stay far inside 63 bits.
 pub const MAX_ROWS: u64 = 1 << 40;
+
+/// Most rows of one patient that a table may declare: more would make noise that drowns every figure.
+pub const MAX_ROWS_PER_PATIENT: u64 = 1 << 16;

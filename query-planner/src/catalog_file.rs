@@ -65,6 +65,7 @@ struct CatalogFile {
 struct TableFile {
     name: String,
     max_rows: u64,
+    rows_per_patient: Option<u64>,
     sites: Vec<SiteName>,
     column: Vec<ColumnFile>,
 }
@@ -88,13 +89,15 @@ struct ColumnFile {
 impl TableFile {
     fn of(table: &Table) -> TableFile {
         let column = table.columns.iter().map(ColumnFile::of).collect();
-        TableFile { name: table.name.clone(), max_rows: table.max_rows, sites: table.sites.clone(), column }
+        let Table { name, max_rows, rows_per_patient, sites, .. } = table.clone();
+        TableFile { name, max_rows, rows_per_patient, sites, column }
     }
 
     fn table(self) -> Result<Table, PlanError> {
         let place = self.name.clone();
-        let columns = self.column.into_iter().map(|c| c.column(&place)).collect::<Result<_, _>>()?;
-        Ok(Table { name: self.name, columns, max_rows: self.max_rows, sites: self.sites })
+        let TableFile { name, max_rows, rows_per_patient, sites, column } = self;
+        let columns = column.into_iter().map(|c| c.column(&place)).collect::<Result<_, _>>()?;
+        Ok(Table { name, columns, max_rows, rows_per_patient, sites })
     }
 }
 
@@ -175,7 +178,8 @@ mod tests {
             column("h", "text", None),
         ];
         let sites: Vec<SiteName> = vec!["A".into(), "B".into()];
-        let table = Table { name: "t".into(), columns, max_rows: 1024, sites: sites.clone() };
+        let table =
+            Table { name: "t".into(), columns, max_rows: 1024, rows_per_patient: Some(3), sites: sites.clone() };
         let policy = Policy {
             min_sites: 2,
             min_patients: 1,

@@ -308,7 +308,8 @@ pub fn sketch_elements(contributors: usize, max_groups: u32, max_key_bytes: u32)
 fn vector(plan: &JointPlan, sum: &SecureSum, ring: Ring) -> u64 {
     let gates = gates(sum);
     let slots = sum.slots.iter().zip(&gates);
-    let opened = slots.filter(|(slot, gate)| slot.ring == ring && (!plan.hides() || gate.is_some())).count() as u64;
+    let opened =
+        slots.filter(|(slot, gate)| slot.ring == ring && (!plan.opens_needed() || gate.is_some())).count() as u64;
     let points = sum.orders.iter().map(|o| o.points.len() as u64).sum::<u64>();
     let narrow = if ring == Ring::Z64 { points + sum.sketches.len() as u64 * u64::from(LEVELS) } else { 0 };
     match &sum.top {

@@ -47,15 +47,16 @@ impl Opened {
 }
 
 /// The revealed rows. Where cells are hidden every group is a row, and behind the columns stand as many truth values as
-/// there are aggregates: is this one hidden? Else groups without rows are dropped, except the one row of a sum without
-/// keys.
+/// there are aggregates: is this one hidden? Where totals are noised every group is a row too, and counts may be negative. Else
+/// groups without rows are dropped, except the one row of a sum without keys.
 ///
 /// # Errors
 /// `BAD_TOTALS` when the shape is not the plan's or a count is negative; `SUM_TOO_LARGE` when a sum does not fit its
 /// SQL type.
 pub fn decode(sum: &SecureSum, schema: SchemaRef, opened: &Opened) -> Result<RecordBatch, PlanError> {
     check_shape(sum, &schema, opened)?;
-    let all = sum.groups == Groups::Whole || !sum.cells.is_empty();
+    // What a noised total says of whether there are rows is not certain.
+    let all = sum.groups == Groups::Whole || !sum.cells.is_empty() || !sum.noised.is_empty();
     let kept = (0..opened.groups.len()).filter(|g| all || opened.totals[0][*g] != Some(0));
     let rows = |field| kept.clone().map(move |group| Row { sum, opened, group, field });
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
@@ -131,6 +132,7 @@ impl Row<'_> {
                 key.to_scalar(self.to()).ok_or_else(|| bad("a group key is not of its column's type"))
             }
             Output::Count(slot) => self.whole(self.count(*slot)?, 0),
+            Output::Sum { sum, .. } if self.sum.shows_sums_alone() => self.total(*sum),
             Output::Sum { sum, count } => {
                 if self.count(*count)? == 0 {
                     self.null()
@@ -139,7 +141,7 @@ impl Row<'_> {
                 }
             }
             Output::Avg { sum, count } => match self.count(*count)? {
-                0 => self.null(),
+                ..=0 => self.null(),
                 n => self.average(*sum, n),
             },
             Output::Variance { sum, squares, count, form, root } => self.variance(*sum, *squares, *count, *form, *root),
@@ -188,7 +190,7 @@ impl Row<'_> {
 
     fn count(&self, slot: usize) -> Result<i128, PlanError> {
         match self.at(slot)? {
-            n if n >= 0 => Ok(n),
+            n if n >= 0 || self.sum.is_noised(slot) => Ok(n),
             _ => Err(bad("a count is negative")),
         }
     }

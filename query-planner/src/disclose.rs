@@ -39,6 +39,7 @@ pub(crate) fn disclosures(plan: &JointPlan, works: &[LogicalPlan], catalog: &Cat
     out.extend(matched(plan, catalog));
     out.extend(hidden(plan));
     out.extend(plan.hides().then(|| Disclosure::difference(plan.min_patients, &catalog.patient_key)));
+    out.extend(noised(plan));
     out.extend(remainders(plan));
     out
 }
@@ -185,11 +186,19 @@ fn hidden(plan: &JointPlan) -> Option<Disclosure> {
     plan.hides().then(|| Disclosure { id: DisclosureId::hidden(), kind: Kind::Bit, what, to, why: Why::SmallCells })
 }
 
+fn noised(plan: &JointPlan) -> Option<Disclosure> {
+    let noise = plan.noise.clone()?;
+    let what = Revealed::Noised { noise, sites: plan.sites.len() as u32, hides: plan.hides() };
+    let to = plan.audience.into();
+    Some(Disclosure { id: DisclosureId::noise(), kind: Kind::Value, what, to, why: Why::Noise })
+}
+
 fn remainders(plan: &JointPlan) -> Option<Disclosure> {
     let index = plan.sums.iter().position(|sum| sum.contributors.len() == 2)?;
     let to = Recipient::EachOfTwo;
     let id = DisclosureId::remainder(index);
-    let told = plan.audience == Audience::Everyone;
+    // Less its own part a noised total is a noised one.
+    let told = plan.audience == Audience::Everyone && plan.noise.is_none();
     told.then_some(Disclosure { id, kind: Kind::Value, what: Revealed::Remainder, to, why: Why::Follows })
 }
 
@@ -204,10 +213,10 @@ fn sketched(sketch: &SketchOf, sum: &SecureSum) -> (String, Option<String>) {
     (text(sketch.column), sketch.filter.map(text))
 }
 
-/// The slots that are opened: all of them, or where cells are hidden those that something shown needs.
+/// The slots that are opened: all of them, or where cells are hidden or noised those that something shown needs.
 fn opened(plan: &JointPlan, sum: &SecureSum) -> Vec<usize> {
     let gates = gates(sum);
-    (0..sum.slots.len()).filter(|slot| !plan.hides() || gates[*slot].is_some()).collect()
+    (0..sum.slots.len()).filter(|slot| !plan.opens_needed() || gates[*slot].is_some()).collect()
 }
 
 /// What an analyst should know about the sums.

@@ -41,6 +41,7 @@ fn write_plan(out: &mut String, plan: &JointPlan, joint_cost: &[String]) -> fmt:
     }
     write_intersection(out, plan)?;
     write_margins(out, plan)?;
+    write_noise(out, plan)?;
     writeln!(out, "Finish: Public, by the analyst, on revealed rows")?;
     indented(out, &plan.finish)?;
     let cost = cost(plan);
@@ -189,6 +190,43 @@ fn write_margins(out: &mut String, plan: &JointPlan) -> fmt::Result {
     Ok(())
 }
 
+fn rows_words(rows: u64) -> String {
+    if rows == 1 { "row".into() } else { format!("{rows} rows") }
+}
+
+/// What is added to each figure, and how far that takes it.
+fn write_noise(out: &mut String, plan: &JointPlan) -> fmt::Result {
+    let Some(noise) = &plan.noise else { return Ok(()) };
+    let (sites, honest) = (plan.sites.len(), noise.honest_sites);
+    writeln!(out, "Noise: Private(each of {sites} sites), {}, ε = {}", noise.mechanism, noise.epsilon)?;
+    writeln!(
+        out,
+        "  for one patient with everything it has at all sites, if {honest} of the {sites} sites add their noise and keep it to themselves"
+    )?;
+    for kept in &noise.tables {
+        writeln!(
+            out,
+            "  {}: of one patient each site keeps at most the first {} (by all columns), and nothing without a key",
+            kept.table,
+            rows_words(kept.rows)
+        )?;
+    }
+    for (index, sum) in plan.sums.iter().enumerate() {
+        for noised in &sum.noised {
+            let slot = &sum.slots[noised.slot];
+            let unit = match slot.scale {
+                Scale::Decimal(digits) => 10f64.powi(digits.into()),
+                Scale::Binary(bits) => 2f64.powi(bits.into()),
+            };
+            let what = slot_words(slot, sum);
+            let (most, spread) = (noised.sensitivity as f64 / unit, noised.standard_deviation(noise, sites) / unit);
+            writeln!(out, "  sum {index}, slot {}: {what}: one patient moves it by at most {most}", noised.slot)?;
+            writeln!(out, "    ε = {}, standard deviation {spread:.1}", noised.epsilon)?;
+        }
+    }
+    Ok(())
+}
+
 fn slot_line(slot: &Slot, sum: &SecureSum) -> String {
     let contributors = sum.contributors.len();
     let ring = match slot.ring {
@@ -207,7 +245,7 @@ fn slot_line(slot: &Slot, sum: &SecureSum) -> String {
 fn groups_words(sum: &SecureSum, plan: &JointPlan) -> String {
     match &sum.groups {
         Groups::Whole => "one row".to_owned(),
-        Groups::Declared if plan.hides() => format!("declared, {} groups (each is a row)", max_groups(sum)),
+        Groups::Declared if plan.opens_needed() => format!("declared, {} groups (each is a row)", max_groups(sum)),
         Groups::Declared => format!("declared, {} groups (empty ones are dropped)", max_groups(sum)),
         Groups::Agreed { max_groups, max_key_bytes, threshold: 0 | 1 } => {
             format!("agreed: the union of the sites' keys, at most {max_groups} of at most {max_key_bytes} bytes")

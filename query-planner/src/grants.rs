@@ -12,11 +12,13 @@ use crate::uses::Use;
 ///
 /// # Errors
 /// `COLUMN_NOT_ALLOWED` naming column, purpose and rule; `CLASS_NOT_ALLOWED`, `ANALYST_NOT_ALLOWED`, `TOO_FEW_SITES`,
-/// `TOO_MANY_GROUPS`, `CELLS_TOO_SMALL`, `TABLE_NOT_ANONYMOUS`, `EXTREME_SHARES`, `MATCHING_TOO_LARGE`. Of a site that does not tell reasons
+/// `TOO_MANY_GROUPS`, `CELLS_TOO_SMALL`, `TABLE_NOT_ANONYMOUS`, `EXTREME_SHARES`, `MATCHING_TOO_LARGE`, `NOISE_NEEDED`,
+/// `EPSILON_TOO_LARGE`, `TOO_FEW_HONEST_SITES`. Of a site that does not tell reasons
 /// `POLICY_REFUSES` alone.
 pub fn check(plan: &JointPlan, site: &SiteName, policy: &SitePolicy, analyst: Option<&str>) -> Result<(), PlanError> {
     let first = analyst_allowed(site, policy, analyst)
         .and_then(|()| numbers(plan, site, policy))
+        .and_then(|()| noise(plan, site, policy))
         .and_then(|()| classes(plan, site, policy))
         .and_then(|()| columns(plan, site, policy));
     first.map_err(|reason| if policy.tell_reasons { reason } else { refuses(site) })
@@ -112,7 +114,7 @@ fn numbers(plan: &JointPlan, site: &SiteName, policy: &SitePolicy) -> Result<(),
         let text = format!("{site} shows no cell of zero patients (rule: zero_allowed)");
         return Err(PlanError::new("CELLS_TOO_SMALL", text));
     }
-    if policy.flag_extreme_shares == Some(true) && plan.hides() && !plan.flag_extreme_shares {
+    if policy.flag_extreme_shares == Some(true) && plan.hides() && !plan.flag_extreme_shares && plan.noise.is_none() {
         let text = format!("{site} wants extreme shares to be flagged (rule: flag_extreme_shares)");
         return Err(PlanError::new("EXTREME_SHARES", text));
     }
@@ -138,6 +140,29 @@ fn fewest_beside(plan: &JointPlan, site: &SiteName) -> usize {
     let own =
         plan.sums.iter().filter(|sum| plan.intersection.is_none() && sum.contributors.iter().any(|of| of.same(site)));
     own.map(|sum| sum.contributors.len()).min().unwrap_or(plan.sites.len()).min(plan.sites.len())
+}
+
+/// A site that keeps a budget answers with noise only, and counts on no more honest sites than it says.
+fn noise(plan: &JointPlan, site: &SiteName, policy: &SitePolicy) -> Result<(), PlanError> {
+    let Some(privacy) = &policy.privacy else { return Ok(()) };
+    let Some(noise) = &plan.noise else {
+        let text = format!("{site} answers with noise only (rule: privacy)");
+        return Err(PlanError::new("NOISE_NEEDED", text).hint("say how much: --epsilon 0.5"));
+    };
+    if let Some([_, most]) = privacy.limits().filter(|[_, most]| noise.epsilon > *most) {
+        let (asked, rule) = (noise.epsilon, "rule: privacy.most_per_release");
+        let text = format!("the question takes an ε of {asked}, {site} allows {most} for one answer ({rule})");
+        return Err(PlanError::new("EPSILON_TOO_LARGE", text));
+    }
+    let honest = privacy.honest_sites.unwrap_or(1);
+    if noise.honest_sites > honest {
+        let text = format!(
+            "the noise counts on {} honest sites, {site} on {honest} (rule: privacy.honest_sites)",
+            noise.honest_sites
+        );
+        return Err(PlanError::new("TOO_FEW_HONEST_SITES", text).hint("publish the policy again, and plan again"));
+    }
+    Ok(())
 }
 
 fn classes(plan: &JointPlan, site: &SiteName, policy: &SitePolicy) -> Result<(), PlanError> {

@@ -29,6 +29,7 @@ mod groups;
 pub mod hidden;
 mod in_lists;
 pub mod intersection;
+mod kept;
 pub mod keys;
 pub mod linkage;
 mod logical;
@@ -37,6 +38,7 @@ pub mod matched;
 pub mod matching;
 pub mod merge;
 mod names;
+pub mod noise;
 mod notes;
 mod nullable_count;
 pub mod order;
@@ -49,6 +51,7 @@ mod policy;
 pub mod registry;
 mod relate;
 pub mod released_tables;
+mod sensitivity;
 pub mod settings;
 pub mod shares;
 pub mod site_policy;
@@ -84,6 +87,8 @@ pub struct Options {
     pub now_ms: i64,
     /// Who receives the answer.
     pub audience: Audience,
+    /// What is added to every figure, if anything is.
+    pub noise: Option<noise::Asked>,
 }
 
 /// Plans one query.
@@ -110,10 +115,10 @@ fn straight_line(sql: &str, catalog: &Catalog, options: &Options) -> Result<Comp
     let mut question = parse::parse(sql)?;
     names::name_columns(&mut question.statement);
     policy::check_network(catalog)?;
-    let bound = bind::bind(question.statement, catalog, &functions())?;
+    let bound = bind::bind(question.statement, (catalog, options.noise.is_some()), &functions())?;
     let now_ms = if logical::asks_for_now(&bound) { options.now_ms } else { 0 };
     let logical = logical::optimize(bound, options.now_ms, catalog.policy.hides())?;
-    let mut lowering = Lowering::new(catalog, options.audience);
+    let mut lowering = Lowering::new(catalog, options)?;
     notes::question(&logical, &mut lowering.notes);
     let checked = policy::check(logical, catalog)?;
     let finish = split::split(checked, &mut lowering)?;

@@ -28,13 +28,14 @@ use crate::relate::{self, Footprint};
 use crate::slots::{Size, Slots, window_name};
 use crate::split::{Sites, sites_of};
 use crate::uses::{self, Released, Uses};
-use crate::{approx_distinct, disclose, groups, hidden, notes, top};
+use crate::{Options, approx_distinct, disclose, groups, hidden, kept, noise, notes, sensitivity, top};
 
 /// Collects the secure sums of one query.
 #[derive(Debug)]
 pub(crate) struct Lowering<'a> {
     pub catalog: &'a Catalog,
     pub audience: Audience,
+    noise: Option<noise::Asked>,
     pub sums: Vec<SecureSum>,
     pub intersection: Option<Intersection>,
     pub stages: Vec<LocalStage>,
@@ -47,10 +48,15 @@ pub(crate) struct Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
-    pub fn new(catalog: &'a Catalog, audience: Audience) -> Self {
+    /// Of a question.
+    ///
+    /// # Errors
+    /// `BAD_EPSILON`.
+    pub fn new(catalog: &'a Catalog, options: &Options) -> Result<Self, PlanError> {
+        let (audience, noise) = (options.audience, options.noise.map(noise::Asked::checked).transpose()?);
         let (sums, stages, schemas) = (Vec::new(), Vec::new(), Vec::new());
         let (notes, works, prints, uses) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Lowering { catalog, audience, sums, intersection: None, stages, schemas, notes, works, prints, uses }
+        Ok(Lowering { catalog, audience, noise, sums, intersection: None, stages, schemas, notes, works, prints, uses })
     }
 
     /// Lowers one aggregate over distributed rows; returns the plan that stands for its revealed rows, with exactly
@@ -98,10 +104,14 @@ impl<'a> Lowering<'a> {
             patients,
             matching,
             sensitive: Vec::new(),
+            noised: Vec::new(),
         };
         let (keys, groups) = (&sum.keys[..], &sum.groups);
         let uses = Uses::of(&Released { aggregate, keys, groups, relations: &relations }, self.catalog)?;
         sum.sensitive = self.catalog.policy.released_tables.sensitive_keys(&uses, &sum.groups)?;
+        if self.noise.is_some() {
+            sum.noised = sensitivity::of_rows(&sum, aggregate, &slots, self.catalog)?;
+        }
         if slots.approximate && !self.notes.iter().any(|note| note == EXACT) {
             self.notes.push(EXACT.into());
         }
@@ -186,6 +196,9 @@ impl<'a> Lowering<'a> {
     pub fn matched_sum(&mut self, aggregate: &Aggregate, inside: bool) -> Result<LogicalPlan, PlanError> {
         let Matched { mut sum, relations } = matching::matched(aggregate, self.catalog, inside)?;
         relations.iter().try_for_each(|relation| check_local(&relation.plan, self.catalog).map(drop))?;
+        if self.noise.is_some() {
+            sum.noised = sensitivity::of_matched(&sum, &relations, self.catalog)?;
+        }
         if self.hides() && self.audience == Audience::Everyone {
             return Err(not_for_everyone());
         }
@@ -235,6 +248,9 @@ impl<'a> Lowering<'a> {
         let Some(Common { intersection, relations, sender }) = matching::common(plan, self.catalog)? else {
             return Ok(None);
         };
+        if self.noise.is_some() {
+            return Err(noise::not_available("patients themselves cannot be told with noise"));
+        }
         self.uses.push(Uses::of_intersection(&relations, &sender, self.catalog)?);
         let fragments = fragments_of(&relations, self.catalog)?;
         self.stages.push(LocalStage { fragments: BTreeMap::new(), relations: fragments, cohort: None });
@@ -255,9 +271,14 @@ impl<'a> Lowering<'a> {
     /// `RELATED_TABLES` when cells must be hidden and two sums share rows in a way that is not understood.
     pub fn compiled(mut self, query: String, finish: LogicalPlan, now_ms: i64) -> Result<Compiled, PlanError> {
         let margins = if self.hides() { relate::margins(&self.sums, &self.prints)? } else { Vec::new() };
-        // The first groups alone may have fewer values of a sensitive key than the table that was judged.
-        if let Some(top) = top::top(&finish, &self.sums).filter(|_| self.sums[0].sensitive.is_empty()) {
-            self.leave_out(top);
+        match self.noise {
+            Some(asked) => noise::share_out(&mut self.sums, asked, self.catalog.sites.len())?,
+            // Which totals are the largest is told by the noised ones, when all are known; and the first groups alone may have fewer
+            // values of a sensitive key than the table that was judged.
+            None => {
+                let top = top::top(&finish, &self.sums).filter(|_| self.sums[0].sensitive.is_empty());
+                top.into_iter().for_each(|top| self.leave_out(top));
+            }
         }
         let hides = self.hides();
         let text = finish.display_indent().to_string();
@@ -274,11 +295,12 @@ impl<'a> Lowering<'a> {
             link: policy.link,
             min_patients: policy.min_patients,
             zero_allowed: policy.zero_allowed,
-            flag_extreme_shares: hides && policy.flag_extreme_shares,
             released_tables: policy.released_tables.clone(),
+            flag_extreme_shares: hides && policy.flag_extreme_shares && self.noise.is_none(),
             classes: Vec::new(),
             uses: Uses::listed(&self.uses, self.catalog),
             tables: tables_read(&self.works, self.catalog),
+            noise: None,
             sums: self.sums,
             intersection: self.intersection,
             margins,
@@ -286,6 +308,7 @@ impl<'a> Lowering<'a> {
             disclosures: Vec::new(),
             notes: self.notes,
         };
+        joint.noise = self.noise.map(|asked| noise::Noise::of(asked, &joint.tables, self.audience, self.catalog));
         joint.classes = uses::classes(&joint);
         joint.notes.extend(clamp::notes(&joint.uses, self.catalog));
         joint.disclosures = disclose::disclosures(&joint, &self.works, self.catalog);
@@ -388,7 +411,7 @@ fn fragment(aggregate: &Aggregate, slots: &Slots<'_>) -> Result<LogicalPlan, Pla
 fn stage(generic: &LogicalPlan, sites: &Sites, catalog: &Catalog) -> Result<LocalStage, PlanError> {
     let mut fragments = BTreeMap::new();
     for site in sites {
-        fragments.insert(catalog.sites[*site].clone(), localise(generic, *site, &catalog.sites[*site])?);
+        fragments.insert(catalog.sites[*site].clone(), localise(generic, *site, catalog)?);
     }
     Ok(LocalStage { fragments, relations: Vec::new(), cohort: None })
 }
@@ -399,22 +422,22 @@ fn fragments_of(relations: &[Laid], catalog: &Catalog) -> Result<Vec<BTreeMap<Si
 }
 
 /// One site's version of a plan: its own tables for the network's, and of a union only the branches it has rows for.
-fn localise(plan: &LogicalPlan, site: usize, name: &SiteName) -> Result<LogicalPlan, PlanError> {
+fn localise(plan: &LogicalPlan, site: usize, catalog: &Catalog) -> Result<LogicalPlan, PlanError> {
     use datafusion_common::tree_node::{Transformed, TreeNode};
     let external = |e: PlanError| datafusion_common::DataFusionError::External(Box::new(e));
     match plan {
-        LogicalPlan::TableScan(scan) => own_scan(scan, name),
-        LogicalPlan::Union(union) => own_union(union, site, name),
+        LogicalPlan::TableScan(scan) => own_scan(scan, &catalog.sites[site], catalog),
+        LogicalPlan::Union(union) => own_union(union, site, catalog),
         other => other
             .clone()
-            .map_subqueries(|p| localise(&p, site, name).map(Transformed::yes).map_err(external))
-            .and_then(|t| t.data.map_children(|p| localise(&p, site, name).map(Transformed::yes).map_err(external)))
+            .map_subqueries(|p| localise(&p, site, catalog).map(Transformed::yes).map_err(external))
+            .and_then(|t| t.data.map_children(|p| localise(&p, site, catalog).map(Transformed::yes).map_err(external)))
             .map(|t| t.data)
             .map_err(|e| refuse(&e)),
     }
 }
 
-fn own_scan(scan: &TableScan, site: &SiteName) -> Result<LogicalPlan, PlanError> {
+fn own_scan(scan: &TableScan, site: &SiteName, catalog: &Catalog) -> Result<LogicalPlan, PlanError> {
     let Some(network) = scan.source.downcast_ref::<NetworkTable>() else {
         return Ok(LogicalPlan::TableScan(scan.clone()));
     };
@@ -422,20 +445,25 @@ fn own_scan(scan: &TableScan, site: &SiteName) -> Result<LogicalPlan, PlanError>
     let reference = TableReference::partial(site.0.clone(), table.clone());
     let source = SiteTable { site: site.clone(), table, schema: table_schema(&network.table) };
     let own = TableScanBuilder::new(reference, Arc::new(source)).with_projection(scan.projection.clone()).build();
-    let own = clamped_scan(LogicalPlan::TableScan(own.map_err(|e| refuse(&e))?), &network.table)?;
+    let own = own.map_err(|e| refuse(&e))?;
+    let own = match network.rows_per_patient {
+        Some(rows) => kept::first_rows(&own, rows, catalog)?,
+        None => LogicalPlan::TableScan(own),
+    };
+    let own = clamped_scan(own, &network.table)?;
     SubqueryAlias::try_new(Arc::new(own), scan.table_name.clone())
         .map(LogicalPlan::SubqueryAlias)
         .map_err(|e| refuse(&e))
 }
 
-fn own_union(union: &Union, site: usize, name: &SiteName) -> Result<LogicalPlan, PlanError> {
+fn own_union(union: &Union, site: usize, catalog: &Catalog) -> Result<LogicalPlan, PlanError> {
     let has_rows = |plan: &LogicalPlan| {
         let sites = sites_of(plan);
         sites.is_empty() || sites.contains(&site)
     };
     let mut branches = Vec::new();
     for input in union.inputs.iter().filter(|input| has_rows(input)) {
-        branches.push(Arc::new(localise(input, site, name)?));
+        branches.push(Arc::new(localise(input, site, catalog)?));
     }
     if branches.len() != 1 {
         return Ok(LogicalPlan::Union(Union { inputs: branches, schema: union.schema.clone() }));

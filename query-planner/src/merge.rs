@@ -163,6 +163,7 @@ fn merge_table(
         name: first.name.clone(),
         columns,
         max_rows: declared.and_then(|t| t.max_rows).unwrap_or_else(|| row_bound(reported)),
+        rows_per_patient: declared.and_then(|t| t.rows_per_patient),
         sites: holders.iter().map(|(site, _)| (*site).clone()).collect(),
     })
 }

@@ -16,6 +16,7 @@ use crate::catalog::{Link, SiteName};
 use crate::error::PlanError;
 use crate::intersection::Intersection;
 use crate::matched::Matching;
+use crate::noise::{Noise, Noised};
 use crate::released_tables::ReleasedTables;
 use crate::site_policy::Class;
 use crate::uses::Use;
@@ -96,6 +97,9 @@ pub struct JointPlan {
     pub uses: Vec<Use>,
     /// The tables that are read, whether or not any of their columns is used.
     pub tables: Vec<TableRead>,
+    /// What is added to every figure, if anything is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<Noise>,
     /// The secure sums, revealed together.
     pub sums: Vec<SecureSum>,
     /// Or instead of sums, patients that two sites have in common.
@@ -169,6 +173,9 @@ pub struct SecureSum {
     /// Positions in `keys` that tell something about a sensitive column; empty where [`JointPlan::released_tables`] asks for nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sensitive: Vec<usize>,
+    /// The slots that noise is added to: all that are compared or opened. Empty where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub noised: Vec<Noised>,
 }
 
 /// One group key: an expression of GROUP BY, public like the whole plan, so that it may print.
@@ -300,14 +307,14 @@ pub enum Output {
     Key(usize),
     /// A count.
     Count(usize),
-    /// A sum; NULL when `count` is 0.
+    /// A sum; NULL when `count` is 0, unless it stands alone ([`SecureSum::shows_sums_alone`]).
     Sum {
         /// Slot of the sum.
         sum: usize,
         /// Slot of the non-NULL count.
         count: usize,
     },
-    /// sum / count; NULL when `count` is 0.
+    /// sum / count; NULL when `count` is 0 (or, with noise, below).
     Avg {
         /// Slot of the sum.
         sum: usize,
@@ -345,6 +352,7 @@ impl Output {
             // A sketch is not a slot, and there is none where cells are hidden.
             Output::Key(_) | Output::Approximate(_) => Vec::new(),
             Output::Count(slot) => vec![*slot],
+            Output::Sum { sum: of, .. } if sum.shows_sums_alone() => vec![*of],
             Output::Sum { sum, count } | Output::Avg { sum, count } => vec![*count, *sum],
             Output::Variance { sum, squares, count, .. } => vec![*count, *sum, *squares],
             Output::Point { order, .. } => sum.orders.get(*order).map(|o| o.count).into_iter().collect(),
@@ -367,10 +375,27 @@ pub enum Form {
     Sample,
 }
 
+impl SecureSum {
+    /// Are sums shown without the count beside them? It would be noised too, say nothing certain, and cost a part of ε.
+    pub fn shows_sums_alone(&self) -> bool {
+        !self.noised.is_empty() && self.cells.is_empty()
+    }
+
+    /// Has this slot noise?
+    pub fn is_noised(&self, slot: usize) -> bool {
+        self.noised.iter().any(|noised| noised.slot == slot)
+    }
+}
+
 impl JointPlan {
     /// Are small cells hidden? An intersection has no cells: it tells single patients, or is not granted.
     pub fn hides(&self) -> bool {
         self.min_patients > 1 && self.intersection.is_none()
+    }
+
+    /// Are only those totals opened that something shown needs? Any other would tell more, or take a part of ε.
+    pub fn opens_needed(&self) -> bool {
+        self.hides() || self.noise.is_some()
     }
 
     /// Is it sums alone, which need no work on shares but adding and opening?

@@ -54,6 +54,8 @@ pub struct Settings {
 pub struct TableSettings {
     /// Public bound on the rows of one site.
     pub max_rows: Option<u64>,
+    /// Where an answer is noised, each site keeps so many rows of a patient.
+    pub rows_per_patient: Option<u64>,
     /// Declarations by column name.
     pub columns: BTreeMap<String, ColumnSettings>,
 }
@@ -262,7 +264,7 @@ fn check_keys(table: &TomlTable) -> Result<(), Unknown> {
     }
     for (name, entry) in members(table.get("tables")) {
         let Toml::Table(entry) = entry else { continue };
-        known(entry, &["max_rows", "columns"], &["tables", name])?;
+        known(entry, &["max_rows", "rows_per_patient", "columns"], &["tables", name])?;
         for (column, entry) in members(entry.get("columns")) {
             let Toml::Table(entry) = entry else { continue };
             let keys = ["type", "domain", "range", "agree_keys", "quasi_identifier", "allowed"];

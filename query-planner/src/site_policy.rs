@@ -15,6 +15,7 @@ pub use words::{Class, Purpose};
 
 use crate::catalog::MAX_SITES;
 use crate::error::PlanError;
+use crate::noise::Epsilon;
 use crate::released_tables::{self, ReleasedTables};
 use crate::settings::{MAX_GROUPS, MAX_MIN_PATIENTS, MAX_PATIENTS};
 use crate::toml_keys::{Unknown, known, members, place};
@@ -126,14 +127,38 @@ pub struct ApprovalRule {
     pub analysts: Option<BTreeSet<String>>,
 }
 
-/// The ε that may be spent, as decimal text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The ε that may be spent, as decimal text. A site that has this answers with noise only.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Privacy {
-    /// On all releases of a study.
-    pub epsilon: String,
-    /// On one release.
-    pub most_per_release: String,
+    /// On all releases of a study. Stays at the site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<String>,
+    /// On one release. Stays at the site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub most_per_release: Option<String>,
+    /// The promise must hold if so many sites are honest; 1 (whoever they are) where it is not given. Public: the smallest of all sites
+    /// counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub honest_sites: Option<u32>,
+}
+
+impl Privacy {
+    /// Most of all releases of a study, and of one; none where a file was not checked.
+    pub fn limits(&self) -> Option<[Epsilon; 2]> {
+        let read = |text: &Option<String>| text.as_ref()?.parse().ok();
+        Some([read(&self.epsilon)?, read(&self.most_per_release)?])
+    }
+
+    /// What the other sites know: that there is noise, and whom the promise counts on.
+    fn published(&self) -> Privacy {
+        Privacy { honest_sites: Some(self.honest_sites.unwrap_or(1)), ..Privacy::default() }
+    }
+
+    fn with_numbers_of(mut self, other: Option<&Privacy>) -> Privacy {
+        self.honest_sites = self.honest_sites.into_iter().chain(other.and_then(|other| other.honest_sites)).min();
+        self
+    }
 }
 
 impl Default for SitePolicy {
@@ -187,9 +212,10 @@ impl SitePolicy {
     }
 
     /// What the other sites know of it: what they need to plan, and the reasons of refusals they may be told. Approval,
-    /// limits, the opt-out list and budgets stay at the site.
+    /// limits, the opt-out list and budgets stay at the site; that there is a budget does not.
     pub fn published(&self) -> SitePolicy {
-        let (approve, releases, refusals, opt_out, privacy) = (Vec::new(), None, None, None, None);
+        let (approve, releases, refusals, opt_out) = (Vec::new(), None, None, None);
+        let privacy = self.privacy.as_ref().map(Privacy::published);
         let (known, stewards) = (self.clone(), BTreeMap::new());
         let one_ledger = false;
         let known = SitePolicy {
@@ -228,6 +254,10 @@ impl SitePolicy {
                 .chain(other.flag_extreme_shares)
                 .reduce(|a, b| a || b),
             released_tables: self.released_tables.strictest(&other.released_tables),
+            privacy: match self.privacy {
+                Some(privacy) => Some(privacy.with_numbers_of(other.privacy.as_ref())),
+                None => other.privacy.as_ref().map(Privacy::published),
+            },
             ..self
         }
     }
@@ -300,6 +330,7 @@ impl SitePolicy {
     fn broken_rule(&self) -> Option<(&'static str, String)> {
         let within = |value: Option<u64>, lo: u64, hi: u64| value.is_none_or(|x| (lo..=hi).contains(&x));
         let MatchedSets { min_patients: least, max_patients: most } = self.matching;
+        let honest = self.privacy.as_ref().and_then(|privacy| privacy.honest_sites);
         let numbers = [
             ("min_patients", self.min_patients.map(u64::from), 1, u64::from(MAX_MIN_PATIENTS)),
             ("min_sites", self.min_sites.map(u64::from), 2, MAX_SITES as u64),
@@ -322,6 +353,7 @@ impl SitePolicy {
                 u32::MAX.into(),
             ),
             ("refusals.days", self.refusals.map(|l| l.days.into()), 1, MAX_DAYS),
+            ("privacy.honest_sites", honest.map(u64::from), 1, MAX_SITES as u64),
         ];
         if let Some((key, _, lo, hi)) = numbers.into_iter().find(|(_, value, lo, hi)| !within(*value, *lo, *hi)) {
             return Some((key, format!("{key} is {lo} to {hi}")));
@@ -339,7 +371,8 @@ impl SitePolicy {
             .privacy
             .iter()
             .flat_map(|p| [("privacy.epsilon", &p.epsilon), ("privacy.most_per_release", &p.most_per_release)]);
-        let wrong = spent.into_iter().find(|(_, text)| !columns::is_decimal(text) || text.starts_with('-'));
+        let is_wrong = |text: &String| text.parse::<Epsilon>().is_err();
+        let wrong = spent.into_iter().find(|(_, text)| text.as_ref().is_some_and(is_wrong));
         wrong.map(|(key, _)| (key, format!("{key} is a decimal number in quotes, such as \"0.5\"")))
     }
 
@@ -437,7 +470,7 @@ const SECTIONS: [(&str, &[&str]); 6] = [
     ("releases", &["most", "total", "days"]),
     ("refusals", &["most", "total", "days"]),
     ("opt_out", &["file"]),
-    ("privacy", &["epsilon", "most_per_release"]),
+    ("privacy", &["epsilon", "most_per_release", "honest_sites"]),
 ];
 
 /// A hundred years.

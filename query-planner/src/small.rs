@@ -191,4 +191,4 @@ fn chosen(expr: &Expr, is_sum: bool) -> Option<&Expr> {
 }
 
 /// A count of 20 sites then has at most 55 bits, and a comparison of counts fits its ring.
-const MAX_BITS: u32 = 50;
+pub(crate) const MAX_BITS: u32 = 50;

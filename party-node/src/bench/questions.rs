@@ -137,7 +137,7 @@ const MAX_ELEMENTS: usize = 1 << 22;
 async fn ask(running: &Running, bench: Bench, expected: u64) -> Result<Vec<Cost>, NodeError> {
     let mut costs = Vec::with_capacity(bench.runs);
     for _ in 0..bench.runs {
-        let asked = Asked { sql: bench.question.text(), options: options_now(Audience::Analyst) };
+        let asked = Asked { sql: bench.question.text(), options: options_now(Audience::Analyst, None) };
         let answer = running.analyst.ask(asked).await?;
         let shown: Value = serde_json::from_str(&answer.render(Format::Json)).unwrap_or_default();
         if shown["rows"][0][0].as_u64() != Some(expected) {

@@ -24,7 +24,7 @@ pub(super) fn opened_slots(plan: &JointPlan, ring: Ring) -> Vec<OpenedSlot> {
     let of_sum = |(index, sum): (usize, &SecureSum)| {
         let gates = gates(sum).into_iter().zip(&sum.slots).enumerate();
         let chosen = gates.filter_map(|(slot, (gate, what))| {
-            let gate = if plan.hides() { gate? } else { Vec::new() };
+            let gate = if plan.opens_needed() { gate? } else { Vec::new() };
             (what.ring == ring).then_some(OpenedSlot { sum: index, slot, gate })
         });
         chosen.collect::<Vec<_>>()

@@ -96,7 +96,8 @@ pub async fn program<E: Engine>(
     own: Own<'_>,
     segments: Vec<Vec<Segment>>,
 ) -> Result<Option<Vec<Opened>>> {
-    let own = Given { own, patients: patients(e, public, segments).await? };
+    let patients = patients(e, public, &own, segments).await?;
+    let own = Given { own, patients };
     let shown = shown(e, public, &own).await?;
     let column = |e: &mut E, sum, slot| own.slot(e, sum, slot);
     let narrow = slots(e, public, column, shown.as_ref(), Ring::Z64).await?;
@@ -118,18 +119,28 @@ pub async fn program<E: Engine>(
     }))
 }
 
-/// The totals over matched patients. The bins are forgotten as soon as they are counted.
+/// The totals over matched patients, each with every site's noise where it is noised, before anybody looks at it. The bins are forgotten as
+/// soon as they are counted.
 async fn patients<E: Engine>(
     e: &mut E,
     public: &Public<'_>,
+    own: &Own<'_>,
     segments: Vec<Vec<Segment>>,
 ) -> Result<Vec<BTreeMap<usize, ArithShare<Z64>>>> {
     let mut all = Vec::with_capacity(public.matched.len());
-    for (matched, segments) in public.matched.iter().zip(segments) {
-        all.push(match matched {
+    for (index, (matched, segments)) in public.matched.iter().zip(segments).enumerate() {
+        let mut totals = match matched {
             Some(matched) => matched.totals(e, &segments).await?,
             None => BTreeMap::new(),
-        });
+        };
+        for (slot, total) in &mut totals {
+            if public.plan.sums[index].is_noised(*slot) {
+                // Of such a slot a site's own number is its noise alone.
+                let noise = e.input(own.slot(index, *slot, |x| Z64(x as u64)));
+                *total = e.add(total, &noise)?;
+            }
+        }
+        all.push(totals);
     }
     Ok(all)
 }

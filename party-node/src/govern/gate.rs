@@ -23,7 +23,7 @@ use crate::source::{BoundData, LeftOut, OptOut};
 use crate::state::audit;
 use crate::state::inbox::Decision;
 use crate::state::ledger::Who;
-use crate::state::limits::Limit;
+use crate::state::limits::{Limit, Spend};
 use crate::state::{State, now_ms};
 
 /// How a site decides.
@@ -86,11 +86,9 @@ impl Posted {
     pub fn read(file: PathBuf) -> Result<Self, NodeError> {
         let text = config::read(&file)?;
         let policy = parse(&file, &text)?;
-        if policy.privacy.is_some() {
-            let message = format!("{}: [privacy]: noisy answers are not available yet", file.display());
-            return Err(
-                NodeError::new("NOT_YET", message).hint("a budget that is not kept would be a promise that is not")
-            );
+        if policy.privacy.as_ref().is_some_and(|privacy| privacy.limits().is_none()) {
+            let message = format!("{}: [privacy] has epsilon and most_per_release", file.display());
+            return Err(NodeError::new("BAD_POLICY", message));
         }
         let mut posted = Self { policy, file: Some(file), read: Read { text, opt_out: None } };
         posted.read.opt_out = posted.listed();
@@ -196,7 +194,7 @@ impl Gate {
     ///
     /// # Errors
     /// `STUDY_UNKNOWN`, `STUDY_ENDED`, `NOT_IN_STUDY`, `POLICY_CHANGED`, `OPT_OUT_CHANGED`, what the policy forbids
-    /// ([`grants::check`]), `OTHER_LEDGER`, `TOO_MANY_RELEASES`, `TOO_MANY_REFUSALS`, `REJECTED`.
+    /// ([`grants::check`]), `OTHER_LEDGER`, `TOO_MANY_RELEASES`, `TOO_MANY_REFUSALS`, `BUDGET_EXHAUSTED`, `REJECTED`.
     pub fn decide(&self, propose: &Propose, plan: &JointPlan, asker: &Asker, now: u64) -> Result<Verdict, NodeError> {
         let tables: Vec<String> = plan.tables.iter().map(|read| read.table.clone()).collect();
         let wanted = Wanted { analyst: &asker.name, tables: &tables, sites: &plan.sites, now_ms: now as i64 };
@@ -208,6 +206,9 @@ impl Gate {
         self.has_one_ledger(study)?;
         let who = Who::new(&asker.name, propose.study);
         self.state.within(&who, policy.releases.map(Into::into), Some(self.policy.refusals()), now)?;
+        if let Some(spend) = self.spend(plan)? {
+            spend.after(self.state.spent(&propose.study)?)?;
+        }
         let asked = Asked { plan: plan.digest(), study: propose.study, network: self.network, analyst: asker.pin };
         self.consent(plan, &asked, &asker.name, now as i64)
     }
@@ -230,6 +231,21 @@ impl Gate {
             true => NodeError::new("OTHER_LEDGER", message).hint("ask within that study"),
             false => NodeError::new("POLICY_REFUSES", "the policy of this site does not allow this question"),
         })
+    }
+
+    /// The ε that a plan takes of a study here; none where the policy keeps no budget.
+    ///
+    /// # Errors
+    /// `NOISE_NEEDED` for a plan without noise, `BAD_POLICY` for a budget that cannot be read.
+    pub fn spend(&self, plan: &JointPlan) -> Result<Option<Spend>, NodeError> {
+        let Some(privacy) = &self.policy.policy.privacy else { return Ok(None) };
+        let Some(noise) = &plan.noise else {
+            return Err(NodeError::new("NOISE_NEEDED", "this site answers with noise only"));
+        };
+        let Some([limit, _]) = privacy.limits() else {
+            return Err(NodeError::new("BAD_POLICY", "[privacy] has no budget"));
+        };
+        Ok(Some(Spend { millionths: noise.epsilon.0, limit: limit.0 }))
     }
 
     /// Approval by hand if there is one, else by rule.

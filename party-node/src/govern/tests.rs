@@ -56,7 +56,7 @@ fn site(policy: &str) -> Site {
     let schema = SiteSchema { tables: vec![table], patients: 100 };
     let sites = ["a", "b"].map(|name| (SiteName(name.into()), schema.clone()));
     let catalog = network::catalog(&sites, &Settings::from_toml("min_sites = 2").unwrap(), None).unwrap();
-    let options = Options { now_ms: 0, audience: Audience::Analyst };
+    let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
     let sql = "SELECT COUNT(*) FROM person";
     let plan = query_planner::plan(sql, &catalog, &options).unwrap().joint;
     let studies = vec![study("one", &["person"], "2999-12-31"), study("two", &["Person", "visit"], "2999-12-31")];
@@ -64,6 +64,7 @@ fn site(policy: &str) -> Site {
         sql: sql.into(),
         now_ms: 0,
         audience: Audience::Analyst,
+        noise: None,
         network: [3; 32],
         linkage: None,
         study: studies[0].digest(),
@@ -134,7 +135,7 @@ fn a_table_with_more_groups_than_a_ledger_keeps_is_refused_before_anything_is_ag
             domain.join(", ")
         );
         let catalog = network::catalog(&sites, &Settings::from_toml(&settings).unwrap(), None).unwrap();
-        let options = Options { now_ms: 0, audience: Audience::Analyst };
+        let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
         let compiled = query_planner::plan("SELECT k, COUNT(*) FROM person GROUP BY k", &catalog, &options).unwrap();
         crate::execute::fits_a_ledger(&compiled).map_err(|error| error.code.into_owned())
     };

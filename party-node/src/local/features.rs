@@ -74,6 +74,7 @@ impl ClassPlan {
             patients: Vec::new(),
             matching: None,
             sensitive: Vec::new(),
+            noised: Vec::new(),
         };
         Ok(Self { sum, keys: feature.keys.clone(), features: Vec::new() })
     }

@@ -42,7 +42,7 @@ impl Fixture {
             allowed: true,
         };
         let columns = columns.iter().map(column).collect();
-        let table = Table { name: "t".into(), columns, max_rows: 1 << 20, sites: vec![site()] };
+        let table = Table { name: "t".into(), columns, max_rows: 1 << 20, rows_per_patient: None, sites: vec![site()] };
         let policy = Policy {
             min_sites: 2,
             min_patients: 1,
@@ -137,6 +137,7 @@ fn secure_sum(plan: &LogicalPlan, groups: Groups, keys: Vec<Key>, slots: Vec<Slo
         patients: Vec::new(),
         matching: None,
         sensitive: Vec::new(),
+        noised: Vec::new(),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::fault::{NodeError, printable};
 use crate::govern::approval::{Approval, agree};
 use crate::govern::gate::{Asker, Gate, Verdict};
 use crate::local::common::{OwnSet, own_set_blocking};
-use crate::local::{NetworkFacts, Partials, partials_blocking};
+use crate::local::{NetworkFacts, Partials, noise, partials_blocking};
 use crate::state::inbox::Waiting;
 use crate::state::now_ms;
 use query_planner::catalog::SiteName;
@@ -66,7 +66,7 @@ impl Site {
                 .hint("compare the digests that `consilium check` prints, and exchange the newer file"));
         }
         agree_on_linkage(propose, &self.catalog)?;
-        let options = Options { now_ms: propose.now_ms, audience: propose.audience };
+        let options = Options { now_ms: propose.now_ms, audience: propose.audience, noise: propose.noise };
         let compiled = query_planner::plan(&propose.sql, &self.catalog, &options)?;
         if compiled.joint.digest() != propose.plan {
             return Err(NodeError::new("PLAN_DIFFERS", "this site derives another plan from the question")
@@ -80,7 +80,9 @@ impl Site {
         let network = NetworkFacts::of(&compiled.joint);
         let stages = compiled.local.iter().zip(&compiled.joint.sums);
         let partials = stages.map(|(stage, sum)| partials_blocking(stage, sum, name, &self.data, network));
-        let partials = partials.collect::<Result<Vec<_>, _>>().map_err(|error| failed_at_home(name, &error))?;
+        let mut partials = partials.collect::<Result<Vec<_>, _>>().map_err(|error| failed_at_home(name, &error))?;
+        // Long before the session: how long a draw takes depends on its value.
+        noise::add(&compiled.joint, &mut partials, &mut noise::source()?)?;
         log_excluded(name, &partials);
         let common = self.common(&compiled)?;
         let said = Signed::new(self.word(job, propose, approval)?, &gate.identity);
@@ -130,6 +132,7 @@ impl Site {
             since_ms: now_ms(),
             now_ms: propose.now_ms,
             audience: propose.audience,
+            noise: propose.noise,
             consents: Vec::new(),
         })?;
         Ok(Prepared::Waiting { plan: Gate::named(&propose.plan) })

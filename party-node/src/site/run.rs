@@ -158,7 +158,7 @@ impl Site {
             after,
             releases: policy.releases.map(Into::into),
             refusals: Some(gate.policy.refusals()),
-            epsilon: None,
+            epsilon: gate.spend(plan)?,
         };
         let approval = &start.words[self.me.index()].word.approval;
         state.begin_under(approval, &release, &terms, heads)?;

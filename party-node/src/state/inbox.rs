@@ -1,6 +1,6 @@
 //! Plans that wait for somebody at the site, and what was decided about them.
 
-use query_planner::Audience;
+use query_planner::{Audience, noise};
 use serde::{Deserialize, Serialize};
 
 use super::audit::{Asked, Event};
@@ -37,6 +37,9 @@ pub struct Waiting {
     pub now_ms: i64,
     /// To whom the answer goes.
     pub audience: Audience,
+    /// What is to be added to every figure, if anything is.
+    #[serde(default)]
+    pub noise: Option<noise::Asked>,
     /// Stewards who have said yes, where it takes two.
     pub consents: Vec<Consent>,
 }

@@ -17,7 +17,7 @@ use reach::{Reach, pins_of};
 use crate::cli::Lang;
 use crate::config::{self, Config, missing};
 use crate::fault::NodeError;
-use crate::govern::steward::{Entry, Line, Order, Proof, Question, Reply};
+use crate::govern::steward::{Budget, Entry, Line, Order, Proof, Question, Reply};
 use crate::govern::study::Study;
 use crate::network::Network;
 use crate::secret_file;
@@ -45,7 +45,10 @@ pub async fn run(command: StewardCommand) -> Result<String, NodeError> {
             let of = of.ok_or_else(|| NodeError::new("NO_QUESTION", "a dry run is of a plan or a question"))?;
             once(&at, Order::DryRun(of)).await
         }
-        StewardCommand::Ledger { at, study } => Ok(words::ledger(&ledger(&open(&at)?, study).await?)),
+        StewardCommand::Ledger { at, study } => {
+            let (releases, budgets) = ledger(&open(&at)?, study).await?;
+            Ok(words::ledger(&releases, &budgets))
+        }
         StewardCommand::Audit { what } => audit(what).await,
         StewardCommand::Forget { at, study } => {
             let study = Study::read(&study)?.digest();
@@ -122,15 +125,18 @@ async fn inbox(site: &Reach, plan: Option<String>) -> Result<Vec<Entry>, NodeErr
     Ok(all)
 }
 
-async fn ledger(site: &Reach, study: Option<String>) -> Result<Vec<Line>, NodeError> {
-    let (mut all, mut next) = (Vec::new(), Some(0));
+async fn ledger(site: &Reach, study: Option<String>) -> Result<(Vec<Line>, Vec<Budget>), NodeError> {
+    let (mut all, mut left, mut next) = (Vec::new(), Vec::new(), Some(0));
     while let Some(from) = next {
         let order = Order::Ledger { study: study.clone(), from };
-        let Reply::Ledger { releases, next: then } = site.give(order).await? else { return Err(unexpected()) };
+        let Reply::Ledger { releases, budgets, next: then } = site.give(order).await? else {
+            return Err(unexpected());
+        };
         all.extend(releases);
+        left.extend(budgets);
         next = then;
     }
-    Ok(all)
+    Ok((all, left))
 }
 
 async fn text(site: &Reach, order: impl Fn(u64) -> Order) -> Result<String, NodeError> {

@@ -3,11 +3,12 @@
 use std::fmt::Write;
 
 use mpc_core::identity::Pin;
+use query_planner::noise::Epsilon;
 
 use crate::clock::utc;
 use crate::fault::hostile;
 use crate::govern::approval::short;
-use crate::govern::steward::{Counted, DryRun, Entry, Line, Reply};
+use crate::govern::steward::{Budget, Counted, DryRun, Entry, Line, Reply};
 use crate::state::hex;
 
 /// A reply that comes alone; none for parts of lists and texts.
@@ -43,15 +44,17 @@ pub(super) fn inbox(plans: &[Entry]) -> String {
     plans.iter().map(entry).collect()
 }
 
-pub(super) fn ledger(releases: &[Line]) -> String {
-    if releases.is_empty() {
-        return "nothing came out\n".into();
-    }
+pub(super) fn ledger(releases: &[Line], budgets: &[Budget]) -> String {
+    let nothing = releases.is_empty().then(|| "nothing came out\n".to_owned());
+    let budget = |Budget { study, spent, limit }: &Budget| {
+        let left = Epsilon(limit.saturating_sub(*spent));
+        clean(&format!("study {study}: ε of {} spent, {left} of {} left\n", Epsilon(*spent), Epsilon(*limit)))
+    };
     let line = |Line { id, study, analyst, at_ms, state, query }: &Line| {
         let (id, at) = (&hex::text(id)[..16], utc(*at_ms));
         clean(&format!("{id}  {at}  {state}  study {study}  analyst {analyst}\n{}", indented(query)))
     };
-    releases.iter().map(line).collect()
+    nothing.into_iter().chain(releases.iter().map(line)).chain(budgets.iter().map(budget)).collect()
 }
 
 pub(super) fn verified(lines: u64, hash: &[u8; 32], times_ms: Option<(u64, u64)>, keys: &[Pin]) -> String {

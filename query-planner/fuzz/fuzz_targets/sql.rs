@@ -9,7 +9,7 @@ use libfuzzer_sys::{Corpus, fuzz_target};
 use query_planner::catalog::{Catalog, InferredType, SiteName, SiteSchema, SiteTableSchema, merge};
 use query_planner::{Audience, JointPlan, Options, Settings, plan};
 
-const OPTIONS: Options = Options { now_ms: 1_795_305_600_000, audience: Audience::Analyst };
+const OPTIONS: Options = Options { now_ms: 1_795_305_600_000, audience: Audience::Analyst, noise: None };
 
 const SETTINGS: &str =
     "[tables.person.columns.sex]\ndomain = ['F', 'M']\n[tables.measurement.columns.score]\nrange = [0, 100]\n";

@@ -3,6 +3,7 @@
 use super::{Disclosure, Facts, Figure, Judged, Kind, Known, Operation, Place, PointOf, Recipient, Revealed, Rows};
 use super::{Says, Sentence, Sites, Why};
 use crate::approximate::{LEVELS, REGISTERS, STANDARD_ERROR};
+use crate::noise::{Mechanism, Noise};
 use crate::plan::{Fraction, Point};
 use crate::released_tables::ReleasedTables;
 
@@ -58,6 +59,7 @@ fn why(why: Why) -> &'static str {
         Why::SmallCells => "不为此另行公开：小数值须隐藏，哪些被隐藏可从结果中看出",
         Why::Padding => "不为此另行公开：该数已写在计划中，各医院名单均补足到此长度",
         Why::Follows => "不为此另行公开：可由结果推算得出",
+        Why::Noise => "不为此另行公开：它限定了结果最多能透露某一位患者的多少信息",
         Why::Warning => "不为此另行公开：可由结果推算得出，按规定须予提示",
     }
 }
@@ -116,6 +118,7 @@ fn what(what: &Revealed) -> String {
             format!("某个猜测的 {patient_key} 对结果有何影响：把它加入自身数据的一方即可加以验证，只能靠制度限制")
         }
         Revealed::Hidden { least, zeros_shown, judged, tables } => hidden(*least, *zeros_shown, *judged, tables),
+        Revealed::Noised { noise, sites, hides } => noised(noise, *sites, *hides),
         Revealed::Remainder => "仅由两家医院相加的每个总和中，对方的确切部分：总和减去自己的部分即得".into(),
         Revealed::Difference { least, key } => format!(
             "本次结果与本研究以往某次结果之间，是否只相差不足 {least} 名患者（若是则拒绝执行）；不透露是哪一次，也不透露相差几人。为此，各站点这些数字所涉及的患者按 {key} 在各站点之间匹配，仅依据规则 min_patients"
@@ -128,6 +131,22 @@ fn what(what: &Revealed) -> String {
             format!("{place}{share}计入“{}”：因此该结论对其中每一个{whom}都成立", figure(of))
         }
     }
+}
+
+fn noised(noise: &Noise, sites: u32, hides: bool) -> String {
+    let Noise { mechanism, epsilon, honest_sites, tables } = noise;
+    let mechanism = match mechanism {
+        Mechanism::Laplace => "离散拉普拉斯",
+    };
+    let kept =
+        tables.iter().map(|kept| format!("；数据表 {} 中每家医院对每名患者最多保留 {} 行", kept.table, kept.rows));
+    let small = if hides { "；数值是否过小，按加噪后的数值判断" } else { "" };
+    format!(
+        "以上所有数值均已加入{mechanism}噪声，从不公开未加噪的数值：{sites} 家医院中只要有 {honest_sites} 家加入噪声并对其保密，\
+         无论如何利用这些数值，某一位患者（连同其在所有医院的全部数据）是否在数据中，其可区分程度最多为 e^{epsilon} 倍\
+         （ε = {epsilon}）；加噪后的计数可能为负{small}{}",
+        kept.collect::<String>()
+    )
 }
 
 fn hidden(least: u32, zeros_shown: bool, judged: Judged, tables: &ReleasedTables) -> String {

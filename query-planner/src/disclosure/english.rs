@@ -4,6 +4,7 @@ use super::{Disclosure, Facts, Figure, Judged, Kind, Known, Operation, Place, Po
 use super::{Says, Sentence, Sites, Why};
 use crate::approx_distinct::error_words;
 use crate::approximate::{LEVELS, REGISTERS};
+use crate::noise::Noise;
 use crate::plan::{Fraction, Point};
 use crate::released_tables::ReleasedTables;
 
@@ -60,6 +61,7 @@ fn why(why: Why) -> &'static str {
         Why::SmallCells => "nothing more is opened for it: it shows in the figures, because small ones are hidden",
         Why::Padding => "nothing is opened for it: it is in the plan, and lists are padded to it",
         Why::Follows => "nothing more is opened for it: it follows from the figures",
+        Why::Noise => "nothing more is opened for it: it bounds what the figures tell of one patient",
         Why::Warning => "nothing more is opened for it: it follows from the figures, and policy asks to say so",
     }
 }
@@ -120,6 +122,7 @@ fn what(what: &Revealed) -> String {
              limits that"
         ),
         Revealed::Hidden { least, zeros_shown, judged, tables } => hidden(*least, *zeros_shown, *judged, tables),
+        Revealed::Noised { noise, sites, hides } => noised(noise, *sites, *hides),
         Revealed::Remainder => {
             "the other's part of each sum of two sites, exactly: the answer less its own part".into()
         }
@@ -135,6 +138,20 @@ fn what(what: &Revealed) -> String {
             format!("{share} of the {whom}{place} count for {}: the answer holds for every one of them", figure(of))
         }
     }
+}
+
+fn noised(noise: &Noise, sites: u32, hides: bool) -> String {
+    let Noise { mechanism, epsilon, honest_sites, tables } = noise;
+    let kept = tables
+        .iter()
+        .map(|kept| format!("; of one patient in {} each site counts at most {} row(s)", kept.table, kept.rows));
+    let small = if hides { "; which figures are small is judged by the noised ones" } else { "" };
+    format!(
+        "all of these figures with {mechanism} noise, never without: whatever is done with them, it tells apart whether one patient, with \
+         everything it has at all sites, is in the data by a factor of e^{epsilon} at most (ε = {epsilon}), as long as \
+         {honest_sites} of the {sites} sites add their noise and keep it to themselves; a noised count may be negative{small}{}",
+        kept.collect::<String>()
+    )
 }
 
 fn hidden(least: u32, zeros_shown: bool, judged: Judged, tables: &ReleasedTables) -> String {

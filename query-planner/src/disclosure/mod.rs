@@ -14,6 +14,7 @@ pub use figures::{Facts, Figure, Known, Operation, PointOf, Says};
 
 use crate::catalog::SiteName;
 use crate::linkage::FurtherKeys;
+use crate::noise::Noise;
 use crate::plan::{Audience, Groups, JointPlan, SecureSum};
 use crate::released_tables::ReleasedTables;
 
@@ -105,6 +106,8 @@ pub enum Why {
     Follows,
     /// It follows from the figures, and policy wants it said.
     Warning,
+    /// It bounds what the figures tell of one patient.
+    Noise,
 }
 
 impl Why {
@@ -123,7 +126,7 @@ impl Why {
             | Why::Listing
             | Why::Limit
             | Why::Differencing => true,
-            Why::SmallCells | Why::Padding | Why::Follows | Why::Warning => false,
+            Why::SmallCells | Why::Padding | Why::Follows | Why::Warning | Why::Noise => false,
         }
     }
 }
@@ -228,6 +231,15 @@ pub enum Revealed {
         /// What tables with group keys must be besides.
         #[serde(default, skip_serializing_if = "ReleasedTables::is_silent")]
         tables: ReleasedTables,
+    },
+    /// That all figures have noise.
+    Noised {
+        /// How it is distributed, and what it promises.
+        noise: Noise,
+        /// How many sites add it.
+        sites: u32,
+        /// Are small figures hidden?
+        hides: bool,
     },
     /// The other's part of a sum of two sites.
     Remainder,
@@ -358,6 +370,11 @@ impl DisclosureId {
     /// Of which cells are hidden.
     pub fn hidden() -> Self {
         Self("hidden/0".into())
+    }
+
+    /// Of the figures' noise.
+    pub fn noise() -> Self {
+        Self("noise/0".into())
     }
 
     /// Of a sum of two sites.

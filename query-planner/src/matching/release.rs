@@ -102,6 +102,7 @@ pub(crate) fn matched(aggregate: &Aggregate, catalog: &Catalog, inside: bool) ->
         outputs,
         matching: Some(matching),
         sensitive: Vec::new(),
+        noised: Vec::new(),
     };
     Ok(Matched { sum, relations })
 }

@@ -111,7 +111,10 @@ fn what_is_published_leaves_the_sites_own_affairs_out() {
     let policy = SitePolicy::from_toml(FILE).unwrap();
     let published = policy.published();
     assert_eq!((&published.columns, published.min_patients), (&policy.columns, Some(11)));
-    assert_eq!((published.releases, &published.opt_out, &published.privacy), (None, &None, &None));
+    assert_eq!((published.releases, &published.opt_out), (None, &None));
+    // That it answers with noise is public, and on how many sites it counts; its budget is not.
+    let privacy = Privacy { honest_sites: Some(1), ..Privacy::default() };
+    assert_eq!(published.privacy, Some(privacy));
     assert!(published.approve.is_empty());
     let silent = SitePolicy::from_toml(&format!("tell_reasons = false\n{FILE}")).unwrap().published();
     assert!(silent.allow_all && silent.analysts.is_none());

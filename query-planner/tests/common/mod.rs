@@ -6,7 +6,7 @@ use query_planner::catalog::{Catalog, InferredType, SiteName, SiteSchema, SiteTa
 use query_planner::{Audience, Compiled, Options, PlanError, Settings, plan};
 
 /// 2026-11-22 00:00 UTC.
-pub const OPTIONS: Options = Options { now_ms: 1_795_305_600_000, audience: Audience::Analyst };
+pub const OPTIONS: Options = Options { now_ms: 1_795_305_600_000, audience: Audience::Analyst, noise: None };
 
 /// Three hospitals with OMOP tables; some columns have declared domains and ranges.
 pub fn catalog() -> Catalog {

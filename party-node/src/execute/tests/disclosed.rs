@@ -10,12 +10,13 @@ use protocols::additive::Additive;
 use protocols::{Audience as Stated, Opening};
 use query_planner::catalog::SiteName;
 use query_planner::disclosure::{Kind, Language, Recipient};
+use query_planner::noise::{Asked, Epsilon, Mechanism};
 use query_planner::{Audience, Compiled, JointPlan, Options, Settings, explain, merge, plan};
 
 use crate::execute::{Ended, Met, run, statement};
 use crate::govern::meeting::Earlier;
 use crate::govern::sets::Sets;
-use crate::local::{NetworkFacts, Partials, partials_blocking};
+use crate::local::{NetworkFacts, Partials, noise, partials_blocking};
 use crate::source::{BoundData, SiteData};
 
 struct Dice(u64);
@@ -57,7 +58,7 @@ impl Drop for Folders {
     }
 }
 
-const SETTINGS: &str = "min_sites = 2\nmax_patients = 16\n[tables.cond.columns.sex]\ndomain = ['F', 'M']\n\
+const SETTINGS: &str = "min_sites = 2\nmax_patients = 16\n[tables.cond]\nrows_per_patient = 2\n[tables.cond.columns.sex]\ndomain = ['F', 'M']\n\
                         [tables.cond.columns.cost]\nrange = [0, 100]\n";
 
 fn question(dice: &mut Dice) -> String {
@@ -89,12 +90,12 @@ fn question(dice: &mut Dice) -> String {
 type Parts = Vec<Vec<Partials>>;
 
 /// The plan, and every site's partials.
-fn prepared(folders: &Folders, settings: &Settings, sql: &str, audience: Audience) -> Option<(Compiled, Parts)> {
+fn prepared(folders: &Folders, settings: &Settings, sql: &str, options: &Options) -> Option<(Compiled, Parts)> {
     let name = |path: &Path| SiteName(path.file_name().unwrap().to_string_lossy().into_owned());
     let sites: Vec<(SiteName, SiteData)> = folders.1.iter().map(|f| (name(f), SiteData::open(f).unwrap())).collect();
     let schema = |(site, data): &(SiteName, SiteData)| (site.clone(), data.schema(&settings.patient_key));
     let catalog = merge::merge(&sites.iter().map(schema).collect::<Vec<_>>(), settings).unwrap();
-    let compiled = match plan(sql, &catalog, &Options { now_ms: 0, audience }) {
+    let compiled = match plan(sql, &catalog, options) {
         Ok(compiled) => compiled,
         Err(refusal) => {
             println!("{sql}: {}", refusal.code);
@@ -106,7 +107,10 @@ fn prepared(folders: &Folders, settings: &Settings, sql: &str, audience: Audienc
         let data: BoundData = data.bind(&catalog, &site).unwrap();
         let stages = compiled.local.iter().zip(&compiled.joint.sums);
         let facts = NetworkFacts::of(&compiled.joint);
-        parts.push(stages.map(|(stage, sum)| partials_blocking(stage, sum, &site, &data, facts).unwrap()).collect());
+        let own = stages.map(|(stage, sum)| partials_blocking(stage, sum, &site, &data, facts).unwrap());
+        let mut own: Vec<Partials> = own.collect();
+        noise::add(&compiled.joint, &mut own, &mut noise::source().unwrap()).unwrap();
+        parts.push(own);
     }
     Some((compiled, parts))
 }
@@ -170,7 +174,7 @@ fn is_as_disclosed(sql: &str, joint: &JointPlan, openings: &[Opening]) {
 
 #[test]
 fn a_run_opens_what_its_plan_discloses_to_whom_it_says_and_nothing_else() {
-    let (mut ran, mut kinds) = (0, BTreeSet::new());
+    let (mut ran, mut noisy, mut kinds) = (0, 0, BTreeSet::new());
     for seed in 1..=QUESTIONS {
         println!("seed {seed}");
         let mut dice = Dice(seed * 7919);
@@ -180,8 +184,14 @@ fn a_run_opens_what_its_plan_discloses_to_whom_it_says_and_nothing_else() {
             settings.set("min_patients=2").unwrap();
         }
         let audience = if dice.below(3) == 0 { Audience::Everyone } else { Audience::Analyst };
+        let asked = Asked { epsilon: Epsilon(1_000_000), mechanism: Mechanism::Laplace };
+        // Most of these questions have no noisy answer, and are asked without.
         let sql = question(&mut dice);
-        let Some((compiled, parts)) = prepared(&folders, &settings, &sql, audience) else { continue };
+        let options = |noise| Options { now_ms: 0, audience, noise };
+        let found = prepared(&folders, &settings, &sql, &options(Some(asked)));
+        noisy += usize::from(found.is_some());
+        let found = found.or_else(|| prepared(&folders, &settings, &sql, &options(None)));
+        let Some((compiled, parts)) = found else { continue };
         let (joint, sites) = (&compiled.joint, parts.len());
         ran += 1;
         for (party, (openings, answered)) in opened(&compiled, parts, seed).into_iter().enumerate() {
@@ -190,8 +200,8 @@ fn a_run_opens_what_its_plan_discloses_to_whom_it_says_and_nothing_else() {
             kinds.extend(openings.iter().map(|opening| format!("{:?}", opening.item.kind)));
         }
     }
-    println!("{ran} questions ran, with disclosures of {kinds:?}");
-    assert!(ran >= QUESTIONS / 2, "only {ran} questions ran");
+    println!("{ran} questions ran, {noisy} with noise, with disclosures of {kinds:?}");
+    assert!(ran >= QUESTIONS / 2 && noisy >= 4, "only {ran} questions ran, {noisy} with noise");
     assert!(["Value", "Size", "Order", "Keys"].iter().all(|kind| kinds.contains(*kind)), "only {kinds:?}");
 }
 

@@ -1,6 +1,7 @@
 //! Claims about sums over matched patients: the circuit on shares against a plain evaluation, patient by patient.
 
 mod disclosed;
+mod noise;
 mod plain;
 mod random;
 

@@ -152,6 +152,7 @@ fn sum(matching: Matching, keys: Vec<Key>, nodes: &[usize]) -> SecureSum {
         patients: Vec::new(),
         matching: Some(matching),
         sensitive: Vec::new(),
+        noised: Vec::new(),
     }
 }
 

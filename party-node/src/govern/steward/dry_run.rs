@@ -55,7 +55,7 @@ pub(super) fn run(desk: &Desk<'_>, question: &Question) -> Result<DryRun, NodeEr
 
 /// The plan of a question, also of one that some site's policy refuses, with that refusal: a steward may look before allowing it.
 fn planned(desk: &Desk<'_>, sql: &str) -> Result<(Compiled, Option<PlanError>), NodeError> {
-    let options = options_now(Audience::Analyst);
+    let options = options_now(Audience::Analyst, None);
     match query_planner::plan(sql, desk.catalog, &options) {
         Ok(compiled) => Ok((compiled, None)),
         Err(why) => Ok((query_planner::plan(sql, &grants::without_policies(desk.catalog), &options)?, Some(why))),

@@ -1,10 +1,12 @@
 //! Lists and texts, part by part.
 
+use query_planner::site_policy::Privacy;
 use query_planner::{Compiled, Options, explain};
 
-use super::{Desk, Entry, Line, PART_BYTES, Reply, language};
+use super::{Budget, Desk, Entry, Line, PART_BYTES, Reply, language};
 use crate::fault::{NodeError, printable};
 use crate::govern::approval::short;
+use crate::govern::study::Study;
 use crate::state::inbox::Waiting;
 use crate::state::ledger::{Progress, Release};
 
@@ -36,7 +38,7 @@ pub(super) fn plan(desk: &Desk<'_>, name: &str, chinese: bool, from: u64) -> Res
 /// # Errors
 /// `PLAN_DIFFERS`, and what the planner refuses.
 pub(super) fn planned(desk: &Desk<'_>, waiting: &Waiting) -> Result<Compiled, NodeError> {
-    let options = Options { now_ms: waiting.now_ms, audience: waiting.audience };
+    let options = Options { now_ms: waiting.now_ms, audience: waiting.audience, noise: waiting.noise };
     let compiled = query_planner::plan(&waiting.query, desk.catalog, &options)?;
     if compiled.joint.digest() == waiting.plan {
         return Ok(compiled);
@@ -48,7 +50,19 @@ pub(super) fn planned(desk: &Desk<'_>, waiting: &Waiting) -> Result<Compiled, No
 pub(super) fn ledger(desk: &Desk<'_>, study: Option<&str>, from: u64) -> Result<Reply, NodeError> {
     let digest = study.map(|name| digest_of(desk, name)).transpose()?;
     let (releases, next) = part(&desk.gate.state.releases(digest.as_ref())?, from, |release| line(desk, release));
-    Ok(Reply::Ledger { releases, next })
+    let budgets = if from == 0 { budgets(desk, digest.as_ref())? } else { Vec::new() };
+    Ok(Reply::Ledger { releases, budgets, next })
+}
+
+fn budgets(desk: &Desk<'_>, only: Option<&[u8; 32]>) -> Result<Vec<Budget>, NodeError> {
+    let privacy = desk.gate.policy.policy.privacy.as_ref();
+    let Some([limit, _]) = privacy.and_then(Privacy::limits) else { return Ok(Vec::new()) };
+    let asked = desk.gate.studies.iter().filter(|study| only.is_none_or(|only| study.digest() == *only));
+    let budget = |study: &Study| {
+        let spent = desk.gate.state.spent(&study.digest())?;
+        Ok(Budget { study: study.name.clone(), spent, limit: limit.0 })
+    };
+    asked.map(budget).collect()
 }
 
 /// Text from a place on.

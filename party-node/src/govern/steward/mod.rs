@@ -178,6 +178,8 @@ pub enum Reply {
     Ledger {
         /// Some of them.
         releases: Vec<Line>,
+        /// What is left of each study's ε, where the policy keeps a budget; with the first part.
+        budgets: Vec<Budget>,
         /// Where the next are.
         next: Option<u64>,
     },
@@ -238,6 +240,17 @@ pub struct Line {
     pub state: String,
     /// The question; its first part if it is long, nothing where the study was closed.
     pub query: String,
+}
+
+/// A study's ε at this site, in millionths.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// The study's name.
+    pub study: String,
+    /// What was taken, whether or not an answer came.
+    pub spent: u64,
+    /// All there is.
+    pub limit: u64,
 }
 
 /// Why an order was not done, as it travels.

@@ -70,6 +70,7 @@ impl Site {
             since_ms: now_ms(),
             now_ms: 0,
             audience: Audience::Analyst,
+            noise: None,
             consents: vec![],
         };
         self.gate.state.wait(&waiting).unwrap();

@@ -61,7 +61,8 @@ fn site() -> SiteName {
 }
 
 fn catalog(columns: Vec<Column>) -> Catalog {
-    let table = Table { name: "T".into(), columns, max_rows: 1024, sites: vec![SiteName("a".into())] };
+    let table =
+        Table { name: "T".into(), columns, max_rows: 1024, rows_per_patient: None, sites: vec![SiteName("a".into())] };
     let policy = Policy {
         min_sites: 2,
         min_patients: 1,

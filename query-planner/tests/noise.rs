@@ -1,0 +1,249 @@
+//! Noise in plans: what one patient can change, what is refused because nobody knows, and what policies ask for.
+
+mod common;
+
+use common::{OPTIONS, SETTINGS, catalog_of};
+use query_planner::catalog::SiteName;
+use query_planner::grants::{self, check};
+use query_planner::noise::{Asked, Epsilon, Mechanism};
+use query_planner::plan::{Ring, Summand};
+use query_planner::site_policy::SitePolicy;
+use query_planner::{Audience, Compiled, Language, Options, PlanError, Settings, explain, plan};
+
+fn asking(epsilon: &str) -> Options {
+    let asked = Asked { epsilon: epsilon.parse().unwrap(), mechanism: Mechanism::Laplace };
+    Options { noise: Some(asked), ..OPTIONS }
+}
+
+fn settings(more: &[&str]) -> Settings {
+    let mut settings = Settings::from_toml(SETTINGS).unwrap();
+    let rows = ["tables.person.rows_per_patient=1", "tables.measurement.rows_per_patient=5"];
+    rows.iter().chain(more).for_each(|set| settings.set(set).unwrap());
+    settings
+}
+
+fn noised(sql: &str, more: &[&str]) -> Result<Compiled, PlanError> {
+    plan(sql, &catalog_of(&settings(more)), &asking("1"))
+}
+
+/// Slot, sensitivity and ε of each noised slot of the first sum.
+fn figures(compiled: &Compiled) -> Vec<(usize, u64, u64)> {
+    compiled.joint.sums[0].noised.iter().map(|noised| (noised.slot, noised.sensitivity, noised.epsilon.0)).collect()
+}
+
+#[test]
+fn one_patient_moves_a_sum_by_sites_times_rows_times_the_largest_value() {
+    let of = |sql: &str| figures(&noised(sql, &[]).unwrap());
+    // Three sites, five rows of a patient at each.
+    assert_eq!(of("SELECT COUNT(*) FROM measurement"), [(0, 15, 1_000_000)]);
+    assert_eq!(of("SELECT SUM(score) FROM measurement"), [(1, 1500, 1_000_000)]);
+    assert_eq!(of("SELECT SUM(50 - score) FROM measurement"), [(1, 750, 1_000_000)]);
+    // Two decimals.
+    assert_eq!(of("SELECT SUM(cost) FROM measurement"), [(1, 1_500_000_000, 1_000_000)]);
+    assert_eq!(of("SELECT SUM(score) FROM hospital_B.measurement"), [(1, 500, 1_000_000)]);
+    // An average is two figures, which share ε.
+    assert_eq!(of("SELECT AVG(score) FROM measurement"), [(1, 1500, 500_000), (2, 15, 500_000)]);
+    let joined = "SELECT COUNT(*) FROM hospital_A.person p JOIN hospital_A.measurement m ON p.person_id = m.person_id";
+    assert_eq!(of(joined), [(0, 5, 1_000_000)]);
+    let twice =
+        "SELECT COUNT(*) FROM hospital_A.measurement a JOIN hospital_A.measurement b ON a.person_id = b.person_id";
+    assert_eq!(of(twice), [(0, 25, 1_000_000)]);
+    let both = "SELECT COUNT(*) FROM (SELECT person_id FROM person UNION ALL SELECT person_id FROM measurement) s";
+    assert_eq!(of(both), [(0, 18, 1_000_000)]);
+    // A row is in one group.
+    let grouped = "SELECT gender_concept_id, COUNT(*) FROM person GROUP BY gender_concept_id";
+    assert_eq!(of(grouped), [(0, 3, 1_000_000)]);
+}
+
+#[test]
+fn a_matched_patient_counts_once_in_each_group() {
+    let of = |sql: &str| figures(&noised(sql, &[]).unwrap());
+    assert_eq!(of("SELECT COUNT(DISTINCT person_id) FROM drug_exposure"), [(0, 1, 1_000_000)]);
+    let both = "SELECT COUNT(DISTINCT p.person_id) FROM person p JOIN drug_exposure d ON p.person_id = d.person_id";
+    assert_eq!(of(both), [(0, 1, 1_000_000)]);
+    let grouped = "SELECT gender_concept_id, COUNT(DISTINCT person_id) FROM person GROUP BY gender_concept_id";
+    assert_eq!(of(grouped)[0].1, 3);
+}
+
+#[test]
+fn all_that_is_compared_or_opened_is_noised_and_nothing_else() {
+    for (sql, hides) in [
+        ("SELECT gender_concept_id, COUNT(*), AVG(year_of_birth) FROM person GROUP BY gender_concept_id", false),
+        ("SELECT gender_concept_id, COUNT(*) FROM person GROUP BY gender_concept_id", true),
+        ("SELECT COUNT(*), COUNT(*) FILTER (WHERE gender_concept_id = 8507) FROM person", true),
+        ("SELECT SUM(score) FROM measurement", true),
+    ] {
+        let range = "tables.person.columns.year_of_birth.range=[1900, 2030]";
+        let hidden = if hides { "min_patients=11" } else { "min_patients=1" };
+        let compiled = noised(sql, &[range, hidden]).unwrap();
+        let mut total = 0;
+        for (index, sum) in compiled.joint.sums.iter().enumerate() {
+            let ids = compiled.joint.disclosures.iter().map(|disclosure| disclosure.id.to_string());
+            let opened: Vec<usize> =
+                ids.filter_map(|id| id.strip_prefix(&format!("answer/{index}/slot/"))?.parse().ok()).collect();
+            assert!(opened.iter().all(|slot| sum.is_noised(*slot)), "{sql}: opens {opened:?}");
+            assert!(sum.cells.iter().chain(&sum.patients).all(|slot| sum.is_noised(*slot)), "{sql}");
+            let read = |slot: &usize| opened.contains(slot) || sum.cells.contains(slot) || sum.patients.contains(slot);
+            assert!(sum.noised.iter().all(|noised| read(&noised.slot)), "{sql}: ε for what nobody sees");
+            total += sum.noised.iter().map(|noised| noised.epsilon.0).sum::<u64>();
+        }
+        assert!(total <= 1_000_000 && total > 999_990, "{sql}: {total} millionths");
+    }
+}
+
+#[test]
+fn what_no_bound_is_known_for_is_refused() {
+    let refused = |code: &str, sqls: &[&str]| {
+        for sql in sqls {
+            let found = noised(sql, &[]).map(|compiled| figures(&compiled)).map_err(|error| error.code);
+            assert_eq!(found, Err(code), "{sql}");
+        }
+    };
+    refused(
+        "NOISE_NEEDS_BOUND",
+        &[
+            "SELECT COUNT(*) FROM drug_exposure",
+            "SELECT SUM(year_of_birth) FROM person",
+            "SELECT SUM(value_as_number) FROM measurement",
+            "SELECT SUM(CAST(value_as_number AS DECIMAL(18, 2))) FROM measurement",
+        ],
+    );
+    refused(
+        "NOISE_NOT_AVAILABLE",
+        &[
+            "SELECT COUNT(*) FROM site_info",
+            "SELECT MEDIAN(score) FROM measurement",
+            "SELECT MAX(score) FROM measurement",
+            "SELECT STDDEV(score) FROM measurement",
+            "SELECT APPROX_COUNT_DISTINCT(score) FROM measurement",
+            "SELECT year_of_birth, COUNT(*) FROM person GROUP BY year_of_birth",
+            "SELECT COUNT(DISTINCT score) FROM hospital_A.measurement",
+            "SELECT COUNT(*) FROM hospital_A.person p JOIN hospital_A.measurement m ON p.year_of_birth = m.score",
+            "SELECT COUNT(*) FROM hospital_A.person p CROSS JOIN hospital_A.site_info",
+            "SELECT COUNT(*) FROM (SELECT score FROM hospital_A.measurement LIMIT 10) s",
+            "SELECT COUNT(*) FROM (SELECT score, COUNT(*) AS n FROM hospital_A.measurement GROUP BY score) s WHERE n > 3",
+            "SELECT COUNT(*) FROM hospital_A.measurement WHERE score > (SELECT AVG(score) FROM hospital_A.measurement)",
+            "SELECT COUNT(*) FROM (SELECT person_id, RANK() OVER (ORDER BY score) AS place FROM hospital_A.measurement) s \
+         WHERE place < 10",
+        ],
+    );
+    let error = noised("SELECT COUNT(*) FROM drug_exposure", &[]).unwrap_err();
+    assert!(error.hint.unwrap().contains("rows_per_patient under [tables.drug_exposure]"));
+}
+
+#[test]
+fn noise_that_promises_nothing_is_refused() {
+    let catalog = catalog_of(&settings(&[]));
+    let of = |epsilon: &str, sql: &str| plan(sql, &catalog, &asking(epsilon)).map(|_| ()).map_err(|error| error.code);
+    let count = "SELECT COUNT(*) FROM person";
+    assert_eq!(of("0", count), Err("BAD_EPSILON"));
+    assert_eq!(of("100.000001", count), Err("BAD_EPSILON"));
+    assert_eq!(of("0.000001", "SELECT AVG(score) FROM measurement"), Err("EPSILON_TOO_SMALL"));
+    // A slot grows with its noise, to the larger ring if need be; a count that is compared may not.
+    let long = ["tables.measurement.rows_per_patient=60000", "min_patients=11"];
+    let [catalog, hiding] = [1, 2].map(|sets| catalog_of(&settings(&long[..sets])));
+    let ring = |epsilon: &str| {
+        plan("SELECT SUM(cost) FROM measurement", &catalog, &asking(epsilon)).unwrap().joint.sums[0].slots[1].ring
+    };
+    assert_eq!([ring("1"), ring("0.000001")], [Ring::Z64, Ring::Z128]);
+    let pairs =
+        "SELECT COUNT(*) FROM hospital_A.measurement a JOIN hospital_A.measurement b ON a.person_id = b.person_id";
+    let of = |epsilon: &str| plan(pairs, &hiding, &asking(epsilon)).map(|_| ()).map_err(|error| error.code);
+    assert_eq!([of("1"), of("0.00001")], [Ok(()), Err("NOISE_TOO_WIDE")]);
+}
+
+#[test]
+fn without_noise_the_plan_is_what_it_was() {
+    let plain = catalog_of(&Settings::from_toml(SETTINGS).unwrap());
+    let bounded = catalog_of(&settings(&[]));
+    for sql in ["SELECT COUNT(*) FROM person", "SELECT SUM(score), AVG(score) FROM measurement"] {
+        let mut of_bounded = plan(sql, &bounded, &OPTIONS).unwrap();
+        let of_plain = plan(sql, &plain, &OPTIONS).unwrap();
+        of_bounded.joint.catalog.clone_from(&of_plain.joint.catalog);
+        assert_eq!(of_bounded.joint, of_plain.joint);
+        assert_eq!(of_bounded.local[0].fragments, of_plain.local[0].fragments, "every row is meant");
+        let text = String::from_utf8(of_plain.joint.canonical_bytes()).unwrap();
+        assert!(!text.contains("noise"));
+    }
+}
+
+#[test]
+fn the_wish_for_noise_is_part_of_what_is_agreed() {
+    let catalog = catalog_of(&settings(&[]));
+    let digest = |options: &Options| plan("SELECT COUNT(*) FROM person", &catalog, options).unwrap().joint.digest();
+    let all = [digest(&OPTIONS), digest(&asking("1")), digest(&asking("0.999999"))];
+    assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
+    let noised = plan("SELECT COUNT(*) FROM person", &catalog, &asking("1")).unwrap().joint;
+    assert_eq!(query_planner::JointPlan::from_canonical(&noised.canonical_bytes()).unwrap(), noised);
+}
+
+#[test]
+fn the_first_groups_by_a_noised_total_are_chosen_from_noised_totals() {
+    let sql = "SELECT gender_concept_id, COUNT(*) AS n FROM person GROUP BY gender_concept_id ORDER BY n DESC LIMIT 1";
+    let compiled = noised(sql, &[]).unwrap();
+    assert!(compiled.joint.sums[0].top.is_none() && compiled.joint.is_linear());
+}
+
+const BUDGET: &str = "allow_all = true\n[privacy]\nepsilon = \"2\"\nmost_per_release = \"0.5\"\n";
+
+#[test]
+fn a_site_with_a_budget_answers_with_noise_only_and_with_little_of_it() {
+    let (catalog, site) = (catalog_of(&settings(&[])), SiteName::from("hospital_A"));
+    let policy = SitePolicy::from_toml(BUDGET).unwrap();
+    let of = |options: &Options| {
+        let joint = plan("SELECT COUNT(*) FROM person", &catalog, options).unwrap().joint;
+        check(&joint, &site, &policy, None).map_err(|error| error.code)
+    };
+    assert_eq!(of(&OPTIONS), Err("NOISE_NEEDED"));
+    assert_eq!(of(&asking("0.500001")), Err("EPSILON_TOO_LARGE"));
+    assert_eq!(of(&asking("0.5")), Ok(()));
+}
+
+#[test]
+fn the_smallest_number_of_honest_sites_counts_and_is_public() {
+    let sql = "SELECT COUNT(*) FROM person";
+    let with = |honest: [&str; 2]| {
+        let mut settings = settings(&[]);
+        for (site, honest) in ["hospital_A", "hospital_B"].iter().zip(honest) {
+            settings.publish(site, &SitePolicy::from_toml(&format!("{BUDGET}{honest}")).unwrap());
+        }
+        settings
+    };
+    let joint = |settings: &Settings| plan(sql, &catalog_of(settings), &asking("0.5")).unwrap().joint;
+    let [two, three] = ["honest_sites = 2", "honest_sites = 3"];
+    assert_eq!(joint(&with([two, three])).noise.unwrap().honest_sites, 2);
+    assert_eq!(joint(&with([three, three])).noise.unwrap().honest_sites, 3);
+    assert_eq!(joint(&with([three, ""])).noise.unwrap().honest_sites, 1);
+    // Where every site sees the answer, each of them takes its own noise off.
+    let everyone = Options { audience: Audience::Everyone, ..asking("0.5") };
+    let told = plan(sql, &catalog_of(&with([three, three])), &everyone).unwrap().joint;
+    assert_eq!(told.noise.unwrap().honest_sites, 2);
+    // What the others know suffices to refuse a question without noise, and holds no budget.
+    let catalog = catalog_of(&with([two, three]));
+    assert_eq!(plan(sql, &catalog, &OPTIONS).unwrap_err().code, "NOISE_NEEDED");
+    assert!(!catalog.to_toml().unwrap().contains("most_per_release"));
+    assert!(plan(sql, &grants::without_policies(&catalog), &OPTIONS).is_ok());
+    // A site that counts on fewer than the plan does refuses.
+    let counted = joint(&with([three, three]));
+    let policy = SitePolicy::from_toml(&format!("{BUDGET}{two}")).unwrap();
+    assert_eq!(check(&counted, &"hospital_A".into(), &policy, None).unwrap_err().code, "TOO_FEW_HONEST_SITES");
+}
+
+#[test]
+fn the_promise_and_each_figures_noise_are_told_before_the_run() {
+    let compiled = noised("SELECT COUNT(*), AVG(score) FROM measurement", &["min_patients=11"]).unwrap();
+    let text = explain::explain(&compiled);
+    for part in
+        ["discrete Laplace, ε = 1\n", "one patient moves it by at most 1500", "standard deviation", "measurement: "]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let english = explain::disclosures(&compiled.joint, Language::English);
+    let chinese = explain::disclosures(&compiled.joint, Language::Chinese);
+    assert!(english.contains("ε = 1") && english.contains("judged by the noised ones"), "{english}");
+    assert!(chinese.contains("ε = 1") && chinese.contains("按加噪后的数值判断"), "{chinese}");
+    let everyone = Options { audience: Audience::Everyone, ..asking("1") };
+    let plain = plan("SELECT COUNT(*) FROM person", &catalog_of(&settings(&[])), &everyone).unwrap();
+    assert_eq!(plain.joint.noise.unwrap().epsilon, Epsilon(1_000_000));
+    assert!(matches!(plain.joint.sums[0].slots[0].what, Summand::Rows));
+}
