@@ -95,7 +95,7 @@ impl Analyst {
             Ok(earlier) => earlier,
             Err(repeated) => match self.answers.get(&propose) {
                 Some(kept) if compiled.joint.opens_needed() => return Ok(kept),
-                _ if compiled.joint.hides() => return Err(repeated),
+                _ if compiled.joint.is_ledgered() => return Err(repeated),
                 // Fresh noise is another answer, and takes its ε again.
                 _ => Vec::new(),
             },

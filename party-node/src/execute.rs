@@ -84,7 +84,7 @@ pub async fn run(
         return Err(engine.fault(LocalFault::Other("figures without the noise that the plan promises".into())));
     }
     let agreed = Agreed::new(engine, plan, own).await?;
-    if !plan.hides() {
+    if !plan.is_ledgered() {
         return figures(engine, plan, agreed, own).await.map(Ended::Released);
     }
     if let Err(wide) = few_enough(compiled, &agreed.groups) {
@@ -181,7 +181,7 @@ fn at_home(what: String) -> Error {
 /// `TOO_MANY_FIGURES`.
 pub fn fits_a_ledger(compiled: &Compiled) -> std::result::Result<(), NodeError> {
     let plan = &compiled.joint;
-    if !plan.hides() || plan.sums.iter().any(|sum| matches!(sum.groups, Groups::Agreed { .. })) {
+    if !plan.is_ledgered() || plan.sums.iter().any(|sum| matches!(sum.groups, Groups::Agreed { .. })) {
         return Ok(());
     }
     few_enough(compiled, &plan.sums.iter().map(decode::groups).collect::<Vec<_>>())

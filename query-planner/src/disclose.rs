@@ -38,7 +38,7 @@ pub(crate) fn disclosures(plan: &JointPlan, works: &[LogicalPlan], catalog: &Cat
     out.extend(common(plan, works));
     out.extend(matched(plan, catalog));
     out.extend(hidden(plan));
-    out.extend(plan.hides().then(|| Disclosure::difference(plan.min_patients, &catalog.patient_key)));
+    out.extend(plan.is_ledgered().then(|| Disclosure::difference(plan.min_patients, &catalog.patient_key)));
     out.extend(noised(plan));
     out.extend(remainders(plan));
     out

@@ -110,7 +110,7 @@ impl<'a> Lowering<'a> {
         let uses = Uses::of(&Released { aggregate, keys, groups, relations: &relations }, self.catalog)?;
         sum.sensitive = self.catalog.policy.released_tables.sensitive_keys(&uses, &sum.groups)?;
         if self.noise.is_some() {
-            sum.noised = sensitivity::of_rows(&sum, aggregate, &slots, self.catalog)?;
+            sum.noised = sensitivity::of_rows(&sum, &generic, &slots, self.catalog)?;
         }
         if slots.approximate && !self.notes.iter().any(|note| note == EXACT) {
             self.notes.push(EXACT.into());
@@ -169,7 +169,7 @@ impl<'a> Lowering<'a> {
         cells: &[usize],
         slots: &mut Slots<'_>,
     ) -> Result<Option<Cohort>, PlanError> {
-        if !self.hides() {
+        if !self.hides() || self.noise.is_some() {
             return Ok(None);
         }
         let (asked, known) = (slots.slots.len(), slots.people.len());

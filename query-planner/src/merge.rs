@@ -156,6 +156,10 @@ fn merge_table(
         });
         let clamps = holders.iter().filter_map(|(site, _)| Some((*site, clamp(site, &first.name, name, settings)?)));
         let clamp = narrowest(clamps, data_type, &place)?;
+        if clamp.is_some() && name.eq_ignore_ascii_case(&settings.patient_key) {
+            // It would make one patient of several.
+            return Err(PlanError::new("BAD_SETTINGS", format!("{place} identifies patients: it has no clamp")));
+        }
         columns.push(Column { clamp, ..column(name, data_type, said, settings, &place)? });
     }
     let reported = holders.iter().map(|(_, table)| table.rows).max().unwrap_or(0);

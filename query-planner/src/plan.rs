@@ -393,6 +393,12 @@ impl JointPlan {
         self.min_patients > 1 && self.intersection.is_none()
     }
 
+    /// Is it held against earlier answers? Not figures with noise: the ledger would look at what they are without, for no ε at all; and what
+    /// several of them tell together is bounded by the sum of their ε.
+    pub fn is_ledgered(&self) -> bool {
+        self.hides() && self.noise.is_none()
+    }
+
     /// Are only those totals opened that something shown needs? Any other would tell more, or take a part of ε.
     pub fn opens_needed(&self) -> bool {
         self.hides() || self.noise.is_some()

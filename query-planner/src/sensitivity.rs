@@ -30,20 +30,20 @@ use crate::slots::Slots;
 use crate::split::subqueries;
 use crate::words::words;
 
-/// The noised slots of a sum over rows, their parts of ε not yet known.
+/// The noised slots of a sum over rows, their parts of ε not yet known. `fragment` is all that a site does, conditions and arguments of
+/// the sum itself included.
 ///
 /// # Errors
 /// `NOISE_NOT_AVAILABLE`, `NOISE_NEEDS_BOUND`.
 pub(crate) fn of_rows(
     sum: &SecureSum,
-    aggregate: &Aggregate,
+    fragment: &LogicalPlan,
     slots: &Slots<'_>,
     catalog: &Catalog,
 ) -> Result<Vec<Noised>, PlanError> {
     unlinked(catalog)?;
     available(sum)?;
-    let owned = owned(&aggregate.input, catalog)?;
-    slots.windows.iter().try_for_each(|window| within_owner(window, &aggregate.input, &owned))?;
+    let owned = owned(fragment, catalog)?;
     let sensitivity = |slot: usize| {
         let rows = || owned.rows.clone().into_bound().map(|rows| rows.saturating_mul(sum.contributors.len() as u64));
         let magnitude = match sum.slots[slot].what {
@@ -249,8 +249,12 @@ fn grouped(aggregate: &Aggregate, below: Owned) -> Result<Owned, PlanError> {
     if !keys.contains(&true) {
         return Err(mixed("a GROUP BY below the answer without the patient key"));
     }
-    // Grouped by the key alone, a patient has one row, however many it had.
-    let rows = if keys.iter().all(|key| *key) { Rows::Bound(1) } else { below.rows };
+    // Grouped by the key alone, a patient has one row, however many it had. Rows without a key would be one more: they are left out
+    // of tables that declare how many rows a patient has.
+    let rows = match below.rows {
+        Rows::Bound(_) if keys.iter().all(|key| *key) => Rows::Bound(1),
+        rows => rows,
+    };
     let figures = aggregate.aggr_expr.iter().map(|_| false);
     Ok(Owned { rows, keys: keys.into_iter().chain(figures).collect() })
 }

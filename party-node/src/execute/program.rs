@@ -157,11 +157,12 @@ async fn shown<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Re
     }
     let counts = ArithShare::concat(&counts.iter().collect::<Vec<_>>());
     let without = match plan.audience {
-        Audience::Everyone => {
+        Audience::Everyone if plan.noise.is_none() => {
             let cells = of_others(public, &own.own, |sum| sum.cells.clone());
             without_each(e, &cells, public.me, public.sites())
         }
-        Audience::Analyst => Vec::new(),
+        // With noise a part without a site would be one with less of it.
+        Audience::Analyst | Audience::Everyone => Vec::new(),
     };
     let cells = plan.sums.iter().flat_map(|sum| sum.cells.iter().map(|slot| sum.slots[*slot].partial_bits));
     let policy = Policy {
@@ -182,11 +183,11 @@ async fn also<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Res
     let counts = public.plan.sums.iter().enumerate().map(|(index, sum)| own.slot(e, index, sum.members()));
     let counts = ArithShare::concat(&counts.collect::<Vec<_>>().iter().collect::<Vec<_>>());
     let without = match public.plan.audience {
-        Audience::Everyone => {
+        Audience::Everyone if public.plan.noise.is_none() => {
             let members = of_others(public, &own.own, |sum| vec![sum.members()]);
             without_each(e, &members, public.me, public.sites())
         }
-        Audience::Analyst => Vec::new(),
+        Audience::Analyst | Audience::Everyone => Vec::new(),
     };
     super::classes::also(e, public, &counts, &without).await.map(Some)
 }

@@ -134,7 +134,7 @@ impl Site {
         state.holds(meeting::remembered(&start.words, self.me.index()))?;
         // All of what it decided by may have changed since this site said that it was ready, also the day.
         gate.stands(propose, plan, asker, &start.words[self.me.index()].word.approval, now)?;
-        let earlier = if plan.hides() { meeting::earlier(&start.words, &propose.plan)? } else { Vec::new() };
+        let earlier = if plan.is_ledgered() { meeting::earlier(&start.words, &propose.plan)? } else { Vec::new() };
         let release = Release {
             id: job,
             study: propose.study,
