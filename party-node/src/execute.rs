@@ -7,7 +7,7 @@ pub mod intersection;
 mod layout;
 mod near;
 mod nodes;
-mod patients;
+pub(crate) mod patients;
 mod program;
 mod statement;
 #[cfg(test)]
@@ -34,7 +34,7 @@ use sha2::{Digest, Sha256};
 
 use crate::fault::NodeError;
 use crate::govern::meeting::Earlier;
-use crate::govern::sets::{self, Sets};
+use crate::govern::sets::{Planned, Sets};
 use crate::local::Partials;
 use crate::local::patients::Patients;
 pub use forecast::{forecast, prepared};
@@ -47,7 +47,7 @@ pub use statement::statement;
 pub struct Met<'a> {
     /// Earlier releases of the study that this one is compared with, where small cells are hidden. Public.
     pub earlier: &'a [Earlier],
-    /// A site's own patients behind each of them.
+    /// What a site knows of its own patients behind each of them.
     pub noted: &'a [Sets],
     /// What a site's patients are known by.
     pub domain: [u8; 32],
@@ -82,16 +82,15 @@ pub async fn run(
         encoded.push(keys);
     }
     if plan.hides() {
-        let figures = sets::count(compiled, &groups);
-        if figures > sets::MAX_SETS {
-            return Err(engine.fault(LocalFault::Other(too_many(figures))));
-        }
-        let sets = own.map(|partials| sets::of(compiled, &groups, partials, met.domain));
+        let planned = Planned::new(compiled, &groups).map_err(|why| engine.fault(LocalFault::Other(why)))?;
+        let busy_ms = near::busy_ms(compiled, planned.figures()).map_err(|why| engine.fault(LocalFault::Other(why)))?;
+        let me = engine.session().me().index();
+        let sets = own.map(|partials| planned.own(&plan.sites, me, partials, (met.domain, busy_ms)));
         if let Some(sets) = sets.clone() {
             keep(sets).await.map_err(|error| engine.fault(LocalFault::Other(error.to_string())))?;
         }
-        let known = sets.as_ref().map(|sets| (sets, met.noted));
-        if near::check(engine, compiled, &groups, met.earlier, known).await? {
+        let new = near::New { figures: planned.figures(), busy_ms, own: sets.as_ref() };
+        if near::check(engine, compiled, new, &met).await? {
             return Ok(Ended::TooClose);
         }
     }
@@ -106,13 +105,6 @@ pub async fn run(
         engine.prepare(&budget).await?;
     }
     program(engine, &public, inputs, segments).await.map(Ended::Released)
-}
-
-fn too_many(figures: usize) -> String {
-    format!(
-        "{figures} figures and groups: at most {} are held against later answers, so ask for fewer groups",
-        sets::MAX_SETS
-    )
 }
 
 /// Matches the sites' patients, for each sum that is over them.

@@ -62,7 +62,7 @@ fn delete_text(change: &mut Change, study: &[u8; 32], order: u64, mut release: R
 fn delete_sets(change: &mut Change, release: &[u8; 16]) -> Result<u64, NodeError> {
     let sets: Option<Sets> = change.get(Table::Sets, release)?;
     change.remove(Table::Sets, release)?;
-    Ok(sets.map_or(0, |sets| sets.members.len() as u64))
+    Ok(sets.map_or(0, |sets| sets.figures.sets() as u64))
 }
 
 fn delete_answers(change: &mut Change, study: &[u8; 32]) -> Result<u64, NodeError> {

@@ -23,7 +23,7 @@ impl State {
         self.change(|change| {
             going_on(change, release)?;
             change.put(Table::Sets, release, sets)?;
-            change.log(Event::Noted { release: *release, sets: sets.members.len() as u64 });
+            change.log(Event::Noted { release: *release, sets: sets.figures.sets() as u64 });
             Ok(())
         })
     }
@@ -44,7 +44,9 @@ impl State {
             Ok(Past {
                 id: release.id,
                 plan: release.plan,
-                sets: sets.map_or(0, |sets| sets.members.len() as u32),
+                sets: sets.as_ref().map_or(0, |sets| sets.figures.sets() as u32),
+                figures: sets.as_ref().map(|sets| sets.figures.digest()),
+                busy_ms: sets.map_or(0, |sets| sets.busy_ms),
                 same_data: release.snapshot == *snapshot,
                 released: release.progress == Progress::Released,
             })
