@@ -8,7 +8,7 @@ pub mod intersection;
 mod layout;
 mod near;
 mod nodes;
-mod patients;
+pub(crate) mod patients;
 mod program;
 mod statement;
 #[cfg(test)]
@@ -37,7 +37,7 @@ use sha2::{Digest, Sha256};
 
 use crate::fault::NodeError;
 use crate::govern::meeting::Earlier;
-use crate::govern::sets::{self, Sets};
+use crate::govern::sets::{MAX_SETS, Planned, Sets};
 use crate::local::Partials;
 use crate::local::patients::Patients;
 pub use forecast::{forecast, prepared};
@@ -50,7 +50,7 @@ pub use statement::statement;
 pub struct Met<'a> {
     /// Earlier releases of the study that this one is compared with, where small cells are hidden. Public.
     pub earlier: &'a [Earlier],
-    /// A site's own patients behind each of them.
+    /// What a site knows of its own patients behind each of them.
     pub noted: &'a [Sets],
     /// What a site's patients are known by.
     pub domain: [u8; 32],
@@ -87,11 +87,14 @@ pub async fn run(
     if !plan.is_ledgered() {
         return figures(engine, plan, agreed, own).await.map(Ended::Released);
     }
-    if let Err(wide) = few_enough(compiled, &agreed.groups) {
+    let contradicts = |why| at_home(why);
+    let planned = Planned::new(compiled, &agreed.groups).map_err(contradicts)?;
+    if let Err(wide) = few_enough(&planned) {
         return Ok(Ended::TooWide(wide));
     }
-    let sets = own.map(|partials| sets::of(compiled, &agreed.groups, partials, met.domain));
-    let groups = agreed.groups.clone();
+    let busy_ms = near::busy_ms(compiled, planned.figures()).map_err(contradicts)?;
+    let me = engine.session().me().index();
+    let sets = own.map(|partials| planned.own(&plan.sites, me, partials, (met.domain, busy_ms)));
     // The ledger is asked beside the work on the figures, which wait with their first reveal for its answer; and that for the disk.
     let mut ledger = match met.earlier {
         [] => None,
@@ -106,10 +109,10 @@ pub async fn run(
         Ok(())
     };
     let asking = async {
-        let known = sets.as_ref().map(|sets| (sets, met.noted));
+        let new = near::New { figures: planned.figures(), busy_ms, own: sets.as_ref() };
         let checking = async {
             match &mut ledger {
-                Some(ledger) => near::check(ledger, compiled, &groups, met.earlier, known).await,
+                Some(ledger) => near::check(ledger, compiled, new, &met).await,
                 None => Ok(false),
             }
         };
@@ -184,11 +187,12 @@ pub fn fits_a_ledger(compiled: &Compiled) -> std::result::Result<(), NodeError> 
     if !plan.is_ledgered() || plan.sums.iter().any(|sum| matches!(sum.groups, Groups::Agreed { .. })) {
         return Ok(());
     }
-    few_enough(compiled, &plan.sums.iter().map(decode::groups).collect::<Vec<_>>())
+    let planned = Planned::new(compiled, &plan.sums.iter().map(decode::groups).collect::<Vec<_>>());
+    few_enough(&planned.map_err(|why| NodeError::new("PLAN_INVALID", why))?)
 }
 
-fn few_enough(compiled: &Compiled, groups: &[Vec<Vec<Value>>]) -> std::result::Result<(), NodeError> {
-    let (count, most) = (sets::count(compiled, groups), sets::MAX_SETS);
+fn few_enough(planned: &Planned) -> std::result::Result<(), NodeError> {
+    let (count, most) = (planned.figures().sets(), MAX_SETS);
     if count <= most {
         return Ok(());
     }

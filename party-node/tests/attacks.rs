@@ -2,6 +2,8 @@
 //! refusal, and asks the refused question alone, so that it is the ledger that refuses and not the question that is bad.
 
 mod common;
+#[path = "attacks/counted.rs"]
+mod counted;
 #[path = "attacks/noise.rs"]
 mod noise;
 #[path = "attacks/records.rs"]

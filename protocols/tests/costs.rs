@@ -70,7 +70,7 @@ fn differencing(row: &mut impl FnMut(&str, u64, u64, cost::SiteCost), sites: u64
         let budget = check.budget(Link::Local).expect("it can be counted");
         row("differencing aligned", sites, count, aligned);
         row("differencing prepared", sites, count, cost::of(&budget, sites));
-        row("differencing", sites, count, check.online(false).expect("it can be counted"));
+        row("differencing", sites, count, check.online(false, Link::Local).expect("it can be counted"));
     }
 }
 

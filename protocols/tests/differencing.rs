@@ -72,7 +72,7 @@ fn answers(world: &World, analyst: bool, sites: &[Patients], shape: &Ledgered, l
         async move {
             let mut engine = Additive::new(session, release());
             let own = own.map(|own| entered(&own, &shape));
-            let close = too_close(&mut engine, &shape, own, ("close", link)).await;
+            let close = too_close(&mut engine, &shape, None, own, ("close", link)).await;
             (engine.into_session(), close)
         }
     };
@@ -249,7 +249,7 @@ fn costs_are_those_predicted_and_do_not_depend_on_the_patients() {
             assert_eq!(counts.iter().map(|count| count[0].bytes).max().unwrap(), prepared.bytes, "{method:?}");
             let aligned = cost::align(check.shapes(), check.runs(), Extension::SoftSpoken);
             assert_eq!(bytes(0, 1), aligned.bytes, "{method:?}, {sites} sites");
-            let online = check.online(false).unwrap();
+            let online = check.online(false, Link::Local).unwrap();
             assert_eq!(bytes(1, 2), online.bytes, "{method:?}, {sites} sites");
             let rounds = |at: usize| counts.iter().map(|count| count[at].rounds).max().unwrap();
             assert_eq!(rounds(2) - rounds(1), online.rounds, "{method:?}, {sites} sites");

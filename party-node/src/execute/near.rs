@@ -1,67 +1,171 @@
 //! The ledger's check in a run: are the patients of this release too near to those of an earlier one?
 
+use std::time::Duration;
+
 use mpc_core::error::LocalFault;
-use mpc_core::{Bits, Block, Result};
+use mpc_core::random::PublicSeed;
+use mpc_core::{Bits, Block, PartyId, Result, Z64};
 use protocols::Engine;
 use protocols::additive::Additive;
-use protocols::relational::differencing::{Ledgered, SetTable, too_close};
+use protocols::additive::demand;
+use protocols::matching::{Further, Shape, empty};
+use protocols::relational::differencing::{Check, Columns, Counted, Ledgered, SetTable, too_close};
+use protocols::relational::patients::{Circuit, Place, flags};
 use query_planner::Compiled;
+use query_planner::catalog::SiteName;
 use query_planner::disclosure::DisclosureId;
-use query_planner::value::Value;
 
-use super::link;
-use crate::govern::meeting::Earlier;
-use crate::govern::sets::{self, People, Sets};
+use super::nodes::mark;
+use super::patients::{Layout, layout};
+use super::{Met, link};
+use crate::govern::figures::Figures;
+use crate::govern::sets::{self, Entered, People, Sets};
 
-/// Is any figure of this release over patients that differ from those of an earlier figure by fewer than the plan's smallest cell?
-/// Public: `earlier`, the groups. A site gives its own patients behind the new figures and behind each earlier release.
-///
-/// # Errors
-/// The protocol's own; `Local` when this site has more patients in its ledger than the network declares.
-pub async fn check(
-    engine: &mut Additive,
-    compiled: &Compiled,
-    groups: &[Vec<Vec<Value>>],
-    earlier: &[Earlier],
-    own: Option<(&Sets, &[Sets])>,
-) -> Result<bool> {
-    let new = sets::count(compiled, groups);
-    let old: usize = earlier.iter().map(|past| past.sets).sum();
-    if new == 0 || old == 0 {
-        return Ok(false);
-    }
-    let pairs = (0..new).flat_map(|n| (new..new + old).map(move |o| (n, o))).collect();
-    let (patients, passes) = sets::bounds(compiled);
-    let shape = Ledgered { patients, passes, sets: new + old, pairs, least: compiled.joint.min_patients.into() };
-    let table = match own {
-        Some((sets, noted)) => Some(table(&shape, new, earlier, sets, noted).map_err(|why| engine.fault(why))?),
-        None => None,
-    };
-    too_close(engine, &shape, table, (DisclosureId::difference().as_str(), link(&compiled.joint))).await
+/// The release that a run is about.
+pub struct New<'a> {
+    /// How its sets come of what sites know.
+    pub figures: &'a Figures,
+    /// See [`busy_ms`].
+    pub busy_ms: u64,
+    /// What this site knows; none at a party that is no site.
+    pub own: Option<&'a Sets>,
 }
 
-/// This site's patients, of today and of then, and which sets each is in.
-fn table(
-    shape: &Ledgered,
-    new: usize,
-    earlier: &[Earlier],
-    sets: &Sets,
-    noted: &[Sets],
-) -> std::result::Result<SetTable, LocalFault> {
-    let mut people = People::default();
-    let mut columns: Vec<Vec<u32>> = people.take(sets, new);
-    for (past, noted) in earlier.iter().zip(noted) {
-        columns.extend(people.take(noted, past.sets));
+/// Is any figure of this release over patients that differ from those of an earlier figure by fewer than the plan's smallest cell?
+/// Public: the figures of all releases, which a site has in its ledger; whoever is no site only knows how many there are, and waits.
+///
+/// # Errors
+/// The protocol's own; `Local` when this site has more patients in its ledger than the network declares, or a release in another form.
+pub async fn check(engine: &mut Additive, compiled: &Compiled, new: New<'_>, met: &Met<'_>) -> Result<bool> {
+    let (count, old) = (new.figures.sets(), met.earlier.iter().map(|past| past.sets).sum::<usize>());
+    if count == 0 || old == 0 {
+        return Ok(false);
     }
+    let pairs = (0..count).flat_map(|n| (count..count + old).map(move |o| (n, o))).collect();
+    let (patients, passes) = sets::bounds(compiled);
+    let least = compiled.joint.min_patients.into();
+    let shape = Ledgered { patients, passes, sets: count + old, pairs, least };
+    let (id, link) = (DisclosureId::difference(), link(&compiled.joint));
+    let Some(own) = new.own else {
+        let busy = met.earlier.iter().map(|past| past.busy_ms).fold(new.busy_ms, u64::saturating_add);
+        let sites = compiled.joint.sites.len();
+        let check = Check::new(&shape, sites, PublicSeed([0; 32]));
+        let check = check.map_err(|why| engine.fault(LocalFault::Other(why.into())))?;
+        let patience = check.budget(link)?.patience() + Duration::from_millis(busy).min(MOST_PATIENCE);
+        engine.session().wait_longer(patience);
+        return too_close(engine, &shape, None, None, (id.as_str(), link)).await;
+    };
+    let releases: Vec<&Sets> = [own].into_iter().chain(met.noted).collect();
+    let made = Made::new(&compiled.joint.sites, &releases.iter().map(|sets| &sets.figures).collect::<Vec<_>>());
+    let made = made.map_err(|why| engine.fault(LocalFault::Other(why)))?;
+    let me = engine.session().me().index();
+    let table = table(&shape, made.columns[me], &releases).map_err(|why| engine.fault(LocalFault::Other(why)))?;
+    let counted = made.counted();
+    too_close(engine, &shape, counted.as_ref(), Some(table), (id.as_str(), link)).await
+}
+
+/// What working out a release's sets may take: for whoever waits for the sites without working. It depends on sizes only.
+///
+/// # Errors
+/// What contradicts itself in the plan, in words.
+pub fn busy_ms(compiled: &Compiled, figures: &Figures) -> std::result::Result<u64, String> {
+    let made = Made::new(&compiled.joint.sites, &[figures])?;
+    let (patients, passes) = sets::bounds(compiled);
+    let shape = |Columns { numbers, bits }: &Columns| {
+        let further = Further::NONE;
+        Shape { patients, passes, further, numbers: *numbers, bits: *bits }
+    };
+    let shapes: Vec<Shape> = made.columns.iter().map(shape).collect();
+    let party = |site: usize| PartyId(site as u8);
+    let others = |site: usize| (0..shapes.len()).filter(|other| *other != site).map(party).collect();
+    let runs: Vec<_> = (0..shapes.len()).map(|site| (party(site), others(site))).collect();
+    let segments = empty(&shapes, &runs);
+    let budget = demand::budget(shapes.len(), link(&compiled.joint), async |e| {
+        flags(e, &made.circuit, &segments).await.map(drop)
+    });
+    let busy = budget.map_err(|error| error.to_string())?.busy();
+    Ok(u64::try_from(busy.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The sets of several releases as all sites make them: public.
+struct Made {
+    circuit: Circuit,
+    columns: Vec<Columns>,
+    is_counted: bool,
+}
+
+impl Made {
+    fn new(sites: &[SiteName], releases: &[&Figures]) -> std::result::Result<Self, String> {
+        let mut columns = vec![Columns::default(); sites.len()];
+        let (mut circuit, mut first) = (Circuit::default(), 0);
+        for figures in releases {
+            said(&mut circuit, &columns, (first, figures.said));
+            columns.iter_mut().for_each(|columns| columns.bits += figures.said);
+            first += figures.said;
+            for counted in &figures.counted {
+                let own = |site: &SiteName| layout(&counted.matching, site, counted.tuples);
+                let layouts: Vec<Layout> = sites.iter().map(own).collect();
+                let widths: Vec<(usize, usize)> = layouts.iter().map(|own| (own.bits, own.numbers)).collect();
+                let behind = |(own, at): (Layout, &Columns)| own.behind(&counted.matching, at.bits, at.numbers);
+                let layouts: Vec<Layout> = layouts.into_iter().zip(&columns).map(behind).collect();
+                circuit = mark(counted, (&counted.parties(sites)?, &layouts), first, circuit)?;
+                for (columns, (bits, numbers)) in columns.iter_mut().zip(widths) {
+                    columns.bits += bits;
+                    columns.numbers += numbers;
+                }
+                first += counted.sets();
+            }
+        }
+        let is_counted = releases.iter().any(|figures| !figures.counted.is_empty());
+        Ok(Self { circuit, columns, is_counted })
+    }
+
+    /// Where all sets are said, no circuit is needed.
+    fn counted(self) -> Option<Counted> {
+        self.is_counted.then_some(Counted { circuit: self.circuit, columns: self.columns })
+    }
+}
+
+/// Flags for so many sets, from `first` on, whoever is said to be in them. Their bits begin behind these columns.
+fn said(circuit: &mut Circuit, columns: &[Columns], (first, sets): (usize, usize)) {
+    let party = |site: usize| PartyId(site as u8);
+    for receiver in 0..columns.len() {
+        for set in 0..sets {
+            let place =
+                |site: usize| Place { receiver: party(receiver), site: party(site), column: columns[site].bits + set };
+            let mut any = circuit.bit(false);
+            for site in receiver..columns.len() {
+                let bit = circuit.known_bit(place(site));
+                any = circuit.or(any, bit);
+            }
+            circuit.flag(first + set, party(receiver), any);
+        }
+    }
+}
+
+/// This site's patients, of today and of then, and what it knows of each.
+fn table(shape: &Ledgered, columns: Columns, releases: &[&Sets]) -> std::result::Result<SetTable, String> {
+    let (mut people, mut entered) = (People::default(), Entered::default());
+    releases.iter().for_each(|sets| people.take(sets, &mut entered));
     let rows = people.keys().len();
     if rows > shape.patients {
-        return Err(LocalFault::Other("more patients in the ledger than the network declares for a site".into()));
+        return Err("more patients in the ledger than the network declares for a site".into());
     }
-    let mut bits = Bits::zeros(rows, shape.sets);
-    for (set, members) in columns.iter().enumerate() {
-        members.iter().for_each(|patient| bits.set(*patient as usize, set, true));
+    if (entered.bits.len(), entered.numbers.len()) != (columns.bits, columns.numbers) {
+        return Err("a release is not in the ledger as its figures say".into());
+    }
+    let mut bits = Bits::zeros(rows, columns.bits);
+    for (column, members) in entered.bits.iter().enumerate() {
+        members.iter().for_each(|patient| bits.set(*patient as usize, column, true));
+    }
+    let mut numbers = vec![vec![Z64(0); rows]; columns.numbers];
+    for (column, known) in numbers.iter_mut().zip(&entered.numbers) {
+        known.iter().for_each(|(patient, number)| column[*patient as usize] = Z64(*number));
     }
     let key = |keys: &Vec<Option<[u8; 16]>>, pass: usize| keys.get(pass).copied().flatten().map(Block::from_le_bytes);
     let keys = (0..shape.passes).map(|pass| people.keys().iter().map(|keys| key(keys, pass)).collect());
-    Ok(SetTable::new(keys.collect(), bits))
+    Ok(SetTable::of(keys.collect(), numbers, bits))
 }
+
+/// Nobody waits longer for the work of earlier releases: what others say they took is no more than advice.
+const MOST_PATIENCE: Duration = Duration::from_secs(3600);

@@ -6,14 +6,7 @@ use protocols::relational::patients::{Bit, Circuit, Number, Place, Trend};
 use query_planner::matched::{Feature, Matching, Node, What};
 
 use super::patients::Layout;
-
-/// One group of a sum over patients.
-pub(super) struct Group {
-    /// Its tuple of row keys.
-    pub tuple: usize,
-    /// The nodes that must be true for a patient to be in it.
-    pub bits: Vec<usize>,
-}
+use crate::govern::figures::{Counted, Group};
 
 type Made<T> = Result<T, String>;
 
@@ -51,6 +44,35 @@ pub(super) fn write(
     Ok(writer.circuit)
 }
 
+/// Flags, in every site's bins and from set `first` on, who counts in the sets of a sum: see [`Counted`]. What is known of the patients of a site's
+/// bins is what that site and those behind it know. `matched` are the sites that know anything.
+///
+/// # Errors
+/// What contradicts itself in the figures, in words.
+pub(super) fn mark(
+    counted: &Counted,
+    (matched, layouts): (&[PartyId], &[Layout]),
+    first: usize,
+    circuit: Circuit,
+) -> Made<Circuit> {
+    let Counted { matching, tuples, groups, nodes } = counted;
+    let mut writer = Writer { matching, layouts, tuples: *tuples, circuit, receiver: PartyId(0) };
+    for receiver in (0..layouts.len()).map(|site| PartyId(site as u8)) {
+        writer.receiver = receiver;
+        let behind: Vec<PartyId> = matched.iter().copied().filter(|site| *site > receiver).collect();
+        let values = writer.evaluate(&behind, matched.contains(&receiver).then_some(receiver))?;
+        let mut sets = first..;
+        for node in nodes {
+            let counts = groups.iter().map(|group| writer.counts(&values, *node, group));
+            let counts = counts.collect::<Made<Vec<Bit>>>()?;
+            let whole = (counts.len() > 1).then(|| combined(&mut writer.circuit, counts.clone(), None, Circuit::or));
+            let of_node = whole.flatten().into_iter().chain(counts);
+            of_node.zip(&mut sets).for_each(|(bit, set)| writer.circuit.flag(set, receiver, bit));
+        }
+    }
+    Ok(writer.circuit)
+}
+
 /// A node's value: a bit or a number.
 #[derive(Clone, Copy)]
 enum Term {
@@ -82,6 +104,36 @@ impl<'p> Writer<'p> {
             Term::Bit(bit) => Term::Bit(self.circuit.and(inside, bit)),
             Term::Number(number) => Term::Number(self.circuit.select(inside, number)),
         })
+    }
+
+    /// Is a patient in a group, with a node that is not zero?
+    fn counts(&mut self, values: &[Terms], node: usize, group: &Group) -> Made<Bit> {
+        let mut all = self.is_some(values, node, group.tuple)?;
+        for bit in &group.bits {
+            let bit = at_tuple(at_node(values, *bit)?, group.tuple)?;
+            let bit = self.flag(bit);
+            all = self.circuit.and(all, bit);
+        }
+        Ok(all)
+    }
+
+    /// Is a node not zero? A product is where all its factors are: nodes stay below 2^61, so that none wraps around.
+    fn is_some(&mut self, values: &[Terms], node: usize, tuple: usize) -> Made<Bit> {
+        match &at_node(&self.matching.nodes, node)?.node {
+            Node::Number(a) => self.is_some(values, *a, tuple),
+            Node::Select(a, b) | Node::Multiply(a, b) => {
+                let (a, b) = (self.is_some(values, *a, tuple)?, self.is_some(values, *b, tuple)?);
+                Ok(self.circuit.and(a, b))
+            }
+            _ => Ok(match at_tuple(at_node(values, node)?, tuple)? {
+                Term::Bit(bit) => bit,
+                Term::Number(number) => {
+                    let zero = self.circuit.number(0);
+                    let is_zero = self.circuit.equal(number, zero, bits(self.matching, node) + 1);
+                    self.circuit.not(is_zero)
+                }
+            }),
+        }
     }
 
     /// A bit, or a number that is 0 or 1.

@@ -9,21 +9,50 @@ use protocols::{ArithShare, Engine};
 use query_planner::catalog::SiteName;
 use query_planner::keys;
 use query_planner::linkage::FurtherKeys;
-use query_planner::matched::{Matching, What};
+use query_planner::matched::{Feature, Matching, What};
 use query_planner::plan::{Ring, SecureSum, Summand};
 use query_planner::value::Value;
 
-use super::nodes::{Group, write};
+use super::nodes::write;
+use crate::govern::figures::{Group, parties};
 use crate::local::patients::{MAX_BITS, Patients};
 
 /// Where a site's features stand in its table.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// For each feature the site has: its first column, of bits for `Any`, of numbers for everything else. The columns of a
     /// tuple of row keys follow each other.
     pub features: Vec<Option<usize>>,
-    numbers: usize,
-    bits: usize,
+    /// Columns of numbers.
+    pub numbers: usize,
+    /// Columns of bits.
+    pub bits: usize,
+}
+
+/// Where an entry of a feature stands in its site's table.
+pub(crate) enum Stands {
+    Bit(usize),
+    Number(usize),
+}
+
+impl Layout {
+    /// The column of an entry of a feature in so manieth a tuple; None for a feature that the site does not have.
+    pub fn column(&self, matching: &Matching, feature: usize, tuple: usize, at: usize) -> Option<Stands> {
+        let first = *self.features.get(feature)?.as_ref()?;
+        Some(match width(&matching.features[feature].what) {
+            BIT => Stands::Bit(first + tuple),
+            width => Stands::Number(first + tuple * width + at),
+        })
+    }
+
+    /// The same features behind so many other columns.
+    pub fn behind(self, matching: &Matching, bits: usize, numbers: usize) -> Self {
+        let moved = |(first, feature): (Option<usize>, &Feature)| {
+            Some(first? + if width(&feature.what) == BIT { bits } else { numbers })
+        };
+        let features = self.features.into_iter().zip(&matching.features).map(moved).collect();
+        Self { features, ..self }
+    }
 }
 
 /// The matching of one sum, once its groups are known. Public.
@@ -171,10 +200,14 @@ fn check(matching: &Matching) -> std::result::Result<(), String> {
     if known && steps { Ok(()) } else { Err("a number over patients that does not fit 61 bits".into()) }
 }
 
-type Keyed = (HashMap<Vec<u8>, usize>, Vec<Group>);
+/// Numbers of the tuples of row keys, and groups.
+pub(crate) type Keyed = (HashMap<Vec<u8>, usize>, Vec<Group>);
 
 /// The tuples of row keys in the order in which groups name them, and what makes each group.
-fn keyed(sum: &SecureSum, matching: &Matching, groups: &[Vec<Value>]) -> std::result::Result<Keyed, String> {
+///
+/// # Errors
+/// What contradicts itself in the plan, in words.
+pub(crate) fn keyed(sum: &SecureSum, matching: &Matching, groups: &[Vec<Value>]) -> std::result::Result<Keyed, String> {
     let mut tuples: HashMap<Vec<u8>, usize> = HashMap::new();
     let mut keyed = Vec::with_capacity(groups.len());
     for group in groups {
@@ -194,16 +227,8 @@ fn keyed(sum: &SecureSum, matching: &Matching, groups: &[Vec<Value>]) -> std::re
     Ok((tuples, keyed))
 }
 
-/// The matched sites' places, in order.
-fn parties(all: &[SiteName], matching: &Matching) -> std::result::Result<Vec<PartyId>, String> {
-    let place = |site| all.iter().position(|known| known.same(site));
-    let places = matching.sites.iter().map(place).collect::<Option<Vec<_>>>();
-    let mut places = places.ok_or("a matched site that does not compute")?;
-    places.sort_unstable();
-    Ok(places.into_iter().map(|place| PartyId(place as u8)).collect())
-}
-
-fn layout(matching: &Matching, site: &SiteName, tuples: usize) -> Layout {
+/// Where a site's features stand in its table.
+pub(crate) fn layout(matching: &Matching, site: &SiteName, tuples: usize) -> Layout {
     let mut layout = Layout::default();
     for feature in &matching.features {
         let relation = &matching.relations[feature.relation];
@@ -234,7 +259,7 @@ fn width(what: &What) -> usize {
 const BIT: usize = 0;
 
 /// The only tuple of a feature without keys.
-fn whole(tuple: &[u8]) -> Option<usize> {
+pub(crate) fn whole(tuple: &[u8]) -> Option<usize> {
     tuple.is_empty().then_some(0)
 }
 

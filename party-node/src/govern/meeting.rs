@@ -21,6 +21,10 @@ pub struct Past {
     pub plan: [u8; 32],
     /// How many sets of patients it has.
     pub sets: u32,
+    /// How they are made, as a digest; none where this site keeps no sets of it.
+    pub figures: Option<[u8; 32]>,
+    /// What working them out on shares may take whoever waits for it.
+    pub busy_ms: u64,
     /// Is this site's data what it was then?
     pub same_data: bool,
     /// Did its answer come out, as far as this site knows?
@@ -34,12 +38,16 @@ pub struct Earlier {
     pub id: [u8; 16],
     /// How many sets of patients it has.
     pub sets: usize,
+    /// What working them out on shares may take whoever waits for it.
+    pub busy_ms: u64,
 }
 
-/// The releases that count at any site, by id. The same plan on the same data at every site tells nothing new, and is not compared.
+/// The releases that count at any site, by id. The same plan on the same data at every site tells nothing new, and is not compared. Nor is
+/// what not every site keeps sets of: sites keep them before they open a figure together, so that such a release broke off before.
 ///
 /// # Errors
-/// `ALREADY_RELEASED` when that answer came out before: the analyst has it.
+/// `ALREADY_RELEASED` when that answer came out before: the analyst has it. `LEDGER_DIFFERS`, `LEDGER_ROLLED_BACK` when sites cannot have
+/// been at the same release.
 pub fn earlier(words: &[Signed], plan: &[u8; 32]) -> Result<Vec<Earlier>, NodeError> {
     let mut all: BTreeMap<[u8; 16], Vec<&Past>> = BTreeMap::new();
     for past in words.iter().flat_map(|said| &said.word.past) {
@@ -53,12 +61,29 @@ pub fn earlier(words: &[Signed], plan: &[u8; 32]) -> Result<Vec<Earlier>, NodeEr
             let message = "the same question was answered from the same data before";
             return Err(NodeError::new("ALREADY_RELEASED", message).hint("the analyst keeps the answer"));
         }
-        if !same {
-            let sets = known.iter().map(|past| past.sets as usize).max().unwrap_or_default();
-            earlier.push(Earlier { id, sets });
+        if !same && let Some(sets) = kept(&known, everywhere)? {
+            let busy_ms = known.iter().map(|past| past.busy_ms).max().unwrap_or_default();
+            earlier.push(Earlier { id, sets, busy_ms });
         }
     }
     Ok(earlier)
+}
+
+/// How many sets all sites keep of a release, if they do.
+fn kept(known: &[&Past], everywhere: bool) -> Result<Option<usize>, NodeError> {
+    let mut kept = known.iter().filter_map(|past| Some((past.figures?, past.sets)));
+    let Some(first) = kept.next() else { return Ok(None) };
+    if kept.any(|other| other != first) {
+        let message = "sites keep sets of patients of the same release that were not made in the same way";
+        return Err(NodeError::new("LEDGER_DIFFERS", message).hint("ask the stewards to compare `ledger show`"));
+    }
+    let by_all = everywhere && known.iter().all(|past| past.figures.is_some());
+    if !by_all && known.iter().any(|past| past.released) {
+        let message = "an answer of this study came out, and a site does not keep its patients";
+        return Err(NodeError::new("LEDGER_ROLLED_BACK", message)
+            .hint("restore the newest ledger and log; nothing is answered from this one"));
+    }
+    Ok(by_all.then_some(first.1 as usize))
 }
 
 /// Every site's word is its own and of this run, everybody consents to exactly this plan, and nobody's log is shorter than it was.

@@ -1,28 +1,71 @@
-//! Whose rows the figures of a release are made of: one set of patients for each figure and group, known to each site of its
-//! own patients. What makes the sets is public, and the same at every party.
+//! Whose rows the figures of a release are made of: one set of patients for each figure and group. A site knows its own patients in
+//! each set, or where it takes all sites to know who counts, what the set follows from. What makes the sets is public, and the same at
+//! every party.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use query_planner::Compiled;
-use query_planner::keys;
+use query_planner::catalog::SiteName;
 use query_planner::matched::Matching;
 use query_planner::value::Value;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
+use super::figures::{Counted, Figures, tuple};
+use crate::execute::patients::{Layout, Stands, keyed, layout, whole};
 use crate::local::Partials;
 use crate::local::patients::{Known, Patients};
 
-/// The patients of one site behind each figure of a release. Does not print; wiped when dropped.
+/// What one site knows of its patients behind each figure of a release. Does not print; wiped when dropped.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sets {
+    /// How sets come of the columns below.
+    #[serde(with = "as_text")]
+    pub figures: Figures,
+    /// What working them out on shares may take whoever waits for it; public.
+    pub busy_ms: u64,
     /// What the patients' keys are hashes under: see [`crate::source::BoundData::study`].
     pub domain: [u8; 32],
     /// Each patient's keys, by which matching finds it; one for each pass.
     pub people: Vec<Vec<Option<[u8; 16]>>>,
-    /// For each of the release's sets, positions in `people`, ascending.
+    /// For each set that is said, then for each column of bits: positions in `people`, ascending.
     pub members: Vec<Vec<u32>>,
+    /// For each column of numbers, those that are not 0 and whose they are.
+    pub numbers: Vec<Vec<(u32, u64)>>,
+}
+
+impl Sets {
+    /// Sets of which a site knows its own members.
+    pub fn said(domain: [u8; 32], people: Vec<Vec<Option<[u8; 16]>>>, members: Vec<Vec<u32>>) -> Self {
+        let figures = Figures { said: members.len(), counted: Vec::new() };
+        Self { figures, busy_ms: 0, domain, people, members, numbers: Vec::new() }
+    }
+}
+
+/// A plan's parts leave out what is as usual, which the form of records has no way to say.
+mod as_text {
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Figures;
+
+    pub fn serialize<S: Serializer>(figures: &Figures, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&serde_json::to_string(figures).map_err(S::Error::custom)?)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Figures, D::Error> {
+        serde_json::from_str(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// What a release's sets are of, as all parties know it once its groups are known.
+pub struct Planned {
+    figures: Figures,
+    said: Vec<Figure>,
+    /// For each counted sum its position, and the numbers of its tuples of row keys.
+    counted: Vec<(usize, HashMap<Vec<u8>, usize>)>,
 }
 
 /// What one set is of.
@@ -34,37 +77,75 @@ struct Figure {
     tuple: Option<Vec<u8>>,
 }
 
-/// How many sets a release has, once its groups are known.
-pub fn count(compiled: &Compiled, groups: &[Vec<Vec<Value>>]) -> usize {
-    figures(compiled, groups).len()
-}
+impl Planned {
+    /// Of a sum over matched patients: who counts. Of every other: one set for each thing that is known of patients, and one for each of
+    /// its groups.
+    ///
+    /// # Errors
+    /// What contradicts itself in the plan, in words.
+    pub fn new(compiled: &Compiled, groups: &[Vec<Vec<Value>>]) -> Result<Self, String> {
+        let mut planned = Self { figures: Figures::default(), said: Vec::new(), counted: Vec::new() };
+        for (sum, groups) in groups.iter().enumerate() {
+            let Some(matching) = matching(compiled, sum) else { continue };
+            let (tuples, keyed) = keyed(&compiled.joint.sums[sum], matching, groups)?;
+            match Counted::of(compiled, sum, (tuples.len(), keyed)) {
+                // A sum of no groups counts nobody.
+                Some(_) if groups.is_empty() => {}
+                Some(counted) => {
+                    planned.figures.counted.push(counted);
+                    planned.counted.push((sum, tuples));
+                }
+                None => planned.said.extend(said(matching, sum, groups)),
+            }
+        }
+        planned.figures.said = planned.said.len();
+        Ok(planned)
+    }
 
-/// A site's own patients in each of these sets.
-pub fn of(compiled: &Compiled, groups: &[Vec<Vec<Value>>], partials: &[Partials], domain: [u8; 32]) -> Sets {
-    let mut people = People::default();
-    let figures = figures(compiled, groups);
-    let members = figures.iter().map(|figure| {
-        let partials = partials.get(figure.sum);
-        let known = partials.and_then(|partials| partials.patients.as_ref().or(partials.cohort.as_ref()));
-        known.map(|known| people.members(known, figure)).unwrap_or_default()
-    });
-    let members = members.collect();
-    Sets { domain, people: people.keys.clone(), members }
+    /// How the sets come of what sites know.
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// What site `me` knows of its own patients in each of these sets; under which keys, and what is noted of the work they are.
+    pub fn own(
+        &self,
+        sites: &[SiteName],
+        me: usize,
+        partials: &[Partials],
+        (domain, busy_ms): ([u8; 32], u64),
+    ) -> Sets {
+        let known = |sum: usize| {
+            let partials = partials.get(sum)?;
+            partials.patients.as_ref().or(partials.cohort.as_ref())
+        };
+        let mut people = People::default();
+        let members = |figure: &Figure| known(figure.sum).map(|known| people.members(known, figure));
+        let mut members: Vec<_> = self.said.iter().map(members).map(Option::unwrap_or_default).collect();
+        let mut columns = Vec::new();
+        for (counted, (sum, tuples)) in self.figures.counted.iter().zip(&self.counted) {
+            let layout = layout(&counted.matching, &sites[me], counted.tuples);
+            let (mut bits, mut numbers) = (vec![Vec::new(); layout.bits], vec![Vec::new(); layout.numbers]);
+            if let Some(known) = known(*sum) {
+                people.columns(known, (counted, &layout, tuples), (&mut bits, &mut numbers));
+            }
+            members.extend(bits);
+            columns.extend(numbers);
+        }
+        Sets { figures: self.figures.clone(), busy_ms, domain, people: people.keys.clone(), members, numbers: columns }
+    }
 }
 
 /// One figure for each thing that is known of patients, and one for each of its groups.
-fn figures(compiled: &Compiled, groups: &[Vec<Vec<Value>>]) -> Vec<Figure> {
+fn said(matching: &Matching, sum: usize, groups: &[Vec<Value>]) -> Vec<Figure> {
     let mut figures = Vec::new();
-    for (sum, groups) in groups.iter().enumerate() {
-        let Some(matching) = matching(compiled, sum) else { continue };
-        for (feature, known) in matching.features.iter().enumerate() {
-            figures.push(Figure { sum, feature, tuple: None });
-            let tuples = groups.iter().filter(|_| !known.keys.is_empty());
-            let mut tuples: Vec<Vec<u8>> = tuples.filter_map(|group| tuple(matching, group)).collect();
-            tuples.sort();
-            tuples.dedup();
-            figures.extend(tuples.into_iter().map(|tuple| Figure { sum, feature, tuple: Some(tuple) }));
-        }
+    for (feature, known) in matching.features.iter().enumerate() {
+        figures.push(Figure { sum, feature, tuple: None });
+        let tuples = groups.iter().filter(|_| !known.keys.is_empty());
+        let mut tuples: Vec<Vec<u8>> = tuples.filter_map(|group| tuple(matching, group)).collect();
+        tuples.sort();
+        tuples.dedup();
+        figures.extend(tuples.into_iter().map(|tuple| Figure { sum, feature, tuple: Some(tuple) }));
     }
     figures
 }
@@ -73,11 +154,6 @@ fn figures(compiled: &Compiled, groups: &[Vec<Vec<Value>>]) -> Vec<Figure> {
 fn matching(compiled: &Compiled, sum: usize) -> Option<&Matching> {
     let cohort = compiled.local.get(sum).and_then(|stage| stage.cohort.as_ref());
     compiled.joint.sums[sum].matching.as_ref().or(cohort.map(|cohort| &cohort.matching))
-}
-
-fn tuple(matching: &Matching, group: &[Value]) -> Option<Vec<u8>> {
-    let parts = matching.row_keys.iter().map(|key| group.get(*key).cloned());
-    parts.collect::<Option<Vec<Value>>>().map(|parts| keys::encode(&parts))
 }
 
 /// A bound of each site's patients, and in how many ways they are found at other sites.
@@ -100,22 +176,51 @@ impl People {
         &self.keys
     }
 
-    /// The members of a release's sets among these patients, who join them; `sets` of them, empty where it has fewer.
-    pub fn take(&mut self, of: &Sets, sets: usize) -> Vec<Vec<u32>> {
+    /// The columns of a release among these patients, whom its own join.
+    pub fn take(&mut self, of: &Sets, columns: &mut Entered) {
         let places: Vec<u32> = of.people.iter().map(|keys| self.place(keys.clone())).collect();
-        let members = |set: usize| of.members.get(set).map(Vec::as_slice).unwrap_or_default();
-        (0..sets).map(|set| members(set).iter().map(|patient| places[*patient as usize]).collect()).collect()
+        let place = |patient: &u32| places[*patient as usize];
+        columns.bits.extend(of.members.iter().map(|members| members.iter().map(place).collect()));
+        let numbers = of.numbers.iter().map(|column| column.iter().map(|(patient, n)| (place(patient), *n)).collect());
+        columns.numbers.extend::<Vec<_>>(numbers.collect());
     }
 
     fn members(&mut self, known: &Patients, figure: &Figure) -> Vec<u32> {
         let Some(feature) = known.features.get(figure.feature) else { return Vec::new() };
-        let mut members: Vec<u32> = patients(feature, figure.tuple.as_deref())
-            .filter_map(|patient| known.keys.get(patient))
-            .map(|keys| self.place(keys.iter().map(|key| key.map(|key| key.to_le_bytes())).collect()))
-            .collect();
+        let mut members: Vec<u32> =
+            patients(feature, figure.tuple.as_deref()).map(|patient| self.patient(known, patient)).collect();
         members.sort_unstable();
         members.dedup();
         members
+    }
+
+    /// What is known of patients by the features of a counted sum.
+    fn columns(
+        &mut self,
+        known: &Patients,
+        (counted, layout, tuples): (&Counted, &Layout, &HashMap<Vec<u8>, usize>),
+        (bits, numbers): (&mut [Vec<u32>], &mut [Vec<(u32, u64)>]),
+    ) {
+        for (index, feature) in known.features.iter().enumerate() {
+            // What a site has of keys that were not agreed is of no group.
+            let numbered: Vec<Option<usize>> =
+                feature.tuples.iter().map(|tuple| tuples.get(tuple).copied().or_else(|| whole(tuple))).collect();
+            for entry in feature.entries.iter().filter(|entry| entry.number != 0) {
+                let Some(tuple) = numbered[entry.tuple] else { continue };
+                let patient = self.patient(known, entry.patient);
+                match layout.column(&counted.matching, index, tuple, entry.at) {
+                    Some(Stands::Bit(column)) => bits[column].push(patient),
+                    Some(Stands::Number(column)) => numbers[column].push((patient, entry.number)),
+                    None => {}
+                }
+            }
+        }
+        bits.iter_mut().for_each(|column| column.sort_unstable());
+        numbers.iter_mut().for_each(|column| column.sort_unstable());
+    }
+
+    fn patient(&mut self, known: &Patients, patient: usize) -> u32 {
+        self.place(known.keys[patient].iter().map(|key| key.map(|key| key.to_le_bytes())).collect())
     }
 
     fn place(&mut self, keys: Vec<Option<[u8; 16]>>) -> u32 {
@@ -132,6 +237,22 @@ fn patients<'a>(feature: &'a Known, tuple: Option<&'a [u8]>) -> impl Iterator<It
     feature.entries.iter().filter(move |entry| wanted(entry.tuple)).map(|entry| entry.patient)
 }
 
+/// Columns of several releases, one after the other. Does not print; wiped when dropped.
+#[derive(Default)]
+pub struct Entered {
+    /// Who has the bit.
+    pub bits: Vec<Vec<u32>>,
+    /// Who has a number, and which.
+    pub numbers: Vec<Vec<(u32, u64)>>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.bits.iter_mut().for_each(Zeroize::zeroize);
+        self.numbers.iter_mut().for_each(Zeroize::zeroize);
+    }
+}
+
 impl Drop for People {
     fn drop(&mut self) {
         self.keys.iter_mut().flatten().for_each(Zeroize::zeroize);
@@ -142,12 +263,13 @@ impl Drop for Sets {
     fn drop(&mut self) {
         self.people.iter_mut().flatten().for_each(Zeroize::zeroize);
         self.members.iter_mut().for_each(Zeroize::zeroize);
+        self.numbers.iter_mut().for_each(Zeroize::zeroize);
     }
 }
 
 impl fmt::Debug for Sets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sets({} of one site's patients)", self.members.len())
+        write!(f, "Sets({} of one site's patients)", self.figures.sets())
     }
 }
 

@@ -25,7 +25,7 @@ impl State {
             going_on(change, release)?;
             change.put_bytes(Table::Sets, release, &store::to_record(sets)?)?;
             change.put(Table::Sets, &outline_key(release), &Outline::of(sets))?;
-            change.log(Event::Noted { release: *release, sets: sets.members.len() as u64 });
+            change.log(Event::Noted { release: *release, sets: sets.figures.sets() as u64 });
             Ok(())
         })
     }
@@ -49,7 +49,9 @@ impl State {
             Ok(Past {
                 id: release.id,
                 plan: release.plan,
-                sets: outline.map_or(0, |outline| outline.sets),
+                sets: outline.as_ref().map_or(0, |outline| outline.sets),
+                figures: outline.as_ref().map(|outline| outline.figures),
+                busy_ms: outline.map_or(0, |outline| outline.busy_ms),
                 same_data: release.snapshot == *snapshot,
                 released: release.progress == Progress::Released,
             })
@@ -155,13 +157,22 @@ pub(super) fn remember(change: &mut Change, release: &[u8; 16], heads: Vec<SiteH
 struct Outline {
     /// How many there are.
     sets: u32,
+    /// See [`crate::govern::figures::Figures::digest`].
+    figures: [u8; 32],
+    /// See [`Sets::busy_ms`].
+    busy_ms: u64,
     /// What their patients' keys are hashes under; none without patients.
     domain: Option<[u8; 32]>,
 }
 
 impl Outline {
     fn of(sets: &Sets) -> Self {
-        Self { sets: sets.members.len() as u32, domain: (!sets.people.is_empty()).then_some(sets.domain) }
+        Self {
+            sets: sets.figures.sets() as u32,
+            figures: sets.figures.digest(),
+            busy_ms: sets.busy_ms,
+            domain: (!sets.people.is_empty()).then_some(sets.domain),
+        }
     }
 }
 

@@ -37,7 +37,7 @@ pub fn budget<T>(
     Ok(engine.budget)
 }
 
-fn fault(text: &str) -> Error {
+pub(crate) fn fault(text: &str) -> Error {
     Error::Local { step: StepPath::root(), fault: LocalFault::Other(text.into()) }
 }
 

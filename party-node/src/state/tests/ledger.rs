@@ -332,7 +332,7 @@ fn a_release_of_a_thousand_patients_is_kept_within_its_time() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
     let people = (0..1000_u128).map(|patient| vec![Some(patient.to_be_bytes())]).collect();
-    let sets = Sets { domain: [0; 32], people, members: vec![(0..1000).collect()] };
+    let sets = Sets::said([0; 32], people, vec![(0..1000).collect()]);
     let began = std::time::Instant::now();
     for number in 0..50 {
         let release = release(number);

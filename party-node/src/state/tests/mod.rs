@@ -107,16 +107,12 @@ fn release(number: u8) -> Release {
 
 /// Two figures: one over two patients, one over nobody.
 fn sets(number: u8) -> Sets {
-    Sets {
-        domain: [0; 32],
-        people: vec![vec![Some(PATIENT)], vec![Some([number; 16]), None]],
-        members: vec![vec![0, 1], vec![]],
-    }
+    Sets::said([0; 32], vec![vec![Some(PATIENT)], vec![Some([number; 16]), None]], vec![vec![0, 1], vec![]])
 }
 
 /// What a site noted of a release.
 fn noted(state: &State, number: u8) -> Sets {
-    state.noted(&[Earlier { id: [number; 16], sets: 2 }]).unwrap().remove(0)
+    state.noted(&[Earlier { id: [number; 16], sets: 2, busy_ms: 0 }]).unwrap().remove(0)
 }
 
 fn terms(state: &State) -> Terms {

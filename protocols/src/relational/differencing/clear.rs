@@ -5,6 +5,7 @@ use mpc_core::PartyId;
 use super::Check;
 use crate::matching::PatientTable;
 use crate::matching::clear::{ClearSegment, align};
+use crate::relational::patients::clear::flags;
 
 /// How many patients each of the pairs differs by, from all sites' tables.
 ///
@@ -14,18 +15,26 @@ pub fn differences(check: &Check, tables: &[PatientTable]) -> Vec<u64> {
     // In which bins patients are makes no difference to how many they are.
     let places: Vec<Vec<_>> = tables.iter().map(|table| (0..table.rows()).map(Some).collect()).collect();
     let segments = align(tables, check.shapes(), check.runs(), &places);
-    let patients: Vec<Vec<bool>> = segments.iter().flat_map(first_seen).collect();
+    let patients: Vec<Vec<bool>> = segments.iter().flat_map(|segment| first_seen(check, segment)).collect();
     let differ = |(new, old): &(usize, usize)| patients.iter().filter(|sets| sets[*new] != sets[*old]).count() as u64;
     check.ledgered.pairs.iter().map(differ).collect()
 }
 
 /// The sets of the receiver's patients that no site before it has.
-fn first_seen(segment: &ClearSegment) -> Vec<Vec<bool>> {
+fn first_seen(check: &Check, segment: &ClearSegment) -> Vec<Vec<bool>> {
     let is_before = |site: PartyId| site < segment.receiver;
     let is_first = |row: &usize| !segment.holders.iter().any(|holder| is_before(holder.site) && holder.member[*row]);
-    let sets = |row: usize| {
-        let width = segment.holders[0].bits[row].len();
-        (0..width).map(|set| segment.holders.iter().any(|holder| holder.bits[row][set])).collect()
+    let sets = match &check.counted {
+        Some(counted) => flags(&counted.circuit, segment, check.ledgered.sets),
+        None => said(segment),
     };
-    (0..segment.rows).filter(is_first).map(sets).collect()
+    let rows = sets.into_iter().enumerate().filter(|(row, _)| is_first(row));
+    rows.map(|(_, sets)| sets).collect()
+}
+
+/// The sets that any site says of each row.
+fn said(segment: &ClearSegment) -> Vec<Vec<bool>> {
+    let width = segment.holders[0].bits.first().map_or(0, Vec::len);
+    let any = |row: usize, set: usize| segment.holders.iter().any(|holder| holder.bits[row][set]);
+    (0..segment.rows).map(|row| (0..width).map(|set| any(row, set)).collect()).collect()
 }

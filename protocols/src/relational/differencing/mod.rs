@@ -1,11 +1,12 @@
 //! Is a set of patients that a release is asked about close to the set of an earlier release? One bit, opened to everybody.
 //!
-//! A patient is in joint set c if any site says so. The check says "too close" if the symmetric difference of any of the named pairs of
+//! A patient is in joint set c if any site says so, or where sets are [`Counted`] if that follows from what all sites know of the patient. The check says "too close" if the symmetric difference of any of the named pairs of
 //! joint sets has fewer than `least` patients; none at all is fewer, too.
 //!
 //! 1. Every site's patients in its bins, with the bits of all other sites beside them ([`crate::matching::align()`], all against all). A
 //!    patient is taken where its first site has it: a bin of site j is masked by "no site i < j has this patient", so that each patient of the
-//!    union is in exactly one bin, with the OR of its bits at the sites j, j + 1, …, which are all sites that have it.
+//!    union is in exactly one bin, with what the sites j, j + 1, … know of it, which are all sites that have it: the OR of their bits, or the
+//!    flags of a circuit ([`crate::relational::patients`]).
 //! 2. Then the bins of all sites are columns of shared bits, one for each set, and a symmetric difference is a XOR: no message.
 //! 3. Its ones are counted with one AND for each bin, or, where that is dear, the column is first thrown into few buckets by public
 //!    random hashes, of which only the parity is taken: no message either. See [`Method`].
@@ -40,6 +41,7 @@ use crate::cost::{self, SiteCost};
 use crate::engine::Engine;
 use crate::matching::{Further, PatientTable, Run, Segment, Shape, align, empty};
 use crate::parameters::matching::MAX_PATIENTS;
+use crate::relational::patients::{self, Circuit, Flagged, flags};
 use crate::relational::shape::beneath;
 use crate::release::Audience;
 use crate::share::BitShare;
@@ -61,13 +63,37 @@ pub struct Ledgered {
     pub least: u64,
 }
 
+/// Sets that are not said but follow: a patient's bits and numbers at all sites decide which sets it is in. Public. The flags for receiver
+/// j are made of the columns of the sites j, j + 1, …; they are 0 for a patient of whom those know nothing.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    /// Flags every set in every receiver's bins.
+    pub circuit: Circuit,
+    /// What every site enters, by site.
+    pub columns: Vec<Columns>,
+}
+
+/// The width of a site's table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Columns {
+    /// Of numbers.
+    pub numbers: usize,
+    /// Of bits.
+    pub bits: usize,
+}
+
 /// What a site enters: its patients, and which sets each contributes to. Private: it does not print and is wiped when dropped.
 pub struct SetTable(PatientTable);
 
 impl SetTable {
     /// For each pass the patients' keys (as [`PatientTable::keys`]), and bits, patients × sets.
     pub fn new(keys: Vec<Vec<Option<Block>>>, sets: Bits) -> Self {
-        Self(PatientTable { keys, further: Vec::new(), numbers: Vec::new(), bits: sets })
+        Self::of(keys, Vec::new(), sets)
+    }
+
+    /// The same where sets are [`Counted`]: columns of numbers, and bits, patients × columns.
+    pub fn of(keys: Vec<Vec<Option<Block>>>, numbers: Vec<Vec<Z64>>, bits: Bits) -> Self {
+        Self(PatientTable { keys, further: Vec::new(), numbers, bits })
     }
 }
 
@@ -79,6 +105,7 @@ impl fmt::Debug for SetTable {
 
 /// Has any of the pairs a symmetric difference of fewer than `least` patients? Opens one element, `name`, which the plan has declared to
 /// everybody; without pairs nothing is opened. `own` is this site's table, none at a party that has none. Makes the correlations it takes.
+/// A party that is no site needs no [`Counted`], if it is ready to wait for those who do the work.
 ///
 /// Rounds and bytes: [`crate::cost::align`], the preparation, and [`Check::online`].
 ///
@@ -88,6 +115,7 @@ impl fmt::Debug for SetTable {
 pub async fn too_close(
     engine: &mut Additive,
     shape: &Ledgered,
+    counted: Option<&Counted>,
     own: Option<SetTable>,
     (name, link): (&str, Link),
 ) -> Result<bool> {
@@ -96,7 +124,11 @@ pub async fn too_close(
     }
     let session = engine.session();
     let (sites, seed) = (session.parties().site_count(), seed(&session.id().0, name));
-    let check = Check::new(shape, sites, seed).map_err(|why| engine.fault(LocalFault::Other(why.into())))?;
+    let check = match counted {
+        Some(counted) => Check::of(shape, counted, sites, seed),
+        None => Check::new(shape, sites, seed),
+    };
+    let check = check.map_err(|why| engine.fault(LocalFault::Other(why.into())))?;
     engine.prepare(&check.budget(link)?).await?;
     let segments = align(engine, check.shapes(), check.runs(), own.map(|table| table.0)).await?;
     check.decide(engine, &segments, name).await
@@ -112,6 +144,7 @@ fn seed(session: &[u8; 32], name: &str) -> PublicSeed {
 #[derive(Debug, Clone)]
 pub struct Check {
     ledgered: Ledgered,
+    counted: Option<Counted>,
     shapes: Vec<Shape>,
     runs: Vec<Run>,
     method: Method,
@@ -119,11 +152,37 @@ pub struct Check {
 }
 
 impl Check {
-    /// Among so many sites, with the seed of its buckets. There is at least one pair.
+    /// Among so many sites, with the seed of its buckets: every site enters a bit for each set. There is at least one pair.
     ///
     /// # Errors
     /// What is wrong with the shape, in words.
     pub fn new(ledgered: &Ledgered, sites: usize, seed: PublicSeed) -> std::result::Result<Self, &'static str> {
+        let columns = vec![Columns { numbers: 0, bits: ledgered.sets }; sites];
+        Self::over(ledgered, &columns, None, seed)
+    }
+
+    /// The same where sets are counted.
+    ///
+    /// # Errors
+    /// As [`Check::new`].
+    pub fn of(
+        ledgered: &Ledgered,
+        counted: &Counted,
+        sites: usize,
+        seed: PublicSeed,
+    ) -> std::result::Result<Self, &'static str> {
+        if counted.columns.len() != sites {
+            return Err("every site has its columns");
+        }
+        Self::over(ledgered, &counted.columns, Some(counted.clone()), seed)
+    }
+
+    fn over(
+        ledgered: &Ledgered,
+        columns: &[Columns],
+        counted: Option<Counted>,
+        seed: PublicSeed,
+    ) -> std::result::Result<Self, &'static str> {
         if !(2..=MAX_LEAST).contains(&ledgered.least) {
             return Err("fewer than 2 to 10,000 differing patients are too few");
         }
@@ -133,15 +192,23 @@ impl Check {
         if ledgered.pairs.is_empty() || ledgered.pairs.iter().any(|(new, old)| *new.max(old) >= ledgered.sets) {
             return Err("pairs are of sets, and there is at least one");
         }
-        let Ledgered { patients, passes, sets, .. } = *ledgered;
-        let shape = Shape { patients, passes, further: Further::default(), numbers: 0, bits: sets };
-        let (shapes, runs) = (vec![shape; sites], runs(sites));
-        let rows = empty(&shapes, &runs).iter().map(|segment| segment.rows).sum();
+        let Ledgered { patients, passes, .. } = *ledgered;
+        let shape = |Columns { numbers, bits }: &Columns| Shape {
+            patients,
+            passes,
+            further: Further::default(),
+            numbers: *numbers,
+            bits: *bits,
+        };
+        let (shapes, runs): (Vec<Shape>, _) = (columns.iter().map(shape).collect(), runs(columns.len()));
+        let segments = empty(&shapes, &runs);
+        let rows = segments.iter().map(|segment| segment.rows).sum();
         let method = Method::cheapest(ledgered.least, rows, ledgered.pairs.len());
-        if method.ands(rows, ledgered.pairs.len()) > MAX_ANDS {
+        let sets = counted.as_ref().map_or(Ok(0), |counted| patients::ands(&counted.circuit, &segments))?;
+        if method.ands(rows, ledgered.pairs.len()).saturating_add(sets) > MAX_ANDS {
             return Err("more pairs of sets of so many patients than the reviewed sizes");
         }
-        Ok(Self { ledgered: ledgered.clone(), shapes, runs, method, seed })
+        Ok(Self { ledgered: ledgered.clone(), counted, shapes, runs, method, seed })
     }
 
     /// The same with another way to count.
@@ -173,11 +240,11 @@ impl Check {
         demand::budget(self.shapes.len(), link, async |e| self.decide(e, &segments, "").await)
     }
 
-    /// What [`Check::decide`] sends: an AND in each step, a bit to a number, an opening.
+    /// What [`Check::decide`] sends: the circuit of the sets, an AND in each step, a bit to a number, an opening.
     ///
     /// # Errors
     /// As [`Check::budget`].
-    pub fn online(&self, analyst: bool) -> Result<SiteCost> {
+    pub fn online(&self, analyst: bool, link: Link) -> Result<SiteCost> {
         let (sites, segments) = (self.shapes.len() as u64, empty(&self.shapes, &self.runs));
         let mut words = Vec::new();
         demand::budget(self.shapes.len(), Link::Local, async |e| {
@@ -188,7 +255,9 @@ impl Check {
         })?;
         let ands = words.into_iter().map(|words| cost::and(sites, 64 * words as u64, 1));
         let opened = cost::reveal(sites, analyst, Audience::Everyone, 1, 8);
-        Ok(ands.fold(SiteCost::default(), SiteCost::then).then(cost::b2a(sites, 1, 1)).then(opened))
+        let circuit = self.counted.as_ref().map(|of| patients::online(&of.circuit, &segments, (sites, link.chains())));
+        let circuit = circuit.unwrap_or(Ok(SiteCost::default())).map_err(demand::fault)?;
+        Ok(ands.fold(circuit, SiteCost::then).then(cost::b2a(sites, 1, 1)).then(opened))
     }
 
     /// The bit, from the bins of [`align()`].
@@ -215,7 +284,10 @@ impl Check {
     }
 
     async fn all_far<E: Engine>(&self, ands: &mut Ands<'_, E>, segments: &[Segment]) -> Result<BitShare> {
-        let sets = joint_sets(ands, segments, self.ledgered.sets).await?;
+        let sets = match &self.counted {
+            Some(counted) => counted_sets(ands, segments, (counted, self.ledgered.sets)).await?,
+            None => joint_sets(ands, segments, self.ledgered.sets).await?,
+        };
         let parts = self.method.columns(&sets, &self.seed);
         drop(sets);
         let pairs = self.ledgered.pairs.len();
@@ -238,6 +310,48 @@ fn runs(sites: usize) -> Vec<Run> {
 /// The joint sets, patients × sets, each patient in one row; rows of nobody are zero. The rows are the segments' bins one after the other.
 /// ANDs for each bin of segment j: j − 1 (at least 0), and for each set N − 1 (one less in the first).
 async fn joint_sets<E: Engine>(ands: &mut Ands<'_, E>, segments: &[Segment], sets: usize) -> Result<BitShare> {
+    let first = first_seen(ands, segments).await?;
+    let first: Vec<BitShare> = first.iter().map(|first| BitShare::beside(&vec![first; sets])).collect();
+    let mut unsaid = Vec::with_capacity(segments.len());
+    for (segment, first) in segments.iter().zip(&first) {
+        let after = segment.holders.iter().filter(|holder| holder.site >= segment.receiver);
+        let mut factors: Vec<BitShare> = after.map(|holder| ands.e.not(&holder.bits)).collect();
+        if is_later(segment) {
+            factors.push(first.planes(0..sets));
+        }
+        unsaid.push(factors);
+    }
+    // first ∧ ∨ x = first ⊕ first ∧ ∧ ¬x: one AND for each factor.
+    let unsaid = products(ands, unsaid).await?;
+    let said: Vec<BitShare> = first.iter().zip(&unsaid).map(|(first, unsaid)| first.xor(unsaid)).collect();
+    Ok(beneath(&said.iter().collect::<Vec<_>>()))
+}
+
+/// The same of sets that a circuit flags. Behind it one AND for each bin and set, none in the first site's bins.
+async fn counted_sets<E: Engine>(
+    ands: &mut Ands<'_, E>,
+    segments: &[Segment],
+    (counted, sets): (&Counted, usize),
+) -> Result<BitShare> {
+    let flagged = flags(ands.e, &counted.circuit, segments).await?;
+    let first = first_seen(ands, segments).await?;
+    let mut factors = Vec::with_capacity(segments.len());
+    for (segment, first) in segments.iter().zip(&first) {
+        let mut columns: Vec<BitShare> = (0..sets).map(|_| BitShare::zeros(segment.rows, 1)).collect();
+        for Flagged { set, bits, .. } in flagged.iter().filter(|flagged| flagged.receiver == segment.receiver) {
+            let column = columns.get_mut(*set).ok_or_else(|| ands.e.fault(LocalFault::Other(NO_SET.into())))?;
+            *column = BitShare::new(Bits::from_words(segment.rows, 1, bits.bits().words().to_vec()));
+        }
+        let columns = BitShare::beside(&columns.iter().collect::<Vec<_>>());
+        let seen = is_later(segment).then(|| BitShare::beside(&vec![first; sets]));
+        factors.push([columns].into_iter().chain(seen).collect());
+    }
+    let said = products(ands, factors).await?;
+    Ok(beneath(&said.iter().collect::<Vec<_>>()))
+}
+
+/// For each segment one bit a row: no site before the receiver has this patient.
+async fn first_seen<E: Engine>(ands: &mut Ands<'_, E>, segments: &[Segment]) -> Result<Vec<BitShare>> {
     let mut absent = Vec::with_capacity(segments.len());
     for segment in segments {
         let before = segment.holders.iter().filter(|holder| holder.site < segment.receiver);
@@ -248,21 +362,12 @@ async fn joint_sets<E: Engine>(ands: &mut Ands<'_, E>, segments: &[Segment], set
         }
         absent.push(members);
     }
-    let first = products(ands, absent).await?;
-    let first: Vec<BitShare> = first.iter().map(|first| BitShare::beside(&vec![first; sets])).collect();
-    let mut unsaid = Vec::with_capacity(segments.len());
-    for (segment, first) in segments.iter().zip(&first) {
-        let after = segment.holders.iter().filter(|holder| holder.site >= segment.receiver);
-        let mut factors: Vec<BitShare> = after.map(|holder| ands.e.not(&holder.bits)).collect();
-        if segment.holders.iter().any(|holder| holder.site < segment.receiver) {
-            factors.push(first.planes(0..sets));
-        }
-        unsaid.push(factors);
-    }
-    // first ∧ ∨ x = first ⊕ first ∧ ∧ ¬x: one AND for each factor.
-    let unsaid = products(ands, unsaid).await?;
-    let said: Vec<BitShare> = first.iter().zip(&unsaid).map(|(first, unsaid)| first.xor(unsaid)).collect();
-    Ok(beneath(&said.iter().collect::<Vec<_>>()))
+    products(ands, absent).await
+}
+
+/// May another site have the segment's patients before its receiver?
+fn is_later(segment: &Segment) -> bool {
+    segment.holders.iter().any(|holder| holder.site < segment.receiver)
 }
 
 /// The XOR of each pair's columns, word by word: in word w, rows 64·i to 64·i + 63 are those of pair i, the pairs of the second part
@@ -274,6 +379,8 @@ fn differences(parts: &[BitShare], pairs: &[(usize, usize)]) -> Vec<BitShare> {
     let word = |at: usize| instances().map(|(bits, (new, old))| bits.plane(*new)[at] ^ bits.plane(*old)[at]).collect();
     (0..words).map(|at| BitShare::new(Bits::from_words(64 * count, 1, word(at)))).collect()
 }
+
+const NO_SET: &str = "a flag of a set that is not compared";
 
 /// Largest number of differing patients that can be asked for.
 const MAX_LEAST: u64 = 10_000;

@@ -68,6 +68,16 @@ pub struct Circuit {
     known: HashMap<Gate, usize>,
     /// What is added to which total, over all rows.
     pub(super) outputs: Vec<(usize, Number)>,
+    /// Which bit says in whose bins that a patient is in a set.
+    pub(super) flags: Vec<Flag>,
+}
+
+/// A bit that is wanted as it stands, row by row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Flag {
+    pub receiver: PartyId,
+    pub set: usize,
+    pub bit: Bit,
 }
 
 impl Circuit {
@@ -284,6 +294,14 @@ impl Circuit {
         }
     }
 
+    /// Says that a bit is 1 for the patients in a receiver's bins who are in a set, at most once for each of both. What everybody knows
+    /// to be 0 needs no flag.
+    pub fn flag(&mut self, set: usize, receiver: PartyId, bit: Bit) {
+        if self.public_bit(bit) != Some(false) {
+            self.flags.push(Flag { receiver, set, bit });
+        }
+    }
+
     /// For each receiver whose bins add anything to a total, the sites whose knowledge that needs.
     pub fn needed(&self) -> BTreeMap<PartyId, BTreeSet<PartyId>> {
         let live = self.live();
@@ -296,10 +314,11 @@ impl Circuit {
         needed
     }
 
-    /// Which gates an output is made of.
+    /// Which gates an output or a flag is made of.
     pub(super) fn live(&self) -> Vec<bool> {
         let mut live = vec![false; self.gates.len()];
         self.outputs.iter().for_each(|(_, number)| live[number.0] = true);
+        self.flags.iter().for_each(|flag| live[flag.bit.0] = true);
         for at in (0..self.gates.len()).rev() {
             if live[at] {
                 operands(&self.gates[at]).for_each(|operand| live[operand] = true);

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use mpc_core::error::LocalFault;
-use mpc_core::{Bits, Result, Ring, Z64};
+use mpc_core::{Bits, PartyId, Result, Ring, Z64};
 
-use super::circuit::{Bit, Circuit, Gate, Number, Place, operands};
+use super::circuit::{Bit, Circuit, Flag, Gate, Number, Place, operands};
+use crate::correlation::Chains;
+use crate::cost::{self, SiteCost};
 use crate::engine::Engine;
 use crate::matching::{Holder, Segment};
 use crate::share::{ArithShare, BitShare};
@@ -22,6 +24,72 @@ pub async fn totals<E: Engine>(
     segments: &[Segment],
     totals: usize,
 ) -> Result<ArithShare<Z64>> {
+    Ok(all_gates(e, circuit, segments).await?.finish(totals))
+}
+
+/// A set's bit for every row of a receiver's bins.
+pub struct Flagged {
+    /// Whose bins.
+    pub receiver: PartyId,
+    /// The set.
+    pub set: usize,
+    /// Filled up with zeros to a multiple of 64 rows.
+    pub bits: BitShare,
+}
+
+/// The flags of a circuit, in the order in which they were said. The cost is that of [`totals`].
+///
+/// # Errors
+/// As [`totals`]; `Local(Other)` for a flag that everybody knows to be 1.
+pub async fn flags<E: Engine>(e: &mut E, circuit: &Circuit, segments: &[Segment]) -> Result<Vec<Flagged>> {
+    let run = all_gates(e, circuit, segments).await?;
+    let flagged = |flag: &Flag| Flagged { receiver: flag.receiver, set: flag.set, bits: run.bits(flag.bit).plane(0) };
+    Ok(circuit.flags.iter().map(flagged).collect())
+}
+
+/// What running a circuit over bins of this shape sends, once its correlations are made: batch by batch.
+///
+/// # Errors
+/// What is missing, in words.
+pub fn online(
+    circuit: &Circuit,
+    segments: &[Segment],
+    (sites, chains): (u64, Chains),
+) -> std::result::Result<SiteCost, &'static str> {
+    let run = Run::new(circuit, segments)?;
+    let batches = (0..=run.depth()).flat_map(|level| run.batches(level));
+    let costs = batches.map(|(kind, gates)| {
+        let rows = gates.iter().map(|at| run.rows[*at] as u64).sum();
+        match kind {
+            Kind::And => cost::and(sites, rows, 1),
+            Kind::Negative(width) => cost::negative(sites, chains, rows, width.into()),
+            Kind::IsZero(width) => cost::is_zero(sites, chains, rows, width.into()),
+            Kind::FromBit => cost::b2a(sites, rows, 1),
+            Kind::Multiply => cost::mul(sites, rows, 8),
+            Kind::Select => cost::select(sites, rows, 8),
+        }
+    });
+    Ok(costs.fold(SiteCost::default(), SiteCost::then))
+}
+
+/// About how many ANDs a circuit takes over bins of this shape: a comparison takes one for each bit, what multiplies numbers one for each
+/// of 64.
+///
+/// # Errors
+/// What is missing, in words.
+pub fn ands(circuit: &Circuit, segments: &[Segment]) -> std::result::Result<usize, &'static str> {
+    let run = Run::new(circuit, segments)?;
+    let of_gate = |at: usize| match run.level[at].and_then(|_| kind(&circuit.gates[at])) {
+        None => 0,
+        Some(Kind::And) => run.rows[at],
+        Some(Kind::Negative(width) | Kind::IsZero(width)) => run.rows[at].saturating_mul(width as usize),
+        Some(Kind::FromBit | Kind::Multiply | Kind::Select) => run.rows[at].saturating_mul(64),
+    };
+    Ok((0..circuit.gates.len()).map(of_gate).fold(0, usize::saturating_add))
+}
+
+/// Level by level.
+async fn all_gates<'c, E: Engine>(e: &mut E, circuit: &'c Circuit, segments: &[Segment]) -> Result<Run<'c>> {
     let mut run = Run::new(circuit, segments).map_err(|why| e.fault(LocalFault::Other(why.into())))?;
     for level in 0..=run.depth() {
         for (_, gates) in run.batches(level) {
@@ -29,7 +97,7 @@ pub async fn totals<E: Engine>(
         }
         run.local(e, level)?;
     }
-    Ok(run.finish(totals))
+    Ok(run)
 }
 
 /// Gates that need messages, by what runs together.
@@ -54,7 +122,7 @@ struct Run<'c> {
     circuit: &'c Circuit,
     /// When a gate runs; none for a gate that no output needs.
     level: Vec<Option<usize>>,
-    /// How many gates and outputs still need a gate.
+    /// How many gates, outputs and flags still need a gate.
     uses: Vec<usize>,
     rows: Vec<usize>,
     columns: Vec<Column>,
@@ -66,6 +134,10 @@ impl<'c> Run<'c> {
         let columns = (0..gates).map(|_| Column::Missing).collect();
         let mut run = Self { circuit, level: vec![None; gates], uses: vec![0; gates], rows: vec![0; gates], columns };
         circuit.outputs.iter().for_each(|(_, number)| run.uses[number.0] += 1);
+        circuit.flags.iter().for_each(|flag| run.uses[flag.bit.0] += 1);
+        if circuit.flags.iter().any(|flag| matches!(circuit.gates[flag.bit.0], Gate::PublicBit(_))) {
+            return Err("a set of everybody");
+        }
         for (at, live) in circuit.live().into_iter().enumerate() {
             if live {
                 run.enter(at, segments)?;
