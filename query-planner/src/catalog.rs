@@ -216,6 +216,9 @@ impl Catalog {
         if let Some(name) = self.policies.keys().find(|name| !self.sites.iter().any(|site| site.0 == **name)) {
             return bad(format!("'{name}' has a policy and is not a site of this network"));
         }
+        if self.policy.released_tables.asks() && !self.policy.hides() {
+            return bad("released_tables hide cells, for which min_patients is at least 2".into());
+        }
         if let Some(column) = self.policy.released_tables.unknown_column(self) {
             return bad(format!("released_tables.sensitive: '{column}' is a column of no table"));
         }

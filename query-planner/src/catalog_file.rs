@@ -218,5 +218,9 @@ mod tests {
         assert_eq!(Catalog::from_toml(&text.replace("1024", "0")).unwrap_err().code, "BAD_CATALOG");
         let too_many = text.replace("each = 1", "each = 4000000");
         assert!(Catalog::from_toml(&too_many).unwrap_err().to_string().contains("further_keys"));
+        let asks = text.replace("k_anonymous = 1", "k_anonymous = 2");
+        assert!(Catalog::from_toml(&asks).unwrap_err().to_string().contains("min_patients"), "{asks}");
+        let unknown = text.replace("t.a", "t.zz");
+        assert!(Catalog::from_toml(&unknown).unwrap_err().to_string().contains("t.zz"), "{unknown}");
     }
 }

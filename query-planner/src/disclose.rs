@@ -254,6 +254,13 @@ fn notes_of_sum(plan: &JointPlan, sum: &SecureSum, work: &LogicalPlan, catalog: 
     if counts_rows(sum) && knows_patients(work, catalog) {
         add(format!("counts are of rows, not of patients: one {} may have several rows", catalog.patient_key));
     }
+    let k = plan.released_tables.k_anonymous;
+    if k > 1 && !sum.sensitive.is_empty() && !sum.has_groups_apart() {
+        add(format!(
+            "a patient may have several values of a sensitive key, so that of the groups of a combination of keys one must have {k} \
+             patients by itself"
+        ));
+    }
     if plan.hides() && sum.patients.is_empty() && knows_patients(work, catalog) {
         add("small cells are judged by their rows, not by their patients".into());
     }

@@ -176,7 +176,7 @@ fn values(key: usize, members: &[usize], groups: &[Vec<Value>]) -> Vec<Vec<usize
 impl SecureSum {
     /// Is nobody (or where rows are judged, no row) in two groups that differ in sensitive keys alone? Rows are in one group, and of a
     /// key that is computed for each patient the patient has one value.
-    fn has_groups_apart(&self) -> bool {
+    pub(crate) fn has_groups_apart(&self) -> bool {
         match &self.matching {
             None => true,
             Some(matching) => !matching.row_keys.iter().any(|key| self.sensitive.contains(key)),
