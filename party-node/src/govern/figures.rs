@@ -60,6 +60,10 @@ impl Counted {
     /// Of a sum all of whose slots are over its matched patients; None for any other.
     pub fn of(compiled: &Compiled, sum: usize, (tuples, groups): (usize, Vec<Group>)) -> Option<Self> {
         let sum = &compiled.joint.sums[sum];
+        // Percentiles and sketches are of the sites' own rows.
+        if !sum.orders.is_empty() || !sum.sketches.is_empty() {
+            return None;
+        }
         let matching = recorded(sum.matching.as_ref()?);
         let nodes = sum.slots.iter().map(|slot| match slot.what {
             Summand::Patients(node) => Some(node),

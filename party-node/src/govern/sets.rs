@@ -91,6 +91,10 @@ impl Planned {
             match Counted::of(compiled, sum, (tuples.len(), keyed)) {
                 // A sum of no groups counts nobody.
                 Some(_) if groups.is_empty() => {}
+                // Bins without a patient would count.
+                Some(counted) if !matching.is_grounded(&counted.nodes) => {
+                    return Err("a figure counts patients that nobody has".into());
+                }
                 Some(counted) => {
                     planned.figures.counted.push(counted);
                     planned.counted.push((sum, tuples));
@@ -125,12 +129,10 @@ impl Planned {
         let mut columns = Vec::new();
         for (counted, (sum, tuples)) in self.figures.counted.iter().zip(&self.counted) {
             let layout = layout(&counted.matching, &sites[me], counted.tuples);
-            let (mut bits, mut numbers) = (vec![Vec::new(); layout.bits], vec![Vec::new(); layout.numbers]);
-            if let Some(known) = known(*sum) {
-                people.columns(known, (counted, &layout, tuples), (&mut bits, &mut numbers));
-            }
-            members.extend(bits);
-            columns.extend(numbers);
+            let nobody = Patients::default();
+            let mut own = people.columns(known(*sum).unwrap_or(&nobody), (counted, &layout, tuples));
+            members.append(&mut own.bits);
+            columns.append(&mut own.numbers);
         }
         Sets { figures: self.figures.clone(), busy_ms, domain, people: people.keys.clone(), members, numbers: columns }
     }
@@ -195,12 +197,12 @@ impl People {
     }
 
     /// What is known of patients by the features of a counted sum.
-    fn columns(
+    pub(crate) fn columns(
         &mut self,
         known: &Patients,
         (counted, layout, tuples): (&Counted, &Layout, &HashMap<Vec<u8>, usize>),
-        (bits, numbers): (&mut [Vec<u32>], &mut [Vec<(u32, u64)>]),
-    ) {
+    ) -> Entered {
+        let mut own = Entered { bits: vec![Vec::new(); layout.bits], numbers: vec![Vec::new(); layout.numbers] };
         for (index, feature) in known.features.iter().enumerate() {
             // What a site has of keys that were not agreed is of no group.
             let numbered: Vec<Option<usize>> =
@@ -209,14 +211,15 @@ impl People {
                 let Some(tuple) = numbered[entry.tuple] else { continue };
                 let patient = self.patient(known, entry.patient);
                 match layout.column(&counted.matching, index, tuple, entry.at) {
-                    Some(Stands::Bit(column)) => bits[column].push(patient),
-                    Some(Stands::Number(column)) => numbers[column].push((patient, entry.number)),
+                    Some(Stands::Bit(column)) => own.bits[column].push(patient),
+                    Some(Stands::Number(column)) => own.numbers[column].push((patient, entry.number)),
                     None => {}
                 }
             }
         }
-        bits.iter_mut().for_each(|column| column.sort_unstable());
-        numbers.iter_mut().for_each(|column| column.sort_unstable());
+        own.bits.iter_mut().for_each(|column| column.sort_unstable());
+        own.numbers.iter_mut().for_each(|column| column.sort_unstable());
+        own
     }
 
     fn patient(&mut self, known: &Patients, patient: usize) -> u32 {

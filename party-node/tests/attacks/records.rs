@@ -7,7 +7,7 @@ use std::path::Path;
 use mpc_core::identity::{Identity, Pin, PublicKey};
 use party_node::agree::{Signed, Start, Word};
 use party_node::govern::approval::{Approval, Asked, By, Terms, agree};
-use party_node::govern::meeting;
+use party_node::govern::meeting::{self, Past};
 use party_node::network::{NETWORK_VERSION, Network, SiteEntry};
 use party_node::state::audit::{self, Head};
 use query_planner::Settings;
@@ -36,6 +36,39 @@ fn word(identity: &Identity, asked: &Asked) -> Word {
         head: Head::EMPTY,
         seen: vec![Head::EMPTY; 2],
     }
+}
+
+#[test]
+fn only_a_release_that_all_sites_keep_in_the_same_way_is_compared() {
+    let (identities, asked) =
+        ([(); 2].map(|()| Identity::generate().unwrap()), asked(1, Identity::generate().unwrap().pin()));
+    let past = |figures: Option<u8>, released| Past {
+        id: [1; 16],
+        plan: [8; 32],
+        sets: if figures.is_some() { 3 } else { 0 },
+        figures: figures.map(|digest| [digest; 32]),
+        busy_ms: 5,
+        same_data: true,
+        released,
+    };
+    let met = |a: Option<Past>, b: Option<Past>| {
+        let words = identities.iter().zip([a, b]).map(|(identity, past)| {
+            Signed::new(Word { past: past.into_iter().collect(), ..word(identity, &asked) }, identity)
+        });
+        let earlier = meeting::earlier(&words.collect::<Vec<_>>(), &[9; 32]);
+        earlier.map(|all| all.iter().map(|past| (past.sets, past.busy_ms)).collect()).map_err(|e| e.code.into_owned())
+    };
+    let kept = Some(past(Some(1), true));
+    assert_eq!(met(kept, kept), Ok(vec![(3, 5)]));
+    // It broke off before any figure was opened: not every site came to keep its sets.
+    for gone in [None, Some(past(None, false))] {
+        assert_eq!(met(Some(past(Some(1), false)), gone), Ok(vec![]));
+    }
+    assert_eq!(met(kept, Some(past(None, false))).unwrap_err(), "LEDGER_ROLLED_BACK");
+    assert_eq!(met(kept, None).unwrap_err(), "LEDGER_ROLLED_BACK");
+    assert_eq!(met(kept, Some(past(Some(2), true))).unwrap_err(), "LEDGER_DIFFERS");
+    // Where nothing was hidden nothing is kept.
+    assert_eq!(met(Some(past(None, true)), Some(past(None, true))), Ok(vec![]));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Claims about sums over matched patients: the circuit on shares against a plain evaluation, patient by patient.
 
+mod counted;
 mod disclosed;
 mod noise;
 mod plain;

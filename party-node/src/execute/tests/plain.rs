@@ -47,7 +47,8 @@ pub fn expected(case: &Case) -> Vec<Vec<i64>> {
     slots.map(|node| groups.iter().map(|group| total(node, group)).collect()).collect()
 }
 
-fn of_patient(case: &Case, matching: &Matching, facts: &[Vec<Facts>], node: usize, group: &[Value]) -> i128 {
+/// A node of one patient in a group, 0 outside of it.
+pub fn of_patient(case: &Case, matching: &Matching, facts: &[Vec<Facts>], node: usize, group: &[Value]) -> i128 {
     let tuple = match matching.row_keys.first() {
         Some(key) => case.sum.keys[*key].domain.as_ref().unwrap().iter().position(|v| *v == group[*key]).unwrap(),
         None => 0,

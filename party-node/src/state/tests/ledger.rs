@@ -209,7 +209,8 @@ fn of_two_questions_that_were_ready_together_the_one_that_starts_later_is_refuse
 fn of_a_release_that_began_while_this_site_was_away_it_knows_no_more_than_that() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
-    let past = Past { id: [9; 16], plan: [8; 32], sets: 0, same_data: false, released: false };
+    let past =
+        Past { id: [9; 16], plan: [8; 32], sets: 0, figures: None, busy_ms: 0, same_data: false, released: false };
     state.catch_up(&[said(vec![past], &identity)], &release(1)).unwrap();
     let adopted = state.outlines(&STUDY).unwrap().remove(0);
     assert_eq!((adopted.id, adopted.plan, &*adopted.text, &*adopted.analyst), ([9; 16], [8; 32], "", ""));
