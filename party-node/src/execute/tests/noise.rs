@@ -218,10 +218,10 @@ fn with_noise(compiled: &Compiled, parts: &[Vec<Partials>], seed: u64) -> Vec<Ve
     parts
 }
 
-/// What everybody sees of a plan with the plaintext engine; nobody has patients to match.
+/// What the receiver of the answer sees of a plan with the plaintext engine; nobody has patients to match.
 fn opened(compiled: &Compiled, parts: Vec<Vec<Partials>>, seed: u64) -> Vec<Opened> {
     let compiled = Arc::new(compiled.clone());
-    let in_the_clear = move |session: Session, own: Vec<Partials>| {
+    let in_the_clear = move |session: Session, own: Option<Vec<Partials>>| {
         let compiled = compiled.clone();
         async move {
             let (joint, me) = (&compiled.joint, session.me().index());
@@ -230,12 +230,14 @@ fn opened(compiled: &Compiled, parts: Vec<Vec<Partials>>, seed: u64) -> Vec<Open
             let encoded: Vec<_> = groups.iter().map(encode).collect();
             let public = Public::new(joint, groups, me).unwrap();
             let mut engine = Clear::new(session, statement(joint));
-            let opened = program(&mut engine, &public, Own::new(joint, &encoded, Some(&own), me), public.empty()).await;
+            let opened =
+                program(&mut engine, &public, Own::new(joint, &encoded, own.as_deref(), me), public.empty()).await;
             (engine.into_session(), opened)
         }
     };
-    let outcomes = World::new(SITES.len()).seed(seed).run(in_the_clear, parts);
-    outcomes.into_iter().next().unwrap().result.unwrap().unwrap()
+    let world = World::new(SITES.len()).with_analyst().seed(seed);
+    let outcomes = world.run(in_the_clear, parts.into_iter().map(Some).chain([None]).collect());
+    outcomes.into_iter().last().unwrap().result.unwrap().unwrap()
 }
 
 #[test]
@@ -308,6 +310,28 @@ fn a_threshold_judges_the_noised_number_that_is_opened() {
     println!("seeds 1 to 300: shown {shown}, hidden {hidden}");
     // Without noise, 18 rows and 12 without any site would always be shown.
     assert!(shown > 30 && hidden > 30, "shown {shown}, hidden {hidden}");
+}
+
+#[test]
+fn a_threshold_on_matched_patients_judges_the_noised_total_that_is_opened() {
+    const LEAST: i128 = 11;
+    let folder = Folder::new(&some_rows(&mut Dice(2)));
+    let catalog = folder.catalog(&settings(&["min_patients=11"]));
+    let sql = "SELECT COUNT(DISTINCT person_id) AS n FROM t";
+    let compiled = plan(sql, &catalog, &asking("0.1", Audience::Analyst)).unwrap();
+    let parts = folder.partials(&compiled, &catalog);
+    let (mut shown, mut just_hidden) = (0, 0);
+    for seed in 1..=300 {
+        let noised = with_noise(&compiled, &parts, seed);
+        // The bins are empty: the total is the noise. Only the analyst sees it, so that nothing but its own size decides.
+        let total: i128 = noised.iter().map(|own| own[0].slots[0][0]).sum();
+        let told = opened(&compiled, noised, seed)[0].totals[0][0];
+        assert_eq!(told, (total >= LEAST).then_some(total), "seed {seed}: the noised total is {total}");
+        shown += usize::from(told.is_some());
+        just_hidden += usize::from((LEAST - 3..LEAST).contains(&total));
+    }
+    println!("seeds 1 to 300: shown {shown}, hidden by at most three {just_hidden}");
+    assert!(shown > 30 && just_hidden > 0, "shown {shown}, hidden by little {just_hidden}");
 }
 
 #[test]
