@@ -48,6 +48,8 @@ pub struct Site {
     gate: Arc<Gate>,
     /// Plans that this site was ready for and that were not begun.
     unstarted: Mutex<HashSet<[u8; 32]>>,
+    /// Held while a release is decided about and begins.
+    beginning: Mutex<()>,
     endpoint: Endpoint,
     deadline: Duration,
     drill: Option<Drill>,
@@ -108,6 +110,7 @@ impl Site {
             data: Arc::new(data),
             gate: Arc::new(gate),
             unstarted: Mutex::default(),
+            beginning: Mutex::default(),
             endpoint,
             deadline,
             drill,

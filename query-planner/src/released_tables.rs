@@ -102,6 +102,13 @@ impl ReleasedTables {
         }
         let tells = |columns: &BTreeSet<(String, String)>| columns.iter().any(|column| self.names(column));
         let keys: Vec<usize> = (0..uses.keys.len()).filter(|key| tells(&uses.keys[*key])).collect();
+        if let Some(key) = keys.iter().find(|key| uses.keys[**key].len() > 1) {
+            let text = format!(
+                "group key {} is made of a sensitive column and of others: what it tells of the others would be in no class",
+                key + 1
+            );
+            return Err(undecided(text, "make each group key of one column"));
+        }
         if self.l_diverse > 1 {
             if let Some((table, column)) = uses.columns_beyond(Purpose::Group).find(|column| self.names(column)) {
                 let text = format!(

@@ -98,6 +98,20 @@ fn what_could_tell_a_class_otherwise_is_refused_where_diversity_is_asked_for() {
 }
 
 #[test]
+fn a_key_that_mixes_a_sensitive_column_with_others_is_refused() {
+    for sql in [
+        "SELECT gender_concept_id = 8507 AND year_of_birth < 1950 AS a, COUNT(*) FROM person GROUP BY 1",
+        "SELECT year_of_birth, (gender_concept_id <> 0 AND year_of_birth < 1950) AS a, COUNT(*) FROM person GROUP BY 1, 2",
+        "SELECT gender_concept_id + year_of_birth AS a, COUNT(*) FROM person GROUP BY 1",
+    ] {
+        for released in [ASKED.to_owned(), ASKED.replace("l_diverse = 2", "l_diverse = 1")] {
+            let refused = asked(&released, sql).expect_err(sql);
+            assert_eq!(refused.code, "DIVERSITY_UNDECIDED", "{sql}: {refused}");
+        }
+    }
+}
+
+#[test]
 fn keys_that_are_listed_before_classes_are_judged_are_those_of_k_and_never_sensitive_ones() {
     let sql = "SELECT condition_concept_id, COUNT(*) FROM condition_occurrence GROUP BY 1";
     let plan = joint(ASKED, sql);

@@ -196,16 +196,16 @@ impl Gate {
     /// `STUDY_UNKNOWN`, `STUDY_ENDED`, `NOT_IN_STUDY`, `POLICY_CHANGED`, `OPT_OUT_CHANGED`, what the policy forbids
     /// ([`grants::check`]), `OTHER_LEDGER`, `TOO_MANY_RELEASES`, `TOO_MANY_REFUSALS`, `BUDGET_EXHAUSTED`, `REJECTED`.
     pub fn decide(&self, propose: &Propose, plan: &JointPlan, asker: &Asker, now: u64) -> Result<Verdict, NodeError> {
+        let policy = &self.policy.policy;
+        let who = self.charged(propose, asker);
+        self.state.within(&who, policy.releases.map(Into::into), Some(self.policy.refusals()), now)?;
         let tables: Vec<String> = plan.tables.iter().map(|read| read.table.clone()).collect();
         let wanted = Wanted { analyst: &asker.name, tables: &tables, sites: &plan.sites, now_ms: now as i64 };
         let study = self.study(&propose.study)?;
         study.admits(wanted)?;
         self.policy.unchanged()?;
-        let policy = &self.policy.policy;
         grants::check(plan, &self.name, policy, Some(&asker.name))?;
         self.has_one_ledger(study)?;
-        let who = Who::new(&asker.name, propose.study);
-        self.state.within(&who, policy.releases.map(Into::into), Some(self.policy.refusals()), now)?;
         if let Some(spend) = self.spend(plan)? {
             spend.after(self.state.spent(&propose.study)?)?;
         }
@@ -310,17 +310,20 @@ impl Gate {
     /// # Errors
     /// When the log cannot be written.
     pub fn refused(&self, propose: &Propose, asker: &Asker, code: &str) -> Result<(), NodeError> {
-        // Whoever is over the limit would otherwise keep itself there.
-        if code == "TOO_MANY_REFUSALS" {
+        let (who, now) = (self.charged(propose, asker), now_ms());
+        // Whoever is over the limit would otherwise keep itself there, and use up everybody's.
+        if self.state.within(&who, None, Some(self.policy.refusals()), now).is_err() {
             return Ok(());
         }
-        let asked = audit::Asked {
-            study: propose.study,
-            plan: propose.plan,
-            disclosure: [0; 32],
-            analyst: printable(&asker.name),
-        };
-        self.state.deny(asked, code, now_ms())
+        let Who { analyst, study } = who;
+        let asked = audit::Asked { study, plan: propose.plan, disclosure: [0; 32], analyst };
+        self.state.deny(asked, code, now)
+    }
+
+    /// Whom a question is charged to. Which study it belongs to is the asker's word: all that this site does not know are one.
+    fn charged(&self, propose: &Propose, asker: &Asker) -> Who {
+        let study = if self.study(&propose.study).is_ok() { propose.study } else { [0; 32] };
+        Who::new(&printable(&asker.name), study)
     }
 
     /// How stewards name a plan.

@@ -123,6 +123,20 @@ fn a_study_that_ends_between_a_sites_word_and_the_run_ends_the_run() {
 }
 
 #[test]
+fn whoever_is_over_its_limit_uses_up_nobody_elses_by_naming_studies() {
+    let site = site(&format!("{POLICY}[refusals]\nmost = 2\ntotal = 8\ndays = 1\n"));
+    let mut unknown = site.propose.clone();
+    for study in 0..20 {
+        unknown.study = [study; 32];
+        site.gate.refused(&unknown, &site.asker, "STUDY_UNKNOWN").unwrap();
+        site.gate.refused(&site.propose, &site.asker, "COLUMN_NOT_ALLOWED").unwrap();
+    }
+    assert_eq!(code(site.decide()), "TOO_MANY_REFUSALS");
+    let other = Asker { name: "bea".into(), ..site.asker.clone() };
+    assert_eq!(code(site.gate.decide(&site.propose, &site.plan, &other, now_ms()).map(drop)), "NOT_IN_STUDY");
+}
+
+#[test]
 fn a_table_with_more_groups_than_a_ledger_keeps_is_refused_before_anything_is_agreed() {
     let columns = ["person_id", "k"].map(|name| (name.to_owned(), InferredType::Typed("int".parse().unwrap())));
     let table = SiteTableSchema { name: "person".into(), columns: columns.into(), rows: 5000 };

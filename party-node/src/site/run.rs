@@ -32,7 +32,7 @@ use crate::govern::meeting::{self, Earlier};
 use crate::govern::sets::Sets;
 use crate::local::common::OwnSet;
 use crate::output::{Answer, Cost, Format};
-use crate::state::audit::{Event, SiteHead, Step};
+use crate::state::audit::{SiteHead, Step};
 use crate::state::ledger::{Progress, Release, Terms};
 use crate::state::{State, now_ms};
 
@@ -127,6 +127,8 @@ impl Site {
         start: &Start,
         plan: &JointPlan,
     ) -> Result<Entered, NodeError> {
+        // What is decided here stands until the release has begun, also what other studies' releases have to do with it.
+        let _alone = self.beginning.lock().expect("no code panics while it holds it");
         let (gate, state, now) = (&self.gate, &self.gate.state, now_ms());
         let names = self.network.site.iter().map(|site| site.name.clone()).collect::<Vec<_>>();
         let asked = Asked { plan: propose.plan, study: propose.study, network: gate.network, analyst: asker.pin };
@@ -205,7 +207,7 @@ impl Site {
             Err(error) => {
                 session.abort(&error);
                 let steps = steps(&session.stats());
-                blocking(&self.gate.state, move |state| state.log(Event::Sent { release: job, steps })).await?;
+                blocking(&self.gate.state, move |state| state.broke_off(&job, now_ms(), steps)).await?;
                 Err(error)
             }
         };

@@ -103,10 +103,10 @@ enum Charge {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Who {
     /// The name.
-    analyst: String,
+    pub analyst: String,
     /// Digest of the study.
     #[serde(with = "hex")]
-    study: [u8; 32],
+    pub study: [u8; 32],
 }
 
 impl Who {
@@ -183,6 +183,18 @@ impl State {
             let release = end(change, id, Progress::Refused { code: code.to_owned() })?;
             charge(change, Charge::Refusal, at_ms, &Who::of(&release))?;
             change.log(Event::Refused { release: *id, code: code.to_owned() });
+            change.log(Event::Sent { release: *id, steps: sent });
+            Ok(())
+        })
+    }
+
+    /// A run broke off after its release began, and this was sent in it. The release counts; and it is charged as a refusal, because the
+    /// comparison's bit may have been told before. A release that has ended is left as it is.
+    pub fn broke_off(&self, id: &[u8; 16], at_ms: u64, sent: Vec<Step>) -> Result<(), NodeError> {
+        self.change(|change| {
+            if let Ok((_, release)) = begun(change, id) {
+                charge(change, Charge::Refusal, at_ms, &Who::of(&release))?;
+            }
             change.log(Event::Sent { release: *id, steps: sent });
             Ok(())
         })

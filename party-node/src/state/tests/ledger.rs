@@ -121,6 +121,26 @@ fn a_release_that_the_budget_refuses_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_run_that_breaks_off_is_charged_and_still_counts() {
+    let (scratch, identity) = (Scratch::new(), identity());
+    let state = scratch.open(&identity).unwrap();
+    let limit = Limit { most: 2, total: 9, days: 1 };
+    let full = |who: &Who| state.within(who, None, Some(limit), 0).map_err(|error| error.code.into_owned());
+    let who = Who::new(&release(1).analyst, STUDY);
+    for number in [1, 2] {
+        assert_eq!(full(&who), Ok(()));
+        begin(&state, number).unwrap();
+        state.broke_off(&[number; 16], 0, vec![]).unwrap();
+    }
+    assert_eq!(full(&who), Err("TOO_MANY_REFUSALS".into()));
+    assert!(state.outlines(&STUDY).unwrap().iter().all(|release| release.progress == Progress::Begun));
+    begin(&state, 3).unwrap();
+    state.finish(&[3; 16], None, vec![]).unwrap();
+    state.broke_off(&[3; 16], 0, vec![]).unwrap();
+    assert_eq!(full(&Who::new("somebody else", STUDY)), Ok(()), "charged to whoever asked");
+}
+
+#[test]
 fn releases_and_refusals_are_limited_by_period() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
