@@ -1,6 +1,7 @@
 //! Claims about sums over matched patients: the circuit on shares against a plain evaluation, patient by patient.
 
 mod disclosed;
+mod every_row;
 mod noise;
 mod plain;
 mod random;
