@@ -87,14 +87,14 @@ pub async fn run(
     if !plan.is_ledgered() {
         return figures(engine, plan, agreed, own).await.map(Ended::Released);
     }
-    let contradicts = |why| at_home(why);
-    let planned = Planned::new(compiled, &agreed.groups).map_err(contradicts)?;
+    let planned = Planned::new(compiled, &agreed.groups).map_err(at_home)?;
     if let Err(wide) = few_enough(&planned) {
         return Ok(Ended::TooWide(wide));
     }
-    let busy_ms = near::busy_ms(compiled, planned.figures()).map_err(contradicts)?;
+    let busy_ms = near::busy_ms(compiled, planned.figures()).map_err(at_home)?;
     let me = engine.session().me().index();
     let sets = own.map(|partials| planned.own(&plan.sites, me, partials, (met.domain, busy_ms)));
+    let new = near::New { figures: planned.figures(), busy_ms, own: sets.as_ref() };
     // The ledger is asked beside the work on the figures, which wait with their first reveal for its answer; and that for the disk.
     let mut ledger = match met.earlier {
         [] => None,
@@ -108,22 +108,32 @@ pub async fn run(
         kept.into_iter().for_each(Gate::open);
         Ok(())
     };
-    let asking = async {
-        let new = near::New { figures: planned.figures(), busy_ms, own: sets.as_ref() };
-        let checking = async {
-            match &mut ledger {
-                Some(ledger) => near::check(ledger, compiled, new, &met).await,
-                None => Ok(false),
-            }
-        };
-        let ((), close) = try_join(keeping, checking).await?;
-        if !close {
-            far.open();
-        }
-        Ok(close)
-    };
+    let asking = is_close(ledger.as_mut(), compiled, new, &met, keeping, far);
     let (close, opened) = try_join(asking, unless_held(figures(engine, plan, agreed, own))).await?;
     Ok(if close { Ended::TooClose } else { Ended::Released(opened) })
+}
+
+/// Asks the ledger, if there is anything to compare with, once this site's part is kept; opens the gate of the figures if they are far
+/// from earlier ones.
+async fn is_close(
+    ledger: Option<&mut Additive>,
+    compiled: &Compiled,
+    new: near::New<'_>,
+    met: &Met<'_>,
+    keeping: impl Future<Output = Result<()>>,
+    far: Gate,
+) -> Result<bool> {
+    let checking = async {
+        match ledger {
+            Some(ledger) => near::check(ledger, compiled, new, met).await,
+            None => Ok(false),
+        }
+    };
+    let ((), close) = try_join(keeping, checking).await?;
+    if !close {
+        far.open();
+    }
+    Ok(close)
 }
 
 /// The group keys of a run.

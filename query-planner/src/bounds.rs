@@ -116,9 +116,29 @@ fn function(call: &ScalarFunction, scope: &Scope<'_>) -> Option<Interval> {
             Some(Interval { lo: 0, hi: i128::try_from(inner.magnitude()).ok()? })
         }
         // All arguments have been coerced to the type of the result.
-        "coalesce" | "greatest" | "least" => call.args.iter().map(|a| fact_or_nothing(a, scope)).reduce(either)?,
+        "coalesce" => hull(&call.args, scope),
+        "greatest" | "least" => extreme(call, scope),
         _ => None,
     }
+}
+
+fn hull(args: &[Expr], scope: &Scope<'_>) -> Option<Interval> {
+    args.iter().map(|a| fact_or_nothing(a, scope)).reduce(either)?
+}
+
+/// One of the arguments that are not NULL, and on the right side of each that never is, as a literal is not.
+fn extreme(call: &ScalarFunction, scope: &Scope<'_>) -> Option<Interval> {
+    let written = call.args.iter().filter_map(|arg| match arg {
+        Expr::Literal(scalar, _) => Interval::of_values(&[Value::from_scalar(scalar)?]),
+        _ => None,
+    });
+    let written = written.reduce(Interval::hull);
+    let mut found = hull(&call.args, scope)?;
+    match call.name() {
+        "least" => found.hi = found.hi.min(written.map_or(found.hi, |ends| ends.lo)),
+        _ => found.lo = found.lo.max(written.map_or(found.lo, |ends| ends.hi)),
+    }
+    Some(found)
 }
 
 fn arithmetic(binary: &BinaryExpr, data_type: &DataType, scope: &Scope<'_>) -> Option<Interval> {
@@ -140,6 +160,23 @@ fn arithmetic(binary: &BinaryExpr, data_type: &DataType, scope: &Scope<'_>) -> O
         }
         _ => None,
     }
+}
+
+/// Does `+`, `-`, `*` or negation stay inside its type, whatever the values are?
+pub(crate) fn stays_inside(expr: &Expr, scope: &Scope<'_>) -> bool {
+    let Ok(data_type) = expr.get_type(scope) else { return false };
+    let result = match expr {
+        Expr::Negative(inner) => fact(inner, scope).and_then(Interval::negate),
+        Expr::BinaryExpr(binary) => arithmetic(binary, &data_type, scope),
+        _ => None,
+    };
+    result.zip(type_interval(&data_type)).is_some_and(|(result, widest)| result.within(widest))
+}
+
+/// Is every value of the expression one of the type, once it is converted? Exact numbers alone.
+pub(crate) fn converts(inner: &Expr, to: &DataType, scope: &Scope<'_>) -> bool {
+    let found = cast_interval(inner, to, scope).zip(type_interval(to));
+    found.is_some_and(|(values, widest)| values.within(widest))
 }
 
 fn cast_interval(inner: &Expr, to: &DataType, scope: &Scope<'_>) -> Option<Interval> {
@@ -188,7 +225,7 @@ impl Interval {
         self.lo.unsigned_abs().max(self.hi.unsigned_abs())
     }
 
-    fn within(self, outer: Interval) -> bool {
+    pub fn within(self, outer: Interval) -> bool {
         outer.lo <= self.lo && self.hi <= outer.hi
     }
 

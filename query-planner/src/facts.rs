@@ -52,6 +52,8 @@ pub(crate) struct Relation {
 /// The columns an expression may name: those of a node's inputs.
 pub(crate) struct Scope<'a> {
     parts: Vec<(&'a DFSchema, &'a [Fact])>,
+    /// Bound on the rows of the first input at one site.
+    pub rows: u64,
 }
 
 /// Called with each node once its inputs are known.
@@ -59,12 +61,35 @@ pub(crate) type Visit<'v> = dyn FnMut(&LogicalPlan, &Scope<'_>) -> Result<(), Pl
 
 /// Derives the facts of a plan and shows every node with its scope to `visit`, inputs first.
 pub(crate) fn walk(plan: &LogicalPlan, visit: &mut Visit<'_>) -> Result<Relation, PlanError> {
+    walk_rows(plan, Rows::Kept, visit)
+}
+
+/// As [`walk`], with facts that hold for every row of the tables: what a site runs may compute an expression before a filter that
+/// stands below it, also on rows that the filter drops.
+pub(crate) fn walk_unfiltered(plan: &LogicalPlan, visit: &mut Visit<'_>) -> Result<Relation, PlanError> {
+    walk_rows(plan, Rows::All, visit)
+}
+
+/// For which rows facts hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    /// Those that filters keep.
+    Kept,
+    /// All of them.
+    All,
+}
+
+fn walk_rows(plan: &LogicalPlan, hold: Rows, visit: &mut Visit<'_>) -> Result<Relation, PlanError> {
     let inputs = plan.inputs();
-    let relations = inputs.iter().map(|input| walk(input, visit)).collect::<Result<Vec<_>, _>>()?;
+    let relations = inputs.iter().map(|input| walk_rows(input, hold, visit)).collect::<Result<Vec<_>, _>>()?;
     let parts = inputs.iter().zip(&relations).map(|(p, r)| (p.schema().as_ref(), &r.facts[..])).collect();
-    let scope = Scope { parts };
+    let scope = Scope { parts, rows: relations.first().map_or(0, |r| r.rows) };
     visit(plan, &scope)?;
-    derive(plan, &scope, &relations)
+    match (plan, hold) {
+        // A filter has one input.
+        (LogicalPlan::Filter(_), Rows::All) => Ok(relations[0].clone()),
+        _ => derive(plan, &scope, &relations),
+    }
 }
 
 fn derive(plan: &LogicalPlan, scope: &Scope<'_>, inputs: &[Relation]) -> Result<Relation, PlanError> {
@@ -237,7 +262,7 @@ impl Fact {
 impl<'a> Scope<'a> {
     /// The scope of a node with that one input.
     pub fn over(schema: &'a DFSchema, relation: &'a Relation) -> Scope<'a> {
-        Scope { parts: vec![(schema, &relation.facts)] }
+        Scope { parts: vec![(schema, &relation.facts)], rows: relation.rows }
     }
 }
 

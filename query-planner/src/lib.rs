@@ -22,6 +22,7 @@ pub mod disclosure;
 mod domain;
 pub mod dpia;
 pub mod error;
+mod every_row;
 pub mod explain;
 mod facts;
 pub mod grants;

@@ -28,7 +28,7 @@ use crate::relate::{self, Footprint};
 use crate::slots::{Size, Slots, window_name};
 use crate::split::{Sites, sites_of};
 use crate::uses::{self, Released, Uses};
-use crate::{Options, approx_distinct, disclose, groups, hidden, kept, noise, notes, sensitivity, top};
+use crate::{Options, approx_distinct, disclose, every_row, groups, hidden, kept, noise, notes, sensitivity, top};
 
 /// Collects the secure sums of one query.
 #[derive(Debug)]
@@ -111,6 +111,9 @@ impl<'a> Lowering<'a> {
         sum.sensitive = self.catalog.policy.released_tables.sensitive_keys(&uses, &sum.groups)?;
         if self.noise.is_some() {
             sum.noised = sensitivity::of_rows(&sum, &generic, &slots, self.catalog)?;
+            every_row::has_values(&generic)?;
+            every_row::fit(sum.matching.as_ref())?;
+            relations.iter().try_for_each(|laid| every_row::has_values(&laid.plan))?;
         }
         if slots.approximate && !self.notes.iter().any(|note| note == EXACT) {
             self.notes.push(EXACT.into());
@@ -198,6 +201,8 @@ impl<'a> Lowering<'a> {
         relations.iter().try_for_each(|relation| check_local(&relation.plan, self.catalog).map(drop))?;
         if self.noise.is_some() {
             sum.noised = sensitivity::of_matched(&sum, &relations, self.catalog)?;
+            every_row::fit(sum.matching.as_ref())?;
+            relations.iter().try_for_each(|laid| every_row::has_values(&laid.plan))?;
         }
         if self.hides() && self.audience == Audience::Everyone {
             return Err(not_for_everyone());

@@ -144,8 +144,13 @@ pub(crate) fn needed(sum: &SecureSum) -> Vec<usize> {
 /// probability below 2^-40 for the whole question. A total that does is still private: wrapping is post-processing.
 ///
 /// # Errors
-/// `EPSILON_TOO_SMALL` where nothing is left for a slot, `NOISE_TOO_WIDE` where the noise does not fit.
+/// `EPSILON_TOO_SMALL` where nothing is left for a slot, `NOISE_TOO_WIDE` where the noise does not fit, `NOISE_NOT_AVAILABLE` where
+/// something is asked that has none.
 pub(crate) fn share_out(sums: &mut [SecureSum], asked: Asked, sites: usize) -> Result<(), PlanError> {
+    if sums.is_empty() || sums.iter().any(|sum| sum.noised.is_empty()) {
+        return Err(not_available("a question without a figure has nothing that noise could be added to")
+            .hint("ask for a COUNT, SUM or AVG of each group"));
+    }
     let slots: u64 = sums.iter().map(|sum| sum.noised.len() as u64).sum();
     let each = Epsilon(asked.epsilon.0.checked_div(slots).unwrap_or(0));
     if each.0 == 0 {

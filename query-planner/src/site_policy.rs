@@ -137,6 +137,9 @@ pub struct Privacy {
     /// On one release. Stays at the site.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub most_per_release: Option<String>,
+    /// On all releases of all studies together; no such limit where it is not given. Stays at the site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epsilon_in_all: Option<String>,
     /// The promise must hold if so many sites are honest; 1 (whoever they are) where it is not given. Public: the smallest of all sites
     /// counts.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -148,6 +151,11 @@ impl Privacy {
     pub fn limits(&self) -> Option<[Epsilon; 2]> {
         let read = |text: &Option<String>| text.as_ref()?.parse().ok();
         Some([read(&self.epsilon)?, read(&self.most_per_release)?])
+    }
+
+    /// Most of all releases of all studies together, where there is a limit.
+    pub fn limit_in_all(&self) -> Option<Epsilon> {
+        self.epsilon_in_all.as_ref()?.parse().ok()
     }
 
     /// What the other sites know: that there is noise, and whom the promise counts on.
@@ -367,10 +375,13 @@ impl SitePolicy {
         if let Some(rule) = self.broken_stewards() {
             return Some(("stewards", rule));
         }
-        let spent = self
-            .privacy
-            .iter()
-            .flat_map(|p| [("privacy.epsilon", &p.epsilon), ("privacy.most_per_release", &p.most_per_release)]);
+        let spent = self.privacy.iter().flat_map(|p| {
+            [
+                ("privacy.epsilon", &p.epsilon),
+                ("privacy.most_per_release", &p.most_per_release),
+                ("privacy.epsilon_in_all", &p.epsilon_in_all),
+            ]
+        });
         let is_wrong = |text: &String| text.parse::<Epsilon>().is_err();
         let wrong = spent.into_iter().find(|(_, text)| text.as_ref().is_some_and(is_wrong));
         wrong.map(|(key, _)| (key, format!("{key} is a decimal number in quotes, such as \"0.5\"")))
@@ -470,7 +481,7 @@ const SECTIONS: [(&str, &[&str]); 6] = [
     ("releases", &["most", "total", "days"]),
     ("refusals", &["most", "total", "days"]),
     ("opt_out", &["file"]),
-    ("privacy", &["epsilon", "most_per_release", "honest_sites"]),
+    ("privacy", &["epsilon", "most_per_release", "epsilon_in_all", "honest_sites"]),
 ];
 
 /// A hundred years.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{OPTIONS, SETTINGS, catalog_of};
+use common::{OPTIONS, SETTINGS, catalog_of, try_catalog_of};
 use query_planner::catalog::SiteName;
 use query_planner::grants::{self, check};
 use query_planner::noise::{Asked, Epsilon, Mechanism};
@@ -246,4 +246,186 @@ fn the_promise_and_each_figures_noise_are_told_before_the_run() {
     let plain = plan("SELECT COUNT(*) FROM person", &catalog_of(&settings(&[])), &everyone).unwrap();
     assert_eq!(plain.joint.noise.unwrap().epsilon, Epsilon(1_000_000));
     assert!(matches!(plain.joint.sums[0].slots[0].what, Summand::Rows));
+}
+
+/// As [`noised`], of tables whose bounds are all declared.
+fn judged(sql: &str) -> Result<(), PlanError> {
+    let more = [
+        "tables.person.columns.year_of_birth.range=[1900, 2030]",
+        "tables.drug_exposure.rows_per_patient=9",
+        "tables.condition_occurrence.rows_per_patient=30",
+        "tables.measurement.columns.measurement_id.range=[1, 1000000]",
+    ];
+    noised(sql, &more).map(drop)
+}
+
+#[test]
+fn expressions_that_have_a_value_for_every_row_are_answered() {
+    let of_patients = "SELECT COUNT(*) FROM (SELECT person_id, SUM(score) AS s, MAX(value_as_number) AS v, COUNT(*) AS n \
+         FROM hospital_A.measurement GROUP BY person_id) t WHERE s > 100 AND v > 1.5 AND n > 1";
+    let windows = "SELECT COUNT(*) FROM (SELECT LAG(score) OVER (PARTITION BY person_id ORDER BY measurement_id) AS l, \
+         SUM(score) OVER (PARTITION BY person_id ORDER BY measurement_id ROWS 3 PRECEDING) AS s FROM hospital_A.measurement) t \
+         WHERE l > 3 AND s < 9";
+    for sql in [
+        of_patients,
+        windows,
+        "SELECT COUNT(*) FILTER (WHERE 2026 - year_of_birth > 40) FROM person",
+        "SELECT COUNT(*) FROM person WHERE EXTRACT(YEAR FROM birth_date) - 1900 > 40 AND birth_date < DATE '1980-01-01'",
+        "SELECT SUM(score * 2 - 7) FROM measurement WHERE -score < -3 AND score % 7 = 1 AND ABS(score - 50) < 9",
+        "SELECT COUNT(*) FROM measurement WHERE score / measurement_id = 0 AND 100 / NULLIF(score, 0) > 3",
+        "SELECT COUNT(*) FROM measurement WHERE value_as_number / score > 0.5 AND cost + 1 > 30.5 AND cost * 2 < 70",
+        "SELECT COUNT(*) FROM person WHERE UPPER(TRIM(race_source_value)) IS NULL",
+        "SELECT COUNT(*) FROM condition_occurrence WHERE condition_source_value LIKE 'E11%'",
+        "SELECT COUNT(*) FROM condition_occurrence WHERE LEFT(condition_source_value, 3) IN ('I10', 'I11')",
+        "SELECT COUNT(*) FROM condition_occurrence WHERE CHAR_LENGTH(condition_source_value) > 3",
+        "SELECT COUNT(*) FROM condition_occurrence WHERE TRY_CAST(condition_source_value AS INT) = 3",
+        "SELECT width_bucket(score, 0, 100, 10), COUNT(*) FROM measurement GROUP BY 1",
+        "SELECT CASE WHEN score < 10 THEN 1 ELSE 2 END, COUNT(*) FROM measurement GROUP BY 1",
+        "SELECT COUNT(*) FROM measurement WHERE CAST(score AS TEXT) = '4' AND CAST(score AS DECIMAL(9, 2)) > 3.5",
+        "SELECT COUNT(*) FROM measurement WHERE CAST(GREATEST(LEAST(measurement_id, 9), 0) AS SMALLINT) = 3",
+        "SELECT COUNT(DISTINCT person_id) FROM measurement WHERE score + 1 > 7",
+        "SELECT COUNT(*) FROM (SELECT person_id FROM measurement GROUP BY person_id HAVING SUM(score) > 60) t",
+    ] {
+        assert_eq!(judged(sql).map_err(|error| error.to_string()), Ok(()), "{sql}");
+    }
+}
+
+#[test]
+fn expressions_that_can_fail_on_a_row_are_refused() {
+    let measured = |condition: &str| format!("SELECT COUNT(*) FROM measurement WHERE {condition}");
+    let conditions = [
+        ("NOISE_NEEDS_BOUND", "100 / score > 3"),
+        ("NOISE_NEEDS_BOUND", "100 % score > 3"),
+        ("NOISE_NEEDS_BOUND", "CASE WHEN score <> 0 THEN 100 / score END > 3"),
+        ("NOISE_NEEDS_BOUND", "score > 0 AND 100 / score > 3"),
+        ("NOISE_NEEDS_BOUND", "cost / 3 > 3.5"),
+        ("NOISE_NEEDS_BOUND", "measurement_id / NULLIF(score - 2, 0) > 3"),
+        ("NOISE_NEEDS_BOUND", "measurement_id + score > 3"),
+        ("NOISE_NEEDS_BOUND", "score * 1000000000000000000 > 3"),
+        ("NOISE_NEEDS_BOUND", "CAST(measurement_id * 10000 AS INT) > 3"),
+        ("NOISE_NEEDS_BOUND", "CAST(score AS DECIMAL(3, 1)) > cost"),
+        ("NOISE_NOT_AVAILABLE", "ABS(measurement_id) < 3"),
+        ("NOISE_NOT_AVAILABLE", "CAST(value_as_number AS INT) > 3"),
+        ("NOISE_NOT_AVAILABLE", "CAST(CAST(score AS TEXT) AS INT) > 3"),
+        ("NOISE_NOT_AVAILABLE", "SQRT(value_as_number) > 3"),
+        ("NOISE_NOT_AVAILABLE", "REPEAT('a', score) = 'a'"),
+        ("NOISE_NOT_AVAILABLE", "width_bucket(score, 0, value_as_number, 10) > 3"),
+        ("NOISE_NOT_AVAILABLE", "width_bucket(score, 0, 100, score) > 3"),
+        ("NOISE_NOT_AVAILABLE", "width_bucket(value_as_number / value_as_number, 0, 100, 3) > 3"),
+        ("NOISE_NOT_AVAILABLE", "LEFT('abc', score) = 'a'"),
+        ("NOISE_NOT_AVAILABLE", "CAST(score AS TEXT) LIKE CAST(score AS TEXT)"),
+        ("NOISE_NOT_AVAILABLE", "CAST(score AS TEXT) ~ '('"),
+    ];
+    let others = [
+        // A filter below may be computed beside it, and does not make it safe.
+        (
+            "NOISE_NEEDS_BOUND",
+            "SELECT COUNT(*) FROM (SELECT score FROM measurement WHERE score > 0) t WHERE 100 / score > 3",
+        ),
+        // A constant that fails does so where there is a row.
+        (
+            "NOISE_NEEDS_BOUND",
+            "SELECT COUNT(*) FROM (SELECT score FROM measurement WHERE score = 40) t WHERE 1 / (score - score) > 0",
+        ),
+        ("NOISE_NEEDS_BOUND", "SELECT COUNT(*) FILTER (WHERE 100 / score > 3) FROM measurement"),
+        ("NOISE_NEEDS_BOUND", "SELECT SUM(LEAST(GREATEST(100 / score, 0), 9)) FROM measurement"),
+        (
+            "NOISE_NEEDS_BOUND",
+            "SELECT CASE WHEN 100 / score > 3 THEN 1 ELSE 2 END, COUNT(*) FROM measurement GROUP BY 1",
+        ),
+        (
+            "NOISE_NEEDS_BOUND",
+            "SELECT COUNT(*) FROM (SELECT person_id, SUM(year_of_birth * 1) AS s FROM person GROUP BY person_id) t WHERE s > 3",
+        ),
+        ("NOISE_NEEDS_BOUND", "SELECT COUNT(DISTINCT person_id) FROM measurement WHERE 100 / score > 3"),
+        (
+            "NOISE_NEEDS_BOUND",
+            "SELECT COUNT(*) FROM (SELECT person_id FROM measurement GROUP BY person_id HAVING SUM(measurement_id) > 60) t",
+        ),
+        ("NOISE_NOT_AVAILABLE", "SELECT COUNT(*) FROM person WHERE birth_date + INTERVAL '9 days' < DATE '2020-01-01'"),
+    ];
+    let conditions = conditions.map(|(code, condition)| (code, measured(condition)));
+    let all = conditions.into_iter().chain(others.map(|(code, sql)| (code, sql.to_owned())));
+    for (code, sql) in all {
+        let found = noised(&sql, &[]).map(drop).map_err(|error| (error.code, error.hint.is_some()));
+        assert_eq!(found, Err((code, true)), "{sql}");
+        // Without noise it is asked as ever.
+        let plain = plan(&sql, &catalog_of(&settings(&[])), &OPTIONS).map(drop).map_err(|error| error.to_string());
+        assert_eq!(plain, Ok(()), "{sql}");
+    }
+}
+
+#[test]
+fn least_and_greatest_bound_what_one_patient_can_change() {
+    let of = |value: &str| noised(&format!("SELECT SUM({value}) FROM measurement"), &[]).map(|it| figures(&it)[0].1);
+    let code = |value: &str| of(value).map_err(|error| error.code);
+    assert_eq!(code("GREATEST(LEAST(measurement_id, 10), 0)"), Ok(150));
+    assert_eq!(code("LEAST(GREATEST(measurement_id, -20), 10)"), Ok(300));
+    assert_eq!(code("LEAST(score, 10)"), Ok(150));
+    assert_eq!(code("LEAST(score, 10, 7)"), Ok(105));
+    assert_eq!(code("GREATEST(-3 - score, -10)"), Ok(150));
+    // NULL is left out, so that another argument which may be NULL bounds nothing.
+    assert_eq!(code("GREATEST(LEAST(measurement_id, score), 0)"), Err("NOISE_NEEDS_BOUND"));
+    assert_eq!(code("LEAST(measurement_id, 10)"), Err("NOISE_NEEDS_BOUND"));
+}
+
+#[test]
+fn what_has_no_figure_has_no_noise() {
+    for sql in [
+        "SELECT DISTINCT gender_concept_id FROM person",
+        "SELECT gender_concept_id FROM person GROUP BY gender_concept_id",
+        "SELECT (SELECT COUNT(*) FROM person), s.g FROM (SELECT gender_concept_id AS g FROM person GROUP BY gender_concept_id) s",
+    ] {
+        assert_eq!(noised(sql, &[]).map(drop).unwrap_err().code, "NOISE_NOT_AVAILABLE", "{sql}");
+    }
+}
+
+#[test]
+fn a_sums_own_conditions_arguments_and_keys_look_at_one_patients_rows() {
+    let others = "(SELECT SUM(score) FROM hospital_A.measurement WHERE score = 40)";
+    for sql in [
+        format!("SELECT COUNT(*) FILTER (WHERE {others} > 0) FROM hospital_A.measurement"),
+        format!("SELECT SUM(LEAST(GREATEST(score * {others}, 0), 9)) FROM hospital_A.measurement"),
+        format!("SELECT COUNT(CASE WHEN {others} > 0 THEN 1 END) FROM hospital_A.measurement"),
+        format!("SELECT CASE WHEN {others} > 0 THEN 1 ELSE 2 END, COUNT(*) FROM hospital_A.measurement GROUP BY 1"),
+    ] {
+        assert_eq!(noised(&sql, &[]).map(drop).unwrap_err().code, "NOISE_NOT_AVAILABLE", "{sql}");
+    }
+}
+
+#[test]
+fn noised_figures_are_not_held_against_the_ledger() {
+    let catalog = catalog_of(&settings(&["min_patients=11"]));
+    let of = |options: &Options| plan("SELECT COUNT(*) FROM measurement", &catalog, options).unwrap();
+    // Where everybody sees the answer, a question without noise has sets of its own for the ledger.
+    let [plain, noised] =
+        [OPTIONS, asking("1")].map(|options| of(&Options { audience: Audience::Everyone, ..options }));
+    let compared =
+        |compiled: &Compiled| compiled.joint.disclosures.iter().any(|d| d.id.to_string().starts_with("difference"));
+    assert_eq!([plain.joint.is_ledgered(), noised.joint.is_ledgered()], [true, false]);
+    assert_eq!([compared(&plain), compared(&noised)], [true, false]);
+    assert_eq!([plain.local[0].cohort.is_some(), noised.local[0].cohort.is_some()], [true, false]);
+    assert!(noised.joint.hides());
+}
+
+#[test]
+fn the_patient_key_has_no_clamp() {
+    let clamped = |table: &str, column: &str| {
+        let mut settings = settings(&[]);
+        let policy = format!("[columns.{table}]\n{column} = {{ clamp = [1, 9] }}");
+        settings.publish("hospital_A", &SitePolicy::from_toml(&policy).unwrap());
+        try_catalog_of(&settings).map(drop).map_err(|error| error.code)
+    };
+    assert_eq!(clamped("measurement", "person_id"), Err("BAD_SETTINGS"));
+    assert_eq!(clamped("measurement", "score"), Ok(()));
+}
+
+#[test]
+fn grouped_by_its_key_a_patient_has_one_row_only_where_rows_have_owners() {
+    let by_key = "SELECT COUNT(*) FROM (SELECT person_id, COUNT(*) AS n FROM hospital_A.drug_exposure GROUP BY person_id) t \
+         WHERE n > 1";
+    // Without a number of rows nobody leaves out those without a key, which would be one row more.
+    assert_eq!(noised(by_key, &[]).unwrap_err().code, "NOISE_NEEDS_BOUND");
+    let declared = noised(by_key, &["tables.drug_exposure.rows_per_patient=7"]).unwrap();
+    assert_eq!(figures(&declared)[0].1, 1);
 }

@@ -233,7 +233,7 @@ impl Gate {
         })
     }
 
-    /// The ε that a plan takes of a study here; none where the policy keeps no budget.
+    /// The ε that a plan takes here, of a study and of all; none where the policy keeps no budget.
     ///
     /// # Errors
     /// `NOISE_NEEDED` for a plan without noise, `BAD_POLICY` for a budget that cannot be read.
@@ -245,7 +245,8 @@ impl Gate {
         let Some([limit, _]) = privacy.limits() else {
             return Err(NodeError::new("BAD_POLICY", "[privacy] has no budget"));
         };
-        Ok(Some(Spend { millionths: noise.epsilon.0, limit: limit.0 }))
+        let in_all = privacy.limit_in_all().map(|limit| limit.0);
+        Ok(Some(Spend { millionths: noise.epsilon.0, limit: limit.0, in_all }))
     }
 
     /// Approval by hand if there is one, else by rule.

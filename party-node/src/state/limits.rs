@@ -52,13 +52,24 @@ impl Limit {
     }
 }
 
-/// A part of a study's ε, in millionths.
+/// A part of a study's ε, and of the site's, in millionths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spend {
     /// What this release takes.
     pub millionths: u64,
-    /// What the study may take in all.
+    /// What the study may take.
     pub limit: u64,
+    /// What all studies together may take, if there is a limit.
+    pub in_all: Option<u64>,
+}
+
+/// What was taken of ε, in millionths.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// In the study.
+    pub in_study: u64,
+    /// In all studies together.
+    pub in_all: u64,
 }
 
 impl Spend {
@@ -66,15 +77,22 @@ impl Spend {
     ///
     /// # Errors
     /// `BUDGET_EXHAUSTED`; `BAD_EPSILON` for nothing.
-    pub fn after(&self, spent: u64) -> Result<u64, NodeError> {
+    pub fn after(&self, spent: Spent) -> Result<Spent, NodeError> {
         if self.millionths == 0 {
             return Err(NodeError::new("BAD_EPSILON", "a release takes more than no ε"));
         }
-        let after = spent.checked_add(self.millionths).filter(|after| *after <= self.limit);
+        Ok(Spent {
+            in_study: self.within(self.limit, spent.in_study, "the study has")?,
+            in_all: self.within(self.in_all.unwrap_or(u64::MAX), spent.in_all, "all studies together have")?,
+        })
+    }
+
+    fn within(&self, limit: u64, spent: u64, whose: &str) -> Result<u64, NodeError> {
+        let after = spent.checked_add(self.millionths).filter(|after| *after <= limit);
         after.ok_or_else(|| {
-            let left = self.limit.saturating_sub(spent);
-            let message = format!("the study has {left} millionths of ε left, and this takes {}", self.millionths);
-            NodeError::new("BUDGET_EXHAUSTED", message).hint("a budget is never refunded; another needs another study")
+            let left = limit.saturating_sub(spent);
+            let message = format!("{whose} {left} millionths of ε left, and this takes {}", self.millionths);
+            NodeError::new("BUDGET_EXHAUSTED", message).hint("a budget is never refunded")
         })
     }
 }
@@ -93,9 +111,17 @@ mod tests {
 
     #[test]
     fn a_budget_is_spent_to_the_last_millionth_and_does_not_wrap() {
-        assert_eq!(Spend { millionths: 1, limit: 10 }.after(9), Ok(10));
-        assert_eq!(Spend { millionths: 2, limit: 10 }.after(9).unwrap_err().code, "BUDGET_EXHAUSTED");
-        assert_eq!(Spend { millionths: u64::MAX, limit: u64::MAX }.after(1).unwrap_err().code, "BUDGET_EXHAUSTED");
-        assert_eq!(Spend { millionths: 0, limit: 10 }.after(0).unwrap_err().code, "BAD_EPSILON");
+        let after = |millionths, limit, in_all, [study, all]: [u64; 2]| {
+            let spent = Spend { millionths, limit, in_all }.after(Spent { in_study: study, in_all: all });
+            spent.map(|spent| [spent.in_study, spent.in_all]).map_err(|refusal| refusal.code.into_owned())
+        };
+        let exhausted = || Err("BUDGET_EXHAUSTED".to_owned());
+        assert_eq!(after(1, 10, None, [9, 70]), Ok([10, 71]));
+        assert_eq!(after(2, 10, None, [9, 9]), exhausted());
+        assert_eq!(after(u64::MAX, u64::MAX, None, [1, 0]), exhausted());
+        assert_eq!(after(u64::MAX, u64::MAX, None, [0, 1]), exhausted());
+        assert_eq!(after(0, 10, None, [0, 0]), Err("BAD_EPSILON".to_owned()));
+        assert_eq!(after(1, 10, Some(20), [0, 19]), Ok([1, 20]));
+        assert_eq!(after(2, 10, Some(20), [0, 19]), exhausted());
     }
 }

@@ -48,7 +48,8 @@ pub(super) fn ledger(releases: &[Line], budgets: &[Budget]) -> String {
     let nothing = releases.is_empty().then(|| "nothing came out\n".to_owned());
     let budget = |Budget { study, spent, limit }: &Budget| {
         let left = Epsilon(limit.saturating_sub(*spent));
-        clean(&format!("study {study}: ε of {} spent, {left} of {} left\n", Epsilon(*spent), Epsilon(*limit)))
+        let whose = study.as_ref().map_or_else(|| "all studies together".into(), |study| format!("study {study}"));
+        clean(&format!("{whose}: ε of {} spent, {left} of {} left\n", Epsilon(*spent), Epsilon(*limit)))
     };
     let line = |Line { id, study, analyst, at_ms, state, query }: &Line| {
         let (id, at) = (&hex::text(id)[..16], utc(*at_ms));

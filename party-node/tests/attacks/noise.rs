@@ -117,6 +117,86 @@ fn small_cells_are_judged_by_noised_counts() {
     assert_eq!((&told["rows"], &told["suppressed"]), (&exact["rows"], &exact["suppressed"]));
 }
 
+#[test]
+fn no_fact_comes_out_without_noise_beside_the_figures() {
+    let world = world("exact-bits", "9", "3");
+    let [own, z] = [world.patients[5].x, world.patients[5].z];
+    let subquery = format!("(SELECT SUM(x) FROM A.t WHERE z = {z}) > {}", own - 1);
+    let mut found = Vec::new();
+    for sql in [
+        // One patient's row decides about everybody's.
+        format!("SELECT COUNT(*) FILTER (WHERE {subquery}) AS n FROM A.t"),
+        format!("SELECT COUNT(CASE WHEN {subquery} THEN 1 END) AS n FROM A.t"),
+        // Or whether the site's own work fails, which is told for no ε.
+        format!("SELECT COUNT(*) AS n FROM A.t WHERE 1 / (z - {z}) = 5"),
+        format!("SELECT COUNT(*) FILTER (WHERE 9223372036854775807 + (z - {}) > 0) AS n FROM A.t", z - 1),
+        format!("SELECT COUNT(*) AS n FROM A.t WHERE CAST(CASE WHEN z = {z} THEN 'x' ELSE '1' END AS INT) = 1"),
+    ] {
+        let run = world.ask(&["--epsilon", "3"], &[&sql]);
+        println!("{sql}\n  {}", run.code());
+        found.push(run.code());
+    }
+    let [not, bound] = ["NOISE_NOT_AVAILABLE", "NOISE_NEEDS_BOUND"];
+    assert_eq!(found, [not, not, bound, bound, not]);
+}
+
+/// A policy that answers with hardly any noise and counts on three sites.
+fn loud() -> String {
+    format!("{}honest_sites = 3\n", policy("200", "100"))
+}
+
+#[test]
+fn two_noised_counts_that_differ_by_two_patients_are_both_answered() {
+    let world = world("two-patients", "200", "100");
+    world.folder.write("network.toml", NETWORK.replace("min_patients = 1\n", "min_patients = 3\n"));
+    let all = "SELECT COUNT(*) AS n FROM t WHERE x > 30".to_owned();
+    let [a, b] = [world.target().z, world.patients.iter().rfind(|p| p.x > 30).unwrap().z];
+    let fewer = format!("{all} AND z <> {a} AND z <> {b}");
+    let noised = world.ask(&["--epsilon", "100"], &[&all, &fewer]);
+    println!("with noise {:?}", answers(&noised));
+    // The ledger's bit would say that they are near each other, for no ε.
+    assert_eq!(noised.answers().len(), 2, "{}", noised.all());
+    world.folder.write("A/policy.toml", OPEN);
+    assert_eq!(world.ask(&[], &[&all, &fewer]).code(), "RELEASE_TOO_CLOSE");
+}
+
+#[test]
+fn for_everyone_a_count_is_judged_with_all_sites_noise() {
+    let world = world("everyone", "200", "100");
+    world.folder.write("network.toml", NETWORK.replace("min_patients = 1\n", "min_patients = 11\n"));
+    // Of A's alone, so that without A nobody is left.
+    let own = world.patients.iter().filter(|p| p.sites == ["A"]).map(|p| p.z.to_string());
+    let own: Vec<String> = own.collect();
+    assert!(own.len() > 20);
+    let sql = format!("SELECT COUNT(*) AS n FROM t WHERE z IN ({})", own.join(", "));
+    for site in SITES {
+        world.folder.write(&format!("{site}/policy.toml"), loud());
+    }
+    let told = world.ask(&["--epsilon", "100", "--to", "everyone"], &[&sql]);
+    println!("with noise {:?}", told.stdout);
+    // Less one site's part there would be less noise than the promise counts on.
+    assert_eq!(told.answers()[0]["suppressed"], serde_json::json!([]), "{}", told.all());
+    for site in SITES {
+        world.folder.write(&format!("{site}/policy.toml"), OPEN);
+    }
+    let exact = world.ask(&["--to", "everyone"], &[&sql]);
+    assert_ne!(exact.answers()[0]["suppressed"], serde_json::json!([]), "{}", exact.all());
+}
+
+#[test]
+fn a_larger_budget_of_the_study_does_not_renew_that_of_all() {
+    let world = world("in-all", "0.6", "0.6");
+    world.folder.write("A/policy.toml", format!("{}epsilon_in_all = \"1\"\n", policy("0.6", "0.6")));
+    let states = Scratch::new("in-all-state");
+    let state = states.at("kept").to_string_lossy().into_owned();
+    let ask = |sql: &str| world.ask(&["--epsilon", "0.6", "--state", &state], &[sql]);
+    assert_eq!(ask(EVERYBODY).answers().len(), 1);
+    world.folder.write("A/policy.toml", format!("{}epsilon_in_all = \"1\"\n", policy("9", "0.6")));
+    let second = ask("SELECT COUNT(*) AS n FROM t WHERE k = 1");
+    println!("{}", second.all());
+    assert_eq!(second.code(), "BUDGET_EXHAUSTED");
+}
+
 /// Three nodes that keep a budget each, and an analyst.
 struct Nodes {
     world: World,

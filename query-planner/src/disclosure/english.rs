@@ -140,6 +140,12 @@ fn what(what: &Revealed) -> String {
     }
 }
 
+/// What noise says nothing of, beside what it promises.
+const NOT_COVERED: &str = "; each further run, also of the same question under the same approval, takes its ε again, and only sites with \
+    [privacy] add up what was taken; not covered: that a site's own work fails (more patients or events than declared, a value outside \
+    its declared domain), how long local work and drawing noise take, which an expression can make depend on rows, and \
+    whether a site's data changed since an earlier answer";
+
 fn noised(noise: &Noise, sites: u32, hides: bool) -> String {
     let Noise { mechanism, epsilon, honest_sites, tables } = noise;
     let kept = tables
@@ -147,9 +153,9 @@ fn noised(noise: &Noise, sites: u32, hides: bool) -> String {
         .map(|kept| format!("; of one patient in {} each site counts at most {} row(s)", kept.table, kept.rows));
     let small = if hides { "; which figures are small is judged by the noised ones" } else { "" };
     format!(
-        "all of these figures with {mechanism} noise, never without: whatever is done with them, it tells apart whether one patient, with \
-         everything it has at all sites, is in the data by a factor of e^{epsilon} at most (ε = {epsilon}), as long as \
-         {honest_sites} of the {sites} sites add their noise and keep it to themselves; a noised count may be negative{small}{}",
+        "these figures of this run alone, with {mechanism} noise, never without: whatever is done with them, they tell apart whether one \
+         patient, with everything it has at all sites, is in the data by a factor of e^{epsilon} at most (ε = {epsilon}), as long as \
+         {honest_sites} of the {sites} sites add their noise and keep it to themselves; a noised count may be negative{small}{}{NOT_COVERED}",
         kept.collect::<String>()
     )
 }

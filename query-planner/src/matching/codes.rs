@@ -207,4 +207,4 @@ const FIRST_DAY: i128 = -719_162;
 /// The days up to 9999-12-31 (the 3,652,059th) have numbers below 2^22.
 const DATE_BITS: u32 = 22;
 /// A sum over the rows of one patient without declared ranges: each site checks its own.
-const SUM_BITS: u32 = 40;
+pub(crate) const SUM_BITS: u32 = 40;

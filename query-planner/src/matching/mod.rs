@@ -22,6 +22,7 @@ mod view;
 mod windows;
 
 pub(crate) use beside::{beside, counts_distinct, key_column};
+pub(crate) use codes::SUM_BITS;
 pub(crate) use cohort::cohort;
 pub(crate) use describe::{write_matching, write_relation};
 pub(crate) use intersection::{Common, common};

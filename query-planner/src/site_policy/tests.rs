@@ -34,6 +34,7 @@ classes = ["count"]
 [privacy]
 epsilon = "4.0"
 most_per_release = "1.0"
+epsilon_in_all = "9.0"
 "#;
 
 fn refused(text: &str) -> PlanError {
@@ -101,6 +102,8 @@ fn mistakes_are_named_with_their_place_and_what_was_meant() {
         "[matching]\nmin_patients = 3\nmax_patients = 2",
         "[privacy]\nepsilon = \"much\"\nmost_per_release = \"1\"",
         "[privacy]\nepsilon = \"-1\"\nmost_per_release = \"1\"",
+        "[privacy]\nepsilon = \"1\"\nmost_per_release = \"1\"\nepsilon_in_all = 4",
+        "[privacy]\nepsilon = \"1\"\nmost_per_release = \"1\"\nepsilon_in_all = \"all\"",
     ] {
         refused(text);
     }

@@ -2,6 +2,7 @@
 
 mod counted;
 mod disclosed;
+mod every_row;
 mod noise;
 mod plain;
 mod random;

@@ -57,12 +57,16 @@ pub(super) fn ledger(desk: &Desk<'_>, study: Option<&str>, from: u64) -> Result<
 fn budgets(desk: &Desk<'_>, only: Option<&[u8; 32]>) -> Result<Vec<Budget>, NodeError> {
     let privacy = desk.gate.policy.policy.privacy.as_ref();
     let Some([limit, _]) = privacy.and_then(Privacy::limits) else { return Ok(Vec::new()) };
+    let in_all = privacy.and_then(Privacy::limit_in_all).map(|limit| {
+        let spent = desk.gate.state.spent_in_all()?;
+        Ok(Budget { study: None, spent, limit: limit.0 })
+    });
     let asked = desk.gate.studies.iter().filter(|study| only.is_none_or(|only| study.digest() == *only));
     let budget = |study: &Study| {
-        let spent = desk.gate.state.spent(&study.digest())?;
-        Ok(Budget { study: study.name.clone(), spent, limit: limit.0 })
+        let spent = desk.gate.state.spent(&study.digest())?.in_study;
+        Ok(Budget { study: Some(study.name.clone()), spent, limit: limit.0 })
     };
-    asked.map(budget).collect()
+    asked.map(budget).chain(in_all).collect()
 }
 
 /// Text from a place on.

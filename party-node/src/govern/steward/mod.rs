@@ -178,7 +178,7 @@ pub enum Reply {
     Ledger {
         /// Some of them.
         releases: Vec<Line>,
-        /// What is left of each study's ε, where the policy keeps a budget; with the first part.
+        /// What is left of each study's ε and of all studies', where the policy keeps such budgets; with the first part.
         budgets: Vec<Budget>,
         /// Where the next are.
         next: Option<u64>,
@@ -242,11 +242,11 @@ pub struct Line {
     pub query: String,
 }
 
-/// A study's ε at this site, in millionths.
+/// ε at this site, in millionths.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
-    /// The study's name.
-    pub study: String,
+    /// The study's name; none of all studies together.
+    pub study: Option<String>,
     /// What was taken, whether or not an answer came.
     pub spent: u64,
     /// All there is.

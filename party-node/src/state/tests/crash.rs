@@ -25,7 +25,7 @@ const STEPS: usize = 8;
 
 /// A site's life: each step changes something that must not be lost once it is done.
 fn script(state: &State, step: usize) {
-    let spend = Spend { millionths: 10, limit: 100 };
+    let spend = Spend { millionths: 10, limit: 100, in_all: None };
     match step {
         0 => begin(state, 1).unwrap(),
         1 => state.reserve(&STUDY, &spend).unwrap(),
@@ -67,7 +67,7 @@ fn said_what_was_sent(state: &State, number: u8) -> bool {
 fn steps_done(state: &State) -> usize {
     let releases = state.outlines(&STUDY).unwrap();
     let ended = |at: usize| releases.get(at).is_some_and(|release| release.progress != Progress::Begun);
-    let spent = state.spent(&STUDY).unwrap();
+    let spent = state.spent(&STUDY).unwrap().in_study;
     let begun = [1, 2].map(|number| releases.iter().any(|release| release.id == [number; 16]));
     // The next index, taken in a copy that is thrown away.
     let taken = state.take("ot", 1).unwrap().start;

@@ -87,11 +87,14 @@ fn of_two_races_for_the_last_budget_exactly_one_wins() {
     for _ in 0..10 {
         let (scratch, identity) = (Scratch::new(), identity());
         let state = scratch.open(&identity).unwrap();
-        let spend = Spend { millionths: 600_000, limit: 1_000_000 };
+        let spend = Spend { millionths: 600_000, limit: 1_000_000, in_all: None };
         assert_eq!(race(|_| state.reserve(&STUDY, &spend)), "BUDGET_EXHAUSTED");
-        assert_eq!(state.spent(&STUDY).unwrap(), 600_000);
-        state.reserve(&STUDY, &Spend { millionths: 400_000, limit: 1_000_000 }).unwrap();
-        assert_eq!(code(state.reserve(&STUDY, &Spend { millionths: 1, limit: 1_000_000 })), "BUDGET_EXHAUSTED");
+        assert_eq!(state.spent(&STUDY).unwrap().in_study, 600_000);
+        state.reserve(&STUDY, &Spend { millionths: 400_000, limit: 1_000_000, in_all: None }).unwrap();
+        assert_eq!(
+            code(state.reserve(&STUDY, &Spend { millionths: 1, limit: 1_000_000, in_all: None })),
+            "BUDGET_EXHAUSTED"
+        );
     }
 }
 
@@ -111,10 +114,30 @@ fn race(attempt: impl Fn(u8) -> Result<(), NodeError> + Sync) -> String {
 }
 
 #[test]
+fn the_budget_of_all_studies_is_taken_with_each_studys_own() {
+    const OTHER: [u8; 32] = [77; 32];
+    let (scratch, identity) = (Scratch::new(), identity());
+    let state = scratch.open(&identity).unwrap();
+    let spend = |millionths, in_all| Spend { millionths, limit: 10, in_all };
+    // What was taken before there was a limit counts.
+    state.reserve(&STUDY, &spend(6, None)).unwrap();
+    state.reserve(&OTHER, &spend(5, Some(12))).unwrap();
+    let head = state.head().unwrap();
+    assert_eq!(code(state.reserve(&OTHER, &spend(2, Some(12)))), "BUDGET_EXHAUSTED");
+    assert_eq!(code(state.reserve(&STUDY, &spend(5, None))), "BUDGET_EXHAUSTED");
+    // One that is refused takes nothing of the other.
+    assert_eq!([state.spent(&STUDY).unwrap(), state.spent(&OTHER).unwrap()].map(|spent| spent.in_study), [6, 5]);
+    assert_eq!((state.spent_in_all().unwrap(), state.head().unwrap()), (11, head));
+    let studies = [STUDY, OTHER];
+    let last = |number: u8| state.reserve(&studies[usize::from(number) - 1], &spend(1, Some(12)));
+    assert_eq!(race(last), "BUDGET_EXHAUSTED", "of two studies that race for the last of it, one wins");
+}
+
+#[test]
 fn a_release_that_the_budget_refuses_leaves_nothing_behind() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
-    let epsilon = Some(Spend { millionths: 2, limit: 1 });
+    let epsilon = Some(Spend { millionths: 2, limit: 1, in_all: None });
     let head = state.head().unwrap();
     assert_eq!(code(state.begin(&release(1), &Terms { epsilon, ..terms(&state) })), "BUDGET_EXHAUSTED");
     assert_eq!((state.outlines(&STUDY).unwrap().len(), state.head().unwrap()), (0, head));

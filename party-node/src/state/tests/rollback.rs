@@ -111,7 +111,7 @@ fn rewrite(path: &Path, table: &str, edit: impl Fn(&mut redb::Table<&'static [u8
 fn a_row_put_back_removed_or_copied_is_found() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
-    state.reserve(&STUDY, &Spend { millionths: 1, limit: 9 }).unwrap();
+    state.reserve(&STUDY, &Spend { millionths: 1, limit: 9, in_all: None }).unwrap();
     begin(&state, 1).unwrap();
     drop(state);
     let key = [b"epsilon ", STUDY.as_slice()].concat();
@@ -121,7 +121,7 @@ fn a_row_put_back_removed_or_copied_is_found() {
     });
     let old = old.into_inner().unwrap();
     let state = scratch.open(&identity).unwrap();
-    state.reserve(&STUDY, &Spend { millionths: 8, limit: 9 }).unwrap();
+    state.reserve(&STUDY, &Spend { millionths: 8, limit: 9, in_all: None }).unwrap();
     drop(state);
     for edit in 0..3 {
         let copy = scratch.copy();
