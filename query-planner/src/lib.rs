@@ -25,6 +25,7 @@ pub mod error;
 mod every_row;
 pub mod explain;
 mod facts;
+mod fragments;
 pub mod grants;
 mod groups;
 pub mod hidden;

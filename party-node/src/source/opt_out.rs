@@ -14,7 +14,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::{BoundData, BoundTable, Ids};
 use crate::fault::NodeError;
 
-/// The patient keys of a site's opt-out list, in the one spelling that [`one_spelling`] gives. Does not print.
+/// The patient keys of a site's opt-out list, each in one spelling whatever the list's own. Does not print.
 #[derive(Default)]
 pub struct OptOut(HashSet<Box<str>>);
 
