@@ -289,8 +289,8 @@ const RUNS: u64 = 64;
 fn a_threshold_judges_the_noised_number_that_is_opened() {
     const LEAST: i128 = 11;
     let mut rows = some_rows(&mut Dice(1));
-    // Six rows of different patients at each site.
-    rows.iter_mut().for_each(|tables| tables[0] = (0..6).map(|p| Row { person: Some(p), k: 1, x: None }).collect());
+    // Four rows of different patients at each site.
+    rows.iter_mut().for_each(|tables| tables[0] = (0..4).map(|p| Row { person: Some(p), k: 1, x: None }).collect());
     let folder = Folder::new(&rows);
     let catalog = folder.catalog(&settings(&["min_patients=11"]));
     let compiled = plan("SELECT COUNT(*) AS n FROM t", &catalog, &asking("2", Audience::Everyone)).unwrap();
@@ -300,15 +300,14 @@ fn a_threshold_judges_the_noised_number_that_is_opened() {
         let noised = with_noise(&compiled, &parts, seed);
         let of_site: Vec<i128> = noised.iter().map(|own| own[0].slots[0][0]).collect();
         let total: i128 = of_site.iter().sum();
-        // Every site sees the answer: what is left without its own part must not be small either.
-        let large = |total: i128| total >= LEAST;
-        let expected = (large(total) && of_site.iter().all(|own| large(total - own))).then_some(total);
+        // Every site sees the answer, and its own part is not taken off: what is left would have less noise.
+        let expected = (total >= LEAST).then_some(total);
         let told = opened(&compiled, noised, seed)[0].totals[0][0];
         assert_eq!(told, expected, "seed {seed}: sites put in {of_site:?}");
         if told.is_some() { shown += 1 } else { hidden += 1 }
     }
     println!("seeds 1 to 300: shown {shown}, hidden {hidden}");
-    // Without noise, 18 rows and 12 without any site would always be shown.
+    // Without noise, 12 rows would be hidden always: without any site they are 8.
     assert!(shown > 30 && hidden > 30, "shown {shown}, hidden {hidden}");
 }
 
