@@ -1,7 +1,7 @@
 //! One run at a site: everybody's words, the session, the answer, and what is kept of it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use mpc_core::handshake::ControlStream;
@@ -128,7 +128,7 @@ impl Site {
         plan: &JointPlan,
     ) -> Result<Entered, NodeError> {
         // What is decided here stands until the release has begun, also what other studies' releases have to do with it.
-        let _alone = self.beginning.lock().expect("no code panics while it holds it");
+        let _alone = self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
         let (gate, state, now) = (&self.gate, &self.gate.state, now_ms());
         let names = self.network.site.iter().map(|site| site.name.clone()).collect::<Vec<_>>();
         let asked = Asked { plan: propose.plan, study: propose.study, network: gate.network, analyst: asker.pin };

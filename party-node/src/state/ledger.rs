@@ -192,8 +192,10 @@ impl State {
     /// comparison's bit may have been told before. A release that has ended is left as it is.
     pub fn broke_off(&self, id: &[u8; 16], at_ms: u64, sent: Vec<Step>) -> Result<(), NodeError> {
         self.change(|change| {
-            if let Ok((_, release)) = begun(change, id) {
-                charge(change, Charge::Refusal, at_ms, &Who::of(&release))?;
+            match begun(change, id) {
+                Ok((_, release)) => charge(change, Charge::Refusal, at_ms, &Who::of(&release))?,
+                Err(ended) if ended.code == "RELEASE_ENDED" => {}
+                Err(error) => return Err(error),
             }
             change.log(Event::Sent { release: *id, steps: sent });
             Ok(())

@@ -44,7 +44,8 @@ pub enum Noise {
         /// h: the least number of sites that are trusted to add their share.
         honest: u32,
     },
-    /// About a discrete Gaussian, as [`Noise::gaussian`] makes it for (ε, δ).
+    /// About a discrete Gaussian, as [`Noise::gaussian`] makes it for (ε, δ). No plan asks for it yet: δ has no place in plans, policies and
+    /// budgets. It stands here because its distribution is tested with that of Laplace, whose draws it is made of.
     Gaussian {
         /// σ² of the sum over the honest sites, in squared units of the figure.
         variance: u128,
