@@ -75,7 +75,9 @@ fn kept(known: &[&Past], everywhere: bool) -> Result<Option<usize>, NodeError> {
     let Some(first) = kept.next() else { return Ok(None) };
     if kept.any(|other| other != first) {
         let message = "sites keep sets of patients of the same release that were not made in the same way";
-        return Err(NodeError::new("LEDGER_DIFFERS", message).hint("ask the stewards to compare what `consilium ledger` lists"));
+        return Err(
+            NodeError::new("LEDGER_DIFFERS", message).hint("ask the stewards to compare what `consilium ledger` lists")
+        );
     }
     let by_all = everywhere && known.iter().all(|past| past.figures.is_some());
     if !by_all && known.iter().any(|past| past.released) {
