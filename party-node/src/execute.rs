@@ -94,11 +94,13 @@ pub async fn run(
     let busy_ms = near::busy_ms(compiled, planned.figures()).map_err(at_home)?;
     let me = engine.session().me().index();
     let sets = own.map(|partials| planned.own(&plan.sites, me, partials, (met.domain, busy_ms)));
-    let new = near::New { figures: planned.figures(), busy_ms, own: sets.as_ref() };
+    let side_by_side = planned.side_by_side(&plan.side_by_side);
+    let has_others = !met.earlier.is_empty() || !side_by_side.is_empty();
+    let new = near::New { figures: planned.figures(), side_by_side, busy_ms, own: sets.as_ref() };
     // The ledger is asked beside the work on the figures, which wait with their first reveal for its answer; and that for the disk.
-    let mut ledger = match met.earlier {
-        [] => None,
-        _ => Some(engine.beside("ledger", &[DisclosureId::difference().as_str()], link(plan)).await?),
+    let mut ledger = match has_others {
+        false => None,
+        true => Some(engine.beside("ledger", &[DisclosureId::difference().as_str()], link(plan)).await?),
     };
     let (far, kept) = (engine.hold(), ledger.as_mut().map(Additive::hold));
     let keeping = async {

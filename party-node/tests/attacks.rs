@@ -6,6 +6,8 @@ mod common;
 mod counted;
 #[path = "attacks/noise.rs"]
 mod noise;
+#[path = "attacks/one_question.rs"]
+mod one_question;
 #[path = "attacks/records.rs"]
 mod records;
 #[path = "attacks/world.rs"]

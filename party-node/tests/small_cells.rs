@@ -139,6 +139,20 @@ fn a_choice_of_rows_that_leaves_few_out_is_hidden_too() {
 }
 
 #[test]
+fn a_choice_of_rows_that_leaves_many_rows_of_one_patient_out_is_hidden_too() {
+    let folder = Scratch::new("one-patient-between");
+    for name in ["A", "B"] {
+        // Twelve rows of patient 1 at each site, and one of each of twenty others.
+        let one = "1,0\n".repeat(12);
+        let others = (0..20).map(|row| format!("{},1\n", 100 + row)).collect::<String>();
+        folder.write(&format!("{name}/t.csv"), format!("person_id,f\n{one}{others}"));
+    }
+    folder.write("network.toml", "min_patients = 11\n");
+    let sql = "SELECT COUNT(*) AS n, COUNT(*) FILTER (WHERE f = 1) AS yes FROM t";
+    assert_eq!(seen(&answer(&folder, &[], sql)), rows(json!([[64, "<11"]])));
+}
+
+#[test]
 fn a_total_beside_its_parts_hides_a_second_part() {
     let cells = [(1, 0, [5, 5, 5]), (2, 0, [2, 1, 0]), (3, 0, [20, 20, 20]), (4, 0, [9, 9, 9])];
     let folder = network(&cells, DECLARED);

@@ -183,7 +183,8 @@ fn the_twin_counts_the_patients_whom_all_sites_columns_together_put_in_one_set_o
         let (rules, new) = rules(&mut case);
         let tables = random(&mut case, 40);
         let pairs = pairs(new, rules.len());
-        let shape = Ledgered { patients: 40, passes, sets: rules.len(), pairs: pairs.clone(), least: 2 };
+        let shape =
+            Ledgered { patients: 40, passes, sets: rules.len(), pairs: pairs.clone(), or_equal: Vec::new(), least: 2 };
         let check = Check::of(&shape, &counted(sites, &rules), sites, PublicSeed([0; 32])).unwrap();
         let entered: Vec<PatientTable> = tables.iter().map(|own| table(own, passes)).collect();
         assert_eq!(clear::differences(&check, &entered), differing(&tables, &rules, &pairs), "{rules:?}");
@@ -222,7 +223,14 @@ fn every_party_learns_whether_two_counted_sets_are_too_close_and_nothing_needs_t
             let least = differing(&tables, &rules, &pairs).into_iter().min().unwrap();
             // One patient decides: as many as there are are enough, one more are not.
             for (least, want) in [(least, false), (least + 1, true)].into_iter().filter(|(least, _)| *least > 1) {
-                let shape = Ledgered { patients: 40, passes, sets: rules.len(), pairs: pairs.clone(), least };
+                let shape = Ledgered {
+                    patients: 40,
+                    passes,
+                    sets: rules.len(),
+                    pairs: pairs.clone(),
+                    or_equal: Vec::new(),
+                    least,
+                };
                 let world = World::new(sites).with_analyst().seed(seed);
                 let got = answers(&world, &tables, &shape, &counted(sites, &rules), link);
                 assert_eq!(got, vec![want; sites + 1], "{rules:?}, least {least}");
@@ -276,7 +284,14 @@ fn costs_of_counted_sets_are_those_predicted_and_do_not_depend_on_the_patients()
         (4, Method::Exact, Link::Local),
         (3, few, Link::Local),
     ] {
-        let shape = Ledgered { patients: 40, passes: 1, sets: RULES.len(), pairs: pairs(2, RULES.len()), least: 5 };
+        let shape = Ledgered {
+            patients: 40,
+            passes: 1,
+            sets: RULES.len(),
+            pairs: pairs(2, RULES.len()),
+            or_equal: Vec::new(),
+            least: 5,
+        };
         let check = Check::of(&shape, &counted(sites, &RULES), sites, PublicSeed([0; 32])).unwrap().by(method);
         let prepared = cost::of(&check.budget(link).unwrap(), sites as u64);
         let online = check.online(false, link).unwrap();
@@ -302,7 +317,7 @@ fn costs_of_counted_sets_are_those_predicted_and_do_not_depend_on_the_patients()
 #[test]
 fn a_set_of_everybody_and_columns_of_other_sites_are_refused() {
     println!("seed {SEED}");
-    let shape = Ledgered { patients: 9, passes: 1, sets: 6, pairs: vec![(0, 1)], least: 9 };
+    let shape = Ledgered { patients: 9, passes: 1, sets: 6, pairs: vec![(0, 1)], or_equal: Vec::new(), least: 9 };
     let refused = |counted: &Counted| Check::of(&shape, counted, 3, PublicSeed([0; 32])).is_err();
     let sound = counted(3, &RULES);
     assert!(!refused(&sound));

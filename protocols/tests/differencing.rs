@@ -110,7 +110,7 @@ fn every_party_learns_whether_any_pair_of_joint_sets_is_too_close() {
     ] {
         for (seed, rare) in [(SEED, 4), (SEED + 1, 9), (SEED + 2, 15), (SEED + 3, 30)] {
             println!("seed {seed}, {sites} sites, analyst {analyst}, {passes} passes, {net:?}, {link:?}");
-            let shape = Ledgered { patients: 60, passes, sets: 5, pairs: pairs(2, 5), least: 11 };
+            let shape = Ledgered { patients: 60, passes, sets: 5, pairs: pairs(2, 5), or_equal: Vec::new(), least: 11 };
             let tables = random(&mut Case::at(0, sites, seed), &shape, rare);
             let want = counted(&tables, &shape).iter().any(|patients| *patients < shape.least);
             close[usize::from(want)] += 1;
@@ -140,7 +140,8 @@ fn fewer_than_so_many_are_too_few_and_so_many_are_enough() {
     println!("seed {SEED}");
     for sites in [2, 3, 5] {
         for (patients, close) in [(0, true), (1, true), (10, true), (11, false), (12, false), (40, false)] {
-            let shape = Ledgered { patients: 40, passes: 1, sets: 2, pairs: vec![(0, 1)], least: 11 };
+            let shape =
+                Ledgered { patients: 40, passes: 1, sets: 2, pairs: vec![(0, 1)], or_equal: Vec::new(), least: 11 };
             let tables = apart(sites, patients);
             assert_eq!(counted(&tables, &shape), [patients]);
             let got = answers(&World::new(sites).seed(SEED), false, &tables, &shape, Link::Local);
@@ -150,9 +151,33 @@ fn fewer_than_so_many_are_too_few_and_so_many_are_enough() {
 }
 
 #[test]
+fn sets_that_may_be_equal_are_too_close_when_they_differ_by_few_and_only_then() {
+    println!("seed {SEED}");
+    for sites in [2, 3] {
+        for (patients, close) in [(0, false), (1, true), (10, true), (11, false), (40, false)] {
+            let shape = Ledgered { patients: 40, passes: 1, sets: 2, pairs: vec![], or_equal: vec![(0, 1)], least: 11 };
+            let tables = apart(sites, patients);
+            let got = answers(&World::new(sites).seed(SEED), false, &tables, &shape, Link::Local);
+            assert_eq!(got, vec![close; sites], "{sites} sites, {patients} patients apart");
+            // Beside a pair that may not be equal, and is not.
+            let mut three = tables.clone();
+            three.iter_mut().flat_map(Patients::values_mut).for_each(|sets| sets.push(false));
+            let shape = Ledgered { sets: 3, pairs: vec![(1, 2)], ..shape.clone() };
+            let got = answers(&World::new(sites).seed(SEED), false, &three, &shape, Link::Local);
+            assert_eq!(got, vec![close || patients > 29; sites], "{sites} sites, {patients} patients apart of three");
+            let check = Check::new(&shape, sites, PublicSeed([7; 32])).unwrap();
+            let check = check.by(Method::Buckets { buckets: 128, hashes: 16 });
+            for outcome in run_parts(World::new(sites).seed(SEED), &check, &three, &shape) {
+                assert_eq!(outcome.result.unwrap().0, close || patients > 29, "{sites} sites, {patients}, in buckets");
+            }
+        }
+    }
+}
+
+#[test]
 fn empty_tables_are_too_close_and_disjoint_sets_of_one_site_or_all_are_not() {
     println!("seed {SEED}");
-    let shape = Ledgered { patients: 9, passes: 1, sets: 2, pairs: vec![(0, 1)], least: 9 };
+    let shape = Ledgered { patients: 9, passes: 1, sets: 2, pairs: vec![(0, 1)], or_equal: Vec::new(), least: 9 };
     let disjoint = |site: u64| (0..9).map(|patient| (100 * site + patient, vec![site != 1, site == 1])).collect();
     for (tables, close) in [
         (vec![Patients::new(); 3], true),
@@ -205,7 +230,8 @@ fn buckets_never_accept_what_is_too_close_and_find_what_is_far() {
     let method = Method::Buckets { buckets: 128, hashes: 16 };
     for (sites, patients) in [(2, 10), (2, 11), (3, 3), (3, 12), (3, 39), (5, 10), (5, 25)] {
         // Seventy pairs: more than a word of them, and sets of more than a word.
-        let shape = Ledgered { patients: 40, passes: 1, sets: 71, pairs: pairs(1, 71), least: 11 };
+        let shape =
+            Ledgered { patients: 40, passes: 1, sets: 71, pairs: pairs(1, 71), or_equal: Vec::new(), least: 11 };
         let mut tables = apart(sites, patients);
         tables.iter_mut().flat_map(Patients::values_mut).for_each(|sets| {
             let old = sets[1];
@@ -224,7 +250,7 @@ fn buckets_never_accept_what_is_too_close_and_find_what_is_far() {
 fn the_twin_counts_as_without_matching() {
     for (seed, sites, passes) in [(SEED, 2, 1), (SEED + 1, 3, 1), (SEED + 2, 5, 2), (SEED + 3, 3, 3)] {
         println!("seed {seed}, {sites} sites, {passes} passes");
-        let shape = Ledgered { patients: 60, passes, sets: 6, pairs: pairs(2, 6), least: 2 };
+        let shape = Ledgered { patients: 60, passes, sets: 6, pairs: pairs(2, 6), or_equal: Vec::new(), least: 2 };
         let tables = random(&mut Case::at(0, sites, seed), &shape, 5);
         let check = Check::new(&shape, sites, PublicSeed([0; 32])).unwrap();
         let entered: Vec<PatientTable> = tables.iter().map(|own| table(own, &shape)).collect();
@@ -238,7 +264,8 @@ fn costs_are_those_predicted_and_do_not_depend_on_the_patients() {
     for (sites, method) in
         [(2, Method::Exact), (3, Method::Exact), (5, Method::Exact), (3, Method::Buckets { buckets: 64, hashes: 5 })]
     {
-        let shape = Ledgered { patients: 40, passes: 1, sets: 6, pairs: pairs(1, 6), least: 11 };
+        let or_equal = vec![(1, 2), (3, 4)];
+        let shape = Ledgered { patients: 40, passes: 1, sets: 6, pairs: pairs(1, 6), or_equal, least: 11 };
         let check = Check::new(&shape, sites, PublicSeed([0; 32])).unwrap().by(method);
         let mut seen = Vec::new();
         for tables in [vec![Patients::new(); sites], random(&mut Case::at(0, sites, SEED), &shape, 3)] {
@@ -262,7 +289,7 @@ fn costs_are_those_predicted_and_do_not_depend_on_the_patients() {
 #[test]
 fn shapes_without_a_reviewed_size_and_tables_beyond_them_are_refused() {
     println!("seed {SEED}");
-    let shape = Ledgered { patients: 9, passes: 1, sets: 2, pairs: vec![(0, 1)], least: 9 };
+    let shape = Ledgered { patients: 9, passes: 1, sets: 2, pairs: vec![(0, 1)], or_equal: Vec::new(), least: 9 };
     let refused = |shape: Ledgered| Check::new(&shape, 3, PublicSeed([0; 32])).is_err();
     assert!(!refused(shape.clone()));
     assert!(refused(Ledgered { least: 1, ..shape.clone() }) && refused(Ledgered { least: 10_001, ..shape.clone() }));
@@ -276,7 +303,7 @@ fn shapes_without_a_reviewed_size_and_tables_beyond_them_are_refused() {
 /// the run at every site, with an error or an answer. Returns how many flips of content were noticed or made the answer wrong.
 fn every_frame(sites: usize, by: usize) -> usize {
     println!("seed {SEED}, {sites} sites, site {by} deviates");
-    let shape = Ledgered { patients: 3, passes: 1, sets: 2, pairs: vec![(0, 1)], least: 2 };
+    let shape = Ledgered { patients: 3, passes: 1, sets: 2, pairs: vec![(0, 1)], or_equal: Vec::new(), least: 2 };
     let patient = |site: usize, patient: u64| (patient, vec![site == 0, false]);
     let tables: Vec<Patients> = (0..sites).map(|site| (0..3).map(|p| patient(site, p)).collect()).collect();
     let check = Check::new(&shape, sites, PublicSeed([0; 32])).unwrap();

@@ -38,7 +38,8 @@ pub(crate) fn disclosures(plan: &JointPlan, works: &[LogicalPlan], catalog: &Cat
     out.extend(common(plan, works));
     out.extend(matched(plan, catalog));
     out.extend(hidden(plan));
-    out.extend(plan.is_ledgered().then(|| Disclosure::difference(plan.min_patients, &catalog.patient_key)));
+    let own = !plan.side_by_side.is_empty();
+    out.extend(plan.is_ledgered().then(|| Disclosure::difference(plan.min_patients, &catalog.patient_key, own)));
     out.extend(noised(plan));
     out.extend(remainders(plan));
     out

@@ -7,7 +7,7 @@ use crate::cost::{cost, max_groups, work};
 use crate::disclose::{sketch_words, slot_words};
 use crate::disclosure::{self, Language, PointOf, point_words, to_words};
 use crate::matching::{write_matching, write_relation};
-use crate::plan::{Compiled, Groups, JointPlan, Key, Order, Output, Path, Ring, Scale, SecureSum, Slot};
+use crate::plan::{Between, Compiled, Groups, JointPlan, Key, Order, Output, Path, Ring, Scale, SecureSum, Slot};
 use crate::released_tables::ReleasedTables;
 use crate::value::Value;
 
@@ -155,6 +155,9 @@ fn write_small(out: &mut String, sum: &SecureSum, plan: &JointPlan) -> fmt::Resu
         let slots: Vec<String> = sum.patients.iter().map(usize::to_string).collect();
         writeln!(out, "    by the patients behind them, slots {}", slots.join(", "))?;
     }
+    sum.between.iter().try_for_each(|Between { cell, patients }| {
+        writeln!(out, "    slot {cell} is hidden where slot {patients}, the patients between it and another, is small")
+    })?;
     write_classes(out, sum, plan)?;
     sum.disjoint.iter().try_for_each(|set| {
         let slots: Vec<String> = set.iter().map(usize::to_string).collect();

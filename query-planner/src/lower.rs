@@ -19,7 +19,9 @@ use crate::fragments::{fragment, fragments_of, stage, tables_read};
 use crate::intersection::Intersection;
 use crate::matched::Matching;
 use crate::matching::{self, Common, Laid, LaidOut, Matched};
-use crate::plan::{Audience, Cohort, Compiled, Groups, JointPlan, LocalStage, PLAN_VERSION, SecureSum, Summand, Top};
+use crate::plan::{
+    Audience, Between, Cohort, Compiled, Groups, JointPlan, LocalStage, Output, PLAN_VERSION, SecureSum, Summand, Top,
+};
 use crate::policy::check_local;
 use crate::relate::{self, Footprint};
 use crate::slots::{Size, Slots};
@@ -82,7 +84,8 @@ impl<'a> Lowering<'a> {
         // With what the aggregate itself says, its conditions and arguments.
         check_local(&generic, self.catalog)?;
         let cohort = self.cohort(aggregate, &cells, &mut slots)?;
-        let Beside { matching, patients, relations } = self.patients_beside(aggregate, &cells, &mut slots)?;
+        let Beside { matching, patients, between, relations } =
+            self.patients_beside(aggregate, (&cells, &outputs), &mut slots)?;
         let cohort = cohort.filter(|_| matching.is_none());
         let mut sum = SecureSum {
             contributors: sites.iter().map(|i| self.catalog.sites[*i].clone()).collect(),
@@ -99,6 +102,7 @@ impl<'a> Lowering<'a> {
             top: None,
             outputs,
             patients,
+            between,
             matching,
             sensitive: Vec::new(),
             noised: Vec::new(),
@@ -133,12 +137,17 @@ impl<'a> Lowering<'a> {
     fn patients_beside(
         &self,
         aggregate: &Aggregate,
-        cells: &[usize],
+        (cells, outputs): (&[usize], &[Output]),
         slots: &mut Slots<'_>,
     ) -> Result<Beside, PlanError> {
         // A site that sees the answer takes off its own part, which is known of rows alone.
         let (asked, known) = (slots.slots.len(), slots.people.len());
         let patients = if self.audience == Audience::Analyst { slots.patients_behind(cells) } else { Vec::new() };
+        // What is between two noised figures has noise enough.
+        let between = match self.audience {
+            Audience::Analyst if self.noise.is_none() => slots.patients_between(cells, outputs),
+            _ => Vec::new(),
+        };
         let keys: Vec<Expr> = slots.columns[..aggregate.group_expr.len()].iter().map(|(_, key)| key.clone()).collect();
         let mut found = None;
         // What a window below the columns numbers is not there to be asked for again.
@@ -159,7 +168,7 @@ impl<'a> Lowering<'a> {
                 *at = nodes[*at];
             }
         }
-        Ok(Beside { matching: Some(matching), patients, relations })
+        Ok(Beside { matching: Some(matching), patients, between, relations })
     }
 
     /// Whose rows the figures are made of, where small cells are hidden.
@@ -282,6 +291,10 @@ impl<'a> Lowering<'a> {
                 top.into_iter().for_each(|top| self.leave_out(top));
             }
         }
+        let side_by_side = match self.noise {
+            None if self.hides() => relate::side_by_side(&self.prints),
+            _ => Vec::new(),
+        };
         let hides = self.hides();
         let text = finish.display_indent().to_string();
         self.notes.extend(notes::finish(&finish, &self.sums));
@@ -306,6 +319,7 @@ impl<'a> Lowering<'a> {
             sums: self.sums,
             intersection: self.intersection,
             margins,
+            side_by_side,
             finish: text,
             disclosures: Vec::new(),
             notes: self.notes,
@@ -352,6 +366,8 @@ struct Beside {
     matching: Option<Matching>,
     /// For each cell, its patients' slot.
     patients: Vec<usize>,
+    /// Between cells.
+    between: Vec<Between>,
     relations: Vec<Laid>,
 }
 

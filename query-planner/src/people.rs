@@ -5,8 +5,9 @@ use datafusion_common::Column;
 use datafusion_expr::{Expr, cast, lit};
 
 use crate::bounds::partial_bits;
-use crate::plan::{Ring, Scale, Slot, Summand};
+use crate::plan::{Between, Output, Ring, Scale, Slot, Summand};
 use crate::slots::Slots;
+use crate::small::{excludes, narrows};
 
 impl Slots<'_> {
     /// Is it the column by which rows of several sites are matched?
@@ -37,16 +38,52 @@ impl Slots<'_> {
     }
 
     fn patients_of(&mut self, cell: usize) -> usize {
-        let slot = self.slots[cell].clone();
+        if let Summand::Patients(_) = self.slots[cell].what {
+            return cell;
+        }
+        let condition = self.rows_of(cell);
+        self.patients(condition)
+    }
+
+    /// What the rows or patients of a cell must meet to be counted; none where all are.
+    fn rows_of(&self, cell: usize) -> Option<Expr> {
+        let slot = &self.slots[cell];
         let column = |at: usize| self.columns[at].1.clone();
         let what = match slot.what {
-            Summand::Patients(_) => return cell,
+            Summand::Patients(at) => return self.people[at].clone(),
             Summand::NotNull(a) => Some(column(a).is_not_null()),
             // Such a cell adds ones.
             Summand::Value(a) => Some(cast(column(a), DataType::Int64).eq(lit(1i64))),
             _ => None,
         };
-        let condition = what.into_iter().chain(slot.filter.map(column)).reduce(Expr::and);
-        self.patients(condition)
+        what.into_iter().chain(slot.filter.map(column)).reduce(Expr::and)
+    }
+
+    /// For each two counts that the outputs show, unless no row is in both: the patients of rows that one of them counts and the other
+    /// does not.
+    pub(crate) fn patients_between(&mut self, cells: &[usize], outputs: &[Output]) -> Vec<Between> {
+        let shown = outputs.iter().filter_map(|output| output.count(&self.orders));
+        let shown: Vec<usize> = shown.chain(self.ones.iter().copied()).collect();
+        let rows: Vec<(usize, Option<Expr>)> =
+            cells.iter().filter(|cell| shown.contains(cell)).map(|cell| (*cell, self.rows_of(*cell))).collect();
+        let mut between = Vec::new();
+        for (at, (first, ours)) in rows.iter().enumerate() {
+            for (second, theirs) in &rows[at + 1..] {
+                let (hidden, one_only) = match (ours, theirs) {
+                    (ours, theirs) if ours == theirs => continue,
+                    (Some(ours), Some(theirs)) if excludes(ours, theirs) => continue,
+                    // The part is hidden, not the whole.
+                    (Some(ours), Some(theirs)) => (
+                        if narrows(ours, theirs) { *first } else { *second },
+                        Expr::IsTrue(ours.clone().into()).not_eq(Expr::IsTrue(theirs.clone().into())),
+                    ),
+                    (Some(part), None) => (*first, Expr::IsNotTrue(part.clone().into())),
+                    (None, Some(part)) => (*second, Expr::IsNotTrue(part.clone().into())),
+                    (None, None) => continue,
+                };
+                between.push(Between { cell: hidden, patients: self.patients(Some(one_only)) });
+            }
+        }
+        between
     }
 }

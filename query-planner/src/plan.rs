@@ -107,6 +107,10 @@ pub struct JointPlan {
     pub intersection: Option<Intersection>,
     /// How the groups of one sum add up to those of another, where cells are hidden.
     pub margins: Vec<Margin>,
+    /// Pairs of sums over rows of different tables or sites, where answers are held against earlier ones: no figure of the one may be of patients
+    /// that differ from those of a figure of the other by 1 to k − 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub side_by_side: Vec<(usize, usize)>,
     /// The analyst's work on revealed rows, as text.
     pub finish: String,
     /// Everything that is revealed, and to whom.
@@ -168,6 +172,9 @@ pub struct SecureSum {
     /// For each of `cells`, the slot that counts the distinct patients behind it: a cell of too few patients is hidden
     /// before anything else, whatever its rows. Empty where cells are judged by their rows.
     pub patients: Vec<usize>,
+    /// Numbers of patients by which two shown cells of a group differ, whatever their rows: too few hide one of the two.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub between: Vec<Between>,
     /// The patients behind [`Summand::Patients`] slots.
     pub matching: Option<Matching>,
     /// Positions in `keys` that tell something about a sensitive column; empty where [`JointPlan::released_tables`] asks for nothing.
@@ -176,6 +183,16 @@ pub struct SecureSum {
     /// The slots that noise is added to: all that are compared or opened. Empty where there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub noised: Vec<Noised>,
+}
+
+/// The patients of rows that one of two cells counts and the other does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Between {
+    /// The slot that is hidden where they are 1 to k − 1: the part where one cell is a part of the other, else the later one.
+    pub cell: usize,
+    /// The slot that counts them.
+    pub patients: usize,
 }
 
 /// One group key: an expression of GROUP BY, public like the whole plan, so that it may print.
@@ -356,6 +373,16 @@ impl Output {
             Output::Sum { sum, count } | Output::Avg { sum, count } => vec![*count, *sum],
             Output::Variance { sum, squares, count, .. } => vec![*count, *sum, *squares],
             Output::Point { order, .. } => sum.orders.get(*order).map(|o| o.count).into_iter().collect(),
+        }
+    }
+
+    /// The slot that counts what it is of; none for keys and sketches.
+    pub(crate) fn count(&self, orders: &[Order]) -> Option<usize> {
+        match self {
+            Output::Key(_) | Output::Approximate(_) => None,
+            Output::Count(slot) => Some(*slot),
+            Output::Sum { count, .. } | Output::Avg { count, .. } | Output::Variance { count, .. } => Some(*count),
+            Output::Point { order, .. } => Some(orders[*order].count),
         }
     }
 

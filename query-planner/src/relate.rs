@@ -54,6 +54,8 @@ pub(crate) struct Footprint {
     /// The columns in each key, where the rows are those of a table as it stands; none where they are made of others.
     columns: Option<Vec<BTreeSet<String>>>,
     slots: Vec<String>,
+    /// See [`copies`].
+    copies: bool,
 }
 
 impl Footprint {
@@ -78,6 +80,7 @@ impl Footprint {
             keys: aggregate.group_expr.iter().map(wording).collect(),
             columns: is_table.then(|| aggregate.group_expr.iter().map(columns_of).collect()),
             slots: slots.slots.iter().map(|slot| slot_wording(slot, slots, &wording)).collect(),
+            copies: copies(input),
         }
     }
 
@@ -88,7 +91,8 @@ impl Footprint {
         // Patients of two groups are not those of both together: no two of these add up to anything.
         let slots = (0..slots).map(|slot| format!("patients {slot} of {core} by {}", keys.join(", "))).collect();
         let (tables, conditions, columns) = (tables(&aggregate.input), Vec::new(), None);
-        Footprint { tables, sites, core, conditions, keys, columns, slots }
+        // A patient counts once, whatever copies of its rows there are.
+        Footprint { tables, sites, core, conditions, keys, columns, slots, copies: false }
     }
 
     fn same_rows(&self, other: &Footprint) -> bool {
@@ -161,6 +165,45 @@ pub(crate) fn margins(sums: &[SecureSum], prints: &[Footprint]) -> Result<Vec<Ma
     margins.iter_mut().for_each(|margin| margin.slots.sort_unstable());
     margins.sort_by_key(|margin| (margin.total, margin.details.iter().map(|d| d.sum).collect::<Vec<_>>()));
     Ok(margins)
+}
+
+/// Pairs of sums of which it is not known that their rows are others or the same: rows of different tables, or of different sites, may be
+/// those of the same patients but for a few. A sum with itself where its groups may be made of copies of the same rows.
+pub(crate) fn side_by_side(prints: &[Footprint]) -> Vec<(usize, usize)> {
+    let pairs = (0..prints.len()).flat_map(|a| (a..prints.len()).map(move |b| (a, b)));
+    let known = |(a, b): &(usize, usize)| {
+        let (ours, theirs) = (&prints[*a], &prints[*b]);
+        match a == b {
+            true => ours.keys.is_empty() || !ours.copies,
+            false => {
+                let contradict = |x: &Expr| theirs.conditions.iter().any(|y| contradicts(x, y));
+                let apart = ours.conditions.iter().any(contradict);
+                ours.core == theirs.core && (apart || !ours.sites.is_disjoint(&theirs.sites))
+            }
+        }
+    };
+    pairs.filter(|pair| !known(pair)).collect()
+}
+
+/// May a row of a table become several that differ in what is computed of them: by branches of a union over the same table, or by a
+/// list of values beside it?
+fn copies(plan: &LogicalPlan) -> bool {
+    let of_node = |node: &LogicalPlan| {
+        Ok(match node {
+            LogicalPlan::Union(union) => {
+                let read: Vec<(BTreeSet<String>, Sites)> =
+                    union.inputs.iter().map(|input| (tables(input), sites_of(input))).collect();
+                let overlap = |(i, (names, sites)): (usize, &(BTreeSet<String>, Sites))| {
+                    read[i + 1..].iter().any(|(n, s)| !n.is_disjoint(names) && !s.is_disjoint(sites))
+                };
+                read.iter().enumerate().any(overlap)
+            }
+            LogicalPlan::Join(_) => node.exists(|below| Ok(matches!(below, LogicalPlan::Values(_))))?,
+            _ => false,
+        })
+    };
+    // The closures never fail.
+    plan.exists(of_node).unwrap_or(true)
 }
 
 /// The wordings of what a sum counts.

@@ -19,12 +19,7 @@ impl Slots<'_> {
     /// # Errors
     /// `TOO_MANY_ROWS` when a count could exceed 63 bits.
     pub(crate) fn cells(&self, outputs: &[Output]) -> Result<Vec<usize>, PlanError> {
-        let counts = outputs.iter().filter_map(|output| match output {
-            Output::Key(_) | Output::Approximate(_) => None,
-            Output::Count(slot) => Some(*slot),
-            Output::Sum { count, .. } | Output::Avg { count, .. } | Output::Variance { count, .. } => Some(*count),
-            Output::Point { order, .. } => Some(self.orders[*order].count),
-        });
+        let counts = outputs.iter().filter_map(|output| output.count(&self.orders));
         let mut cells: Vec<usize> = counts.chain([0]).chain(self.ones.iter().copied()).collect();
         cells.sort_unstable();
         cells.dedup();
@@ -92,13 +87,13 @@ fn are_understood(conditions: &[&Expr]) -> bool {
 }
 
 /// Can no row meet both?
-fn excludes(a: &Expr, b: &Expr) -> bool {
+pub(crate) fn excludes(a: &Expr, b: &Expr) -> bool {
     let theirs = split_conjunction(b);
     split_conjunction(a).iter().any(|a| theirs.iter().any(|b| contradicts(a, b)))
 }
 
 /// Does every row that meets `a` meet `b`?
-fn narrows(a: &Expr, b: &Expr) -> bool {
+pub(crate) fn narrows(a: &Expr, b: &Expr) -> bool {
     let ours = split_conjunction(a);
     split_conjunction(b).iter().all(|b| ours.contains(b))
 }

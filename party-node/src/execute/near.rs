@@ -25,26 +25,29 @@ use crate::govern::sets::{self, Entered, People, Sets};
 pub struct New<'a> {
     /// How its sets come of what sites know.
     pub figures: &'a Figures,
+    /// Which of its own sets are compared with each other: see [`sets::Planned::side_by_side`].
+    pub side_by_side: Vec<(usize, usize)>,
     /// See [`busy_ms`].
     pub busy_ms: u64,
     /// What this site knows; none at a party that is no site.
     pub own: Option<&'a Sets>,
 }
 
-/// Is any figure of this release over patients that differ from those of an earlier figure by fewer than the plan's smallest cell?
+/// Is any figure of this release over patients that differ from those of an earlier figure by fewer than the plan's smallest cell, or from those
+/// of another of its own, which [may be equal](New::side_by_side)?
 /// Public: the figures of all releases, which a site has in its ledger; whoever is no site only knows how many there are, and waits.
 ///
 /// # Errors
 /// The protocol's own; `Local` when this site has more patients in its ledger than the network declares, or a release in another form.
 pub async fn check(engine: &mut Additive, compiled: &Compiled, new: New<'_>, met: &Met<'_>) -> Result<bool> {
     let (count, old) = (new.figures.sets(), met.earlier.iter().map(|past| past.sets).sum::<usize>());
-    if count == 0 || old == 0 {
+    if count == 0 || (old == 0 && new.side_by_side.is_empty()) {
         return Ok(false);
     }
     let pairs = (0..count).flat_map(|n| (count..count + old).map(move |o| (n, o))).collect();
     let (patients, passes) = sets::bounds(compiled);
     let least = compiled.joint.min_patients.into();
-    let shape = Ledgered { patients, passes, sets: count + old, pairs, least };
+    let shape = Ledgered { patients, passes, sets: count + old, pairs, or_equal: new.side_by_side, least };
     let (id, link) = (DisclosureId::difference(), link(&compiled.joint));
     let Some(own) = new.own else {
         let busy = met.earlier.iter().map(|past| past.busy_ms).fold(new.busy_ms, u64::saturating_add);

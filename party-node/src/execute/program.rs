@@ -12,7 +12,7 @@ use protocols::{ArithShare, BitShare, Engine};
 use query_planner::approximate::MAX_SKETCHES;
 use query_planner::cells::CellTable;
 use query_planner::decode::Opened;
-use query_planner::plan::{Groups, Ring, SecureSum, Top};
+use query_planner::plan::{Between, Groups, Ring, SecureSum, Top};
 use query_planner::released_tables::{self, Class};
 use query_planner::value::Value;
 use query_planner::{Audience, JointPlan};
@@ -192,13 +192,18 @@ async fn also<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Res
     super::classes::also(e, public, &counts, &without).await.map(Some)
 }
 
-/// The cells whose patients are counted, but for those that are that count.
+/// The cells whose patients are counted, but for those that are that count; and the later of two with few patients between them.
 fn few<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Few {
     let (mut cells, mut columns) = (Vec::new(), Vec::new());
     for (index, sum) in public.plan.sums.iter().enumerate() {
         for (slot, patients) in sum.cells.iter().zip(&sum.patients).filter(|(slot, patients)| slot != patients) {
             let groups = public.groups[index].len();
             cells.extend((0..groups).filter_map(|group| public.cell(index, *slot, group)));
+            columns.push(own.slot(e, index, *patients));
+        }
+        for Between { cell, patients } in &sum.between {
+            let groups = public.groups[index].len();
+            cells.extend((0..groups).filter_map(|group| public.cell(index, *cell, group)));
             columns.push(own.slot(e, index, *patients));
         }
     }

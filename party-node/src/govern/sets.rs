@@ -7,7 +7,8 @@ use std::fmt;
 
 use query_planner::Compiled;
 use query_planner::catalog::SiteName;
-use query_planner::matched::Matching;
+use query_planner::matched::{Matching, Node};
+use query_planner::plan::{SecureSum, Summand};
 use query_planner::value::Value;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
@@ -99,7 +100,7 @@ impl Planned {
                     planned.figures.counted.push(counted);
                     planned.counted.push((sum, tuples));
                 }
-                None => planned.said.extend(said(matching, sum, groups)),
+                None => planned.said.extend(said(matching, &compiled.joint.sums[sum], (sum, groups))),
             }
         }
         planned.figures.said = planned.said.len();
@@ -109,6 +110,21 @@ impl Planned {
     /// How the sets come of what sites know.
     pub fn figures(&self) -> &Figures {
         &self.figures
+    }
+
+    /// Pairs of sets that may be equal and must not differ by few: each figure of the one sum beside each of the other, or of a sum beside itself
+    /// each two of different groups.
+    pub fn side_by_side(&self, sums: &[(usize, usize)]) -> Vec<(usize, usize)> {
+        let said = self.said.iter().map(|figure| (figure.sum, figure.tuple.as_deref()));
+        let counted = self.counted.iter().zip(&self.figures.counted);
+        let counted = counted.flat_map(|((sum, _), counted)| (0..counted.sets()).map(|_| (*sum, None)));
+        let sets: Vec<(usize, Option<&[u8]>)> = said.chain(counted).collect();
+        let beside = |a: &(usize, Option<&[u8]>), b: &(usize, Option<&[u8]>)| match a.0 == b.0 {
+            true => sums.contains(&(a.0, a.0)) && a.1.is_some() && b.1.is_some() && a.1 != b.1,
+            false => sums.contains(&(a.0.min(b.0), a.0.max(b.0))),
+        };
+        let pairs = (0..sets.len()).flat_map(|a| (a + 1..sets.len()).map(move |b| (a, b)));
+        pairs.filter(|(a, b)| beside(&sets[*a], &sets[*b])).collect()
     }
 
     /// What site `me` knows of its own patients in each of these sets; under which keys, and what is noted of the work they are.
@@ -138,10 +154,11 @@ impl Planned {
     }
 }
 
-/// One figure for each thing that is known of patients, and one for each of its groups.
-fn said(matching: &Matching, sum: usize, groups: &[Vec<Value>]) -> Vec<Figure> {
+/// One figure for each thing that is known of patients, and one for each of its groups. Who is between two figures is in neither alone.
+fn said(matching: &Matching, of: &SecureSum, (sum, groups): (usize, &[Vec<Value>])) -> Vec<Figure> {
     let mut figures = Vec::new();
-    for (feature, known) in matching.features.iter().enumerate() {
+    let between = between(matching, of);
+    for (feature, known) in matching.features.iter().enumerate().filter(|(feature, _)| !between.contains(feature)) {
         figures.push(Figure { sum, feature, tuple: None });
         let tuples = groups.iter().filter(|_| !known.keys.is_empty());
         let mut tuples: Vec<Vec<u8>> = tuples.filter_map(|group| tuple(matching, group)).collect();
@@ -150,6 +167,21 @@ fn said(matching: &Matching, sum: usize, groups: &[Vec<Value>]) -> Vec<Figure> {
         figures.extend(tuples.into_iter().map(|tuple| Figure { sum, feature, tuple: Some(tuple) }));
     }
     figures
+}
+
+/// The features that nothing but [`SecureSum::between`] looks at.
+fn between(matching: &Matching, sum: &SecureSum) -> Vec<usize> {
+    let feature = |slot: usize| match sum.slots[slot].what {
+        Summand::Patients(node) => match matching.nodes[node].node {
+            Node::Feature(feature) => Some(feature),
+            _ => None,
+        },
+        _ => None,
+    };
+    let is_between = |slot: &usize| sum.between.iter().any(|between| between.patients == *slot);
+    let others: Vec<usize> = (0..sum.slots.len()).filter(|slot| !is_between(slot)).filter_map(feature).collect();
+    let own = sum.between.iter().filter_map(|between| feature(between.patients));
+    own.filter(|feature| !others.contains(feature)).collect()
 }
 
 /// What is known of patients for a sum: what is matched, or what the site notes for itself.

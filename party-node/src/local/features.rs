@@ -73,6 +73,7 @@ impl ClassPlan {
             outputs: Vec::new(),
             patients: Vec::new(),
             matching: None,
+            between: Vec::new(),
             sensitive: Vec::new(),
             noised: Vec::new(),
         };

@@ -136,6 +136,7 @@ fn secure_sum(plan: &LogicalPlan, groups: Groups, keys: Vec<Key>, slots: Vec<Slo
         outputs,
         patients: Vec::new(),
         matching: None,
+        between: Vec::new(),
         sensitive: Vec::new(),
         noised: Vec::new(),
     }

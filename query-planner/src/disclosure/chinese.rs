@@ -120,8 +120,13 @@ fn what(what: &Revealed) -> String {
         Revealed::Hidden { least, zeros_shown, judged, tables } => hidden(*least, *zeros_shown, *judged, tables),
         Revealed::Noised { noise, sites, hides } => noised(noise, *sites, *hides),
         Revealed::Remainder => "仅由两家医院相加的每个总和中，对方的确切部分：总和减去自己的部分即得".into(),
-        Revealed::Difference { least, key } => format!(
-            "本次结果与本研究以往某次结果之间，是否只相差不足 {least} 名患者（若是则拒绝执行）；不透露是哪一次，也不透露相差几人。为此，各站点这些数字所涉及的患者按 {key} 在各站点之间匹配，仅依据规则 min_patients"
+        Revealed::Difference { least, key, own } => format!(
+            "本次结果与本研究以往某次结果之间，是否只相差不足 {least} 名患者{}（若是则拒绝执行）；不透露是哪一次，也不透露相差几人。为此，各站点这些数字所涉及的患者按 {key} 在各站点之间匹配，仅依据规则 min_patients",
+            if *own {
+                "，或本次来自不同表或重复行的两个数字之间是否相差至少一名而不足此数"
+            } else {
+                ""
+            }
         ),
         Revealed::Share { all, patients, group, figure: of } => {
             let whom = if *patients { "患者" } else { "数据行" };

@@ -126,10 +126,15 @@ fn what(what: &Revealed) -> String {
         Revealed::Remainder => {
             "the other's part of each sum of two sites, exactly: the answer less its own part".into()
         }
-        Revealed::Difference { least, key } => format!(
-            "whether this release would differ from an earlier one of the study by fewer than {least} patients, in which case it \
+        Revealed::Difference { least, key, own } => format!(
+            "whether this release would differ from an earlier one of the study by fewer than {least} patients{}, in which case it \
              is refused; not from which one, nor by how many. For this every site's patients behind the figures are matched by \
-             {key} with the other sites', under the rule min_patients alone"
+             {key} with the other sites', under the rule min_patients alone",
+            if *own {
+                ", or two of its own figures of different tables or copies of rows by some and so few"
+            } else {
+                ""
+            }
         ),
         Revealed::Share { all, patients, group, figure: of } => {
             let (share, whom) = (if *all { "all" } else { "none" }, if *patients { "patients" } else { "rows" });

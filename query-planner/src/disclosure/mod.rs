@@ -249,6 +249,8 @@ pub enum Revealed {
         least: u32,
         /// The column by which patients are compared: every site's are matched with the others', whatever else it allows.
         key: String,
+        /// Are its own figures compared with each other, too?
+        own: bool,
     },
     /// That all or none of a group count.
     Share {
@@ -309,9 +311,9 @@ pub struct Rows {
 }
 
 impl Disclosure {
-    /// That one bit is opened on whether a release is too near to an earlier one.
-    pub fn difference(least: u32, key: &str) -> Self {
-        let what = Revealed::Difference { least, key: key.to_owned() };
+    /// That one bit is opened on whether a release is too near to an earlier one, or its `own` figures to each other.
+    pub fn difference(least: u32, key: &str, own: bool) -> Self {
+        let what = Revealed::Difference { least, key: key.to_owned(), own };
         Self { id: DisclosureId::difference(), kind: Kind::Bit, what, to: Recipient::Everyone, why: Why::Differencing }
     }
 }

@@ -101,6 +101,7 @@ pub(crate) fn matched(aggregate: &Aggregate, catalog: &Catalog, inside: bool) ->
         top: None,
         outputs,
         matching: Some(matching),
+        between: Vec::new(),
         sensitive: Vec::new(),
         noised: Vec::new(),
     };

@@ -59,7 +59,7 @@ fn flagged(case: &Case, nodes: &[usize]) -> Vec<u64> {
     // Each set against one of nobody.
     let (sets, patients) = (counted.sets(), tables.iter().map(PatientTable::rows).max().unwrap());
     let pairs = (0..sets).map(|set| (set, sets)).collect();
-    let shape = Ledgered { patients, passes: 1, sets: sets + 1, pairs, least: 2 };
+    let shape = Ledgered { patients, passes: 1, sets: sets + 1, pairs, or_equal: Vec::new(), least: 2 };
     let columns = layouts.iter().map(|own| Columns { numbers: own.numbers, bits: own.bits }).collect();
     let check = Check::of(&shape, &Sets { circuit, columns }, case.sites.len(), PublicSeed([0; 32])).unwrap();
     clear::differences(&check, &tables)

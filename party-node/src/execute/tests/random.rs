@@ -151,6 +151,7 @@ fn sum(matching: Matching, keys: Vec<Key>, nodes: &[usize]) -> SecureSum {
         outputs: Vec::new(),
         patients: Vec::new(),
         matching: Some(matching),
+        between: Vec::new(),
         sensitive: Vec::new(),
         noised: Vec::new(),
     }

@@ -7,7 +7,7 @@ use crate::matching::PatientTable;
 use crate::matching::clear::{ClearSegment, align};
 use crate::relational::patients::clear::flags;
 
-/// How many patients each of the pairs differs by, from all sites' tables.
+/// How many patients each of the pairs differs by, those that may be equal last, from all sites' tables.
 ///
 /// # Panics
 /// When tables and shapes differ.
@@ -17,7 +17,7 @@ pub fn differences(check: &Check, tables: &[PatientTable]) -> Vec<u64> {
     let segments = align(tables, check.shapes(), check.runs(), &places);
     let patients: Vec<Vec<bool>> = segments.iter().flat_map(|segment| first_seen(check, segment)).collect();
     let differ = |(new, old): &(usize, usize)| patients.iter().filter(|sets| sets[*new] != sets[*old]).count() as u64;
-    check.ledgered.pairs.iter().map(differ).collect()
+    check.ledgered.all().iter().map(differ).collect()
 }
 
 /// The sets of the receiver's patients that no site before it has.

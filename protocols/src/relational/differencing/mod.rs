@@ -1,7 +1,7 @@
 //! Is a set of patients that a release is asked about close to the set of an earlier release? One bit, opened to everybody.
 //!
 //! A patient is in joint set c if any site says so, or where sets are [`Counted`] if that follows from what all sites know of the patient. The check says "too close" if the symmetric difference of any of the named pairs of
-//! joint sets has fewer than `least` patients; none at all is fewer, too.
+//! joint sets has fewer than `least` patients; none at all is fewer, too, but for those that [may be equal](Ledgered::or_equal).
 //!
 //! 1. Every site's patients in its bins, with the bits of all other sites beside them ([`crate::matching::align()`], all against all). A
 //!    patient is taken where its first site has it: a bin of site j is masked by "no site i < j has this patient", so that each patient of the
@@ -59,8 +59,17 @@ pub struct Ledgered {
     pub sets: usize,
     /// Which are compared.
     pub pairs: Vec<(usize, usize)>,
+    /// Which are compared too, but may be equal.
+    pub or_equal: Vec<(usize, usize)>,
     /// k, from 2 to 10,000: fewer differing patients are too few.
     pub least: u64,
+}
+
+impl Ledgered {
+    /// All pairs, those that may be equal last.
+    fn all(&self) -> Vec<(usize, usize)> {
+        self.pairs.iter().chain(&self.or_equal).copied().collect()
+    }
 }
 
 /// Sets that are not said but follow: a patient's bits and numbers at all sites decide which sets it is in. Public. The flags for receiver
@@ -119,7 +128,7 @@ pub async fn too_close(
     own: Option<SetTable>,
     (name, link): (&str, Link),
 ) -> Result<bool> {
-    if shape.pairs.is_empty() {
+    if shape.all().is_empty() {
         return Ok(false);
     }
     let session = engine.session();
@@ -189,7 +198,8 @@ impl Check {
         if ledgered.patients > MAX_PATIENTS {
             return Err("a table of patients is larger than the reviewed sizes");
         }
-        if ledgered.pairs.is_empty() || ledgered.pairs.iter().any(|(new, old)| *new.max(old) >= ledgered.sets) {
+        let pairs = ledgered.all();
+        if pairs.is_empty() || pairs.iter().any(|(new, old)| *new.max(old) >= ledgered.sets) {
             return Err("pairs are of sets, and there is at least one");
         }
         let Ledgered { patients, passes, .. } = *ledgered;
@@ -203,9 +213,10 @@ impl Check {
         let (shapes, runs): (Vec<Shape>, _) = (columns.iter().map(shape).collect(), runs(columns.len()));
         let segments = empty(&shapes, &runs);
         let rows = segments.iter().map(|segment| segment.rows).sum();
-        let method = Method::cheapest(ledgered.least, rows, ledgered.pairs.len());
+        let counts = pairs.len() + ledgered.or_equal.len();
+        let method = Method::cheapest(ledgered.least, rows, counts);
         let sets = counted.as_ref().map_or(Ok(0), |counted| patients::ands(&counted.circuit, &segments))?;
-        if method.ands(rows, ledgered.pairs.len()).saturating_add(sets) > MAX_ANDS {
+        if method.ands(rows, counts).saturating_add(sets) > MAX_ANDS {
             return Err("more pairs of sets of so many patients than the reviewed sizes");
         }
         Ok(Self { ledgered: ledgered.clone(), counted, shapes, runs, method, seed })
@@ -290,14 +301,34 @@ impl Check {
         };
         let parts = self.method.columns(&sets, &self.seed);
         drop(sets);
-        let pairs = self.ledgered.pairs.len();
-        let words = differences(&parts, &self.ledgered.pairs);
-        let enough = counter::at_least(ands, words, pairs * parts.len(), self.ledgered.least).await?;
+        let close = self.fewer(ands, &parts, &self.ledgered.all(), self.ledgered.least).await?;
+        let or_equal = &self.ledgered.or_equal;
+        if or_equal.is_empty() {
+            return counter::none(ands, &close).await;
+        }
+        let same = self.fewer(ands, &parts, or_equal, 1).await?;
+        let (rest, may) = (self.ledgered.pairs.len(), or_equal.len());
+        let [of_pairs, of_others] = [0..rest, rest..rest + may].map(|of| close.gather(&of.collect::<Vec<_>>()));
+        let differ = ands.e.not(&same);
+        let near = products(ands, vec![vec![of_others, differ]]).await?.remove(0);
+        counter::none(ands, &beneath(&[&of_pairs, &near])).await
+    }
+
+    /// One bit for each pair: do its sets differ by fewer patients?
+    async fn fewer<E: Engine>(
+        &self,
+        ands: &mut Ands<'_, E>,
+        parts: &[BitShare],
+        pairs: &[(usize, usize)],
+        least: u64,
+    ) -> Result<BitShare> {
+        let words = differences(parts, pairs);
+        let enough = counter::at_least(ands, words, pairs.len() * parts.len(), least).await?;
         // No bucket takes more than one patient for a difference: one hash that finds enough is believed.
         let few = ands.e.not(&enough);
-        let by_hash = (0..parts.len()).map(|at| few.gather(&(at * pairs..(at + 1) * pairs).collect::<Vec<_>>()));
-        let close = products(ands, vec![by_hash.collect()]).await?.remove(0);
-        counter::none(ands, &close).await
+        let by_hash =
+            (0..parts.len()).map(|at| few.gather(&(at * pairs.len()..(at + 1) * pairs.len()).collect::<Vec<_>>()));
+        Ok(products(ands, vec![by_hash.collect()]).await?.remove(0))
     }
 }
 

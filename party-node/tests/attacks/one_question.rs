@@ -1,0 +1,63 @@
+//! Two figures of one question that differ by few patients.
+
+use serde_json::json;
+
+use crate::common::sandbox;
+use crate::world::{World, answers};
+use crate::{ALL, without};
+
+/// What of a question is hidden when it is the first of a study.
+fn hidden(world: &World, sql: &str) -> serde_json::Value {
+    let run = sandbox(world.folder.path(), &["--format", "json", "-e", sql]);
+    let answer = &run.answers()[0];
+    println!("  {sql}\n    {} {}", answer["rows"], answer["suppressed"]);
+    let columns = answer["suppressed"].as_array().unwrap().iter().map(|cell| cell["column"].clone());
+    columns.collect()
+}
+
+#[test]
+fn of_two_figures_of_one_question_with_few_patients_between_them_one_is_hidden() {
+    let world = World::new("one-question");
+    let (less, target) = (without(&world), world.target().z);
+    // Of two rows like the target, so that the rows tell nothing.
+    let other = world.patients.iter().find(|p| p.x > 30 && p.z != target && p.sites.len() == 2).unwrap().z;
+    let swapped = format!("{ALL} AND z <> {other}");
+    let of = |first: &str, a: &str, second: &str, b: &str| {
+        format!("SELECT {first} FILTER (WHERE {a}) AS a, {second} FILTER (WHERE {b}) AS b FROM t")
+    };
+    for (first, second) in [
+        ("COUNT(*)", "COUNT(DISTINCT person_id)"),
+        ("COUNT(DISTINCT person_id)", "COUNT(*)"),
+        ("SUM(x)", "COUNT(DISTINCT person_id)"),
+    ] {
+        assert_eq!(hidden(&world, &of(first, ALL, second, &less)), json!(["b"]), "{first} and {second}");
+    }
+    // As many rows, and other patients.
+    assert_eq!(hidden(&world, &of("SUM(x)", &less, "SUM(x)", &swapped)), json!(["b"]));
+    // What differs by many is shown, and what is of the same patients.
+    assert_eq!(hidden(&world, &of("SUM(x)", ALL, "COUNT(DISTINCT person_id)", &format!("{ALL} AND k < 3"))), json!([]));
+    assert_eq!(hidden(&world, &of("COUNT(*)", ALL, "COUNT(DISTINCT person_id)", ALL)), json!([]));
+}
+
+#[test]
+fn figures_of_tables_with_nearly_the_same_patients_are_refused_in_one_question_too() {
+    let world = World::new("two-tables");
+    let (target, by_table) = (world.target().z, "SELECT COUNT(*) AS n FROM");
+    let both = |one: &str, other: &str| format!("SELECT ({by_table} {one}) AS a, ({by_table} {other}) AS b");
+    // Every row twice, but for one patient's, by groups that say which is which.
+    let copies = format!(
+        "SELECT g, COUNT(*) AS n FROM (SELECT 1 AS g, person_id FROM t UNION ALL SELECT 2 AS g, person_id FROM t WHERE z <> {target}) s \
+         GROUP BY g"
+    );
+    for sql in [both("t", "u"), both("A.t", &format!("A.u WHERE z <> {target}")), copies] {
+        let run = world.ask(&[], &[&sql]);
+        println!("  {sql}\n    {}", run.code());
+        assert_eq!(run.code(), "RELEASE_TOO_CLOSE", "{}", run.all());
+    }
+    // Many patients are between these, and none between those.
+    for sql in [both("t WHERE k < 3", "u"), both("A.t", "A.u")] {
+        let run = world.ask(&[], &[&sql]);
+        println!("  {sql}\n    {:?}", answers(&run));
+        assert_eq!(answers(&run).len(), 1, "{}", run.all());
+    }
+}
