@@ -12,7 +12,7 @@ use crate::govern::meeting::Past;
 use crate::state::audit::Head;
 
 /// Version of these messages and of the protocols behind them.
-pub const PROTOCOL_VERSION: u16 = 3;
+pub const PROTOCOL_VERSION: u16 = 4;
 
 /// A run, named by the analyst at random.
 pub type JobId = [u8; 16];

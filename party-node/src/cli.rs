@@ -12,6 +12,7 @@ use protocols::additive::demand::Link as Planned;
 use crate::bench::questions::{self, Question};
 use crate::bench::{Bench, Network, Protocol, psi};
 use crate::drill::Drill;
+use crate::fault::NodeError;
 use crate::linkage::command::ReportFormat;
 use crate::output::Format;
 use crate::steward::StewardCommand;
@@ -417,24 +418,38 @@ pub struct Noise {
     /// How the noise is distributed
     #[arg(long, value_enum, default_value_t, requires = "epsilon")]
     pub mechanism: Mechanism,
+    /// Of Gaussian noise: the probability that the promise may fail with is 10 to the minus this; what the sites' policies allow
+    /// where it is not given
+    #[arg(long, requires = "epsilon", value_name = "DIGITS")]
+    pub delta_digits: Option<u32>,
 }
 
 impl Noise {
     /// As the planner takes it.
-    pub fn asked(&self) -> Option<noise::Asked> {
-        let mechanism = match self.mechanism {
-            Mechanism::Laplace => noise::Mechanism::Laplace,
+    ///
+    /// # Errors
+    /// `BAD_DELTA` for a δ of noise that has none.
+    pub fn asked(&self) -> Result<Option<noise::Asked>, NodeError> {
+        let mechanism = match (self.mechanism, self.delta_digits) {
+            (Mechanism::Laplace, None) => noise::Mechanism::Laplace,
+            (Mechanism::Laplace, Some(_)) => {
+                let message = "Laplace noise has no δ";
+                return Err(NodeError::new("BAD_DELTA", message).hint("say --mechanism gaussian, or no --delta-digits"));
+            }
+            (Mechanism::Gaussian, delta_digits) => noise::Mechanism::Gaussian { delta_digits },
         };
-        self.epsilon.map(|epsilon| noise::Asked { epsilon, mechanism })
+        Ok(self.epsilon.map(|epsilon| noise::Asked { epsilon, mechanism }))
     }
 }
 
 /// How noise is distributed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Mechanism {
-    /// Discrete Laplace
+    /// Discrete Laplace, for ε alone: less noise of a few figures
     #[default]
     Laplace,
+    /// Discrete Gaussian, for ε and δ: less noise of many figures
+    Gaussian,
 }
 
 /// A language.

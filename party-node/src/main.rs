@@ -71,7 +71,7 @@ async fn run(command: Command) -> Result<(), NodeError> {
             };
             let from = network.map_or_else(|| Planned::Folder(data.unwrap_or_default(), set), Planned::Network);
             let catalog = from.catalog()?;
-            let asked = Asked { what, language: lang.into(), study, audience: to.into(), noise: noise.asked() };
+            let asked = Asked { what, language: lang.into(), study, audience: to.into(), noise: noise.asked()? };
             for sql in texts(&text)? {
                 print(&plans::explained(&sql, &catalog, &asked)?)?;
             }
@@ -175,7 +175,7 @@ async fn serve(config: &Config, drill: Option<party_node::drill::Drill>) -> Resu
 
 async fn ask_all(analyst: &Analyst, queries: &Queries) -> Result<(), NodeError> {
     for sql in texts(&queries.text)? {
-        let question = Question { sql: &sql, options: options_now(queries.to.into(), queries.noise.asked()) };
+        let question = Question { sql: &sql, options: options_now(queries.to.into(), queries.noise.asked()?) };
         print(&analyst.ask(question).await?.render(queries.format))?;
     }
     Ok(())

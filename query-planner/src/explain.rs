@@ -7,6 +7,7 @@ use crate::cost::{cost, max_groups, work};
 use crate::disclose::{sketch_words, slot_words};
 use crate::disclosure::{self, Language, PointOf, point_words, to_words};
 use crate::matching::{write_matching, write_relation};
+use crate::noise::{Delta, Noise, Shape};
 use crate::plan::{Between, Compiled, Groups, JointPlan, Key, Order, Output, Path, Ring, Scale, SecureSum, Slot};
 use crate::released_tables::ReleasedTables;
 use crate::value::Value;
@@ -197,15 +198,32 @@ fn rows_words(rows: u64) -> String {
     if rows == 1 { "row".into() } else { format!("{rows} rows") }
 }
 
+/// What ε and δ mean.
+fn promise(noise: &Noise) -> String {
+    let plus = match noise.delta() {
+        Delta(0) => String::new(),
+        delta => format!(", plus {delta}"),
+    };
+    format!(
+        "any outcome has at most e^{} times the probability that it has without that patient's data{plus}",
+        noise.epsilon
+    )
+}
+
 /// What is added to each figure, and how far that takes it.
 fn write_noise(out: &mut String, plan: &JointPlan) -> fmt::Result {
     let Some(noise) = &plan.noise else { return Ok(()) };
     let (sites, honest) = (plan.sites.len(), noise.honest_sites);
-    writeln!(out, "Noise: Private(each of {sites} sites), {}, ε = {}", noise.mechanism, noise.epsilon)?;
+    let kind = noise.shape.kind();
+    match noise.delta() {
+        Delta(0) => writeln!(out, "Noise: Private(each of {sites} sites), {kind}, ε = {}", noise.epsilon)?,
+        delta => writeln!(out, "Noise: Private(each of {sites} sites), {kind}, ε = {}, δ = {delta}", noise.epsilon)?,
+    }
     writeln!(
         out,
         "  for one patient with everything it has at all sites, if {honest} of the {sites} sites add their noise and keep it to themselves"
     )?;
+    writeln!(out, "  {}", promise(noise))?;
     for kept in &noise.tables {
         writeln!(
             out,
@@ -222,9 +240,15 @@ fn write_noise(out: &mut String, plan: &JointPlan) -> fmt::Result {
                 Scale::Binary(bits) => 2f64.powi(bits.into()),
             };
             let what = slot_words(slot, sum);
-            let (most, spread) = (noised.sensitivity as f64 / unit, noised.standard_deviation(noise, sites) / unit);
+            let (most, spread) = (noised.sensitivity as f64 / unit, noise.standard_deviation(noised, sites) / unit);
             writeln!(out, "  sum {index}, slot {}: {what}: one patient moves it by at most {most}", noised.slot)?;
-            writeln!(out, "    ε = {}, standard deviation {spread:.1}", noised.epsilon)?;
+            match noise.shape {
+                Shape::Laplace { each } => writeln!(out, "    ε = {each}, standard deviation {spread:.1}")?,
+                Shape::Gaussian { .. } => {
+                    let most = (noised.squares as f64).sqrt() / unit;
+                    writeln!(out, "    in Euclidean length by at most {most:.1}, standard deviation {spread:.1}")?;
+                }
+            }
         }
     }
     Ok(())

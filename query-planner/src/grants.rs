@@ -3,6 +3,7 @@
 use crate::catalog::{Catalog, SiteName};
 use crate::cost::max_groups;
 use crate::error::PlanError;
+use crate::noise::Delta;
 use crate::plan::JointPlan;
 use crate::released_tables::ReleasedTables;
 use crate::site_policy::SitePolicy;
@@ -13,7 +14,7 @@ use crate::uses::Use;
 /// # Errors
 /// `COLUMN_NOT_ALLOWED` naming column, purpose and rule; `CLASS_NOT_ALLOWED`, `ANALYST_NOT_ALLOWED`, `TOO_FEW_SITES`,
 /// `TOO_MANY_GROUPS`, `CELLS_TOO_SMALL`, `TABLE_NOT_ANONYMOUS`, `EXTREME_SHARES`, `MATCHING_TOO_LARGE`, `NOISE_NEEDED`,
-/// `EPSILON_TOO_LARGE`, `TOO_FEW_HONEST_SITES`. Of a site that does not tell reasons
+/// `EPSILON_TOO_LARGE`, `MECHANISM_NOT_ALLOWED`, `DELTA_TOO_LARGE`, `TOO_FEW_HONEST_SITES`. Of a site that does not tell reasons
 /// `POLICY_REFUSES` alone.
 pub fn check(plan: &JointPlan, site: &SiteName, policy: &SitePolicy, analyst: Option<&str>) -> Result<(), PlanError> {
     let first = analyst_allowed(site, policy, analyst)
@@ -153,6 +154,17 @@ fn noise(plan: &JointPlan, site: &SiteName, policy: &SitePolicy) -> Result<(), P
         let (asked, rule) = (noise.epsilon, "rule: privacy.most_per_release");
         let text = format!("the question takes an ε of {asked}, {site} allows {most} for one answer ({rule})");
         return Err(PlanError::new("EPSILON_TOO_LARGE", text));
+    }
+    let kind = noise.shape.kind();
+    if !privacy.allows(kind) {
+        let text = format!("{site} does not answer with {kind} noise (rule: privacy.mechanisms)");
+        return Err(PlanError::new("MECHANISM_NOT_ALLOWED", text).hint("ask with the other: --mechanism"));
+    }
+    let most = privacy.release_digits().map(Delta::of_digits);
+    if let Some(most) = most.filter(|most| noise.delta() > *most) {
+        let (asked, rule) = (noise.delta(), "rule: privacy.delta_digits_per_release");
+        let text = format!("the question takes a δ of {asked}, {site} allows {most} for one answer ({rule})");
+        return Err(PlanError::new("DELTA_TOO_LARGE", text).hint("ask for more --delta-digits, or leave them out"));
     }
     let honest = privacy.honest_sites.unwrap_or(1);
     if noise.honest_sites > honest {

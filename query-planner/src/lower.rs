@@ -282,15 +282,16 @@ impl<'a> Lowering<'a> {
     /// `RELATED_TABLES` when cells must be hidden and two sums share rows in a way that is not understood.
     pub fn compiled(mut self, query: String, finish: LogicalPlan, now_ms: i64) -> Result<Compiled, PlanError> {
         let margins = if self.hides() { relate::margins(&self.sums, &self.prints)? } else { Vec::new() };
-        match self.noise {
-            Some(asked) => noise::share_out(&mut self.sums, asked, self.catalog.sites.len())?,
+        let shape = match self.noise {
+            Some(asked) => Some((asked, noise::share_out(&mut self.sums, asked, self.audience, self.catalog)?)),
             // Which totals are the largest is told by the noised ones, when all are known; and the first groups alone may have fewer
             // values of a sensitive key than the table that was judged.
             None => {
                 let top = top::top(&finish, &self.sums).filter(|_| self.sums[0].sensitive.is_empty());
                 top.into_iter().for_each(|top| self.leave_out(top));
+                None
             }
-        }
+        };
         let side_by_side = match self.noise {
             None if self.hides() => relate::side_by_side(&self.prints),
             _ => Vec::new(),
@@ -324,7 +325,7 @@ impl<'a> Lowering<'a> {
             disclosures: Vec::new(),
             notes: self.notes,
         };
-        joint.noise = self.noise.map(|asked| noise::Noise::of(asked, &joint.tables, self.audience, self.catalog));
+        joint.noise = shape.map(|shape| noise::Noise::of(shape, &joint.tables, self.audience, self.catalog));
         joint.classes = uses::classes(&joint);
         joint.notes.extend(clamp::notes(&joint.uses, self.catalog));
         joint.disclosures = disclose::disclosures(&joint, &self.works, self.catalog);

@@ -23,7 +23,7 @@ use crate::uses::Use;
 use crate::value::Value;
 
 /// Version of the canonical form.
-pub const PLAN_VERSION: u16 = 6;
+pub const PLAN_VERSION: u16 = 7;
 
 /// Everything the planner makes of one query.
 #[derive(Debug, Clone)]

@@ -24,13 +24,13 @@ use crate::cost::max_groups;
 use crate::error::PlanError;
 use crate::matched::Matching;
 use crate::matching::Laid;
-use crate::noise::{Epsilon, Noised, available, needed, not_available};
+use crate::noise::{Noised, available, needed, not_available};
 use crate::plan::{Groups, SecureSum, Summand};
 use crate::slots::Slots;
 use crate::split::subqueries;
 use crate::words::words;
 
-/// The noised slots of a sum over rows, their parts of ε not yet known. `fragment` is all that a site does, conditions and arguments of
+/// The noised slots of a sum over rows. `fragment` is all that a site does, conditions and arguments of
 /// the sum itself included.
 ///
 /// # Errors
@@ -49,10 +49,10 @@ pub(crate) fn of_rows(
         let magnitude = match sum.slots[slot].what {
             Summand::Rows | Summand::NotNull(_) => 1,
             Summand::Value(column) => magnitude(&slots.columns[column].1, slots)?,
-            Summand::Patients(node) => return of_patients(sum, node, rows().ok()),
+            Summand::Patients(node) => return of_patients(sum, node, rows().ok()).map(Moved::by_ones),
             _ => return Err(not_available("a sum of squares or products cannot be answered with noise")),
         };
-        Ok(rows()?.saturating_mul(magnitude))
+        Ok(Moved::at_once(rows()?.saturating_mul(magnitude)))
     };
     needed(sum).into_iter().map(|slot| noised(slot, sensitivity(slot)?)).collect()
 }
@@ -68,18 +68,38 @@ pub(crate) fn of_matched(sum: &SecureSum, relations: &[Laid], catalog: &Catalog)
         owned(&laid.plan, catalog)?;
     }
     let sensitivity = |slot: usize| match sum.slots[slot].what {
-        Summand::Patients(node) => of_patients(sum, node, None),
+        Summand::Patients(node) => of_patients(sum, node, None).map(Moved::by_ones),
         _ => Err(not_available("rows beside matched patients cannot be answered with noise")),
     };
     needed(sum).into_iter().map(|slot| noised(slot, sensitivity(slot)?)).collect()
 }
 
-fn noised(slot: usize, sensitivity: u64) -> Result<Noised, PlanError> {
-    if sensitivity > MAX_SENSITIVITY {
-        let text = format!("one patient could change a figure by {sensitivity}: noise would drown it");
+/// What one patient changes in a slot's totals.
+struct Moved {
+    /// In all groups together.
+    sum: u64,
+    /// The squares of what it changes in each group, together.
+    squares: u128,
+}
+
+impl Moved {
+    /// So much, perhaps all in one group.
+    fn at_once(sum: u64) -> Moved {
+        Moved { sum, squares: u128::from(sum).pow(2) }
+    }
+
+    /// 1 in each of so many groups.
+    fn by_ones(groups: u64) -> Moved {
+        Moved { sum: groups, squares: groups.into() }
+    }
+}
+
+fn noised(slot: usize, moved: Moved) -> Result<Noised, PlanError> {
+    if moved.sum > MAX_SENSITIVITY {
+        let text = format!("one patient could change a figure by {}: noise would drown it", moved.sum);
         return Err(PlanError::new("NOISE_NEEDS_BOUND", text).hint("declare smaller rows_per_patient, or clamp values"));
     }
-    Ok(Noised { slot, sensitivity: sensitivity.max(1), epsilon: Epsilon(0) })
+    Ok(Noised { slot, sensitivity: moved.sum.max(1), squares: moved.squares.max(1) })
 }
 
 /// A patient is found by one key at each site: with several keys the rows of one patient are not known to be one's.

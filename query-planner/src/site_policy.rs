@@ -2,6 +2,7 @@
 //! is not written down is allowed.
 
 mod columns;
+mod privacy;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,11 +12,11 @@ use sha2::{Digest, Sha256};
 use toml::{Table as TomlTable, Value as Toml};
 
 pub use columns::{Clamp, ColumnGrant};
+pub use privacy::Privacy;
 pub use words::{Class, Purpose};
 
 use crate::catalog::MAX_SITES;
 use crate::error::PlanError;
-use crate::noise::Epsilon;
 use crate::released_tables::{self, ReleasedTables};
 use crate::settings::{MAX_GROUPS, MAX_MIN_PATIENTS, MAX_PATIENTS};
 use crate::toml_keys::{Unknown, known, members, place};
@@ -125,48 +126,6 @@ pub struct ApprovalRule {
     /// The analyst must be among these; any analyst where it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysts: Option<BTreeSet<String>>,
-}
-
-/// The ε that may be spent, as decimal text. A site that has this answers with noise only.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Privacy {
-    /// On all releases of a study. Stays at the site.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub epsilon: Option<String>,
-    /// On one release. Stays at the site.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub most_per_release: Option<String>,
-    /// On all releases of all studies together; no such limit where it is not given. Stays at the site.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub epsilon_in_all: Option<String>,
-    /// The promise must hold if so many sites are honest; 1 (whoever they are) where it is not given. Public: the smallest of all sites
-    /// counts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub honest_sites: Option<u32>,
-}
-
-impl Privacy {
-    /// Most of all releases of a study, and of one; none where a file was not checked.
-    pub fn limits(&self) -> Option<[Epsilon; 2]> {
-        let read = |text: &Option<String>| text.as_ref()?.parse().ok();
-        Some([read(&self.epsilon)?, read(&self.most_per_release)?])
-    }
-
-    /// Most of all releases of all studies together, where there is a limit.
-    pub fn limit_in_all(&self) -> Option<Epsilon> {
-        self.epsilon_in_all.as_ref()?.parse().ok()
-    }
-
-    /// What the other sites know: that there is noise, and whom the promise counts on.
-    fn published(&self) -> Privacy {
-        Privacy { honest_sites: Some(self.honest_sites.unwrap_or(1)), ..Privacy::default() }
-    }
-
-    fn with_numbers_of(mut self, other: Option<&Privacy>) -> Privacy {
-        self.honest_sites = self.honest_sites.into_iter().chain(other.and_then(|other| other.honest_sites)).min();
-        self
-    }
 }
 
 impl Default for SitePolicy {
@@ -338,7 +297,6 @@ impl SitePolicy {
     fn broken_rule(&self) -> Option<(&'static str, String)> {
         let within = |value: Option<u64>, lo: u64, hi: u64| value.is_none_or(|x| (lo..=hi).contains(&x));
         let MatchedSets { min_patients: least, max_patients: most } = self.matching;
-        let honest = self.privacy.as_ref().and_then(|privacy| privacy.honest_sites);
         let numbers = [
             ("min_patients", self.min_patients.map(u64::from), 1, u64::from(MAX_MIN_PATIENTS)),
             ("min_sites", self.min_sites.map(u64::from), 2, MAX_SITES as u64),
@@ -361,7 +319,6 @@ impl SitePolicy {
                 u32::MAX.into(),
             ),
             ("refusals.days", self.refusals.map(|l| l.days.into()), 1, MAX_DAYS),
-            ("privacy.honest_sites", honest.map(u64::from), 1, MAX_SITES as u64),
         ];
         if let Some((key, _, lo, hi)) = numbers.into_iter().find(|(_, value, lo, hi)| !within(*value, *lo, *hi)) {
             return Some((key, format!("{key} is {lo} to {hi}")));
@@ -375,16 +332,7 @@ impl SitePolicy {
         if let Some(rule) = self.broken_stewards() {
             return Some(("stewards", rule));
         }
-        let spent = self.privacy.iter().flat_map(|p| {
-            [
-                ("privacy.epsilon", &p.epsilon),
-                ("privacy.most_per_release", &p.most_per_release),
-                ("privacy.epsilon_in_all", &p.epsilon_in_all),
-            ]
-        });
-        let is_wrong = |text: &String| text.parse::<Epsilon>().is_err();
-        let wrong = spent.into_iter().find(|(_, text)| text.as_ref().is_some_and(is_wrong));
-        wrong.map(|(key, _)| (key, format!("{key} is a decimal number in quotes, such as \"0.5\"")))
+        self.privacy.as_ref().and_then(Privacy::broken_rule)
     }
 
     fn broken_stewards(&self) -> Option<String> {
@@ -481,7 +429,7 @@ const SECTIONS: [(&str, &[&str]); 6] = [
     ("releases", &["most", "total", "days"]),
     ("refusals", &["most", "total", "days"]),
     ("opt_out", &["file"]),
-    ("privacy", &["epsilon", "most_per_release", "epsilon_in_all", "honest_sites"]),
+    ("privacy", privacy::KEYS),
 ];
 
 /// A hundred years.

@@ -1,11 +1,13 @@
 //! Noise in plans: what one patient can change, what is refused because nobody knows, and what policies ask for.
 
 mod common;
+#[path = "noise/gaussian.rs"]
+mod gaussian;
 
 use common::{OPTIONS, SETTINGS, catalog_of, try_catalog_of};
 use query_planner::catalog::SiteName;
 use query_planner::grants::{self, check};
-use query_planner::noise::{Asked, Epsilon, Mechanism};
+use query_planner::noise::{Asked, Epsilon, Mechanism, Shape};
 use query_planner::plan::{Ring, Summand};
 use query_planner::site_policy::SitePolicy;
 use query_planner::{Audience, Compiled, Language, Options, PlanError, Settings, explain, plan};
@@ -28,7 +30,10 @@ fn noised(sql: &str, more: &[&str]) -> Result<Compiled, PlanError> {
 
 /// Slot, sensitivity and ε of each noised slot of the first sum.
 fn figures(compiled: &Compiled) -> Vec<(usize, u64, u64)> {
-    compiled.joint.sums[0].noised.iter().map(|noised| (noised.slot, noised.sensitivity, noised.epsilon.0)).collect()
+    let Some(Shape::Laplace { each }) = compiled.joint.noise.as_ref().map(|noise| noise.shape) else {
+        panic!("Laplace noise is asked for")
+    };
+    compiled.joint.sums[0].noised.iter().map(|noised| (noised.slot, noised.sensitivity, each.0)).collect()
 }
 
 #[test]
@@ -85,7 +90,10 @@ fn all_that_is_compared_or_opened_is_noised_and_nothing_else() {
             assert!(sum.cells.iter().chain(&sum.patients).all(|slot| sum.is_noised(*slot)), "{sql}");
             let read = |slot: &usize| opened.contains(slot) || sum.cells.contains(slot) || sum.patients.contains(slot);
             assert!(sum.noised.iter().all(|noised| read(&noised.slot)), "{sql}: ε for what nobody sees");
-            total += sum.noised.iter().map(|noised| noised.epsilon.0).sum::<u64>();
+            let Some(Shape::Laplace { each }) = compiled.joint.noise.as_ref().map(|noise| noise.shape) else {
+                panic!("Laplace noise is asked for")
+            };
+            total += each.0 * sum.noised.len() as u64;
         }
         assert!(total <= 1_000_000 && total > 999_990, "{sql}: {total} millionths");
     }

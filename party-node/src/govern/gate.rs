@@ -23,7 +23,7 @@ use crate::source::{BoundData, LeftOut, OptOut};
 use crate::state::audit;
 use crate::state::inbox::Decision;
 use crate::state::ledger::Who;
-use crate::state::limits::{Limit, Spend};
+use crate::state::limits::{Limit, Part, Spend};
 use crate::state::{State, now_ms};
 
 /// How a site decides.
@@ -86,8 +86,9 @@ impl Posted {
     pub fn read(file: PathBuf) -> Result<Self, NodeError> {
         let text = config::read(&file)?;
         let policy = parse(&file, &text)?;
-        if policy.privacy.as_ref().is_some_and(|privacy| privacy.limits().is_none()) {
-            let message = format!("{}: [privacy] has epsilon and most_per_release", file.display());
+        if policy.privacy.as_ref().is_some_and(|privacy| !privacy.is_whole()) {
+            let needed = "epsilon and most_per_release, and delta_digits where Gaussian noise is allowed";
+            let message = format!("{}: [privacy] has {needed}", file.display());
             return Err(NodeError::new("BAD_POLICY", message));
         }
         let mut posted = Self { policy, file: Some(file), read: Read { text, opt_out: None } };
@@ -233,7 +234,7 @@ impl Gate {
         })
     }
 
-    /// The ε that a plan takes here, of a study and of all; none where the policy keeps no budget.
+    /// The ε and δ that a plan takes here, of a study and of all; none where the policy keeps no budget.
     ///
     /// # Errors
     /// `NOISE_NEEDED` for a plan without noise, `BAD_POLICY` for a budget that cannot be read.
@@ -245,8 +246,15 @@ impl Gate {
         let Some([limit, _]) = privacy.limits() else {
             return Err(NodeError::new("BAD_POLICY", "[privacy] has no budget"));
         };
-        let in_all = privacy.limit_in_all().map(|limit| limit.0);
-        Ok(Some(Spend { millionths: noise.epsilon.0, limit: limit.0, in_all }))
+        let (in_all, delta_in_all) = (privacy.limit_in_all(), privacy.delta_limit_in_all());
+        Ok(Some(Spend {
+            epsilon: Part { takes: noise.epsilon.0, limit: limit.0, in_all: in_all.map(|limit| limit.0) },
+            delta: Part {
+                takes: noise.delta().0,
+                limit: privacy.delta_limit().0,
+                in_all: delta_in_all.map(|limit| limit.0),
+            },
+        }))
     }
 
     /// Approval by hand if there is one, else by rule.

@@ -105,7 +105,7 @@ impl Site {
             progress: Progress::Begun,
         };
         let after = self.gate.state.digest_of(&study).unwrap();
-        self.gate.state.begin(&release, &Terms { after, releases: None, refusals: None, epsilon: None }).unwrap();
+        self.gate.state.begin(&release, &Terms { after, releases: None, refusals: None, privacy: None }).unwrap();
     }
 }
 

@@ -5,6 +5,7 @@
 use mpc_core::random::{Domain, Prg, PrivateSeed};
 use mpc_core::step::StepPath;
 use protocols::Noise;
+use query_planner::noise::Law;
 use query_planner::plan::SecureSum;
 use query_planner::{JointPlan, decode, keys};
 use zeroize::Zeroize;
@@ -36,10 +37,12 @@ pub fn add(plan: &JointPlan, partials: &mut [Partials], rng: &mut Prg) -> Result
         }
         spread(sum, own)?;
         for noised in &sum.noised {
-            let share = Noise::Laplace {
-                sensitivity: noised.sensitivity,
-                epsilon_millionths: noised.epsilon.0,
-                honest: noise.honest_sites,
+            let honest = noise.honest_sites;
+            let share = match noise.law(noised) {
+                Law::Laplace { sensitivity, epsilon } => {
+                    Noise::Laplace { sensitivity, epsilon_millionths: epsilon.0, honest }
+                }
+                Law::Gaussian { variance } => Noise::Gaussian { variance, honest },
             };
             for total in &mut own.slots[noised.slot] {
                 let drawn = share.sample(rng).map_err(|why| NodeError::new("NOISE_FAILED", why.to_string()))?;

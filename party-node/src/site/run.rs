@@ -160,7 +160,7 @@ impl Site {
             after,
             releases: policy.releases.map(Into::into),
             refusals: Some(gate.policy.refusals()),
-            epsilon: gate.spend(plan)?,
+            privacy: gate.spend(plan)?,
         };
         let approval = &start.words[self.me.index()].word.approval;
         state.begin_under(approval, &release, &terms, heads)?;

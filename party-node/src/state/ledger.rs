@@ -80,8 +80,8 @@ pub struct Terms {
     pub releases: Option<Limit>,
     /// Of refusals per period.
     pub refusals: Option<Limit>,
-    /// ε that it takes.
-    pub epsilon: Option<Spend>,
+    /// ε and δ that it takes.
+    pub privacy: Option<Spend>,
 }
 
 /// Where a release is.
@@ -126,7 +126,7 @@ impl Who {
 }
 
 impl State {
-    /// Begins a release: durable before anything leaves. Limits are checked and ε is taken in the same step, so that of
+    /// Begins a release: durable before anything leaves. Limits are checked, and ε and δ taken, in the same step, so that of
     /// two races one wins.
     ///
     /// # Errors
@@ -173,7 +173,7 @@ impl State {
         })
     }
 
-    /// A begun release was refused before its answer came out, and this was sent for it. The refusal is charged; ε and the release
+    /// A begun release was refused before its answer came out, and this was sent for it. The refusal is charged; ε, δ and the release
     /// are not given back.
     ///
     /// # Errors
@@ -283,7 +283,7 @@ impl State {
 
 fn begin(change: &mut Change, release: &Release, terms: &Terms) -> Result<(), NodeError> {
     let order = admit(change, release, terms)?;
-    if let Some(spend) = &terms.epsilon {
+    if let Some(spend) = &terms.privacy {
         budget::spend(change, &release.study, spend)?;
     }
     change.put(Table::Places, &release.id, &Place { study: release.study, order })?;

@@ -1,14 +1,14 @@
 //! Replies as stewards read them.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use mpc_core::identity::Pin;
-use query_planner::noise::Epsilon;
+use query_planner::noise::{Delta, Epsilon};
 
 use crate::clock::utc;
 use crate::fault::hostile;
 use crate::govern::approval::short;
-use crate::govern::steward::{Budget, Counted, DryRun, Entry, Line, Reply};
+use crate::govern::steward::{Budget, Counted, DryRun, Entry, Line, Reply, Used};
 use crate::state::hex;
 
 /// A reply that comes alone; none for parts of lists and texts.
@@ -46,16 +46,21 @@ pub(super) fn inbox(plans: &[Entry]) -> String {
 
 pub(super) fn ledger(releases: &[Line], budgets: &[Budget]) -> String {
     let nothing = releases.is_empty().then(|| "nothing came out\n".to_owned());
-    let budget = |Budget { study, spent, limit }: &Budget| {
-        let left = Epsilon(limit.saturating_sub(*spent));
+    let budget = |Budget { study, epsilon, delta }: &Budget| {
         let whose = study.as_ref().map_or_else(|| "all studies together".into(), |study| format!("study {study}"));
-        clean(&format!("{whose}: ε of {} spent, {left} of {} left\n", Epsilon(*spent), Epsilon(*limit)))
+        let used = [epsilon.map(|used| of("ε", used, Epsilon)), delta.map(|used| of("δ", used, Delta))];
+        clean(&format!("{whose}: {}\n", used.into_iter().flatten().collect::<Vec<_>>().join("; ")))
     };
     let line = |Line { id, study, analyst, at_ms, state, query }: &Line| {
         let (id, at) = (&hex::text(id)[..16], utc(*at_ms));
         clean(&format!("{id}  {at}  {state}  study {study}  analyst {analyst}\n{}", indented(query)))
     };
     nothing.into_iter().chain(releases.iter().map(line)).chain(budgets.iter().map(budget)).collect()
+}
+
+/// What of ε or δ is spent, and what is left.
+fn of<U: fmt::Display>(what: &str, Used { spent, limit }: Used, unit: fn(u64) -> U) -> String {
+    format!("{what} of {} spent, {} of {} left", unit(spent), unit(limit.saturating_sub(spent)), unit(limit))
 }
 
 pub(super) fn verified(lines: u64, hash: &[u8; 32], times_ms: Option<(u64, u64)>, keys: &[Pin]) -> String {

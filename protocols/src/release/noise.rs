@@ -1,4 +1,4 @@
-//! Noise for ε-differential privacy: one site's share of it, exact, by integers only.
+//! Noise for differential privacy: one site's share of it, exact, by integers only.
 //!
 //! Every site adds a share to its own part of a figure before anything is compared or opened. The shares of any `honest` sites
 //! sum to the whole noise; what further sites add is added to a figure that is private already. Floating point would leak the
@@ -19,12 +19,7 @@
 //! Poisson's formula Θ(x) = √(2πs)·(1 ± 2B) with B ≤ 1.01·e^{−2π²s} < 7.3·10⁻¹⁸; the factor's mean is 1, so that it lies
 //! between (1−2B)/(1+2B) and its inverse, and |ln| ≤ 5B.
 //!
-//! [`Noise::gaussian`] chooses σ² for (ε, δ): the discrete Gaussian is ρ-zCDP with ρ = Δ²/2σ² (Canonne, Kamath, Steinke,
-//! NeurIPS'20, Theorem 4), m figures with the same ρ are mρ-zCDP, and that is (ρ' + 2√(ρ'·L), δ') with L = ln(1/δ'), ρ' = mρ
-//! (Bun and Steinke, TCC'16, Proposition 1.3). The bound is ε' for ρ' = (√(L+ε') − √L)² = ε'²/(√(L+ε') + √L)² and so for any less;
-//! ε'²/(4(L+ε')) is less, and rational: σ² = ⌈2m·Δ²·(L+ε')/ε'²⌉. That shares only sum to something close to a Gaussian adds 2mτ to ε and a
-//! factor of e^{mτ} to δ: with m·h ≤ 2³² these are below 10⁻⁶ each, ε' = ε − 10⁻⁶ pays for the first, and ln 10 rounded up pays
-//! for the second.
+//! How large σ² must be for (ε, δ) and several figures, and what τ costs, is the planner's affair (`query_planner::noise::gaussian`).
 
 mod draw;
 
@@ -44,8 +39,7 @@ pub enum Noise {
         /// h: the least number of sites that are trusted to add their share.
         honest: u32,
     },
-    /// About a discrete Gaussian, as [`Noise::gaussian`] makes it for (ε, δ). No plan asks for it yet: δ has no place in plans, policies and
-    /// budgets. It stands here because its distribution is tested with that of Laplace, whose draws it is made of.
+    /// About a discrete Gaussian, for (ε, δ)-differential privacy.
     Gaussian {
         /// σ² of the sum over the honest sites, in squared units of the figure.
         variance: u128,
@@ -57,48 +51,21 @@ pub enum Noise {
 /// Parameters that noise cannot be drawn for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoiseError {
-    /// Nothing to draw: sensitivity, ε, the variance or the number of honest sites is 0, or δ is 1.
-    #[error("noise needs a sensitivity, an epsilon above a millionth, a delta below 1 and at least one honest site")]
+    /// Nothing to draw: sensitivity, ε, the variance or the number of honest sites is 0.
+    #[error("noise needs a sensitivity and an epsilon, or a variance, and at least one honest site")]
     Zero,
-    /// Beyond what is computed exactly: the variance is above [`MAX_VARIANCE`], or honest sites times figures above 2³².
+    /// Beyond what is computed exactly: the variance of a share is above [`MAX_VARIANCE`].
     #[error("noise of this size cannot be drawn exactly: lower the bound of a patient's part, or raise epsilon")]
     TooLarge,
 }
 
-/// The largest variance of a share: squares of its multiples by 128 fit 128 bits.
-pub const MAX_VARIANCE: u128 = 1 << 56;
+/// The largest variance of a share: its multiples by 2¹⁶ fit 128 bits.
+pub const MAX_VARIANCE: u128 = 1 << 112;
 
 /// [`Noise::bits`] fails with probability 2 to the minus this.
 pub const FAILURE_BITS: u32 = 40;
 
 impl Noise {
-    /// The Gaussian that makes `figures` figures together (ε, δ)-differentially private, δ = 10^−`delta_digits`. One patient
-    /// changes each of them by `sensitivity` at most (for a table the Euclidean norm of what it changes).
-    ///
-    /// # Errors
-    /// [`NoiseError`] when the parameters are void, or the variance is above [`MAX_VARIANCE`] for a site.
-    pub fn gaussian(
-        sensitivity: u64,
-        figures: u32,
-        epsilon_millionths: u64,
-        delta_digits: u32,
-        honest: u32,
-    ) -> Result<Self, NoiseError> {
-        let paid = u128::from(epsilon_millionths).saturating_sub(SUM_SLACK_MILLIONTHS);
-        if [u128::from(sensitivity), figures.into(), paid, delta_digits.into(), honest.into()].contains(&0) {
-            return Err(NoiseError::Zero);
-        }
-        if u64::from(figures) * u64::from(honest) > 1 << 32 {
-            return Err(NoiseError::TooLarge);
-        }
-        let log = u128::from(delta_digits) * LN_10_MILLIONTHS + paid;
-        let squared = u128::from(sensitivity).checked_pow(2).ok_or(NoiseError::TooLarge)?;
-        let above = squared.checked_mul(2 * u128::from(figures)).and_then(|x| x.checked_mul(log * 1_000_000));
-        let variance = above.ok_or(NoiseError::TooLarge)?.div_ceil(paid.checked_pow(2).ok_or(NoiseError::TooLarge)?);
-        let noise = Self::Gaussian { variance, honest };
-        noise.check().map(|()| noise)
-    }
-
     /// Can shares of this noise be drawn?
     ///
     /// # Errors
@@ -171,8 +138,9 @@ impl Noise {
                 log2_up(reach.div_ceil(10 * u128::from(epsilon_millionths)))
             }
             Self::Gaussian { variance, honest } => {
-                // 82·ln 2 < 57. At most 32 + 56 + 6 bits.
-                log2_up(57 * u128::from(sites) * share_variance(variance, honest)).div_ceil(2)
+                // 82·ln 2 < 57. A number of sites and 57 take 38 bits, which the largest variance does not leave.
+                let whole = (57 * u128::from(sites)).saturating_mul(share_variance(variance, honest));
+                log2_up(whole).div_ceil(2)
             }
         })
     }
@@ -189,12 +157,6 @@ fn log2_up(x: u128) -> u32 {
 }
 
 const MIN_SHARE_VARIANCE: u128 = 4;
-
-/// What is taken off ε because a sum of discrete Gaussians is not quite one.
-const SUM_SLACK_MILLIONTHS: u128 = 1;
-
-/// ln 10 = 2.302585093…, rounded up.
-const LN_10_MILLIONTHS: u128 = 2_302_586;
 
 #[cfg(test)]
 mod tests;

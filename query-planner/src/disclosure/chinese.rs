@@ -3,7 +3,7 @@
 use super::{Disclosure, Facts, Figure, Judged, Kind, Known, Operation, Place, PointOf, Recipient, Revealed, Rows};
 use super::{Says, Sentence, Sites, Why};
 use crate::approximate::{LEVELS, REGISTERS, STANDARD_ERROR};
-use crate::noise::{Mechanism, Noise};
+use crate::noise::{self, Delta, Noise};
 use crate::plan::{Fraction, Point};
 use crate::released_tables::ReleasedTables;
 
@@ -139,22 +139,27 @@ fn what(what: &Revealed) -> String {
 }
 
 /// 噪声未涵盖的内容，与其承诺写在一处。
-const NOT_COVERED: &str = "；此后每次运行（包括同一批准下重复同一问题）都再次消耗其 ε，且只有设有 [privacy] 的医院会累计消耗；\
+const NOT_COVERED: &str = "；此后每次运行（包括同一批准下重复同一问题）都再次消耗其 ε（及 δ），且只有设有 [privacy] 的医院会累计消耗；\
     不在此保证之内：医院本地计算失败（患者或事件数超过声明、取值超出声明的范围）、本地计算与抽取噪声的耗时（表达式可使其取决于数据行），\
     以及某医院的数据自先前答复以来是否改变";
 
 fn noised(noise: &Noise, sites: u32, hides: bool) -> String {
-    let Noise { mechanism, epsilon, honest_sites, tables } = noise;
-    let mechanism = match mechanism {
-        Mechanism::Laplace => "离散拉普拉斯",
+    let Noise { shape, epsilon, honest_sites, tables } = noise;
+    let kind = match shape.kind() {
+        noise::Kind::Laplace => "离散拉普拉斯",
+        noise::Kind::Gaussian => "离散高斯",
+    };
+    let also = match noise.delta() {
+        Delta(0) => String::new(),
+        delta => format!("，至多有 {delta} 的概率例外（δ = {delta}）"),
     };
     let kept =
         tables.iter().map(|kept| format!("；数据表 {} 中每家医院对每名患者最多保留 {} 行", kept.table, kept.rows));
     let small = if hides { "；数值是否过小，按加噪后的数值判断" } else { "" };
     format!(
-        "仅就本次运行的这些数值而言：均已加入{mechanism}噪声，从不公开未加噪的数值；{sites} 家医院中只要有 {honest_sites} 家加入噪声并对其保密，\
+        "仅就本次运行的这些数值而言：均已加入{kind}噪声，从不公开未加噪的数值；{sites} 家医院中只要有 {honest_sites} 家加入噪声并对其保密，\
          无论如何利用这些数值，某一位患者（连同其在所有医院的全部数据）是否在数据中，其可区分程度最多为 e^{epsilon} 倍\
-         （ε = {epsilon}）；加噪后的计数可能为负{small}{}{NOT_COVERED}",
+         （ε = {epsilon}）{also}；加噪后的计数可能为负{small}{}{NOT_COVERED}",
         kept.collect::<String>()
     )
 }

@@ -4,7 +4,7 @@ use super::{Disclosure, Facts, Figure, Judged, Kind, Known, Operation, Place, Po
 use super::{Says, Sentence, Sites, Why};
 use crate::approx_distinct::error_words;
 use crate::approximate::{LEVELS, REGISTERS};
-use crate::noise::Noise;
+use crate::noise::{Delta, Noise};
 use crate::plan::{Fraction, Point};
 use crate::released_tables::ReleasedTables;
 
@@ -146,20 +146,29 @@ fn what(what: &Revealed) -> String {
 }
 
 /// What noise says nothing of, beside what it promises.
-const NOT_COVERED: &str = "; each further run, also of the same question under the same approval, takes its ε again, and only sites with \
+const NOT_COVERED: &str = "; each further run, also of the same question under the same approval, takes its ε (and δ) again, and only sites with \
     [privacy] add up what was taken; not covered: that a site's own work fails (more patients or events than declared, a value outside \
     its declared domain), how long local work and drawing noise take, which an expression can make depend on rows, and \
     whether a site's data changed since an earlier answer";
 
+/// What Gaussian noise leaves beside the factor.
+fn failing(delta: Delta) -> String {
+    match delta {
+        Delta(0) => String::new(),
+        _ => format!(", but for a probability of {delta} at most (δ = {delta})"),
+    }
+}
+
 fn noised(noise: &Noise, sites: u32, hides: bool) -> String {
-    let Noise { mechanism, epsilon, honest_sites, tables } = noise;
+    let Noise { shape, epsilon, honest_sites, tables } = noise;
+    let (kind, also) = (shape.kind(), failing(noise.delta()));
     let kept = tables
         .iter()
         .map(|kept| format!("; of one patient in {} each site counts at most {} row(s)", kept.table, kept.rows));
     let small = if hides { "; which figures are small is judged by the noised ones" } else { "" };
     format!(
-        "these figures of this run alone, with {mechanism} noise, never without: whatever is done with them, they tell apart whether one \
-         patient, with everything it has at all sites, is in the data by a factor of e^{epsilon} at most (ε = {epsilon}), as long as \
+        "these figures of this run alone, with {kind} noise, never without: whatever is done with them, they tell apart whether one \
+         patient, with everything it has at all sites, is in the data by a factor of e^{epsilon} at most (ε = {epsilon}){also}, as long as \
          {honest_sites} of the {sites} sites add their noise and keep it to themselves; a noised count may be negative{small}{}{NOT_COVERED}",
         kept.collect::<String>()
     )

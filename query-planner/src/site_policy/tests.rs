@@ -1,5 +1,6 @@
 use super::*;
 use crate::catalog::ColumnType;
+use crate::noise::Kind;
 
 const FILE: &str = r#"
 classes = ["count", "table"]
@@ -35,6 +36,7 @@ classes = ["count"]
 epsilon = "4.0"
 most_per_release = "1.0"
 epsilon_in_all = "9.0"
+delta_digits = 5
 "#;
 
 fn refused(text: &str) -> PlanError {
@@ -104,6 +106,11 @@ fn mistakes_are_named_with_their_place_and_what_was_meant() {
         "[privacy]\nepsilon = \"-1\"\nmost_per_release = \"1\"",
         "[privacy]\nepsilon = \"1\"\nmost_per_release = \"1\"\nepsilon_in_all = 4",
         "[privacy]\nepsilon = \"1\"\nmost_per_release = \"1\"\nepsilon_in_all = \"all\"",
+        "[privacy]\ndelta_digits = 2",
+        "[privacy]\ndelta_digits_in_all = 19",
+        "[privacy]\ndelta_digits = 6\ndelta_digits_per_release = 5",
+        "[privacy]\nmechanisms = [\"gaussian\"]",
+        "[privacy]\nmechanisms = [\"gauss\"]",
     ] {
         refused(text);
     }
@@ -115,8 +122,8 @@ fn what_is_published_leaves_the_sites_own_affairs_out() {
     let published = policy.published();
     assert_eq!((&published.columns, published.min_patients), (&policy.columns, Some(11)));
     assert_eq!((published.releases, &published.opt_out), (None, &None));
-    // That it answers with noise is public, and on how many sites it counts; its budget is not.
-    let privacy = Privacy { honest_sites: Some(1), ..Privacy::default() };
+    // That it answers with noise is public, how small an answer's δ has to be, and on how many sites it counts; its budget is not.
+    let privacy = Privacy { honest_sites: Some(1), delta_digits_per_release: Some(7), ..Privacy::default() };
     assert_eq!(published.privacy, Some(privacy));
     assert!(published.approve.is_empty());
     let silent = SitePolicy::from_toml(&format!("tell_reasons = false\n{FILE}")).unwrap().published();
@@ -172,4 +179,25 @@ fn two_persons_are_two_stewards_with_a_key_each() {
     assert!(refused(&file(&format!("{{ ada = \"{one}\", bob = \"{one}\" }}"))).message.contains("same key"));
     assert!(refused(&format!("stewards = {{ ada = \"{}\" }}\n", &one[1..])).message.contains("64"));
     assert!(refused(&format!("stewards = {{ ada = \"{}\" }}\n", one.to_uppercase())).message.contains("lower-case"));
+}
+
+#[test]
+fn the_strictest_delta_and_the_kinds_that_both_allow_count() {
+    let privacy = |text: &str| SitePolicy::from_toml(&format!("[privacy]\n{text}")).unwrap().published();
+    let [laplace, both, gaussian] =
+        ["", "delta_digits = 5", "delta_digits = 6\nmechanisms = [\"gaussian\"]"].map(privacy);
+    let joined = |a: &SitePolicy, b: &SitePolicy| {
+        let privacy = a.clone().with_numbers_of(b).privacy.unwrap();
+        (privacy.allows(Kind::Laplace), privacy.allows(Kind::Gaussian), privacy.release_digits())
+    };
+    for (a, b, expected) in [
+        (&laplace, &laplace, (true, false, None)),
+        (&laplace, &both, (true, false, Some(7))),
+        (&both, &gaussian, (false, true, Some(8))),
+        (&laplace, &gaussian, (false, false, Some(8))),
+    ] {
+        assert_eq!([joined(a, b), joined(b, a)], [expected; 2]);
+        let once = a.clone().with_numbers_of(b);
+        assert_eq!(once.clone().with_numbers_of(&once), once);
+    }
 }

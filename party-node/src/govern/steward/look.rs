@@ -1,14 +1,13 @@
 //! Lists and texts, part by part.
 
-use query_planner::site_policy::Privacy;
 use query_planner::{Compiled, Options, explain};
 
-use super::{Budget, Desk, Entry, Line, PART_BYTES, Reply, language};
+use super::{Budget, Desk, Entry, Line, PART_BYTES, Reply, Used, language};
 use crate::fault::{NodeError, printable};
 use crate::govern::approval::short;
-use crate::govern::study::Study;
 use crate::state::inbox::Waiting;
 use crate::state::ledger::{Progress, Release};
+use crate::state::limits::Spent;
 
 /// What of a question stands in a list.
 const QUERY_CHARS: usize = 1000;
@@ -55,18 +54,29 @@ pub(super) fn ledger(desk: &Desk<'_>, study: Option<&str>, from: u64) -> Result<
 }
 
 fn budgets(desk: &Desk<'_>, only: Option<&[u8; 32]>) -> Result<Vec<Budget>, NodeError> {
-    let privacy = desk.gate.policy.policy.privacy.as_ref();
-    let Some([limit, _]) = privacy.and_then(Privacy::limits) else { return Ok(Vec::new()) };
-    let in_all = privacy.and_then(Privacy::limit_in_all).map(|limit| {
-        let spent = desk.gate.state.spent_in_all()?;
-        Ok(Budget { study: None, spent, limit: limit.0 })
-    });
+    let Some(privacy) = &desk.gate.policy.policy.privacy else { return Ok(Vec::new()) };
+    let Some([limit, _]) = privacy.limits() else { return Ok(Vec::new()) };
     let asked = desk.gate.studies.iter().filter(|study| only.is_none_or(|only| study.digest() == *only));
-    let budget = |study: &Study| {
-        let spent = desk.gate.state.spent(&study.digest())?.in_study;
-        Ok(Budget { study: Some(study.name.clone()), spent, limit: limit.0 })
-    };
-    asked.map(budget).chain(in_all).collect()
+    let mut all = Vec::new();
+    for study in asked {
+        let Spent { epsilon, delta } = desk.gate.state.spent(&study.digest())?;
+        let of_delta = privacy.delta_digits.map(|_| privacy.delta_limit());
+        all.push(Budget {
+            study: Some(study.name.clone()),
+            epsilon: Some(Used { spent: epsilon.in_study, limit: limit.0 }),
+            delta: of_delta.map(|limit| Used { spent: delta.in_study, limit: limit.0 }),
+        });
+    }
+    let (epsilon, delta) = (privacy.limit_in_all(), privacy.delta_limit_in_all());
+    if epsilon.is_some() || delta.is_some() {
+        let spent = desk.gate.state.spent_in_all()?;
+        all.push(Budget {
+            study: None,
+            epsilon: epsilon.map(|limit| Used { spent: spent[0], limit: limit.0 }),
+            delta: delta.map(|limit| Used { spent: spent[1], limit: limit.0 }),
+        });
+    }
+    Ok(all)
 }
 
 /// Text from a place on.

@@ -178,7 +178,7 @@ pub enum Reply {
     Ledger {
         /// Some of them.
         releases: Vec<Line>,
-        /// What is left of each study's ε and of all studies', where the policy keeps such budgets; with the first part.
+        /// What is left of each study's ε and δ and of all studies', where the policy keeps such budgets; with the first part.
         budgets: Vec<Budget>,
         /// Where the next are.
         next: Option<u64>,
@@ -242,11 +242,20 @@ pub struct Line {
     pub query: String,
 }
 
-/// ε at this site, in millionths.
+/// ε and δ at this site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     /// The study's name; none of all studies together.
     pub study: Option<String>,
+    /// In millionths; none where there is no limit.
+    pub epsilon: Option<Used>,
+    /// In units of 10⁻¹⁸; none where there is no limit, or none to spend.
+    pub delta: Option<Used>,
+}
+
+/// What of a budget is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
     /// What was taken, whether or not an answer came.
     pub spent: u64,
     /// All there is.

@@ -107,7 +107,7 @@ impl Site {
             progress: Progress::Begun,
         };
         let after = self.gate.state.digest_of(&study)?;
-        let terms = Terms { after, releases: None, refusals: None, epsilon: None };
+        let terms = Terms { after, releases: None, refusals: None, privacy: None };
         self.gate.state.begin_under(approval, &release, &terms, vec![])
     }
 }

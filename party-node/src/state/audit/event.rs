@@ -125,7 +125,7 @@ pub enum Event {
         /// One for each site.
         heads: Vec<SiteHead>,
     },
-    /// Some of a study's ε was spent, whether or not an answer comes.
+    /// Some of a study's ε and δ was spent, whether or not an answer comes.
     Reserved {
         /// The study.
         #[serde(with = "hex")]
@@ -134,6 +134,12 @@ pub enum Event {
         millionths: u64,
         /// All that was spent so far.
         spent: u64,
+        /// How much of δ, in units of 10⁻¹⁸; nothing of it stands where there is none.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        delta: u64,
+        /// All of δ that was spent so far.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        delta_spent: u64,
     },
     /// Use-once indices were taken.
     Taken {
@@ -224,6 +230,10 @@ impl Event {
             _ => None,
         }
     }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A public key in hexadecimal.

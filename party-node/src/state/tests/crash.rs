@@ -4,11 +4,11 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::state::limits::{Spent, Taken};
 use query_planner::catalog::SiteName;
 
 use crate::govern::approval::{self, Approval, By};
 use crate::state::audit::{Event, Head, SiteHead, Step, verify};
-use crate::state::limits::Spend;
 use crate::state::moment::Moment;
 
 /// What a caller was told, or is about to be: an effect that began and the same when it was done.
@@ -25,7 +25,7 @@ const STEPS: usize = 8;
 
 /// A site's life: each step changes something that must not be lost once it is done.
 fn script(state: &State, step: usize) {
-    let spend = Spend { millionths: 10, limit: 100, in_all: None };
+    let spend = Spend { delta: Part { takes: 5, limit: 50, in_all: Some(70) }, ..of_epsilon(10, 100, None) };
     match step {
         0 => begin(state, 1).unwrap(),
         1 => state.reserve(&STUDY, &spend).unwrap(),
@@ -33,7 +33,7 @@ fn script(state: &State, step: usize) {
         3 => state.note(&[1; 16], &sets(1)).unwrap(),
         4 => state.finish(&[1; 16], Some(b"answer"), sent()).unwrap(),
         5 => {
-            let terms = Terms { epsilon: Some(spend), ..terms(state) };
+            let terms = Terms { privacy: Some(spend), ..terms(state) };
             state.begin_under(&by_rule(), &release(2), &terms, vec![head_of_b()]).unwrap();
         }
         6 => state.refuse(&[2; 16], "TOO_CLOSE", 5, sent()).unwrap(),
@@ -67,7 +67,8 @@ fn said_what_was_sent(state: &State, number: u8) -> bool {
 fn steps_done(state: &State) -> usize {
     let releases = state.outlines(&STUDY).unwrap();
     let ended = |at: usize| releases.get(at).is_some_and(|release| release.progress != Progress::Begun);
-    let spent = state.spent(&STUDY).unwrap().in_study;
+    let Spent { epsilon: Taken { in_study: spent, in_all }, delta } = state.spent(&STUDY).unwrap();
+    assert_eq!((in_all, delta), (spent, Taken { in_study: spent / 2, in_all: spent / 2 }), "all of it or nothing");
     let begun = [1, 2].map(|number| releases.iter().any(|release| release.id == [number; 16]));
     // The next index, taken in a copy that is thrown away.
     let taken = state.take("ot", 1).unwrap().start;

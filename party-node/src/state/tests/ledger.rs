@@ -9,7 +9,7 @@ use crate::govern::approval::{self, Approval, By};
 use crate::govern::meeting::Past;
 use crate::state::audit::{Asked, Event, Head};
 use crate::state::ledger::Who;
-use crate::state::limits::{Limit, Spend};
+use crate::state::limits::Limit;
 use crate::state::{Rows, Table};
 
 fn code<T: std::fmt::Debug>(result: Result<T, NodeError>) -> String {
@@ -87,14 +87,11 @@ fn of_two_races_for_the_last_budget_exactly_one_wins() {
     for _ in 0..10 {
         let (scratch, identity) = (Scratch::new(), identity());
         let state = scratch.open(&identity).unwrap();
-        let spend = Spend { millionths: 600_000, limit: 1_000_000, in_all: None };
+        let spend = of_epsilon(600_000, 1_000_000, None);
         assert_eq!(race(|_| state.reserve(&STUDY, &spend)), "BUDGET_EXHAUSTED");
-        assert_eq!(state.spent(&STUDY).unwrap().in_study, 600_000);
-        state.reserve(&STUDY, &Spend { millionths: 400_000, limit: 1_000_000, in_all: None }).unwrap();
-        assert_eq!(
-            code(state.reserve(&STUDY, &Spend { millionths: 1, limit: 1_000_000, in_all: None })),
-            "BUDGET_EXHAUSTED"
-        );
+        assert_eq!(state.spent(&STUDY).unwrap().epsilon.in_study, 600_000);
+        state.reserve(&STUDY, &of_epsilon(400_000, 1_000_000, None)).unwrap();
+        assert_eq!(code(state.reserve(&STUDY, &of_epsilon(1, 1_000_000, None))), "BUDGET_EXHAUSTED");
     }
 }
 
@@ -118,7 +115,7 @@ fn the_budget_of_all_studies_is_taken_with_each_studys_own() {
     const OTHER: [u8; 32] = [77; 32];
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
-    let spend = |millionths, in_all| Spend { millionths, limit: 10, in_all };
+    let spend = |millionths, in_all| of_epsilon(millionths, 10, in_all);
     // What was taken before there was a limit counts.
     state.reserve(&STUDY, &spend(6, None)).unwrap();
     state.reserve(&OTHER, &spend(5, Some(12))).unwrap();
@@ -126,20 +123,49 @@ fn the_budget_of_all_studies_is_taken_with_each_studys_own() {
     assert_eq!(code(state.reserve(&OTHER, &spend(2, Some(12)))), "BUDGET_EXHAUSTED");
     assert_eq!(code(state.reserve(&STUDY, &spend(5, None))), "BUDGET_EXHAUSTED");
     // One that is refused takes nothing of the other.
-    assert_eq!([state.spent(&STUDY).unwrap(), state.spent(&OTHER).unwrap()].map(|spent| spent.in_study), [6, 5]);
-    assert_eq!((state.spent_in_all().unwrap(), state.head().unwrap()), (11, head));
+    assert_eq!(
+        [state.spent(&STUDY).unwrap(), state.spent(&OTHER).unwrap()].map(|spent| spent.epsilon.in_study),
+        [6, 5]
+    );
+    assert_eq!((state.spent_in_all().unwrap(), state.head().unwrap()), ([11, 0], head));
     let studies = [STUDY, OTHER];
     let last = |number: u8| state.reserve(&studies[usize::from(number) - 1], &spend(1, Some(12)));
     assert_eq!(race(last), "BUDGET_EXHAUSTED", "of two studies that race for the last of it, one wins");
 }
 
 #[test]
+fn delta_is_taken_with_epsilon_and_of_two_races_for_the_last_of_it_one_wins() {
+    const OTHER: [u8; 32] = [77; 32];
+    let (scratch, identity) = (Scratch::new(), identity());
+    let state = scratch.open(&identity).unwrap();
+    let spend = |takes, in_all| Spend { delta: Part { takes, limit: 10, in_all }, ..of_epsilon(1, 100, None) };
+    state.reserve(&STUDY, &spend(6, None)).unwrap();
+    assert_eq!(race(|_| state.reserve(&STUDY, &spend(4, None))), "BUDGET_EXHAUSTED");
+    // One that δ refuses takes no ε either, and is not in the log.
+    let (before, head) = (state.spent(&STUDY).unwrap(), state.head().unwrap());
+    assert_eq!(code(state.reserve(&STUDY, &spend(1, None))), "BUDGET_EXHAUSTED");
+    assert_eq!((state.spent(&STUDY).unwrap(), state.head().unwrap()), (before, head));
+    assert_eq!((before.epsilon.in_study, before.delta.in_study), (2, 10));
+    // What has none is not stopped.
+    state.reserve(&STUDY, &of_epsilon(1, 100, None)).unwrap();
+    assert_eq!(code(state.reserve(&OTHER, &spend(3, Some(12)))), "BUDGET_EXHAUSTED", "of all studies");
+    state.reserve(&OTHER, &spend(2, Some(12))).unwrap();
+    assert_eq!(state.spent_in_all().unwrap(), [4, 12]);
+    let logged = state.trail(&crate::state::hex::text(&OTHER)).unwrap_or_default();
+    let deltas = logged.iter().filter_map(|entry| match entry.event {
+        Event::Reserved { delta, delta_spent, .. } => Some((delta, delta_spent)),
+        _ => None,
+    });
+    assert_eq!(deltas.collect::<Vec<_>>(), [(2, 2)]);
+}
+
+#[test]
 fn a_release_that_the_budget_refuses_leaves_nothing_behind() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
-    let epsilon = Some(Spend { millionths: 2, limit: 1, in_all: None });
+    let privacy = Some(of_epsilon(2, 1, None));
     let head = state.head().unwrap();
-    assert_eq!(code(state.begin(&release(1), &Terms { epsilon, ..terms(&state) })), "BUDGET_EXHAUSTED");
+    assert_eq!(code(state.begin(&release(1), &Terms { privacy, ..terms(&state) })), "BUDGET_EXHAUSTED");
     assert_eq!((state.outlines(&STUDY).unwrap().len(), state.head().unwrap()), (0, head));
 }
 
@@ -194,7 +220,7 @@ fn an_analyst_who_uses_up_a_limit_locks_out_nobody_else_before_the_total_is_reac
         let mut release = release(number);
         (release.analyst, release.study) = (analyst.into(), study);
         let after = state.digest_of(&study).unwrap();
-        state.begin(&release, &Terms { after, releases: limit, refusals: limit, epsilon: None })
+        state.begin(&release, &Terms { after, releases: limit, refusals: limit, privacy: None })
     };
     let refuse = |analyst: &str, study| {
         let asked = Asked { study, plan: [1; 32], disclosure: [1; 32], analyst: analyst.into() };

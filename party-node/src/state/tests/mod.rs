@@ -13,6 +13,7 @@ use mpc_core::identity::Identity;
 
 use super::State;
 use super::ledger::{Progress, Release, Terms};
+use super::limits::{Part, Spend};
 use super::moment::Hook;
 use crate::fault::NodeError;
 use crate::govern::meeting::Earlier;
@@ -116,9 +117,14 @@ fn noted(state: &State, number: u8) -> Sets {
 }
 
 fn terms(state: &State) -> Terms {
-    Terms { after: state.digest_of(&STUDY).unwrap(), releases: None, refusals: None, epsilon: None }
+    Terms { after: state.digest_of(&STUDY).unwrap(), releases: None, refusals: None, privacy: None }
 }
 
 fn begin(state: &State, number: u8) -> Result<(), NodeError> {
     state.begin(&release(number), &terms(state))
+}
+
+/// A part of ε alone.
+fn of_epsilon(takes: u64, limit: u64, in_all: Option<u64>) -> Spend {
+    Spend { epsilon: Part { takes, limit, in_all }, delta: Part { takes: 0, limit: 0, in_all: None } }
 }

@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use redb::{Database, ReadableTable, TableDefinition};
 
 use super::*;
-use crate::state::limits::Spend;
 
 fn refused(scratch: &Scratch, identity: &Identity) -> String {
     scratch.open(identity).unwrap_err().code.into_owned()
@@ -111,7 +110,7 @@ fn rewrite(path: &Path, table: &str, edit: impl Fn(&mut redb::Table<&'static [u8
 fn a_row_put_back_removed_or_copied_is_found() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
-    state.reserve(&STUDY, &Spend { millionths: 1, limit: 9, in_all: None }).unwrap();
+    state.reserve(&STUDY, &of_epsilon(1, 9, None)).unwrap();
     begin(&state, 1).unwrap();
     drop(state);
     let key = [b"epsilon ", STUDY.as_slice()].concat();
@@ -121,7 +120,7 @@ fn a_row_put_back_removed_or_copied_is_found() {
     });
     let old = old.into_inner().unwrap();
     let state = scratch.open(&identity).unwrap();
-    state.reserve(&STUDY, &Spend { millionths: 8, limit: 9, in_all: None }).unwrap();
+    state.reserve(&STUDY, &of_epsilon(8, 9, None)).unwrap();
     drop(state);
     for edit in 0..3 {
         let copy = scratch.copy();

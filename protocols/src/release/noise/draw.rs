@@ -5,7 +5,7 @@
 //!
 //! # Deviations
 //! A Laplace variable is the difference of two geometric ones, not a signed one with a rejected zero, so that it has shares. A
-//! trial of γ/k is two trials, of γ and of 1/k, whose numbers stay small.
+//! trial of γ/k is two trials, of γ and of 1/k, whose numbers stay small; so is that of a γ that is a product.
 
 use mpc_core::random::Prg;
 
@@ -32,16 +32,26 @@ pub(super) fn laplace_share(rng: &mut Prg, scale: Scale, honest: u32) -> Option<
     i128::try_from(plus).ok()?.checked_sub(i128::try_from(minus).ok()?)
 }
 
-/// A discrete Gaussian (algorithm 3): a Laplace variable of scale t near σ, kept with probability e^{−(|y| − v/t)²/2v}.
+/// A discrete Gaussian (algorithm 3): a Laplace variable of scale t near σ, kept with probability e^{−(|y| − v/t)²/2v}. With
+/// g = ||y|·t − v| the exponent is (g/v)·(g/2t²).
 pub(super) fn gaussian(rng: &mut Prg, variance: u128) -> Option<i128> {
     let t = variance.isqrt() + 1;
     loop {
         let y = laplace_share(rng, Scale { above: t, below: 1 }, 1)?;
         let gap = y.unsigned_abs().checked_mul(t)?.abs_diff(variance);
-        if happens_exp(rng, gap.checked_mul(gap)?, 2 * variance * t * t) {
+        if happens_exp_product(rng, [gap, variance], [gap, 2 * t * t])? {
             return Some(y);
         }
     }
+}
+
+/// True with probability e^{−(a/b)·(c/d)}, without the product of `b` and `d`, which 128 bits may not hold: with a/b = m + p and
+/// c/d = n + q, trials of e^{−m·c/d}, e^{−p·n} and e^{−p·q}. `None` where 128 bits do not hold m·c or n times the remainder of a/b.
+pub(super) fn happens_exp_product(rng: &mut Prg, [a, b]: [u128; 2], [c, d]: [u128; 2]) -> Option<bool> {
+    let (m, p, n, q) = (a / b, a % b, c / d, c % d);
+    let first = happens_exp(rng, m.checked_mul(c)?, d);
+    let second = first && happens_exp(rng, n.checked_mul(p)?, b);
+    Some(second && happens_exp_fraction(rng, |rng| happens(rng, p, b) && happens(rng, q, d)))
 }
 
 /// NB(r, p) with r = 1/`honest` and p = e^{−1/scale}: P(y) = Γ(y+r)/(Γ(r)·y!)·(1−p)^r·p^y. About 2 + ln(scale) steps.
@@ -70,12 +80,12 @@ pub(super) fn negative_binomial(rng: &mut Prg, scale: Scale, honest: u32) -> Opt
 fn geometric(rng: &mut Prg, scale: Scale) -> Option<u128> {
     let remainder = loop {
         let u = below(rng, scale.above);
-        if happens_exp_fraction(rng, u, scale.above) {
+        if happens_exp_fraction(rng, |rng| happens(rng, u, scale.above)) {
             break u;
         }
     };
     let mut quotient: u128 = 0;
-    while happens_exp_fraction(rng, 1, 1) {
+    while happens_exp_fraction(rng, |_| true) {
         quotient += 1;
     }
     Some(quotient.checked_mul(scale.above)?.checked_add(remainder)? / scale.below)
@@ -83,13 +93,15 @@ fn geometric(rng: &mut Prg, scale: Scale) -> Option<u128> {
 
 /// True with probability e^{−num/den} (algorithm 1).
 pub(super) fn happens_exp(rng: &mut Prg, num: u128, den: u128) -> bool {
-    (0..num / den).all(|_| happens_exp_fraction(rng, 1, 1)) && happens_exp_fraction(rng, num % den, den)
+    let whole = (0..num / den).all(|_| happens_exp_fraction(rng, |_| true));
+    whole && happens_exp_fraction(rng, |rng| happens(rng, num % den, den))
 }
 
-/// The same for num ≤ den: trials of γ/1, γ/2, γ/3, … until one fails, at an odd place with probability Σ (−γ)^k/k!.
-fn happens_exp_fraction(rng: &mut Prg, num: u128, den: u128) -> bool {
+/// The same for an exponent γ ≤ 1 of which a trial is given: trials of γ/1, γ/2, γ/3, … until one fails, at an odd place with
+/// probability Σ (−γ)^k/k!.
+fn happens_exp_fraction(rng: &mut Prg, gamma: impl Fn(&mut Prg) -> bool) -> bool {
     let mut k = 1;
-    while happens(rng, 1, k) && happens(rng, num, den) {
+    while happens(rng, 1, k) && gamma(rng) {
         k += 1;
     }
     k % 2 == 1

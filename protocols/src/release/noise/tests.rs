@@ -3,7 +3,7 @@
 use mpc_core::random::{Domain, Prg, PrivateSeed};
 use mpc_core::step::StepPath;
 
-use super::draw::{Scale, below, happens_exp, negative_binomial};
+use super::draw::{Scale, below, happens_exp, happens_exp_product, negative_binomial};
 use super::*;
 
 const SEED: u8 = 23;
@@ -135,6 +135,22 @@ fn a_trial_of_an_exponential_succeeds_as_often_as_it_says() {
 }
 
 #[test]
+fn a_trial_of_a_product_of_fractions_succeeds_as_often_as_it_says() {
+    let mut rng = stream("product");
+    let huge = 1 << 113;
+    for (a, b, c, d) in [(1, 3, 2, 5), (7, 3, 1, 4), (5, 2, 4, 3), (3, 1, 1, 2), (huge / 3, huge, 3, 2), (0, 9, 9, 1)] {
+        let chance = (-(a as f64 / b as f64) * (c as f64 / d as f64)).exp();
+        let trial = |_| i128::from(happens_exp_product(&mut rng, [a, b], [c, d]).unwrap());
+        let draws: Vec<i128> = (0..200_000).map(trial).collect();
+        if a == 0 {
+            assert!(draws.iter().all(|happened| *happened == 1));
+        } else {
+            Law { from: 0, mass: vec![1.0 - chance, chance] }.fits(draws, &format!("exp(-{a}/{b}·{c}/{d})"));
+        }
+    }
+}
+
+#[test]
 fn one_half_of_a_share_is_negative_binomial() {
     let mut rng = stream("negative binomial");
     for honest in [1, 2, 3, 8] {
@@ -186,6 +202,41 @@ fn shares_of_the_honest_sites_sum_to_a_discrete_gaussian_variable() {
     }
 }
 
+/// The variance of what all sites add is what each of them adds, and what any of them that are counted on add is what is promised: chi-square
+/// against the continuous distribution, from which sums over bins of a tenth of the deviation differ by less than 10⁻⁶ of them. Shares as
+/// small as they get, and as great.
+#[test]
+fn any_honest_sites_add_the_promised_variance_and_all_sites_no_more_than_theirs() {
+    let mut rng = stream("sites");
+    for (promised, honest, sites) in [(1u128 << 20, 2, 5), (3 << 80, 3, 4), (2 * MAX_VARIANCE, 2, 3)] {
+        let noise = Noise::Gaussian { variance: promised, honest };
+        let draws: Vec<Vec<i128>> =
+            (0..40_000).map(|_| (0..sites).map(|_| noise.sample(&mut rng).unwrap()).collect()).collect();
+        // The last of them, so that it is not always the same ones.
+        for adding in [honest as usize, sites] {
+            let variance = promised as f64 * adding as f64 / f64::from(honest);
+            let width = (variance.sqrt() / 10.0).round() as i128;
+            let mass =
+                |k: i128| normal((k + 1) as f64 * width as f64, variance) - normal(k as f64 * width as f64, variance);
+            let law = Law { from: -60, mass: (-60..60).map(mass).collect() };
+            let add = |shares: &Vec<i128>| shares.iter().rev().take(adding).sum::<i128>().div_euclid(width);
+            let totals = draws.iter().map(add);
+            law.fits(totals.collect(), &format!("{adding} of {sites} sites, {promised} promised of {honest}"));
+        }
+        let said = noise.standard_deviation(sites as u32);
+        assert!((said / (promised as f64 / f64::from(honest) * sites as f64).sqrt() - 1.0).abs() < 1e-9);
+    }
+}
+
+/// P(X ≤ x − ½) of a normal variable, which a discrete one of great variance follows at whole x: by Simpson's rule from −8 deviations on.
+fn normal(x: f64, variance: f64) -> f64 {
+    let z = (x - 0.5) / variance.sqrt();
+    let density = |z: f64| (-z * z / 2.0).exp() / std::f64::consts::TAU.sqrt();
+    let step = (z + 8.0) / 2_000.0;
+    let at = |k: u32| density(-8.0 + f64::from(k) * step);
+    (0..1_000).map(|k| at(2 * k) + 4.0 * at(2 * k + 1) + at(2 * k + 2)).sum::<f64>() * step / 3.0
+}
+
 /// The two factors e^{±τ} of the module's argument, where τ is large enough to see: shares of variance 1, τ = 5·1.01·e^{−π²}.
 #[test]
 fn a_sum_of_discrete_gaussians_is_as_close_to_one_as_argued() {
@@ -201,34 +252,6 @@ fn a_sum_of_discrete_gaussians_is_as_close_to_one_as_argued() {
         // The first sum is the least smooth; it shows that the bound is not vastly too large.
         assert!(worst <= tau && (sites > 2 || worst > tau / 10.0));
     }
-}
-
-/// δ of a Gaussian at ε, exactly (Canonne, Kamath, Steinke, theorem 7).
-fn delta(variance: f64, sensitivity: f64, epsilon: f64) -> f64 {
-    let law = Law::gaussian(variance);
-    let above = |bound: f64| law.points().filter(|(x, _)| *x as f64 > bound).map(|(_, m)| m).sum::<f64>();
-    let middle = epsilon * variance / sensitivity;
-    above(middle - sensitivity / 2.0) - epsilon.exp() * above(middle + sensitivity / 2.0)
-}
-
-#[test]
-fn the_variance_for_epsilon_and_delta_keeps_them_and_is_not_far_above_what_would() {
-    for (sensitivity, epsilon, digits) in [(1, 1_000_000, 6), (1, 100_000, 5), (5, 500_000, 8), (3, 3_000_000, 4)] {
-        let Ok(Noise::Gaussian { variance, .. }) = Noise::gaussian(sensitivity, 1, epsilon, digits, 1) else {
-            panic!("these can be drawn");
-        };
-        let at = |share: f64| delta(variance as f64 * share, sensitivity as f64, epsilon as f64 / 1e6);
-        let allowed = 10_f64.powi(-(digits as i32));
-        println!(
-            "{sensitivity} {epsilon} {digits}: variance {variance}, delta {:e}, of a third {:e}",
-            at(1.0),
-            at(0.33)
-        );
-        assert!(at(1.0) <= allowed && at(0.33) > allowed);
-    }
-    let one = Noise::gaussian(1, 1, 1_000_000, 6, 1).unwrap().standard_deviation(1);
-    let four = Noise::gaussian(1, 4, 1_000_000, 6, 1).unwrap().standard_deviation(1);
-    assert!((four / one - 2.0).abs() < 0.02, "four figures need four times the variance");
 }
 
 #[test]
@@ -278,19 +301,6 @@ fn extreme_parameters_are_drawn_or_refused_in_words() {
         assert_eq!(noise.sample(&mut rng), Err(NoiseError::Zero));
     }
     assert_eq!(Noise::Gaussian { variance: MAX_VARIANCE + 1, honest: 1 }.bits(1), Err(NoiseError::TooLarge));
-    for (arguments, fault) in [
-        ((0, 1, 1_000_000, 6, 1), NoiseError::Zero),
-        ((1, 0, 1_000_000, 6, 1), NoiseError::Zero),
-        ((1, 1, 1, 6, 1), NoiseError::Zero),
-        ((1, 1, 1_000_000, 0, 1), NoiseError::Zero),
-        ((1, 1, 1_000_000, 6, 0), NoiseError::Zero),
-        ((u64::MAX, 1, 1_000_000, 6, 1), NoiseError::TooLarge),
-        ((1, u32::MAX, 1_000_000, 6, 2), NoiseError::TooLarge),
-        ((1, 1, 2, u32::MAX, 1), NoiseError::TooLarge),
-    ] {
-        let (sensitivity, figures, epsilon, digits, honest) = arguments;
-        assert_eq!(Noise::gaussian(sensitivity, figures, epsilon, digits, honest), Err(fault), "{arguments:?}");
-    }
 }
 
 #[test]
