@@ -232,7 +232,7 @@ impl Analyst {
         match ended {
             Ended::Released(Some(totals)) => Ok((totals, cost)),
             Ended::Released(None) => Err(NodeError::new("INTERNAL", "the plan reveals nothing to the analyst")),
-            Ended::TooClose => Err(too_close(compiled)),
+            Ended::TooClose { .. } => Err(too_close(compiled)),
             Ended::TooWide(why) => Err(why),
         }
     }

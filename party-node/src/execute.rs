@@ -1,11 +1,13 @@
 //! Runs a joint plan: agree keys where none are declared, put the partials in, hide and find on shares, open the
 //! answer.
 
+mod aligned;
 mod classes;
 mod forecast;
 mod inputs;
 pub mod intersection;
 mod layout;
+mod ledgered;
 mod near;
 mod nodes;
 pub(crate) mod patients;
@@ -16,15 +18,15 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use futures::future::try_join;
 use mpc_core::error::LocalFault;
 use mpc_core::step::StepPath;
 use mpc_core::{Error, PartyId, Result};
 use protocols::Engine;
+use protocols::additive::Additive;
 use protocols::additive::demand::{self, Link};
-use protocols::additive::{Additive, Gate};
 use protocols::key_union::{self, Limits};
-use protocols::matching::{Segment, align};
+use protocols::matching::Segment;
+use protocols::relational::differencing::MAX_ANDS;
 use protocols::relational::frequent_keys::{self, Counted, frequent_keys};
 use query_planner::catalog::SiteName;
 use query_planner::decode::Opened;
@@ -40,8 +42,10 @@ use crate::govern::meeting::Earlier;
 use crate::govern::sets::{MAX_SETS, Planned, Sets};
 use crate::local::Partials;
 use crate::local::patients::Patients;
+use aligned::aligned;
 pub use forecast::{forecast, prepared};
 pub use inputs::Own;
+use ledgered::Ledgered;
 pub use patients::Matched;
 pub use program::{Public, program};
 pub use statement::statement;
@@ -60,15 +64,20 @@ pub struct Met<'a> {
 pub enum Ended {
     /// What was opened, for whoever is in the plan's audience.
     Released(Option<Vec<Opened>>),
-    /// Its patients are too near to those of an earlier release: nothing was opened but that.
-    TooClose,
+    /// Its patients are too near to those of an earlier release: nothing was opened but that and, if they were agreed before, the group
+    /// keys.
+    TooClose {
+        /// Were they?
+        after_keys: bool,
+    },
     /// The agreed groups make more figures than a ledger keeps: nothing was opened but the groups.
     TooWide(NodeError),
 }
 
 /// Runs the plan at this party. A site gives its partials, one for each sum, and keeps its patients behind each figure before anything
 /// but the agreed group keys is opened; the analyst gives none. Where small cells are hidden, the ledger is asked beside the work on
-/// the figures, of which nothing is revealed unless it says that they are far from earlier ones.
+/// the figures, of which nothing is revealed unless it says that they are far from earlier ones; where group keys are agreed, it is
+/// asked before about the figures that need none of them.
 ///
 /// # Errors
 /// The protocols' own; `Local` when more keys are agreed than the plan allows, and as `keep`.
@@ -83,59 +92,24 @@ pub async fn run(
     if plan.noise.is_some() && own.is_some_and(|own| own.iter().any(|partials| !partials.noised)) {
         return Err(engine.fault(LocalFault::Other("figures without the noise that the plan promises".into())));
     }
-    let agreed = Agreed::new(engine, plan, own).await?;
-    if !plan.is_ledgered() {
-        return figures(engine, plan, agreed, own).await.map(Ended::Released);
+    let ledgered = Ledgered { compiled, own, met: &met };
+    let (whole, is_close) = ledgered.ask_whole(engine).await?;
+    if is_close {
+        return Ok(Ended::TooClose { after_keys: false });
     }
-    let planned = Planned::new(compiled, &agreed.groups).map_err(at_home)?;
-    if let Err(wide) = few_enough(&planned) {
+    let Agreed { groups, encoded } = Agreed::new(engine, plan, own).await?;
+    let me = engine.session().me().index();
+    let public = Public::new(plan, groups, me).map_err(|why| engine.fault(LocalFault::Other(why)))?;
+    if !plan.is_ledgered() {
+        let bins = aligned(engine, &public, own, None).await?;
+        let inputs = Own::new(plan, &encoded, own, me);
+        return figures(engine, &public, (inputs, &encoded), bins.sums).await.map(Ended::Released);
+    }
+    let planned = Planned::new(compiled, &public.groups).map_err(at_home)?;
+    if let Err(wide) = few_enough(compiled, &planned) {
         return Ok(Ended::TooWide(wide));
     }
-    let busy_ms = near::busy_ms(compiled, planned.figures()).map_err(at_home)?;
-    let me = engine.session().me().index();
-    let sets = own.map(|partials| planned.own(&plan.sites, me, partials, (met.domain, busy_ms)));
-    let side_by_side = planned.side_by_side(&plan.side_by_side);
-    let has_others = !met.earlier.is_empty() || !side_by_side.is_empty();
-    let new = near::New { figures: planned.figures(), side_by_side, busy_ms, own: sets.as_ref() };
-    // The ledger is asked beside the work on the figures, which wait with their first reveal for its answer; and that for the disk.
-    let mut ledger = match has_others {
-        false => None,
-        true => Some(engine.beside("ledger", &[DisclosureId::difference().as_str()], link(plan)).await?),
-    };
-    let (far, kept) = (engine.hold(), ledger.as_mut().map(Additive::hold));
-    let keeping = async {
-        if let Some(sets) = sets.clone() {
-            keep(sets).await.map_err(|error| at_home(error.to_string()))?;
-        }
-        kept.into_iter().for_each(Gate::open);
-        Ok(())
-    };
-    let asking = is_close(ledger.as_mut(), compiled, new, &met, keeping, far);
-    let (close, opened) = try_join(asking, unless_held(figures(engine, plan, agreed, own))).await?;
-    Ok(if close { Ended::TooClose } else { Ended::Released(opened) })
-}
-
-/// Asks the ledger, if there is anything to compare with, once this site's part is kept; opens the gate of the figures if they are far
-/// from earlier ones.
-async fn is_close(
-    ledger: Option<&mut Additive>,
-    compiled: &Compiled,
-    new: near::New<'_>,
-    met: &Met<'_>,
-    keeping: impl Future<Output = Result<()>>,
-    far: Gate,
-) -> Result<bool> {
-    let checking = async {
-        match ledger {
-            Some(ledger) => near::check(ledger, compiled, new, met).await,
-            None => Ok(false),
-        }
-    };
-    let ((), close) = try_join(keeping, checking).await?;
-    if !close {
-        far.open();
-    }
-    Ok(close)
+    ledgered.figures(engine, (&public, &encoded), (planned, whole), keep).await
 }
 
 /// The group keys of a run.
@@ -156,24 +130,21 @@ impl Agreed {
     }
 }
 
-/// The answer, from the agreement on keys on.
+/// The answer, from the bins of its sums on.
 async fn figures(
     engine: &mut Additive,
-    plan: &JointPlan,
-    Agreed { groups, encoded }: Agreed,
-    own: Option<&[Partials]>,
+    public: &Public<'_>,
+    (inputs, encoded): (Own<'_>, &[Vec<Vec<u8>>]),
+    segments: Vec<Vec<Segment>>,
 ) -> Result<Option<Vec<Opened>>> {
-    let me = engine.session().me().index();
-    let public = Public::new(plan, groups, me).map_err(|why| engine.fault(LocalFault::Other(why)))?;
-    let inputs = Own::new(plan, &encoded, own, me);
-    let segments = matched(engine, &public, own).await?;
+    let (plan, me) = (public.plan, engine.session().me().index());
     if !plan.is_linear() {
         let budget = demand::budget(plan.sites.len(), link(plan), async |e| {
-            program(e, &public, Own::new(plan, &encoded, None, me), public.empty()).await
+            program(e, public, Own::new(plan, encoded, None, me), public.empty()).await
         })?;
         engine.prepare(&budget).await?;
     }
-    program(engine, &public, inputs, segments).await
+    program(engine, public, inputs, segments).await
 }
 
 /// Nothing, where it was decided that nothing is opened.
@@ -189,8 +160,8 @@ fn at_home(what: String) -> Error {
     Error::Local { step: StepPath::root(), fault: LocalFault::Other(what) }
 }
 
-/// Where small cells are hidden and all groups are declared, a plan says by itself how many figures it has: it is refused before
-/// anything is agreed.
+/// Where small cells are hidden and all groups are declared, a plan says by itself how many figures it has and what comparing them takes: it
+/// is refused before anything is agreed.
 ///
 /// # Errors
 /// `TOO_MANY_FIGURES`.
@@ -200,34 +171,31 @@ pub fn fits_a_ledger(compiled: &Compiled) -> std::result::Result<(), NodeError> 
         return Ok(());
     }
     let planned = Planned::new(compiled, &plan.sums.iter().map(decode::groups).collect::<Vec<_>>());
-    few_enough(&planned.map_err(|why| NodeError::new("PLAN_INVALID", why))?)
+    few_enough(compiled, &planned.map_err(|why| NodeError::new("PLAN_INVALID", why))?)
 }
 
-fn few_enough(planned: &Planned) -> std::result::Result<(), NodeError> {
+/// A study goes on only if later releases can be compared with this one.
+fn few_enough(compiled: &Compiled, planned: &Planned) -> std::result::Result<(), NodeError> {
     let (count, most) = (planned.figures().sets(), MAX_SETS);
-    if count <= most {
-        return Ok(());
+    if count > most {
+        let message =
+            format!("{count} figures and groups: a site holds at most {most} of an answer against later ones");
+        return Err(NodeError::new("TOO_MANY_FIGURES", message).hint("ask for fewer groups"));
     }
-    let message = format!("{count} figures and groups: a site holds at most {most} of an answer against later ones");
-    Err(NodeError::new("TOO_MANY_FIGURES", message).hint("ask for fewer groups"))
+    let work = near::ands(compiled, planned.figures()).map_err(|why| NodeError::new("PLAN_INVALID", why))?;
+    if work > MAX_OWN_ANDS {
+        let message = format!(
+            "every later answer would be compared with this one's patients by {work} operations, of which a study has {MAX_ANDS}; one answer may \
+             take {MAX_OWN_ANDS}"
+        );
+        let hint = "ask for fewer groups, or declare lower bounds (max_patients, max_events)";
+        return Err(NodeError::new("TOO_MANY_FIGURES", message).hint(hint));
+    }
+    Ok(())
 }
 
-/// Matches the sites' patients, for each sum that is over them.
-async fn matched(engine: &mut Additive, public: &Public<'_>, own: Option<&[Partials]>) -> Result<Vec<Vec<Segment>>> {
-    let me = engine.session().me().index();
-    let mut segments = Vec::new();
-    for (index, matched) in public.matched().iter().enumerate() {
-        segments.push(match matched {
-            Some(matched) => {
-                let known = own.and_then(|partials| partials[index].patients.as_ref());
-                let table = known.and_then(|known| matched.table(me, known));
-                align(engine, matched.shapes(), matched.runs(), table).await?
-            }
-            None => Vec::new(),
-        });
-    }
-    Ok(segments)
-}
+/// What one release may take of a later one's comparison: so many of such can be compared with it.
+const MAX_OWN_ANDS: usize = MAX_ANDS / 16;
 
 /// The plan's choice in the protocols' words.
 fn link(plan: &JointPlan) -> Link {

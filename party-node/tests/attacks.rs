@@ -4,6 +4,8 @@
 mod common;
 #[path = "attacks/counted.rs"]
 mod counted;
+#[path = "attacks/keys.rs"]
+mod keys;
 #[path = "attacks/noise.rs"]
 mod noise;
 #[path = "attacks/one_question.rs"]

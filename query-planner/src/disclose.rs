@@ -7,7 +7,7 @@ use crate::approx_distinct::error_words;
 use crate::catalog::Catalog;
 use crate::cells::gates;
 use crate::disclosure::{
-    Disclosure, DisclosureId, Figure, Judged, Kind, Place, PointOf, Recipient, Revealed, Rows, Sites, Why,
+    Compared, Disclosure, DisclosureId, Figure, Judged, Kind, Place, PointOf, Recipient, Revealed, Rows, Sites, Why,
     distinct_words, figure_words,
 };
 use crate::matched::{Matching, What};
@@ -39,10 +39,20 @@ pub(crate) fn disclosures(plan: &JointPlan, works: &[LogicalPlan], catalog: &Cat
     out.extend(matched(plan, catalog));
     out.extend(hidden(plan));
     let own = !plan.side_by_side.is_empty();
-    out.extend(plan.is_ledgered().then(|| Disclosure::difference(plan.min_patients, &catalog.patient_key, own)));
+    let difference = |of: &Compared| Disclosure::difference(plan.min_patients, &catalog.patient_key, *of, own);
+    out.extend(compared(plan).iter().map(difference));
     out.extend(noised(plan));
     out.extend(remainders(plan));
     out
+}
+
+/// What is asked of the ledger.
+fn compared(plan: &JointPlan) -> &'static [Compared] {
+    match (plan.is_ledgered(), plan.is_asked_twice()) {
+        (false, _) => &[],
+        (_, true) => &[Compared::Whole, Compared::Groups],
+        _ => &[Compared::All],
+    }
 }
 
 /// The disclosures of one sum.

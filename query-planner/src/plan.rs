@@ -408,6 +408,15 @@ impl SecureSum {
         !self.noised.is_empty() && self.cells.is_empty()
     }
 
+    /// Is everything it tells over matched patients?
+    pub fn is_over_matched(&self) -> bool {
+        let is_matched = |slot: &Slot| matches!(slot.what, Summand::Patients(_));
+        self.matching.is_some()
+            && self.orders.is_empty()
+            && self.sketches.is_empty()
+            && self.slots.iter().all(is_matched)
+    }
+
     /// Has this slot noise?
     pub fn is_noised(&self, slot: usize) -> bool {
         self.noised.iter().any(|noised| noised.slot == slot)
@@ -424,6 +433,13 @@ impl JointPlan {
     /// several of them tell together is bounded by the sum of their ε.
     pub fn is_ledgered(&self) -> bool {
         self.hides() && self.noise.is_none()
+    }
+
+    /// Is it held against them twice: the figures that need no agreed key before keys are agreed, and the others after? Not where all need
+    /// one: who counts over matched patients follows from the keys.
+    pub fn is_asked_twice(&self) -> bool {
+        let has_whole = |sum: &SecureSum| matches!(sum.groups, Groups::Agreed { .. }) && !sum.is_over_matched();
+        self.is_ledgered() && self.sums.iter().any(has_whole)
     }
 
     /// Are only those totals opened that something shown needs? Any other would tell more, or take a part of ε.

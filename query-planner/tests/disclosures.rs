@@ -35,8 +35,14 @@ fn every_disclosure_of_a_plan_has_a_name_of_its_own() {
     for plan in plans() {
         let names: BTreeSet<_> = plan.disclosures.iter().map(|disclosure| &disclosure.id).collect();
         assert_eq!(names.len(), plan.disclosures.len(), "{}", plan.query);
-        let compared = plan.disclosures.contains(&Disclosure::difference(plan.min_patients, "person_id"));
-        assert_eq!(compared, plan.hides(), "{}", plan.query);
+        let own = !plan.side_by_side.is_empty();
+        let compared = |of| plan.disclosures.contains(&Disclosure::difference(plan.min_patients, "person_id", of, own));
+        let counted = [Compared::All, Compared::Whole, Compared::Groups].map(compared);
+        assert_eq!(counted.contains(&true), plan.hides(), "{}", plan.query);
+        assert!(!counted[0] || !counted[1], "{}", plan.query);
+        assert_eq!(counted[1], counted[2], "{}", plan.query);
+        let agreed = plan.sums.iter().any(|sum| matches!(sum.groups, Groups::Agreed { .. }));
+        assert!(!counted[1] || agreed, "{}", plan.query);
     }
 }
 
@@ -46,7 +52,7 @@ fn what_is_opened_goes_to_the_receiver_of_the_answer_and_keys_and_the_ledgers_bi
         let answered = Recipient::from(plan.audience);
         for disclosure in plan.disclosures.iter().filter(|disclosure| disclosure.why.is_opened()) {
             let id = disclosure.id.as_str();
-            let before_the_answer = id.starts_with("keys/") || id == "difference/0";
+            let before_the_answer = id.starts_with("keys/") || id.starts_with("difference/");
             let to = match disclosure.why {
                 Why::Common => Recipient::Receiver,
                 _ if before_the_answer => Recipient::Everyone,
@@ -87,7 +93,9 @@ fn only_the_number_of_rows_is_opened_without_a_use_in_the_answer() {
 fn every_sentence_exists_in_both_languages_and_keeps_sql_as_it_is() {
     let is_chinese = |text: &str| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
     for plan in plans() {
-        for disclosure in plan.disclosures.iter().chain([&Disclosure::difference(11, "person_id")]) {
+        let compared = [Compared::All, Compared::Whole, Compared::Groups];
+        let compared = compared.map(|of| Disclosure::difference(11, "person_id", of, true));
+        for disclosure in plan.disclosures.iter().chain(&compared) {
             let [english, chinese] = [Language::English, Language::Chinese].map(|l| sentence(disclosure, l));
             for (english, chinese) in [
                 (&english.to, &chinese.to),

@@ -3,17 +3,15 @@
 use std::time::Duration;
 
 use mpc_core::error::LocalFault;
-use mpc_core::random::PublicSeed;
-use mpc_core::{Bits, Block, PartyId, Result, Z64};
-use protocols::Engine;
+use mpc_core::{Bits, Block, PartyId, Result, Session, Z64};
 use protocols::additive::Additive;
-use protocols::additive::demand;
-use protocols::matching::{Further, Shape, empty};
-use protocols::relational::differencing::{Check, Columns, Counted, Ledgered, SetTable, too_close};
-use protocols::relational::patients::{Circuit, Place, flags};
+use protocols::additive::demand::{self, Link};
+use protocols::matching::{Further, Part, PatientTable, Segment, Shape, align, empty};
+use protocols::relational::differencing::{Check, Columns, Counted, Ledgered, seed};
+use protocols::relational::patients::{self, Circuit, Place, flags};
 use query_planner::Compiled;
 use query_planner::catalog::SiteName;
-use query_planner::disclosure::DisclosureId;
+use query_planner::disclosure::{Compared, DisclosureId};
 
 use super::nodes::mark;
 use super::patients::{Layout, layout};
@@ -23,7 +21,9 @@ use crate::govern::sets::{self, Entered, People, Sets};
 
 /// The release that a run is about.
 pub struct New<'a> {
-    /// How its sets come of what sites know.
+    /// Which of its figures these are.
+    pub of: Compared,
+    /// How their sets come of what sites know.
     pub figures: &'a Figures,
     /// Which of its own sets are compared with each other: see [`sets::Planned::side_by_side`].
     pub side_by_side: Vec<(usize, usize)>,
@@ -33,38 +33,101 @@ pub struct New<'a> {
     pub own: Option<&'a Sets>,
 }
 
-/// Is any figure of this release over patients that differ from those of an earlier figure by fewer than the plan's smallest cell, or from those
-/// of another of its own, which [may be equal](New::side_by_side)?
-/// Public: the figures of all releases, which a site has in its ledger; whoever is no site only knows how many there are, and waits.
-///
-/// # Errors
-/// The protocol's own; `Local` when this site has more patients in its ledger than the network declares, or a release in another form.
-pub async fn check(engine: &mut Additive, compiled: &Compiled, new: New<'_>, met: &Met<'_>) -> Result<bool> {
-    let (count, old) = (new.figures.sets(), met.earlier.iter().map(|past| past.sets).sum::<usize>());
-    if count == 0 || (old == 0 && new.side_by_side.is_empty()) {
-        return Ok(false);
+/// What is asked of the ledger: is any figure of this release over patients that differ from those of an earlier figure by fewer than the
+/// plan's smallest cell, or from those of another of its own, which [may be equal](New::side_by_side)?
+pub struct Asked {
+    check: Check,
+    own: Option<PatientTable>,
+    busy: Duration,
+    id: DisclosureId,
+}
+
+impl Asked {
+    /// Nothing where there is nothing to compare. Public: the figures of all releases, which a site has in its ledger; whoever is no site
+    /// only knows how many there are, and waits. No message.
+    ///
+    /// # Errors
+    /// `Local` when this site has more patients in its ledger than the network declares, or a release in another form.
+    pub fn new(session: &Session, compiled: &Compiled, new: New<'_>, met: &Met<'_>) -> Result<Option<Self>> {
+        let (count, old) = (new.figures.sets(), met.earlier.iter().map(|past| past.sets).sum::<usize>());
+        if count == 0 || (old == 0 && new.side_by_side.is_empty()) {
+            return Ok(None);
+        }
+        let pairs = (0..count).flat_map(|n| (count..count + old).map(move |o| (n, o))).collect();
+        let (patients, passes) = sets::bounds(compiled);
+        let least = compiled.joint.min_patients.into();
+        let shape = Ledgered { patients, passes, sets: count + old, pairs, or_equal: new.side_by_side.clone(), least };
+        let asked = Self::of(session, compiled, &shape, (new, met));
+        asked.map(Some).map_err(|why| session.local(LocalFault::Other(why)))
     }
-    let pairs = (0..count).flat_map(|n| (count..count + old).map(move |o| (n, o))).collect();
-    let (patients, passes) = sets::bounds(compiled);
-    let least = compiled.joint.min_patients.into();
-    let shape = Ledgered { patients, passes, sets: count + old, pairs, or_equal: new.side_by_side, least };
-    let (id, link) = (DisclosureId::difference(), link(&compiled.joint));
-    let Some(own) = new.own else {
-        let busy = met.earlier.iter().map(|past| past.busy_ms).fold(new.busy_ms, u64::saturating_add);
-        let sites = compiled.joint.sites.len();
-        let check = Check::new(&shape, sites, PublicSeed([0; 32]));
-        let check = check.map_err(|why| engine.fault(LocalFault::Other(why.into())))?;
-        let patience = check.budget(link)?.patience() + Duration::from_millis(busy).min(MOST_PATIENCE);
-        engine.session().wait_longer(patience);
-        return too_close(engine, &shape, None, None, (id.as_str(), link)).await;
-    };
-    let releases: Vec<&Sets> = [own].into_iter().chain(met.noted).collect();
-    let made = Made::new(&compiled.joint.sites, &releases.iter().map(|sets| &sets.figures).collect::<Vec<_>>());
-    let made = made.map_err(|why| engine.fault(LocalFault::Other(why)))?;
-    let me = engine.session().me().index();
-    let table = table(&shape, made.columns[me], &releases).map_err(|why| engine.fault(LocalFault::Other(why)))?;
-    let counted = made.counted();
-    too_close(engine, &shape, counted.as_ref(), Some(table), (id.as_str(), link)).await
+
+    fn of(
+        session: &Session,
+        compiled: &Compiled,
+        shape: &Ledgered,
+        (new, met): (New<'_>, &Met<'_>),
+    ) -> std::result::Result<Self, String> {
+        let sites = &compiled.joint.sites;
+        let id = DisclosureId::difference(new.of);
+        let seed = seed(session, id.as_str());
+        let Some(own) = new.own else {
+            let busy = met.earlier.iter().map(|past| past.busy_ms).fold(new.busy_ms, u64::saturating_add);
+            let busy = Duration::from_millis(busy).min(MOST_PATIENCE);
+            return Ok(Self { check: Check::new(shape, sites.len(), seed)?, own: None, busy, id });
+        };
+        let releases: Vec<&Sets> = [own].into_iter().chain(met.noted).collect();
+        let made = Made::new(sites, &releases.iter().map(|sets| &sets.figures).collect::<Vec<_>>())?;
+        let own = Some(table(shape, made.columns[session.me().index()], &releases)?);
+        let check = match made.counted() {
+            Some(counted) => Check::of(shape, &counted, sites.len(), seed)?,
+            None => Check::new(shape, sites.len(), seed)?,
+        };
+        Ok(Self { check, own, busy: Duration::ZERO, id })
+    }
+
+    /// An engine for the answer, beside another: it may open that bit alone. All parties ask for it at the same step.
+    ///
+    /// # Errors
+    /// The protocol's own.
+    pub async fn engine(&self, engine: &mut Additive, label: &'static str, link: Link) -> Result<Additive> {
+        engine.beside(label, &[self.id.as_str()], link).await
+    }
+
+    /// The bins in which it is asked.
+    pub fn part(&self) -> Part {
+        Part { shapes: self.check.shapes().to_vec(), runs: self.check.runs().to_vec() }
+    }
+
+    /// What this site enters for them; None at a party that is no site, and when it was taken before.
+    pub fn table(&mut self) -> Option<PatientTable> {
+        self.own.take()
+    }
+
+    /// The answer, from bins of its own.
+    ///
+    /// # Errors
+    /// As [`Asked::answer`].
+    pub async fn alone(mut self, engine: &mut Additive, link: Link) -> Result<bool> {
+        let mut engine = self.engine(engine, "whole", link).await?;
+        let Part { shapes, runs } = self.part();
+        let own = self.table();
+        let segments = align(&mut engine, &shapes, &runs, own).await?;
+        self.answer(&mut engine, &segments, link).await
+    }
+
+    /// The answer, from those bins, by an engine of its own: the plan's bit is opened.
+    ///
+    /// # Errors
+    /// The protocol's own.
+    pub async fn answer(&self, engine: &mut Additive, segments: &[Segment], link: Link) -> Result<bool> {
+        if !engine.session().is_site() {
+            // Others align before they ask, and work longer on sets that this party does not know.
+            align(engine, self.check.shapes(), self.check.runs(), None).await?;
+            let patience = self.check.budget(link)?.patience() + self.busy;
+            engine.session().wait_longer(patience);
+        }
+        self.check.ask(engine, segments, (self.id.as_str(), link)).await
+    }
 }
 
 /// What working out a release's sets may take: for whoever waits for the sites without working. It depends on sizes only.
@@ -73,21 +136,21 @@ pub async fn check(engine: &mut Additive, compiled: &Compiled, new: New<'_>, met
 /// What contradicts itself in the plan, in words.
 pub fn busy_ms(compiled: &Compiled, figures: &Figures) -> std::result::Result<u64, String> {
     let made = Made::new(&compiled.joint.sites, &[figures])?;
-    let (patients, passes) = sets::bounds(compiled);
-    let shape = |Columns { numbers, bits }: &Columns| {
-        let further = Further::NONE;
-        Shape { patients, passes, further, numbers: *numbers, bits: *bits }
-    };
-    let shapes: Vec<Shape> = made.columns.iter().map(shape).collect();
-    let party = |site: usize| PartyId(site as u8);
-    let others = |site: usize| (0..shapes.len()).filter(|other| *other != site).map(party).collect();
-    let runs: Vec<_> = (0..shapes.len()).map(|site| (party(site), others(site))).collect();
-    let segments = empty(&shapes, &runs);
-    let budget = demand::budget(shapes.len(), link(&compiled.joint), async |e| {
+    let segments = made.bins(compiled);
+    let budget = demand::budget(made.columns.len(), link(&compiled.joint), async |e| {
         flags(e, &made.circuit, &segments).await.map(drop)
     });
     let busy = budget.map_err(|error| error.to_string())?.busy();
     Ok(u64::try_from(busy.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// About how many ANDs a release's sets take in every later comparison. It depends on sizes only.
+///
+/// # Errors
+/// What contradicts itself in the plan, in words.
+pub fn ands(compiled: &Compiled, figures: &Figures) -> std::result::Result<usize, String> {
+    let made = Made::new(&compiled.joint.sites, &[figures])?;
+    Ok(patients::ands(&made.circuit, &made.bins(compiled))?)
 }
 
 /// The sets of several releases as all sites make them: public.
@@ -123,6 +186,20 @@ impl Made {
         Ok(Self { circuit, columns, is_counted })
     }
 
+    /// The bins of a comparison without anybody in them.
+    fn bins(&self, compiled: &Compiled) -> Vec<Segment> {
+        let (patients, passes) = sets::bounds(compiled);
+        let shape = |Columns { numbers, bits }: &Columns| {
+            let further = Further::NONE;
+            Shape { patients, passes, further, numbers: *numbers, bits: *bits }
+        };
+        let shapes: Vec<Shape> = self.columns.iter().map(shape).collect();
+        let party = |site: usize| PartyId(site as u8);
+        let others = |site: usize| (0..shapes.len()).filter(|other| *other != site).map(party).collect();
+        let runs: Vec<_> = (0..shapes.len()).map(|site| (party(site), others(site))).collect();
+        empty(&shapes, &runs)
+    }
+
     /// Where all sets are said, no circuit is needed.
     fn counted(self) -> Option<Counted> {
         self.is_counted.then_some(Counted { circuit: self.circuit, columns: self.columns })
@@ -147,7 +224,7 @@ fn said(circuit: &mut Circuit, columns: &[Columns], (first, sets): (usize, usize
 }
 
 /// This site's patients, of today and of then, and what it knows of each.
-fn table(shape: &Ledgered, columns: Columns, releases: &[&Sets]) -> std::result::Result<SetTable, String> {
+fn table(shape: &Ledgered, columns: Columns, releases: &[&Sets]) -> std::result::Result<PatientTable, String> {
     let (mut people, mut entered) = (People::default(), Entered::default());
     releases.iter().for_each(|sets| people.take(sets, &mut entered));
     let rows = people.keys().len();
@@ -167,7 +244,7 @@ fn table(shape: &Ledgered, columns: Columns, releases: &[&Sets]) -> std::result:
     }
     let key = |keys: &Vec<Option<[u8; 16]>>, pass: usize| keys.get(pass).copied().flatten().map(Block::from_le_bytes);
     let keys = (0..shape.passes).map(|pass| people.keys().iter().map(|keys| key(keys, pass)).collect());
-    Ok(SetTable::of(keys.collect(), numbers, bits))
+    Ok(PatientTable { keys: keys.collect(), further: Vec::new(), numbers, bits })
 }
 
 /// Nobody waits longer for the work of earlier releases: what others say they took is no more than advice.

@@ -62,6 +62,7 @@ mod as_text {
 }
 
 /// What a release's sets are of, as all parties know it once its groups are known.
+#[derive(Clone, Default)]
 pub struct Planned {
     figures: Figures,
     said: Vec<Figure>,
@@ -105,6 +106,15 @@ impl Planned {
         }
         planned.figures.said = planned.said.len();
         Ok(planned)
+    }
+
+    /// The sets that are not among these, which are some of them.
+    pub fn without(self, others: &Planned) -> Self {
+        let is_other = |sum: &usize| others.counted.iter().all(|(known, _)| known != sum);
+        let said: Vec<Figure> = self.said.into_iter().filter(|figure| !others.said.contains(figure)).collect();
+        let counted = self.figures.counted.into_iter().zip(self.counted).filter(|(_, (sum, _))| is_other(sum));
+        let (figures, counted): (Vec<Counted>, Vec<_>) = counted.unzip();
+        Self { figures: Figures { said: said.len(), counted: figures }, said, counted }
     }
 
     /// How the sets come of what sites know.

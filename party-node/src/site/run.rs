@@ -246,14 +246,17 @@ impl Site {
     ) -> Result<mpc_core::Result<()>, NodeError> {
         let stats = session.stats();
         // A refusal changes what later releases are compared with: it is kept before anybody can ask again.
-        let refusal = match &ended {
-            Ended::Released(_) => None,
-            Ended::TooClose => Some(TOO_CLOSE.to_owned()),
-            Ended::TooWide(why) => Some(why.code.to_string()),
-        };
-        if let Some(code) = refusal {
-            let sent = steps(&stats);
-            blocking(&self.gate.state, move |state| state.refuse(&job, &code, now_ms(), sent)).await?;
+        match &ended {
+            Ended::Released(_) => {}
+            Ended::TooClose { after_keys: false } => {
+                let sent = steps(&stats);
+                blocking(&self.gate.state, move |state| state.refuse(&job, TOO_CLOSE, now_ms(), sent)).await?;
+            }
+            // Its group keys are out: it stays a release, as one that broke off.
+            Ended::TooClose { after_keys: true } | Ended::TooWide(_) => {
+                let sent = steps(&stats);
+                blocking(&self.gate.state, move |state| state.broke_off(&job, now_ms(), sent)).await?;
+            }
         }
         let report = Report { bytes: stats.bytes(), rounds: stats.rounds };
         if let Some(mut control) = control

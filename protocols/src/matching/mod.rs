@@ -6,6 +6,7 @@
 //! several keys, in one pass or in several.
 
 pub mod align;
+mod beside;
 pub mod circuit_psi;
 pub mod clear;
 mod cuckoo;
@@ -27,4 +28,5 @@ pub(crate) mod windows;
 mod tests;
 
 pub use align::{Holder, Run, Segment, align, empty};
+pub use beside::{Beside, Part};
 pub use table::{Further, PatientTable, Places, Shape, rows};

@@ -237,7 +237,8 @@ impl Places {
 }
 
 impl PatientTable {
-    fn empty(shape: &Shape) -> Self {
+    /// Nobody.
+    pub fn empty(shape: &Shape) -> Self {
         let keys = vec![Vec::new(); shape.passes];
         Self { keys, further: Vec::new(), numbers: vec![Vec::new(); shape.numbers], bits: Bits::zeros(0, shape.bits) }
     }

@@ -1,6 +1,8 @@
 //! Disclosures in Chinese (simplified). SQL expressions and names stay as they are.
 
-use super::{Disclosure, Facts, Figure, Judged, Kind, Known, Operation, Place, PointOf, Recipient, Revealed, Rows};
+use super::{
+    Compared, Disclosure, Facts, Figure, Judged, Kind, Known, Operation, Place, PointOf, Recipient, Revealed, Rows,
+};
 use super::{Says, Sentence, Sites, Why};
 use crate::approximate::{LEVELS, REGISTERS, STANDARD_ERROR};
 use crate::noise::{self, Delta, Noise};
@@ -120,14 +122,23 @@ fn what(what: &Revealed) -> String {
         Revealed::Hidden { least, zeros_shown, judged, tables } => hidden(*least, *zeros_shown, *judged, tables),
         Revealed::Noised { noise, sites, hides } => noised(noise, *sites, *hides),
         Revealed::Remainder => "仅由两家医院相加的每个总和中，对方的确切部分：总和减去自己的部分即得".into(),
-        Revealed::Difference { least, key, own } => format!(
-            "本次结果与本研究以往某次结果之间，是否只相差不足 {least} 名患者{}（若是则拒绝执行）；不透露是哪一次，也不透露相差几人。为此，各站点这些数字所涉及的患者按 {key} 在各站点之间匹配，仅依据规则 min_patients",
-            if *own {
-                "，或本次来自不同表或重复行的两个数字之间是否相差至少一名而不足此数"
-            } else {
-                ""
-            }
-        ),
+        Revealed::Difference { least, key, of, own } => {
+            let (of, refused) = match of {
+                Compared::All => ("本次结果", "则拒绝执行"),
+                Compared::Whole => ("本次结果的整体（所有分组合计）", "则在商定任何分组键之前拒绝执行"),
+                Compared::Groups => (
+                    "本次结果的某个分组，或某个涉及已匹配患者的数字，",
+                    "则不公开任何数字；此时分组键已公开，本次查询计为一次发布",
+                ),
+            };
+            let beside = match own {
+                true => "，或本次来自不同表或重复行的两个数字之间是否相差至少一名而不足此数",
+                false => "",
+            };
+            format!(
+                "{of}与本研究以往某次结果之间，是否只相差不足 {least} 名患者{beside}（若是{refused}）；不透露是哪一次，也不透露相差几人。为此，各站点这些数字所涉及的患者按 {key} 在各站点之间匹配，仅依据规则 min_patients"
+            )
+        }
         Revealed::Share { all, patients, group, figure: of } => {
             let whom = if *patients { "患者" } else { "数据行" };
             let keys: Vec<String> = group.iter().map(|(key, value)| format!("{key} = {value}")).collect();

@@ -1,6 +1,8 @@
 //! Disclosures in English.
 
-use super::{Disclosure, Facts, Figure, Judged, Kind, Known, Operation, Place, PointOf, Recipient, Revealed, Rows};
+use super::{
+    Compared, Disclosure, Facts, Figure, Judged, Kind, Known, Operation, Place, PointOf, Recipient, Revealed, Rows,
+};
 use super::{Says, Sentence, Sites, Why};
 use crate::approx_distinct::error_words;
 use crate::approximate::{LEVELS, REGISTERS};
@@ -126,16 +128,27 @@ fn what(what: &Revealed) -> String {
         Revealed::Remainder => {
             "the other's part of each sum of two sites, exactly: the answer less its own part".into()
         }
-        Revealed::Difference { least, key, own } => format!(
-            "whether this release would differ from an earlier one of the study by fewer than {least} patients{}, in which case it \
-             is refused; not from which one, nor by how many. For this every site's patients behind the figures are matched by \
-             {key} with the other sites', under the rule min_patients alone",
-            if *own {
-                ", or two of its own figures of different tables or copies of rows by some and so few"
-            } else {
-                ""
-            }
-        ),
+        Revealed::Difference { least, key, of, own } => {
+            let (of, refused) = match of {
+                Compared::All => ("this release", "it is refused"),
+                Compared::Whole => {
+                    ("the whole of this release, over all its groups,", "it is refused before a group key is agreed")
+                }
+                Compared::Groups => (
+                    "a group of this release, or a figure over matched patients,",
+                    "no figure is opened; its group keys are out by then, and it counts as a release",
+                ),
+            };
+            let beside = match own {
+                true => ", or two of its own figures of different tables or copies of rows by some and so few",
+                false => "",
+            };
+            format!(
+                "whether {of} would differ from an earlier one of the study by fewer than {least} patients{beside}, in which case {refused}; \
+                 not from which one, nor by how many. For this every site's patients behind the figures are matched by \
+                 {key} with the other sites', under the rule min_patients alone"
+            )
+        }
         Revealed::Share { all, patients, group, figure: of } => {
             let (share, whom) = (if *all { "all" } else { "none" }, if *patients { "patients" } else { "rows" });
             let keys: Vec<String> = group.iter().map(|(key, value)| format!("{key} = {value}")).collect();

@@ -249,7 +249,11 @@ pub enum Revealed {
         least: u32,
         /// The column by which patients are compared: every site's are matched with the others', whatever else it allows.
         key: String,
+        /// Which of its figures.
+        #[serde(default, skip_serializing_if = "Compared::is_all")]
+        of: Compared,
         /// Are its own figures compared with each other, too?
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         own: bool,
     },
     /// That all or none of a group count.
@@ -310,11 +314,36 @@ pub struct Rows {
     pub grouped: Vec<String>,
 }
 
+/// Which figures of a release are compared with earlier ones for a bit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compared {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that need no agreed group key, before any is agreed.
+    Whole,
+    /// The others, when their keys are known.
+    Groups,
+}
+
+impl Compared {
+    fn is_all(&self) -> bool {
+        matches!(self, Compared::All)
+    }
+}
+
 impl Disclosure {
-    /// That one bit is opened on whether a release is too near to an earlier one, or its `own` figures to each other.
-    pub fn difference(least: u32, key: &str, own: bool) -> Self {
-        let what = Revealed::Difference { least, key: key.to_owned(), own };
-        Self { id: DisclosureId::difference(), kind: Kind::Bit, what, to: Recipient::Everyone, why: Why::Differencing }
+    /// That one bit is opened on whether these figures of a release are too near to an earlier one's, or its `own` figures to each other.
+    pub fn difference(least: u32, key: &str, of: Compared, own: bool) -> Self {
+        let what = Revealed::Difference { least, key: key.to_owned(), of, own };
+        Self {
+            id: DisclosureId::difference(of),
+            kind: Kind::Bit,
+            what,
+            to: Recipient::Everyone,
+            why: Why::Differencing,
+        }
     }
 }
 
@@ -384,9 +413,9 @@ impl DisclosureId {
         Self(format!("remainder/{sum}"))
     }
 
-    /// Of the check against earlier releases.
-    pub fn difference() -> Self {
-        Self("difference/0".into())
+    /// Of the check of these figures against earlier releases.
+    pub fn difference(of: Compared) -> Self {
+        Self(format!("difference/{}", usize::from(of == Compared::Groups)))
     }
 
     /// Of an extreme share.

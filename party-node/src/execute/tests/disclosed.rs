@@ -132,7 +132,7 @@ fn opened(compiled: &Compiled, parts: Parts, seed: u64) -> Vec<(Vec<Opening>, bo
             let opened = protocols::Engine::statement(&mut engine).opened();
             let answered = |ended| match ended {
                 Ended::Released(answer) => answer.is_some(),
-                Ended::TooClose | Ended::TooWide(_) => panic!("strangers are not near, and few"),
+                Ended::TooClose { .. } | Ended::TooWide(_) => panic!("strangers are not near, and few"),
             };
             (engine.into_session(), ended.map(|ended| (opened, answered(ended))))
         }

@@ -1,5 +1,6 @@
 //! Alignment against its plaintext twin.
 
+mod beside;
 mod passes;
 
 use std::collections::BTreeSet;

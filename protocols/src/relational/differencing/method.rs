@@ -103,8 +103,8 @@ const MAX_WRONG: f64 = 1.0 / (1 << 20) as f64;
 /// More would not be cheaper.
 const MAX_HASHES: usize = 64;
 
-/// Up to here counting every row takes no more time than a matching of small tables.
-const CHEAP_ANDS: usize = 1 << 20;
+/// Up to here counting every row is nothing beside a matching, even of small tables.
+const CHEAP_ANDS: usize = 1 << 14;
 
 #[cfg(test)]
 mod tests {
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn all_rows_are_counted_where_that_is_cheap() {
-        assert_eq!(Method::cheapest(11, 6000, 20), Method::Exact);
+        assert_eq!(Method::cheapest(11, 6000, 2), Method::Exact);
         assert_eq!(Method::cheapest(10_000, 6000, 4000), Method::Exact);
         assert!(Method::cheapest(11, 6000, 4000) != Method::Exact);
     }

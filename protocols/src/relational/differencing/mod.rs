@@ -30,7 +30,7 @@ mod method;
 
 use mpc_core::error::LocalFault;
 use mpc_core::random::PublicSeed;
-use mpc_core::{Bits, Block, PartyId, Result, Z64};
+use mpc_core::{Bits, Block, PartyId, Result, Session, Z64};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -132,20 +132,19 @@ pub async fn too_close(
         return Ok(false);
     }
     let session = engine.session();
-    let (sites, seed) = (session.parties().site_count(), seed(&session.id().0, name));
+    let (sites, seed) = (session.parties().site_count(), seed(session, name));
     let check = match counted {
         Some(counted) => Check::of(shape, counted, sites, seed),
         None => Check::new(shape, sites, seed),
     };
     let check = check.map_err(|why| engine.fault(LocalFault::Other(why.into())))?;
-    engine.prepare(&check.budget(link)?).await?;
     let segments = align(engine, check.shapes(), check.runs(), own.map(|table| table.0)).await?;
-    check.decide(engine, &segments, name).await
+    check.ask(engine, &segments, (name, link)).await
 }
 
-/// The seed of the buckets: public, and not known before the session, so that sets do not depend on it.
-fn seed(session: &[u8; 32], name: &str) -> PublicSeed {
-    let hash = Sha256::new().chain_update(b"consilium differencing v1\0").chain_update(session);
+/// The seed of a check's buckets: public, and not known before the session, so that sets do not depend on it.
+pub fn seed(session: &Session, name: &str) -> PublicSeed {
+    let hash = Sha256::new().chain_update(b"consilium differencing v1\0").chain_update(session.id().0);
     PublicSeed(hash.chain_update(name).finalize().into())
 }
 
@@ -271,7 +270,16 @@ impl Check {
         Ok(ands.fold(circuit, SiteCost::then).then(cost::b2a(sites, 1, 1)).then(opened))
     }
 
-    /// The bit, from the bins of [`align()`].
+    /// The bit, from the bins of [`align()`]. Makes the correlations it takes.
+    ///
+    /// # Errors
+    /// As [`too_close`].
+    pub async fn ask(&self, engine: &mut Additive, segments: &[Segment], (name, link): (&str, Link)) -> Result<bool> {
+        engine.prepare(&self.budget(link)?).await?;
+        self.decide(engine, segments, name).await
+    }
+
+    /// The same where the correlations are there.
     ///
     /// # Errors
     /// As [`too_close`].
@@ -417,4 +425,4 @@ const NO_SET: &str = "a flag of a set that is not compared";
 const MAX_LEAST: u64 = 10_000;
 
 /// Counting takes no more ANDs: a few minutes, and 32 MiB for each column of them.
-const MAX_ANDS: usize = 1 << 28;
+pub const MAX_ANDS: usize = 1 << 28;

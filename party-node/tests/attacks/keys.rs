@@ -1,0 +1,42 @@
+//! The ledger and group keys that are agreed in the run: what needs none of them is compared before they are out.
+
+use crate::world::World;
+
+/// The answer of the question under these ledgers, or the code of its refusal.
+fn asked(world: &World, state: &std::path::Path, sql: &str) -> Result<(), String> {
+    let run = world.ask_again(state, &[sql]);
+    let came_out = !run.answers().is_empty();
+    println!("{sql}\n  {}", if came_out { "answered".into() } else { run.code() });
+    if came_out { Ok(()) } else { Err(run.code()) }
+}
+
+const TOO_CLOSE: &str = "RELEASE_TOO_CLOSE";
+
+#[test]
+fn a_table_that_is_near_as_a_whole_is_refused_before_its_keys_and_tells_no_more_than_a_bit() {
+    let world = World::new("keys-whole");
+    let (state, target) = (world.folder.path().join("state"), world.target().z);
+    let of_f = "COUNT(*) AS n FROM t WHERE x > 30 AND f = 1";
+    assert_eq!(asked(&world, &state, "SELECT COUNT(*) AS n FROM t WHERE x > 30"), Ok(()));
+    let table = format!("SELECT f, COUNT(*) AS n FROM t WHERE x > 30 AND z <> {target} GROUP BY f");
+    assert_eq!(asked(&world, &state, &table), Err(TOO_CLOSE.into()));
+    // The refused table's group is near to this, but no key of it came out: it is no release.
+    assert_eq!(asked(&world, &state, &format!("SELECT {of_f}")), Ok(()));
+}
+
+#[test]
+fn a_table_that_is_near_by_a_group_has_told_its_keys_and_stays_a_release() {
+    let world = World::new("keys-group");
+    let (state, target) = (world.folder.path().join("state"), world.target().z);
+    assert_eq!(asked(&world, &state, "SELECT COUNT(*) AS n FROM t WHERE x > 30 AND f = 1"), Ok(()));
+    // All of f = 0 are in it as well, so that as a whole it is far.
+    let most = "x > 30 OR f = 0";
+    let table = format!("SELECT f, COUNT(*) AS n FROM t WHERE ({most}) AND z <> {target} GROUP BY f");
+    assert_eq!(asked(&world, &state, &table), Err(TOO_CLOSE.into()));
+    // Near to the refused table and to nothing else.
+    let near = format!("SELECT COUNT(*) AS n FROM t WHERE {most}");
+    assert_eq!(asked(&world, &state, &near), Err(TOO_CLOSE.into()));
+    let alone = world.folder.path().join("alone");
+    assert_eq!(asked(&world, &alone, "SELECT COUNT(*) AS n FROM t WHERE x > 30 AND f = 1"), Ok(()));
+    assert_eq!(asked(&world, &alone, &near), Ok(()));
+}
