@@ -4,6 +4,8 @@
 mod common;
 #[path = "attacks/counted.rs"]
 mod counted;
+#[path = "attacks/gaussian.rs"]
+mod gaussian;
 #[path = "attacks/keys.rs"]
 mod keys;
 #[path = "attacks/noise.rs"]

@@ -44,6 +44,6 @@ pub mod share;
 pub mod sketch;
 
 pub use engine::{Engine, Rows};
-pub use release::noise::{Noise, NoiseError};
+pub use release::noise::{MAX_VARIANCE, Noise, NoiseError};
 pub use release::{Audience, Item, Kind, Opening, Permit, Statement};
 pub use share::{ArithShare, BitShare};

@@ -7,10 +7,11 @@ use crate::approx_distinct::error_words;
 use crate::catalog::Catalog;
 use crate::cells::gates;
 use crate::disclosure::{
-    Compared, Disclosure, DisclosureId, Figure, Judged, Kind, Place, PointOf, Recipient, Revealed, Rows, Sites, Why,
-    distinct_words, figure_words,
+    Compared, Disclosure, DisclosureId, Figure, Judged, Kind, Place, PointOf, Recipient, Revealed, Rows, Sites, Spread,
+    Why, distinct_words, figure_words,
 };
 use crate::matched::{Matching, What};
+use crate::noise::Noised;
 use crate::plan::{Audience, Groups, JointPlan, Number, Output, Scale, SecureSum, SketchOf, Slot, Summand, Top};
 use crate::policy::knows_patients;
 use crate::released_tables::ReleasedTables;
@@ -199,7 +200,18 @@ fn hidden(plan: &JointPlan) -> Option<Disclosure> {
 
 fn noised(plan: &JointPlan) -> Option<Disclosure> {
     let noise = plan.noise.clone()?;
-    let what = Revealed::Noised { noise, sites: plan.sites.len() as u32, hides: plan.hides() };
+    let spread = |(sum, noised): (&SecureSum, &Noised)| {
+        let slot = &sum.slots[noised.slot];
+        let unit = match slot.scale {
+            Scale::Decimal(digits) => 10u128.pow(digits.into()),
+            Scale::Binary(bits) => 1 << bits,
+        };
+        let tenths = noise.deviation_tenths(noised, plan.sites.len()).div_ceil(unit);
+        Spread { figure: Figure::of(slot, sum), tenths: u64::try_from(tenths).unwrap_or(u64::MAX) }
+    };
+    let noised = plan.sums.iter().flat_map(|sum| sum.noised.iter().map(move |noised| (sum, noised)));
+    let figures = noised.map(spread).collect();
+    let what = Revealed::Noised { noise: noise.clone(), sites: plan.sites.len() as u32, hides: plan.hides(), figures };
     let to = plan.audience.into();
     Some(Disclosure { id: DisclosureId::noise(), kind: Kind::Value, what, to, why: Why::Noise })
 }

@@ -177,6 +177,21 @@ impl Noise {
         // Every site adds a share, which has 1/h of it.
         (of_honest * sites as f64 / f64::from(self.honest_sites)).sqrt()
     }
+
+    /// The same in tenths, by integers, and not below it: √2·Δ/ε is above the deviation of discrete Laplace noise, because
+    /// 2p/(1 − p)² = 1/(2·sinh²(ε/2Δ)) and sinh x is above x.
+    pub(crate) fn deviation_tenths(&self, noised: &Noised, sites: usize) -> u128 {
+        let (sites, honest) = (sites as u128, u128::from(self.honest_sites));
+        let root = |square: u128| square.isqrt() + 1;
+        match self.law(noised) {
+            Law::Laplace { sensitivity, epsilon } => {
+                let scale = u128::from(sensitivity) * u128::from(MILLION);
+                let thousandths = scale * root(2 * 100 * 1_000_000 * sites / honest);
+                thousandths.div_ceil(u128::from(epsilon.0) * 1_000)
+            }
+            Law::Gaussian { variance } => root((variance / honest).saturating_mul(100 * sites)),
+        }
+    }
 }
 
 impl Shape {

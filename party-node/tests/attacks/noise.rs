@@ -9,15 +9,15 @@ use super::OPEN;
 use crate::common::{Background, Run, Scratch, consilium, run};
 use crate::world::{World, answers};
 
-const SITES: [&str; 3] = ["A", "B", "C"];
+pub const SITES: [&str; 3] = ["A", "B", "C"];
 
 /// Nothing is hidden, so that only the budget stands against the attacker.
-const NETWORK: &str =
+pub const NETWORK: &str =
     "min_patients = 1\n[tables.t]\nrows_per_patient = 1\n[tables.t.columns.k]\ndomain = [1, 2, 3, 4]\n";
 
-const EVERYBODY: &str = "SELECT COUNT(*) AS n FROM t";
+pub const EVERYBODY: &str = "SELECT COUNT(*) AS n FROM t";
 
-fn policy(epsilon: &str, most: &str) -> String {
+pub fn policy(epsilon: &str, most: &str) -> String {
     format!("{OPEN}[privacy]\nepsilon = \"{epsilon}\"\nmost_per_release = \"{most}\"\n")
 }
 
@@ -30,7 +30,7 @@ fn world(label: &str, epsilon: &str, most: &str) -> World {
 }
 
 /// The one number of each answer.
-fn numbers(run: &Run) -> Vec<i64> {
+pub fn numbers(run: &Run) -> Vec<i64> {
     answers(run).iter().map(|rows| rows[0][0].as_i64().unwrap()).collect()
 }
 
@@ -198,8 +198,8 @@ fn a_larger_budget_of_the_study_does_not_renew_that_of_all() {
 }
 
 /// Three nodes that keep a budget each, and an analyst.
-struct Nodes {
-    world: World,
+pub struct Nodes {
+    pub world: World,
     _nodes: Vec<Background>,
 }
 
@@ -207,16 +207,15 @@ const STUDY: &str = "name = \"budget\"\npurpose = \"noise\"\nlegal_basis = \"con
     sites = [\"A\", \"B\", \"C\"]\ntables = [\"t\"]\nends = \"9999-01-01\"\n";
 
 impl Nodes {
-    fn new(label: &str, epsilon: &str) -> Self {
+    /// Each with this policy.
+    pub fn new(label: &str, policy: &str) -> Self {
         let world = World::new(label);
         let path = |relative: &str| world.folder.at(relative).to_string_lossy().into_owned();
         let succeed = |arguments: &[&str]| {
             let ended = run(&mut consilium(arguments));
             assert_eq!(ended.status, Some(0), "{arguments:?}: {}", ended.stderr);
         };
-        for (file, text) in
-            [("study.toml", STUDY), ("settings.toml", NETWORK), ("policy.toml", &policy(epsilon, epsilon))]
-        {
+        for (file, text) in [("study.toml", STUDY), ("settings.toml", NETWORK), ("policy.toml", policy)] {
             world.folder.write(file, text);
         }
         let (settings, policy) = (path("settings.toml"), path("policy.toml"));
@@ -254,15 +253,14 @@ impl Nodes {
         Self { world, _nodes: nodes }
     }
 
-    fn ask(world: &World, sql: &str, epsilon: &str) -> Run {
+    pub fn ask(world: &World, sql: &str, noise: &[&str]) -> Run {
         let path = |relative: &str| world.folder.at(relative).to_string_lossy().into_owned();
         let (config, study) = (path("node-analyst/analyst.toml"), path("study.toml"));
-        let asked =
-            ["query", "--config", &config, "--study", &study, "--epsilon", epsilon, "--format", "json", "-e", sql];
-        run(&mut consilium(&asked))
+        let asked = ["query", "--config", &config, "--study", &study, "--format", "json", "-e", sql];
+        run(&mut consilium(&[&asked[..], noise].concat()))
     }
 
-    fn ledger(&self, site: &str) -> String {
+    pub fn ledger(&self, site: &str) -> String {
         let config = self.world.folder.at(&format!("node-{site}/node.toml"));
         run(&mut consilium(&["ledger", "--config", &config.to_string_lossy()])).stdout
     }
@@ -275,11 +273,11 @@ fn free_ports() -> [u16; 3] {
 
 #[test]
 fn of_two_questions_that_race_for_the_last_budget_one_begins_at_every_site() {
-    let nodes = Nodes::new("race", "0.6");
+    let nodes = Nodes::new("race", &policy("0.6", "0.6"));
     let questions = [EVERYBODY, "SELECT COUNT(*) AS n FROM t WHERE k = 1"];
     let world = &nodes.world;
     let runs = thread::scope(|scope| {
-        let asking = questions.map(|sql| scope.spawn(move || Nodes::ask(world, sql, "0.6")));
+        let asking = questions.map(|sql| scope.spawn(move || Nodes::ask(world, sql, &["--epsilon", "0.6"])));
         asking.map(|run| run.join().unwrap())
     });
     let answered = runs.iter().filter(|run| run.status == Some(0)).count();
@@ -298,5 +296,5 @@ fn of_two_questions_that_race_for_the_last_budget_one_begins_at_every_site() {
         assert!(ledger.contains("study budget: ε of 0.6 spent, 0 of 0.6 left"), "{site}: {ledger}");
         assert_eq!(ledger.matches("analyst analyst").count(), 1, "one release began at {site}: {ledger}");
     }
-    assert_eq!(Nodes::ask(world, EVERYBODY, "0.000001").code(), "BUDGET_EXHAUSTED");
+    assert_eq!(Nodes::ask(world, EVERYBODY, &["--epsilon", "0.000001"]).code(), "BUDGET_EXHAUSTED");
 }

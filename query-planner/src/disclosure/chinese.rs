@@ -3,7 +3,7 @@
 use super::{
     Compared, Disclosure, Facts, Figure, Judged, Kind, Known, Operation, Place, PointOf, Recipient, Revealed, Rows,
 };
-use super::{Says, Sentence, Sites, Why};
+use super::{Says, Sentence, Sites, Spread, Why};
 use crate::approximate::{LEVELS, REGISTERS, STANDARD_ERROR};
 use crate::noise::{self, Delta, Noise};
 use crate::plan::{Fraction, Point};
@@ -120,7 +120,9 @@ fn what(what: &Revealed) -> String {
             format!("某个猜测的 {patient_key} 对结果有何影响：把它加入自身数据的一方即可加以验证，只能靠制度限制")
         }
         Revealed::Hidden { least, zeros_shown, judged, tables } => hidden(*least, *zeros_shown, *judged, tables),
-        Revealed::Noised { noise, sites, hides } => noised(noise, *sites, *hides),
+        Revealed::Noised { noise, sites, hides, figures } => {
+            noised(noise, *sites, *hides) + &spread(figures) + NOT_COVERED
+        }
         Revealed::Remainder => "仅由两家医院相加的每个总和中，对方的确切部分：总和减去自己的部分即得".into(),
         Revealed::Difference { least, key, of, own } => {
             let (of, refused) = match of {
@@ -154,6 +156,12 @@ const NOT_COVERED: &str = "；此后每次运行（包括同一批准下重复�
     不在此保证之内：医院本地计算失败（患者或事件数超过声明、取值超出声明的范围）、本地计算与抽取噪声的耗时（表达式可使其取决于数据行），\
     以及某医院的数据自先前答复以来是否改变";
 
+fn spread(figures: &[Spread]) -> String {
+    let of = |Spread { figure: of, tenths }: &Spread| format!("{} {}.{}", figure(of), tenths / 10, tenths % 10);
+    let all: Vec<String> = figures.iter().map(of).collect();
+    format!("；每个分组中噪声的标准差：{}", all.join("，"))
+}
+
 fn noised(noise: &Noise, sites: u32, hides: bool) -> String {
     let Noise { shape, epsilon, honest_sites, tables } = noise;
     let kind = match shape.kind() {
@@ -170,7 +178,7 @@ fn noised(noise: &Noise, sites: u32, hides: bool) -> String {
     format!(
         "仅就本次运行的这些数值而言：均已加入{kind}噪声，从不公开未加噪的数值；{sites} 家医院中只要有 {honest_sites} 家加入噪声并对其保密，\
          无论如何利用这些数值，某一位患者（连同其在所有医院的全部数据）是否在数据中，其可区分程度最多为 e^{epsilon} 倍\
-         （ε = {epsilon}）{also}；加噪后的计数可能为负{small}{}{NOT_COVERED}",
+         （ε = {epsilon}）{also}；加噪后的计数可能为负{small}{}",
         kept.collect::<String>()
     )
 }

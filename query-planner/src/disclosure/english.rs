@@ -3,7 +3,7 @@
 use super::{
     Compared, Disclosure, Facts, Figure, Judged, Kind, Known, Operation, Place, PointOf, Recipient, Revealed, Rows,
 };
-use super::{Says, Sentence, Sites, Why};
+use super::{Says, Sentence, Sites, Spread, Why};
 use crate::approx_distinct::error_words;
 use crate::approximate::{LEVELS, REGISTERS};
 use crate::noise::{Delta, Noise};
@@ -124,7 +124,9 @@ fn what(what: &Revealed) -> String {
              limits that"
         ),
         Revealed::Hidden { least, zeros_shown, judged, tables } => hidden(*least, *zeros_shown, *judged, tables),
-        Revealed::Noised { noise, sites, hides } => noised(noise, *sites, *hides),
+        Revealed::Noised { noise, sites, hides, figures } => {
+            noised(noise, *sites, *hides) + &spread(figures) + NOT_COVERED
+        }
         Revealed::Remainder => {
             "the other's part of each sum of two sites, exactly: the answer less its own part".into()
         }
@@ -164,6 +166,12 @@ const NOT_COVERED: &str = "; each further run, also of the same question under t
     its declared domain), how long local work and drawing noise take, which an expression can make depend on rows, and \
     whether a site's data changed since an earlier answer";
 
+fn spread(figures: &[Spread]) -> String {
+    let of = |Spread { figure: of, tenths }: &Spread| format!("{} {}.{}", figure(of), tenths / 10, tenths % 10);
+    let all: Vec<String> = figures.iter().map(of).collect();
+    format!("; standard deviation of the noise, in each group: {}", all.join(", "))
+}
+
 /// What Gaussian noise leaves beside the factor.
 fn failing(delta: Delta) -> String {
     match delta {
@@ -182,7 +190,7 @@ fn noised(noise: &Noise, sites: u32, hides: bool) -> String {
     format!(
         "these figures of this run alone, with {kind} noise, never without: whatever is done with them, they tell apart whether one \
          patient, with everything it has at all sites, is in the data by a factor of e^{epsilon} at most (ε = {epsilon}){also}, as long as \
-         {honest_sites} of the {sites} sites add their noise and keep it to themselves; a noised count may be negative{small}{}{NOT_COVERED}",
+         {honest_sites} of the {sites} sites add their noise and keep it to themselves; a noised count may be negative{small}{}",
         kept.collect::<String>()
     )
 }

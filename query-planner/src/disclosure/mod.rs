@@ -240,6 +240,8 @@ pub enum Revealed {
         sites: u32,
         /// Are small figures hidden?
         hides: bool,
+        /// How far it takes each of them.
+        figures: Vec<Spread>,
     },
     /// The other's part of a sum of two sites.
     Remainder,
@@ -279,6 +281,15 @@ pub enum Judged {
     Rows,
     /// Some sums by their rows, others by their patients.
     RowsOrPatients,
+}
+
+/// How far noise takes a figure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The figure.
+    pub figure: Figure,
+    /// Its standard deviation with all sites' noise is at most so many tenths, in each group.
+    pub tenths: u64,
 }
 
 /// Where a figure is taken.

@@ -58,7 +58,10 @@ pub(super) fn rho(epsilon: Epsilon, delta_digits: u32) -> Rho {
 /// σ² of all honest sites' shares together, for one figure that has this part of ρ: `honest` times a share's, so that it divides evenly.
 /// Beyond what is computed exactly it is the largest number there is, which nobody can draw.
 pub(super) fn variance(squares: u128, each: Rho, honest: u32) -> u128 {
-    let whole = squares.checked_mul(UNIT as u128).map(|whole| whole.div_ceil(2 * u128::from(each.0.max(1))));
+    let (unit, twice) = (UNIT as u128, 2 * u128::from(each.0.max(1)));
+    // The remainder's product has 65 and 50 bits at most.
+    let rest = (squares % twice * unit).div_ceil(twice);
+    let whole = (squares / twice).checked_mul(unit).and_then(|whole| whole.checked_add(rest));
     let share = whole.map(|whole| whole.div_ceil(honest.into()).max(MIN_SHARE_VARIANCE));
     share.and_then(|share| share.checked_mul(honest.into())).unwrap_or(u128::MAX)
 }

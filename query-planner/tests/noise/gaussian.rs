@@ -1,6 +1,7 @@
 //! Gaussian noise in plans: how it is sized and divided, whose δ counts, what is refused.
 
 use query_planner::catalog::SiteName;
+use query_planner::disclosure::Revealed;
 use query_planner::grants::check;
 use query_planner::noise::gaussian::Rho;
 use query_planner::noise::{Asked, Delta, Law, Mechanism, Noise, Shape};
@@ -167,7 +168,7 @@ fn rings_hold_gaussian_noise_or_it_is_refused() {
         Ok(slot.ring)
     };
     let sum = "SELECT SUM(cost) FROM measurement";
-    assert_eq!([of(sum, &catalog, "1"), of(sum, &catalog, "0.000002")], [Ok(Ring::Z64), Ok(Ring::Z128)]);
+    assert_eq!([of(sum, &catalog, "1"), of(sum, &catalog, "0.0001")], [Ok(Ring::Z64), Err("NOISE_TOO_WIDE")]);
     assert_eq!(of(sum, &catalog, "0.000001"), Err("EPSILON_TOO_SMALL"), "the slack of shares takes it all");
     let pairs =
         "SELECT COUNT(*) FROM hospital_A.measurement a JOIN hospital_A.measurement b ON a.person_id = b.person_id";
@@ -191,10 +192,34 @@ fn the_promise_and_each_figures_noise_are_told_before_the_run() {
     assert!(english.contains("discrete Gaussian noise") && english.contains("(δ = 10^-6)"), "{english}");
     let chinese = explain::disclosures(&compiled.joint, Language::Chinese);
     assert!(chinese.contains("离散高斯") && chinese.contains("（δ = 10^-6）"), "{chinese}");
+    assert!(english.contains("standard deviation of the noise, in each group: the number of rows "), "{english}");
+    assert!(chinese.contains("每个分组中噪声的标准差：行数 "), "{chinese}");
     let everyone = Options { audience: Audience::Everyone, ..asking_gaussian("1", 6) };
     assert!(plan("SELECT COUNT(*) FROM person", &catalog(""), &everyone).is_ok());
     // Nothing of δ stands where there is none.
     let laplace = plan("SELECT COUNT(*) FROM measurement", &catalog(""), &asking("1")).unwrap();
     assert_eq!(figures(&laplace).len(), 1);
     assert!(!explain::disclosures(&laplace.joint, Language::English).contains("δ ="));
+}
+
+#[test]
+fn what_the_disclosure_says_of_each_figures_deviation_is_not_below_it_and_near() {
+    let more = ["sites.hospital_A.privacy.honest_sites=2", "sites.hospital_A.privacy.delta_digits_per_release=6"];
+    for options in [asking("0.5"), asking_gaussian("0.5", 6)] {
+        // Sums of two decimals too.
+        let sql = "SELECT COUNT(*), AVG(score), SUM(cost) FROM measurement";
+        let joint = plan(sql, &catalog_of(&settings(&more)), &options).unwrap().joint;
+        let told = joint.disclosures.iter().find_map(|disclosure| match &disclosure.what {
+            Revealed::Noised { figures, .. } => Some(figures.clone()),
+            _ => None,
+        });
+        let (told, noised) = (told.unwrap(), &joint.sums[0].noised);
+        assert_eq!(told.len(), noised.len());
+        for (told, noised) in told.iter().zip(noised) {
+            let unit = if format!("{:?}", told.figure).contains("cost") { 100.0 } else { 1.0 };
+            let exact = joint.noise.as_ref().unwrap().standard_deviation(noised, 3) / unit;
+            let said = told.tenths as f64 / 10.0;
+            assert!(said >= exact - 1e-9 && said < 1.001 * exact + 0.2, "{said} for {exact}");
+        }
+    }
 }

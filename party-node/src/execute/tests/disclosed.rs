@@ -180,7 +180,9 @@ fn a_run_opens_what_its_plan_discloses_to_whom_it_says_and_nothing_else() {
             settings.set("min_patients=2").unwrap();
         }
         let audience = if dice.below(3) == 0 { Audience::Everyone } else { Audience::Analyst };
-        let asked = Asked { epsilon: Epsilon(1_000_000), mechanism: Mechanism::Laplace };
+        let gaussian = Mechanism::Gaussian { delta_digits: Some(6) };
+        let mechanism = if dice.below(2) == 0 { gaussian } else { Mechanism::Laplace };
+        let asked = Asked { epsilon: Epsilon(1_000_000), mechanism };
         // Most of these questions have no noisy answer, and are asked without.
         let sql = question(&mut dice);
         let options = |noise| Options { now_ms: 0, audience, noise };

@@ -119,9 +119,14 @@ fn settings(more: &[&str]) -> Settings {
 }
 
 fn asking(epsilon: &str, audience: Audience) -> Options {
-    let noise = Some(Asked { epsilon: epsilon.parse().unwrap(), mechanism: Mechanism::Laplace });
-    Options { now_ms: 0, audience, noise }
+    asking_of(Mechanism::Laplace, epsilon, audience)
 }
+
+fn asking_of(mechanism: Mechanism, epsilon: &str, audience: Audience) -> Options {
+    Options { now_ms: 0, audience, noise: Some(Asked { epsilon: epsilon.parse().unwrap(), mechanism }) }
+}
+
+const GAUSSIAN: Mechanism = Mechanism::Gaussian { delta_digits: Some(6) };
 
 /// All sites' totals by sum, slot and group.
 fn totals(parts: &[Vec<Partials>]) -> BTreeMap<(usize, usize, Vec<u8>), i128> {
@@ -183,10 +188,13 @@ fn without_one_patient_no_figure_moves_by_more_than_the_plan_says() {
                             .filter(|(sum, slot, _)| (*sum, *slot) == (index, noised.slot));
                         let groups: std::collections::BTreeSet<_> = groups.collect();
                         let at = |of: &BTreeMap<_, i128>, key| of.get(key).copied().unwrap_or_default();
-                        let change: u128 = groups.iter().map(|key| at(&all, *key).abs_diff(at(&less, *key))).sum();
+                        let changes: Vec<u128> =
+                            groups.iter().map(|key| at(&all, *key).abs_diff(at(&less, *key))).collect();
+                        let (change, squares): (u128, u128) =
+                            (changes.iter().sum(), changes.iter().map(|x| x * x).sum());
                         assert!(
-                            change <= noised.sensitivity.into(),
-                            "{sql}: slot {} moves by {change}, not {noised:?}",
+                            change <= noised.sensitivity.into() && squares <= noised.squares,
+                            "{sql}: slot {} moves by {change}, in squares by {squares}, not {noised:?}",
                             noised.slot
                         );
                         let most = moved.entry((sql, noised.slot)).or_insert((0, noised.sensitivity));
@@ -247,12 +255,14 @@ fn noise_has_the_mean_and_the_spread_that_explain_prints() {
     let domain = format!("tables.t.columns.k.domain=[{}]", values.join(", "));
     let folder = Folder::new(&some_rows(&mut Dice(7)));
     // Everybody sees these answers, so that no more than two of three sites can be counted on.
-    for honest in [1, 2] {
-        let sites = SITES.map(|site| format!("sites.{site}.privacy.honest_sites={honest}"));
+    for (honest, mechanism) in [1, 2].into_iter().flat_map(|h| [(h, Mechanism::Laplace), (h, GAUSSIAN)]) {
+        let counted = ["honest_sites", "delta_digits_per_release"].into_iter().zip([honest, 6]);
+        let of_site = |site| counted.clone().map(move |(key, number)| format!("sites.{site}.privacy.{key}={number}"));
+        let sites: Vec<String> = SITES.into_iter().flat_map(of_site).collect();
         let more: Vec<&str> = sites.iter().map(String::as_str).chain([domain.as_str()]).collect();
         let catalog = folder.catalog(&settings(&more));
         let sql = "SELECT k, COUNT(*) AS n FROM t GROUP BY k";
-        let compiled = plan(sql, &catalog, &asking("1", Audience::Everyone)).unwrap();
+        let compiled = plan(sql, &catalog, &asking_of(mechanism, "1", Audience::Everyone)).unwrap();
         let (noise, noised) = (compiled.joint.noise.clone().unwrap(), compiled.joint.sums[0].noised[0]);
         assert_eq!((noise.honest_sites, noised.sensitivity), (honest, 6));
         let parts = folder.partials(&compiled, &catalog);
@@ -265,20 +275,26 @@ fn noise_has_the_mean_and_the_spread_that_explain_prints() {
                 drawn.push((total.unwrap() - exact) as f64);
             }
         }
-        // By formula: each of the two geometric variables has variance p/(1 − p)², and three sites add a share of 1/h each.
-        let p = (-1.0f64 / 6.0).exp();
-        let variance = 3.0 / f64::from(honest) * 2.0 * p / (1.0 - p).powi(2);
+        // By formula: each of the two geometric variables has variance p/(1 − p)², the Gaussian (at α = 22, near its best) Δ²/2ρ; and
+        // three sites add a share of 1/h each.
+        let (p, alpha, log) = ((-1.0f64 / 6.0).exp(), 22.0f64, 6.0 * 10f64.ln());
+        let rho = (1.0 + (alpha / (alpha - 1.0)).ln() - (log - alpha.ln()) / (alpha - 1.0)) / alpha;
+        let of_honest = if mechanism == GAUSSIAN { 36.0 / (2.0 * rho) } else { 2.0 * p / (1.0 - p).powi(2) };
+        let variance = 3.0 / f64::from(honest) * of_honest;
         let n = drawn.len() as f64;
         let mean = drawn.iter().sum::<f64>() / n;
         let spread = drawn.iter().map(|x| x * x).sum::<f64>() / n;
-        println!("seeds 1 to {RUNS}, {n} draws, h = {honest}: mean {mean:.3}, variance {spread:.1} of {variance:.1}");
+        println!(
+            "seeds 1 to {RUNS}, {n} draws, {mechanism:?}, h = {honest}: mean {mean:.3}, variance {spread:.1} of {variance:.1}"
+        );
         // Six standard errors, of the mean and (with the fourth moment 6σ⁴ of a Laplace variable, more than that of a sum) of the
         // variance. Beyond six a normal variable is with probability 2·10⁻⁹; squares have a skewness of at most 7, which at this n makes
         // that at most e^(6³·7/(6·√n)) < 60 times as likely: false alarms come with probability below 10⁻⁶.
         assert!(mean.abs() < 6.0 * (variance / n).sqrt(), "mean {mean}");
         assert!((spread / variance - 1.0).abs() < 6.0 * (5.0 / n).sqrt(), "variance {spread} instead of {variance}");
-        let printed = noised.standard_deviation(&noise, SITES.len());
-        assert!((printed - variance.sqrt()).abs() < 1e-6, "EXPLAIN prints {printed}");
+        let printed = noise.standard_deviation(&noised, SITES.len());
+        let near = if mechanism == GAUSSIAN { 0.01 * printed } else { 1e-6 };
+        assert!((printed - variance.sqrt()).abs() < near, "EXPLAIN prints {printed}");
     }
 }
 
@@ -293,22 +309,25 @@ fn a_threshold_judges_the_noised_number_that_is_opened() {
     rows.iter_mut().for_each(|tables| tables[0] = (0..4).map(|p| Row { person: Some(p), k: 1, x: None }).collect());
     let folder = Folder::new(&rows);
     let catalog = folder.catalog(&settings(&["min_patients=11"]));
-    let compiled = plan("SELECT COUNT(*) AS n FROM t", &catalog, &asking("2", Audience::Everyone)).unwrap();
-    let parts = folder.partials(&compiled, &catalog);
-    let (mut shown, mut hidden) = (0, 0);
-    for seed in 1..=300 {
-        let noised = with_noise(&compiled, &parts, seed);
-        let of_site: Vec<i128> = noised.iter().map(|own| own[0].slots[0][0]).collect();
-        let total: i128 = of_site.iter().sum();
-        // Every site sees the answer, and its own part is not taken off: what is left would have less noise.
-        let expected = (total >= LEAST).then_some(total);
-        let told = opened(&compiled, noised, seed)[0].totals[0][0];
-        assert_eq!(told, expected, "seed {seed}: sites put in {of_site:?}");
-        if told.is_some() { shown += 1 } else { hidden += 1 }
+    for (mechanism, epsilon) in [(Mechanism::Laplace, "2"), (GAUSSIAN, "3")] {
+        let compiled =
+            plan("SELECT COUNT(*) AS n FROM t", &catalog, &asking_of(mechanism, epsilon, Audience::Everyone)).unwrap();
+        let parts = folder.partials(&compiled, &catalog);
+        let (mut shown, mut hidden) = (0, 0);
+        for seed in 1..=300 {
+            let noised = with_noise(&compiled, &parts, seed);
+            let of_site: Vec<i128> = noised.iter().map(|own| own[0].slots[0][0]).collect();
+            let total: i128 = of_site.iter().sum();
+            // Every site sees the answer, and its own part is not taken off: what is left would have less noise.
+            let expected = (total >= LEAST).then_some(total);
+            let told = opened(&compiled, noised, seed)[0].totals[0][0];
+            assert_eq!(told, expected, "seed {seed}: sites put in {of_site:?}");
+            if told.is_some() { shown += 1 } else { hidden += 1 }
+        }
+        println!("{mechanism:?}, seeds 1 to 300: shown {shown}, hidden {hidden}");
+        // Without noise, 12 rows would be hidden always: without any site they are 8.
+        assert!(shown > 30 && hidden > 30, "shown {shown}, hidden {hidden}");
     }
-    println!("seeds 1 to 300: shown {shown}, hidden {hidden}");
-    // Without noise, 12 rows would be hidden always: without any site they are 8.
-    assert!(shown > 30 && hidden > 30, "shown {shown}, hidden {hidden}");
 }
 
 #[test]
@@ -387,4 +406,9 @@ fn a_run_does_not_begin_with_a_site_whose_figures_have_no_noise() {
     for outcome in World::new(SITES.len()).seed(1).run(ran, parts) {
         assert_eq!(outcome.result.unwrap(), (true, 0));
     }
+}
+
+#[test]
+fn what_is_drawn_is_what_the_planner_sizes() {
+    assert_eq!(query_planner::noise::gaussian::MAX_SHARE_VARIANCE, protocols::MAX_VARIANCE);
 }

@@ -108,8 +108,12 @@ fn shares_divide_the_variance_and_none_is_below_four() {
             assert!(whole as f64 >= squares as f64 / (2.0 * 0.024));
         }
     }
-    // What cannot be computed is never less than it would be: nobody draws it.
-    for (squares, rho) in [(u128::MAX, 0), (1 << 90, 48_000_000_000_000_000), (1 << 79, u64::MAX)] {
+    // Great numbers are computed exactly, or are more than anybody draws.
+    for (squares, rho) in [(1 << 96, 48_000_000_000_000_000), (1 << 79, u64::MAX), ((1 << 90) + 1, 1 << 40)] {
+        let (found, exact) = (variance(squares, Rho(rho), 1) as f64, squares as f64 / 2.0 / (rho as f64 / UNIT as f64));
+        assert!((found / exact - 1.0).abs() < 1e-12, "{found} for {exact}");
+    }
+    for (squares, rho) in [(u128::MAX, 0), (1 << 120, 1 << 30)] {
         assert_eq!(variance(squares, Rho(rho), 20), u128::MAX);
     }
 }
