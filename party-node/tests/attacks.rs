@@ -8,6 +8,8 @@ mod counted;
 mod noise;
 #[path = "attacks/records.rs"]
 mod records;
+#[path = "attacks/sums.rs"]
+mod sums;
 #[path = "attacks/world.rs"]
 mod world;
 

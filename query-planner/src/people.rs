@@ -38,6 +38,9 @@ impl Slots<'_> {
 
     fn patients_of(&mut self, cell: usize) -> usize {
         let slot = self.slots[cell].clone();
+        if let Some(rows) = self.supports.iter().find(|s| s.cell == cell).and_then(|s| s.rows.clone()) {
+            return self.patients(Some(rows));
+        }
         let column = |at: usize| self.columns[at].1.clone();
         let what = match slot.what {
             Summand::Patients(_) => return cell,

@@ -75,6 +75,7 @@ impl ClassPlan {
             matching: None,
             sensitive: Vec::new(),
             noised: Vec::new(),
+            supports: Vec::new(),
         };
         Ok(Self { sum, keys: feature.keys.clone(), features: Vec::new() })
     }

@@ -138,6 +138,7 @@ fn secure_sum(plan: &LogicalPlan, groups: Groups, keys: Vec<Key>, slots: Vec<Slo
         matching: None,
         sensitive: Vec::new(),
         noised: Vec::new(),
+        supports: Vec::new(),
     }
 }
 

@@ -153,6 +153,7 @@ fn sum(matching: Matching, keys: Vec<Key>, nodes: &[usize]) -> SecureSum {
         matching: Some(matching),
         sensitive: Vec::new(),
         noised: Vec::new(),
+        supports: Vec::new(),
     }
 }
 
