@@ -14,6 +14,8 @@ mod noise;
 mod one_question;
 #[path = "attacks/records.rs"]
 mod records;
+#[path = "attacks/sums.rs"]
+mod sums;
 #[path = "attacks/world.rs"]
 mod world;
 

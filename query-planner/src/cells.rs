@@ -73,10 +73,10 @@ impl CellTable {
     /// What binds the cells of one group: one choice of its rows may be another's but for a few rows.
     fn within(&mut self, index: usize, sum: &SecureSum, group: usize, groups: usize) {
         let at = |position: usize| self.first[index] + position * groups + group;
-        let exclusive = |a: &usize, b: &usize| sum.disjoint.iter().any(|set| set.contains(a) && set.contains(b));
+        let bound = |a: usize, b: usize| sum.are_related(a, b) && !sum.are_apart(a, b);
         let (mut differences, mut apart) = (Vec::new(), Vec::new());
         for (b, of) in sum.cells.iter().enumerate() {
-            for (a, part) in sum.cells.iter().enumerate().filter(|(a, part)| *a != b && !exclusive(part, of)) {
+            for (a, part) in sum.cells.iter().enumerate().filter(|(a, part)| *a != b && bound(**part, *of)) {
                 let (part, of) = (&sum.slots[*part], &sum.slots[*of]);
                 if !is_alike(part, of, sum) {
                     continue;
@@ -155,7 +155,8 @@ pub fn gates(sum: &SecureSum) -> Vec<Option<Vec<usize>>> {
     let mut gates: Vec<Option<Vec<usize>>> = vec![None; sum.slots.len()];
     for output in &sum.outputs {
         let cells = output.cells(sum);
-        for slot in output.slots(sum) {
+        let supports = cells.iter().copied().filter(|cell| sum.is_support_only(*cell));
+        for slot in output.slots(sum).into_iter().chain(supports) {
             // A count opens by itself; what is computed with it needs both.
             let needed = if sum.cells.contains(&slot) { vec![slot] } else { cells.clone() };
             let gate = gates[slot].get_or_insert_default();

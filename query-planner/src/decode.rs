@@ -100,7 +100,7 @@ fn check_shape(sum: &SecureSum, schema: &SchemaRef, opened: &Opened) -> Result<(
         Output::Key(i) => *i < keys,
         Output::Point { order, point } => points.get(*order).is_some_and(|points| point < points),
         Output::Approximate(sketch) => *sketch < sum.sketches.len(),
-        other => other.slots(sum).iter().all(|slot| *slot < sum.slots.len()),
+        other => other.slots(sum).into_iter().chain(other.cells(sum)).all(|slot| slot < sum.slots.len()),
     };
     let cells = sum.cells.iter().chain(sum.orders.iter().map(|order| &order.count)).all(|slot| *slot < sum.slots.len());
     if cells && sum.outputs.iter().all(known) { Ok(()) } else { Err(bad("an output names a slot that is not there")) }
@@ -155,7 +155,8 @@ impl Row<'_> {
 
     /// Is a total missing that it needs?
     fn is_hidden(&self, output: &Output) -> bool {
-        output.slots(self.sum).iter().any(|slot| self.opened.totals[*slot][self.group].is_none())
+        let shown = output.slots(self.sum).into_iter().chain(output.cells(self.sum));
+        shown.into_iter().any(|slot| self.opened.totals[slot][self.group].is_none())
     }
 
     fn point(&self, order: usize, point: usize) -> Result<ScalarValue, PlanError> {

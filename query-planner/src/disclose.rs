@@ -92,6 +92,10 @@ impl OfSum<'_> {
     fn slots(&self) -> Vec<Disclosure> {
         let of_slot = |slot: usize| {
             let figure = Figure::of(&self.sum.slots[slot], self.sum);
+            if self.sum.is_support_only(slot) {
+                let what = Revealed::Enough { least: self.plan.min_patients, figure, place: self.place.clone() };
+                return self.answered(DisclosureId::slot(self.index, slot), Kind::Bit, what, Why::Enough);
+            }
             let what = Revealed::Figure { figure, place: self.place.clone() };
             self.answered(DisclosureId::slot(self.index, slot), Kind::Value, what, why(self.sum, slot))
         };

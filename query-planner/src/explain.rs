@@ -160,6 +160,11 @@ fn write_small(out: &mut String, sum: &SecureSum, plan: &JointPlan) -> fmt::Resu
         writeln!(out, "    slot {cell} is hidden where slot {patients}, the patients between it and another, is small")
     })?;
     write_classes(out, sum, plan)?;
+    for support in &sum.supports {
+        let sums: Vec<String> = support.figures.iter().map(usize::to_string).collect();
+        let opened = if sum.is_support_only(support.cell) { ": whether it is enough, not the number" } else { "" };
+        writeln!(out, "    slot {} counts who has part in slot {}{opened}", support.cell, sums.join(", "))?;
+    }
     sum.disjoint.iter().try_for_each(|set| {
         let slots: Vec<String> = set.iter().map(usize::to_string).collect();
         writeln!(out, "    slots {} count different rows", slots.join(", "))

@@ -19,6 +19,7 @@ use crate::fragments::{fragment, fragments_of, stage, tables_read};
 use crate::intersection::Intersection;
 use crate::matched::Matching;
 use crate::matching::{self, Common, Laid, LaidOut, Matched};
+use crate::measured::{self, Measured};
 use crate::plan::{
     Audience, Between, Cohort, Compiled, Groups, JointPlan, LocalStage, Output, PLAN_VERSION, SecureSum, Summand, Top,
 };
@@ -61,6 +62,8 @@ impl<'a> Lowering<'a> {
     /// Lowers one aggregate over distributed rows; returns the plan that stands for its revealed rows, with exactly
     /// the aggregate's schema. Equal aggregates share one sum.
     pub fn secure_sum(&mut self, aggregate: &Aggregate, inside: bool) -> Result<LogicalPlan, PlanError> {
+        let written_out = if self.judges() { Some(measured::written_out(aggregate, self.catalog)?) } else { None };
+        let aggregate = written_out.as_ref().unwrap_or(aggregate);
         let sites = sites_of(&aggregate.input);
         let relation = check_local(&aggregate.input, self.catalog)?;
         let scope = Scope::over(aggregate.input.schema(), &relation);
@@ -74,9 +77,14 @@ impl<'a> Lowering<'a> {
         if sites.len() > 1 && !aggregate.aggr_expr.iter().all(matching::counts_distinct) {
             slots.patient_key = matching::key_column(&aggregate.input, self.catalog);
         }
+        slots.measured = self.judges().then(|| Measured::of(aggregate, self.catalog));
         let outputs = slots.outputs(aggregate)?;
-        let cells = if self.hides() { slots.cells(&outputs)? } else { Vec::new() };
+        let mut cells = if self.hides() { slots.cells(&outputs)? } else { Vec::new() };
         slots.understood(&cells)?;
+        let (supports, disjoint) = (slots.supports(&cells)?, slots.disjoint(&cells));
+        cells.extend(supports.iter().map(|support| support.cell));
+        cells.sort_unstable();
+        cells.dedup();
         slots.no_hidden_counts(&aggregate.input)?;
         few_enough(cells.len(), most)?;
         approx_distinct::few_enough(slots.sketches.len(), &groups, most)?;
@@ -95,7 +103,7 @@ impl<'a> Lowering<'a> {
             keys: keys.into_iter().map(|k| k.key).collect(),
             groups,
             slots: slots.slots.clone(),
-            disjoint: slots.disjoint(&cells),
+            disjoint,
             cells,
             orders: slots.orders.clone(),
             sketches: slots.sketches.clone(),
@@ -103,6 +111,7 @@ impl<'a> Lowering<'a> {
             outputs,
             patients,
             between,
+            supports,
             matching,
             sensitive: Vec::new(),
             noised: Vec::new(),
@@ -186,7 +195,9 @@ impl<'a> Lowering<'a> {
         let mut conditions = vec![None];
         // What a window below the columns numbers is not there to be asked for again: every row of a value stands for its first.
         let numbered = !slots.windows.is_empty();
-        let asked_for = if numbered { clauses(aggregate) } else { slots.people.clone() };
+        let of_sums = slots.supports.iter().map(|support| support.rows.clone());
+        let asked_for =
+            if numbered { clauses(aggregate).into_iter().chain(of_sums).collect() } else { slots.people.clone() };
         conditions.extend(asked_for.into_iter().filter(Option::is_some));
         slots.slots.truncate(asked);
         slots.people.truncate(known);
@@ -203,7 +214,9 @@ impl<'a> Lowering<'a> {
     /// # Errors
     /// As [`matching::matched`].
     pub fn matched_sum(&mut self, aggregate: &Aggregate, inside: bool) -> Result<LogicalPlan, PlanError> {
-        let Matched { mut sum, relations } = matching::matched(aggregate, self.catalog, inside)?;
+        let written_out = if self.judges() { Some(measured::written_out(aggregate, self.catalog)?) } else { None };
+        let aggregate = written_out.as_ref().unwrap_or(aggregate);
+        let Matched { mut sum, relations } = matching::matched(aggregate, self.catalog, (inside, self.judges()))?;
         relations.iter().try_for_each(|relation| check_local(&relation.plan, self.catalog).map(drop))?;
         if self.noise.is_some() {
             sum.noised = sensitivity::of_matched(&sum, &relations, self.catalog)?;
@@ -274,6 +287,11 @@ impl<'a> Lowering<'a> {
 
     fn hides(&self) -> bool {
         self.catalog.policy.hides() && self.intersection.is_none()
+    }
+
+    /// Is it judged how much of a sum is whose? With noise nobody's part shows.
+    fn judges(&self) -> bool {
+        self.hides() && self.noise.is_none()
     }
 
     /// The whole result, once the plan over revealed rows is known.

@@ -38,15 +38,23 @@ impl Slots<'_> {
     }
 
     fn patients_of(&mut self, cell: usize) -> usize {
-        if let Summand::Patients(_) = self.slots[cell].what {
+        let says_rows = self.support_rows(cell).is_some();
+        if !says_rows && matches!(self.slots[cell].what, Summand::Patients(_)) {
             return cell;
         }
         let condition = self.rows_of(cell);
         self.patients(condition)
     }
 
+    fn support_rows(&self, cell: usize) -> Option<&Expr> {
+        self.supports.iter().find(|support| support.cell == cell)?.rows.as_ref()
+    }
+
     /// What the rows or patients of a cell must meet to be counted; none where all are.
     fn rows_of(&self, cell: usize) -> Option<Expr> {
+        if let Some(rows) = self.support_rows(cell) {
+            return Some(rows.clone());
+        }
         let slot = &self.slots[cell];
         let column = |at: usize| self.columns[at].1.clone();
         let what = match slot.what {

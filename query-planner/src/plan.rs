@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 pub use crate::disclosure::Disclosure;
 pub use crate::order::{Encoding, Fraction, Number, Order, Path, Point};
 pub use crate::relate::{Detail, Margin};
+pub use crate::supports::Support;
 
 use crate::catalog::{Link, SiteName};
 use crate::error::PlanError;
@@ -175,6 +176,9 @@ pub struct SecureSum {
     /// Numbers of patients by which two shown cells of a group differ, whatever their rows: too few hide one of the two.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub between: Vec<Between>,
+    /// The cells that figures of value are shown with, besides the counts behind them. Empty where these say the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supports: Vec<Support>,
     /// The patients behind [`Summand::Patients`] slots.
     pub matching: Option<Matching>,
     /// Positions in `keys` that tell something about a sensitive column; empty where [`JointPlan::released_tables`] asks for nothing.
@@ -388,7 +392,15 @@ impl Output {
 
     /// The cells it is made of: it is shown only if all of them are.
     pub fn cells(&self, sum: &SecureSum) -> Vec<usize> {
-        self.slots(sum).into_iter().filter(|slot| sum.cells.contains(slot)).collect()
+        let slots = self.slots(sum);
+        let supports: Vec<usize> = slots.iter().flat_map(|slot| sum.supports_of(*slot)).collect();
+        let mut cells: Vec<usize> = slots.into_iter().filter(|slot| sum.cells.contains(slot)).collect();
+        supports.into_iter().for_each(|cell| {
+            if !cells.contains(&cell) {
+                cells.push(cell);
+            }
+        });
+        cells
     }
 }
 

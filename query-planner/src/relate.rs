@@ -142,8 +142,10 @@ impl Footprint {
 pub(crate) fn margins(sums: &[SecureSum], prints: &[Footprint]) -> Result<Vec<Margin>, PlanError> {
     let pairs = (0..sums.len()).flat_map(|a| (a + 1..sums.len()).map(move |b| (a, b)));
     for (a, b) in pairs {
+        // What is judged for a sum alone, and is in one of them only, adds up to nothing.
         let alone = |x: usize, y: usize| {
-            sums[x].cells.iter().any(|slot| !counts(y, sums, prints).any(|other| *other == prints[x].slots[*slot]))
+            let mut counted = sums[x].cells.iter().filter(|slot| sums[x].counts(**slot));
+            counted.any(|slot| !counts(y, sums, prints).any(|other| *other == prints[x].slots[*slot]))
         };
         let alike = prints[a].is_apart(&prints[b]) || !alone(a, b) && !alone(b, a);
         if !alike || !is_understood(a, b, prints) {
@@ -429,6 +431,7 @@ pub(crate) fn contradicts(a: &Expr, b: &Expr) -> bool {
         (Expr::BinaryExpr(a), Expr::BinaryExpr(b)) => is_negation(a, b),
         (Expr::IsNull(a), Expr::IsNotNull(b)) | (Expr::IsNotNull(a), Expr::IsNull(b)) => a == b,
         (Expr::Not(a), b) | (b, Expr::Not(a)) => **a == *b,
+        (Expr::IsNotTrue(a), b) | (b, Expr::IsNotTrue(a)) => **a == *b,
         _ => false,
     }
 }

@@ -12,10 +12,12 @@ use crate::catalog::Catalog;
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
 use crate::groups::GroupKey;
+use crate::measured::{Atom, Measured};
 use crate::orders::is_order;
 use crate::plan::{Form, Order, Output, Ring, Scale, SketchOf, Slot, Summand};
 use crate::small::{carries_condition, conditional_columns};
 use crate::split::not_yet;
+use crate::supports::{Added, Drawn};
 use crate::words::words;
 
 /// The slots of one secure sum while they are being collected.
@@ -41,6 +43,12 @@ pub(crate) struct Slots<'a> {
     /// What rows must meet for their patients to be counted; [`Summand::Patients`] names a position here until the nodes are
     /// known.
     pub people: Vec<Option<Expr>>,
+    /// What figures of value add up, where it is judged.
+    pub measured: Option<Measured<'a>>,
+    /// The cells that figures of value are shown with.
+    pub supports: Vec<Drawn>,
+    /// What they measure.
+    pub leaves: Vec<Atom>,
     keys: Vec<Expr>,
     pub scope: &'a Scope<'a>,
     /// Bound on the rows of one contributor.
@@ -80,6 +88,9 @@ impl<'a> Slots<'a> {
             ones: Vec::new(),
             patient_key: None,
             people: Vec::new(),
+            measured: None,
+            supports: Vec::new(),
+            leaves: Vec::new(),
             keys: keys.iter().map(|k| k.expr.clone()).collect(),
             scope,
             rows: size.rows,
@@ -132,12 +143,22 @@ impl<'a> Slots<'a> {
             return Ok(Output::Count(self.non_null(arg, filter)));
         }
         let number = self.number(arg, name)?;
-        if !number.is_one_or_zero {
-            self.not_a_count(&number.expr, name)?;
-        }
+        // A sum of zeros and ones is a count, whatever it is made of, and a cell itself.
+        let terms = match &self.measured {
+            _ if number.is_one_or_zero => None,
+            Some(measured) => Some(measured.figure(call, kind.is_variance())?),
+            None => {
+                self.not_a_count(&number.expr, name)?;
+                None
+            }
+        };
         let sum = self.sum(&number, filter)?;
         let count = self.non_null(&number.expr, filter);
         let squares = if kind.is_variance() { self.squares(&number, filter)? } else { sum };
+        if let Some(terms) = terms {
+            let added = Added { expr: &number.expr, terms, clause: call.params.filter.as_deref() };
+            self.supported(&added, filter, count, &[sum, squares])?;
+        }
         Ok(kind.output(sum, squares, count))
     }
 
@@ -195,7 +216,7 @@ impl<'a> Slots<'a> {
         self.count(Summand::NotNull(column), filter)
     }
 
-    fn count(&mut self, what: Summand, filter: Option<usize>) -> usize {
+    pub(crate) fn count(&mut self, what: Summand, filter: Option<usize>) -> usize {
         let sized = partial_bits(self.rows, 1).and_then(|bits| self.proven(bits));
         // A count of at most 2^64 rows at 20 sites needs 70 bits.
         let (ring, partial_bits) = sized.unwrap_or((Ring::Z128, 64));
@@ -325,6 +346,8 @@ impl Slots<'_> {
             Summand::Value(column) | Summand::Square(column) => Some(column),
             _ => None,
         });
+        // What is judged term by term is read through all of it.
+        let summed = summed.filter(|_| self.measured.is_none());
         let values = summed.chain(self.orders.iter().map(|order| order.column));
         for (_, expr) in values.filter_map(|column| self.columns.get(column)) {
             if let Some(column) = expr.column_refs().iter().find(|column| made.contains(&column.name)) {

@@ -14,13 +14,15 @@ use crate::relate::contradicts;
 use crate::slots::Slots;
 
 impl Slots<'_> {
-    /// The cells: the rows of a group, the rows behind every output, and sums that are counts themselves.
+    /// The cells that count: the rows of a group, the rows behind every output, those that meet a literal's condition, and sums that are
+    /// counts themselves.
     ///
     /// # Errors
     /// `TOO_MANY_ROWS` when a count could exceed 63 bits.
     pub(crate) fn cells(&self, outputs: &[Output]) -> Result<Vec<usize>, PlanError> {
         let counts = outputs.iter().filter_map(|output| output.count(&self.orders));
-        let mut cells: Vec<usize> = counts.chain([0]).chain(self.ones.iter().copied()).collect();
+        let literals = self.supports.iter().filter(|support| support.leaves.is_empty()).map(|support| support.cell);
+        let mut cells: Vec<usize> = counts.chain([0]).chain(self.ones.iter().copied()).chain(literals).collect();
         cells.sort_unstable();
         cells.dedup();
         let too_wide =
@@ -61,10 +63,7 @@ impl Slots<'_> {
         if cells.is_empty() || are_understood(&rows) && are_understood(&patients) {
             return Ok(());
         }
-        let text = "three or more counts choose rows by conditions that may overlap, so that a hidden small cell might follow \
-                    from them together";
-        Err(PlanError::new("RELATED_TABLES", text)
-            .hint("let the conditions exclude each other (x < 18, x BETWEEN 18 AND 64…) or narrow each other (a, a AND b…), or GROUP BY"))
+        Err(overlapping())
     }
 
     /// What a row must meet to be counted, if the slot counts rows that meet something.
@@ -79,7 +78,14 @@ impl Slots<'_> {
     }
 }
 
-fn are_understood(conditions: &[&Expr]) -> bool {
+pub(crate) fn overlapping() -> PlanError {
+    let text = "three or more counts choose rows by conditions that may overlap, so that a hidden small cell might follow \
+                from them together";
+    PlanError::new("RELATED_TABLES", text)
+        .hint("let the conditions exclude each other (x < 18, x BETWEEN 18 AND 64…) or narrow each other (a, a AND b…), or GROUP BY")
+}
+
+pub(crate) fn are_understood(conditions: &[&Expr]) -> bool {
     let all = |holds: &dyn Fn(&Expr, &Expr) -> bool| {
         conditions.iter().enumerate().all(|(i, a)| conditions[i + 1..].iter().all(|b| holds(a, b)))
     };

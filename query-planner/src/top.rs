@@ -90,8 +90,10 @@ fn comparable(output: &Output, sum: &SecureSum) -> Option<usize> {
     match output {
         Output::Count(slot) => Some(*slot),
         Output::Sum { sum: slot, count } => {
+            // A group is hidden with its rows alone.
+            let is_judged = sum.supports_of(*slot).next().is_some();
             let count = &sum.slots[*count];
-            (count.what == Summand::Rows && count.filter.is_none()).then_some(*slot)
+            (count.what == Summand::Rows && count.filter.is_none() && !is_judged).then_some(*slot)
         }
         _ => None,
     }

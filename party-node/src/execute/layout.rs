@@ -15,7 +15,7 @@ use query_planner::value::Value;
 pub(super) struct OpenedSlot {
     pub sum: usize,
     pub slot: usize,
-    /// One or two slots of the sum; none where nothing is hidden.
+    /// Slots of the sum; none where nothing is hidden.
     pub gate: Vec<usize>,
 }
 

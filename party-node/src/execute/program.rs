@@ -234,9 +234,13 @@ async fn slots<E: Engine, R: mpc_core::PowerOfTwo>(
     let opened = opened_slots(public.plan, ring);
     let mut parts = Vec::with_capacity(opened.len());
     for OpenedSlot { sum, slot, .. } in &opened {
-        let column = given(e, *sum, *slot);
-        let one = u128::from(public.plan.sums[*sum].cells.contains(slot));
-        let ones = vec![R::from_low(one); column.len()];
+        let mut column = given(e, *sum, *slot);
+        let of = &public.plan.sums[*sum];
+        if of.is_support_only(*slot) {
+            // That it is large enough is all that comes out of it.
+            column = e.sub(&column, &column)?;
+        }
+        let ones = vec![R::from_low(u128::from(of.cells.contains(slot))); column.len()];
         parts.push(e.add_public(&column, &ones)?);
     }
     let all = ArithShare::concat(&parts.iter().collect::<Vec<_>>());
@@ -247,18 +251,25 @@ async fn slots<E: Engine, R: mpc_core::PowerOfTwo>(
 
 /// One bit for each group of each slot: may it be opened?
 async fn gates<E: Engine>(e: &mut E, public: &Public<'_>, shown: &BitShare, opened: &[OpenedSlot]) -> Result<BitShare> {
-    let cells = |which: fn(&[usize]) -> Option<&usize>| {
+    let cells = |nth: usize| {
         let of_slot = |slot: &OpenedSlot| {
-            let cell = which(&slot.gate).copied().unwrap_or_default();
+            let cell = slot.gate.get(nth).or(slot.gate.last()).copied().unwrap_or_default();
             (0..public.groups[slot.sum].len())
                 .filter_map(|group| public.cell(slot.sum, cell, group))
                 .collect::<Vec<_>>()
         };
         opened.iter().flat_map(of_slot).collect::<Vec<usize>>()
     };
-    let (one, other) = (cells(<[usize]>::first), cells(<[usize]>::last));
-    let bits = shown.gather(&one);
-    if one == other { Ok(bits) } else { e.and(&bits, &shown.gather(&other)).await }
+    let most = opened.iter().map(|slot| slot.gate.len()).max().unwrap_or(0);
+    let first = cells(0);
+    let mut bits = shown.gather(&first);
+    for nth in 1..most {
+        let other = cells(nth);
+        if other != first {
+            bits = e.and(&bits, &shown.gather(&other)).await?;
+        }
+    }
+    Ok(bits)
 }
 
 /// Every position by group, zero where it is hidden or there are no values.

@@ -76,6 +76,7 @@ impl ClassPlan {
             between: Vec::new(),
             sensitive: Vec::new(),
             noised: Vec::new(),
+            supports: Vec::new(),
         };
         Ok(Self { sum, keys: feature.keys.clone(), features: Vec::new() })
     }

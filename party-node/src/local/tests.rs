@@ -139,6 +139,7 @@ fn secure_sum(plan: &LogicalPlan, groups: Groups, keys: Vec<Key>, slots: Vec<Slo
         between: Vec::new(),
         sensitive: Vec::new(),
         noised: Vec::new(),
+        supports: Vec::new(),
     }
 }
 

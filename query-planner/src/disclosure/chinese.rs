@@ -59,6 +59,7 @@ fn why(why: Why) -> &'static str {
         Why::Limit => "查询只要求排在前面的若干行",
         Why::Differencing => "本次结果与以往结果之间不得只相差少数患者",
         Why::SmallCells => "不为此另行公开：小数值须隐藏，哪些被隐藏可从结果中看出",
+        Why::Enough => "只有足够多的患者参与时，才显示总和",
         Why::Padding => "不为此另行公开：该数已写在计划中，各医院名单均补足到此长度",
         Why::Follows => "不为此另行公开：可由结果推算得出",
         Why::Noise => "不为此另行公开：它限定了结果最多能透露某一位患者的多少信息",
@@ -90,6 +91,9 @@ fn what(what: &Revealed) -> String {
             )
         }
         Revealed::Figure { figure: of, place: at } => format!("{}{}", place(at), figure(of)),
+        Revealed::Enough { least, figure: of, place: at } => {
+            format!("{}{}是否足以显示相应的总和（至少为 {least}）；不公开该数本身", place(at), figure(of))
+        }
         Revealed::Point { point: of, place: at, of_one } => {
             let one = if *of_one { "（这是某一位患者的确切数值）" } else { "" };
             format!("{}{}{one}", place(at), point(of))

@@ -61,6 +61,7 @@ fn why(why: Why) -> &'static str {
         Why::Limit => "only the first rows are asked for",
         Why::Differencing => "a release must not differ from an earlier one by few patients",
         Why::SmallCells => "nothing more is opened for it: it shows in the figures, because small ones are hidden",
+        Why::Enough => "a sum is shown only where enough patients have part in it",
         Why::Padding => "nothing is opened for it: it is in the plan, and lists are padded to it",
         Why::Follows => "nothing more is opened for it: it follows from the figures",
         Why::Noise => "nothing more is opened for it: it bounds what the figures tell of one patient",
@@ -93,6 +94,13 @@ fn what(what: &Revealed) -> String {
             )
         }
         Revealed::Figure { figure: of, place: at } => format!("{}{}", figure(of), place(at)),
+        Revealed::Enough { least, figure: of, place: at } => {
+            format!(
+                "whether {}{} is enough to show the sums over it, that is at least {least}; not the number",
+                figure(of),
+                place(at)
+            )
+        }
         Revealed::Point { point: of, place: at, of_one } => {
             let one = if *of_one { ": the exact value of one patient" } else { "" };
             format!("{}{}{one}", point(of), place(at))

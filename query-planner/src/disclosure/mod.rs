@@ -100,6 +100,8 @@ pub enum Why {
     Differencing,
     /// It shows in the figures themselves, because small ones are not shown.
     SmallCells,
+    /// A sum of values is shown only where enough patients have part in it.
+    Enough,
     /// It is in the plan: lists are padded to one length.
     Padding,
     /// It follows from the figures by arithmetic.
@@ -125,6 +127,7 @@ impl Why {
             | Why::Grouping
             | Why::Listing
             | Why::Limit
+            | Why::Enough
             | Why::Differencing => true,
             Why::SmallCells | Why::Padding | Why::Follows | Why::Warning | Why::Noise => false,
         }
@@ -167,6 +170,15 @@ pub enum Revealed {
     /// A sum or count.
     Figure {
         /// Of what.
+        figure: Figure,
+        /// Where.
+        place: Place,
+    },
+    /// Whether a count is large enough for the sums over it to be shown.
+    Enough {
+        /// What is enough.
+        least: u32,
+        /// The count.
         figure: Figure,
         /// Where.
         place: Place,

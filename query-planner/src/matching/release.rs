@@ -17,11 +17,14 @@ use crate::matching::layout::{Laid, LaidOut, Roots, carried, lay_out};
 use crate::matching::nodes::{Bit, Nodes};
 use crate::matching::not_yet;
 use crate::matching::rollup::with_value;
+use crate::matching::supports::parts;
 use crate::matching::tally::{Arg, Only, Tally, distinct_only_of_key, no_key_value};
 use crate::matching::values::{Choice, Linear, Value};
 use crate::matching::view::{Col, View, Weight, not_yet_because};
+use crate::measured::{Atom, Measured};
 use crate::plan::{Groups, Key, Output, Ring, Scale, SecureSum, Slot, Summand};
 use crate::small::{carries_condition, conditional_columns};
+use crate::supports::{Drawn, needed};
 use crate::value::Value as Constant;
 use crate::words::words;
 
@@ -33,28 +36,37 @@ pub(crate) struct Matched {
     pub relations: Vec<Laid>,
 }
 
-/// Lowers an aggregate over rows that are matched between sites. `inside`: its rows are not themselves the answer.
+/// Lowers an aggregate over rows that are matched between sites. `inside`: its rows are not themselves the answer; `judged`: it is
+/// known how much of a sum is whose.
 ///
 /// # Errors
-/// `UNMATCHABLE`, `NOT_YET`, `NO_PATIENT_KEY`, `NUMBER_TOO_WIDE`, `SUM_OVERFLOW`; what keys and policy refuse.
-pub(crate) fn matched(aggregate: &Aggregate, catalog: &Catalog, inside: bool) -> Result<Matched, PlanError> {
+/// `UNMATCHABLE`, `NOT_YET`, `NO_PATIENT_KEY`, `NUMBER_TOO_WIDE`, `SUM_OVERFLOW`, `SUM_NOT_JUDGED`, `MEASURE_IN_CONDITION`; what keys and
+/// policy refuse.
+pub(crate) fn matched(
+    aggregate: &Aggregate,
+    catalog: &Catalog,
+    (inside, judged): (bool, bool),
+) -> Result<Matched, PlanError> {
     let mut nodes = Nodes::new(catalog);
     let view = View::of(&aggregate.input, &mut nodes)?;
     let keys = Keys::of(aggregate, &view, inside, &mut nodes)?;
     let groups = keys.groups(catalog)?;
     let tally = Tally { view: &view, keyed: keys.keyed.clone(), nodes: &mut nodes };
-    let mut figures = Figures { tally, aggregate, slots: Vec::new(), cells: Vec::new() };
+    let measured = judged.then(|| Measured::of(aggregate, catalog));
+    let (slots, cells, drawn, atoms) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut figures = Figures { tally, aggregate, measured, slots, cells, drawn, atoms };
     figures.patients(Bit::Yes, &Only::ALL)?;
     let mut outputs: Vec<Output> = (0..keys.keys.len()).map(Output::Key).collect();
     for expr in &aggregate.aggr_expr {
         outputs.push(figures.output(expr)?);
     }
-    let (slots, mut cells) = (figures.slots, figures.cells);
+    let Figures { slots, mut cells, drawn, .. } = figures;
     cells.sort_unstable();
     cells.dedup();
     if !catalog.policy.hides() {
         cells.clear();
     }
+    let supports = needed(&drawn, &cells.iter().map(|(cell, _)| *cell).collect::<Vec<_>>());
     let roots = Roots {
         slots: slots.iter().map(|(node, _)| *node).collect(),
         patient_keys: keys.patient_keys(&mut nodes)?,
@@ -73,6 +85,9 @@ pub(crate) fn matched(aggregate: &Aggregate, catalog: &Catalog, inside: bool) ->
     }
     let counted: Vec<(usize, usize)> = cells.iter().map(|(cell, _)| (*cell, places[*cell])).collect();
     let disjoint = understood(&matching, &counted[cells.len().min(1)..])?;
+    cells.extend(supports.iter().map(|support| (support.cell, support.cell)));
+    cells.sort_unstable();
+    cells.dedup_by_key(|(cell, _)| *cell);
     let slots = places.iter().zip(&slots).zip(ranges).map(|((place, (_, digits)), range)| {
         let magnitude = range.magnitude();
         let bits = partial_bits(catalog.max_patients, magnitude).filter(|bits| bits + nodes.site_bits() < 64);
@@ -100,6 +115,7 @@ pub(crate) fn matched(aggregate: &Aggregate, catalog: &Catalog, inside: bool) ->
         sketches: Vec::new(),
         top: None,
         outputs,
+        supports,
         matching: Some(matching),
         between: Vec::new(),
         sensitive: Vec::new(),
@@ -273,9 +289,15 @@ fn values_of(number: &Linear, data_type: &DataType, expr: &Expr, nodes: &mut Nod
 struct Figures<'v, 'n, 'a> {
     tally: Tally<'v, 'n, 'a>,
     aggregate: &'v Aggregate,
+    /// Where it is judged how much of a sum is whose.
+    measured: Option<Measured<'a>>,
     slots: Vec<(usize, u8)>,
     /// Slots that are counts, and those of the patients behind them.
     cells: Vec<(usize, usize)>,
+    /// The cells that figures of value are shown with.
+    drawn: Vec<Drawn>,
+    /// What they measure.
+    atoms: Vec<Atom>,
 }
 
 impl Figures<'_, '_, '_> {
@@ -355,20 +377,20 @@ impl Figures<'_, '_, '_> {
             return Ok(Output::Count(self.rows(arg, only)?));
         }
         let kind = crate::slots::Kind::of(name).ok_or_else(|| crate::slots::not_a_sum(name))?;
-        let (sum, squares) = self.sums(name, &arg, &only, kind.is_variance(), &call.params.args[0])?;
-        let count = self.rows(arg, only)?;
+        let (sum, squares) = self.sums(name, &arg, &only, kind.is_variance())?;
+        let is_count = self.is_count(sum, &arg);
+        if self.measured.is_none() || is_count {
+            self.tells_no_count(sum, is_count, &call.params.args[0], name)?;
+        }
+        let count = self.rows(arg, only.clone())?;
+        if !is_count {
+            self.supported(call, &only, count, &[sum, squares])?;
+        }
         Ok(kind.output(sum, squares, count))
     }
 
     /// The slots of a sum and of a sum of squares.
-    fn sums(
-        &mut self,
-        name: &str,
-        arg: &Arg,
-        only: &Only,
-        squares: bool,
-        expr: &Expr,
-    ) -> Result<(usize, usize), PlanError> {
+    fn sums(&mut self, name: &str, arg: &Arg, only: &Only, squares: bool) -> Result<(usize, usize), PlanError> {
         let (sum, digits, square) = match arg {
             Arg::Key(_) => return Err(no_key_value(name, &self.tally.nodes.catalog.patient_key)),
             Arg::All => return Err(not_yet_because(format!("{name} of a constant"))),
@@ -392,7 +414,6 @@ impl Figures<'_, '_, '_> {
             }
         };
         let slot = self.slot(sum, digits);
-        self.tells_no_count(slot, arg, expr, name)?;
         let squares = square.map_or(slot, |square| self.slot(square, 2 * digits));
         Ok((slot, squares))
     }
@@ -412,14 +433,43 @@ impl Figures<'_, '_, '_> {
         Ok(self.tally.total_of_rows(part, &square, only)?.0)
     }
 
+    /// Is it a sum of zeros and ones, one for each patient?
+    fn is_count(&self, slot: usize, arg: &Arg) -> bool {
+        let range = self.tally.nodes.range(self.slots[slot].0);
+        matches!((range.lo, range.hi, arg), (0, 1, Arg::Patient(_)))
+    }
+
+    /// A cell for each term of a figure.
+    fn supported(
+        &mut self,
+        call: &AggregateFunction,
+        only: &Only,
+        count: usize,
+        figures: &[usize],
+    ) -> Result<(), PlanError> {
+        let Some(measured) = &self.measured else { return Ok(()) };
+        for part in parts(call, figures[0] != figures[1], only, measured, &mut self.tally)? {
+            let cell = match part.whose {
+                Some(bit) => {
+                    let node = self.tally.nodes.place(bit)?;
+                    self.slot(node, 0)
+                }
+                None => count,
+            };
+            let leaves = part.atoms.iter().map(|atom| place(&mut self.atoms, atom)).collect();
+            let conditions = part.term.when.iter().chain(call.params.filter.as_deref()).cloned().collect();
+            self.drawn.push(Drawn { cell, figures: figures.to_vec(), leaves, conditions, rows: None });
+        }
+        Ok(())
+    }
+
     /// Where cells are hidden: a sum of zeros and ones is a count like others; one whose values a condition made could tell a
     /// count that is too small.
-    fn tells_no_count(&mut self, slot: usize, arg: &Arg, expr: &Expr, name: &str) -> Result<(), PlanError> {
+    fn tells_no_count(&mut self, slot: usize, is_count: bool, expr: &Expr, name: &str) -> Result<(), PlanError> {
         if !self.tally.nodes.catalog.policy.hides() {
             return Ok(());
         }
-        let range = self.tally.nodes.range(self.slots[slot].0);
-        if let (0, 1, Arg::Patient(_)) = (range.lo, range.hi, arg) {
+        if is_count {
             // Who counts 1 is a patient: the sum is the number behind it.
             self.cells.push((slot, slot));
             return Ok(());
@@ -433,6 +483,14 @@ impl Figures<'_, '_, '_> {
         }
         Ok(())
     }
+}
+
+/// The number of a measured column.
+fn place(atoms: &mut Vec<Atom>, atom: &Atom) -> usize {
+    atoms.iter().position(|known| known == atom).unwrap_or_else(|| {
+        atoms.push(atom.clone());
+        atoms.len() - 1
+    })
 }
 
 fn overflow() -> PlanError {

@@ -154,6 +154,7 @@ fn sum(matching: Matching, keys: Vec<Key>, nodes: &[usize]) -> SecureSum {
         between: Vec::new(),
         sensitive: Vec::new(),
         noised: Vec::new(),
+        supports: Vec::new(),
     }
 }
 

@@ -1,0 +1,125 @@
+//! How much of a sum is whose, where small cells are hidden: what a figure of value adds up, term by term, so that the patients whose
+//! term is not 0 can be counted as those who have a row are.
+//!
+//! # Source
+//! Thresholds for magnitude tables: Hundepool et al., Statistical Disclosure Control, Wiley 2012, chapter 4. Deviation: a cell counts
+//! who contributes something else than 0 to each term; dominance of one contributor is not judged.
+
+mod flow;
+mod rows;
+mod terms;
+#[cfg(test)]
+mod tests;
+
+use datafusion_common::Column;
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_expr::expr::AggregateFunction;
+use datafusion_expr::logical_plan::Aggregate;
+use datafusion_expr::{Expr, LogicalPlan};
+
+use crate::catalog::Catalog;
+use crate::error::{PlanError, refuse};
+use crate::matching::home;
+use crate::slots::Kind;
+use crate::words::words;
+pub(crate) use flow::{Atom, Atoms};
+use flow::{Flow, Rows};
+pub(crate) use terms::{Term, are_apart};
+
+/// The rows of a release point, for the figures of value over them.
+#[derive(Debug)]
+pub(crate) struct Measured<'a> {
+    rows: Rows<'a>,
+    /// What the group keys tell about.
+    keys: Atoms,
+}
+
+impl<'a> Measured<'a> {
+    pub fn of(aggregate: &Aggregate, catalog: &'a Catalog) -> Measured<'a> {
+        let rows = Rows::of(&aggregate.input, catalog);
+        let keys = aggregate.group_expr.iter().flat_map(|key| rows.told(key)).collect();
+        Measured { rows, keys }
+    }
+
+    /// The terms of a figure, each with what it measures. `squares`: are products of terms added up too?
+    ///
+    /// # Errors
+    /// `SUM_NOT_JUDGED`, `MEASURE_IN_CONDITION`.
+    pub fn figure(&self, call: &AggregateFunction, squares: bool) -> Result<Vec<(Term, Atoms)>, PlanError> {
+        let [arg] = &call.params.args[..] else { return Ok(Vec::new()) };
+        let terms = self.rows.terms(arg)?;
+        if squares && terms.iter().filter(|term| !term.is_literal()).count() > 1 {
+            return Err(terms::not_judged(arg));
+        }
+        if self.rows.is_weighted {
+            return Err(terms::refusal(&format!("{}, whose rows the question repeats,", words(arg)))
+                .hint("write each table once, and no rows of your own"));
+        }
+        let mut flow = self.rows.flow_of(&terms);
+        self.rows.filter_of(call, &mut flow);
+        let Flow { made_of, chosen, .. } = flow;
+        let conditions = [&self.rows.excluded, &self.keys, &chosen];
+        if let Some(atom) = made_of.iter().find(|atom| conditions.iter().any(|atoms| atoms.contains(atom))) {
+            return Err(in_condition(atom));
+        }
+        let measured = |term: &Term| self.rows.flow_of(&[Term { when: Vec::new(), ..term.clone() }]).made_of;
+        Ok(terms.iter().map(|term| (term.clone(), measured(term))).collect())
+    }
+
+    /// Does one of these figures add up a column that is a sum of terms itself?
+    fn needs_more(&self, aggregate: &Aggregate) -> bool {
+        let refused = |expr: &Expr| match expr.clone().unalias() {
+            Expr::AggregateFunction(call) if Kind::of(call.func.name()).is_some_and(|kind| kind != Kind::Count) => {
+                call.params.args.iter().any(|arg| self.rows.terms(arg).is_err())
+            }
+            _ => false,
+        };
+        aggregate.aggr_expr.iter().any(refused)
+    }
+}
+
+/// The same aggregate over what its columns are made of, as far as sums need it to be read term by term.
+///
+/// # Errors
+/// What DataFusion refuses.
+pub(crate) fn written_out(aggregate: &Aggregate, catalog: &Catalog) -> Result<Aggregate, PlanError> {
+    let mut aggregate = aggregate.clone();
+    while Measured::of(&aggregate, catalog).needs_more(&aggregate) {
+        let below = |column: &Column| match aggregate.input.as_ref() {
+            LogicalPlan::Projection(p) => {
+                Some(home::unnamed(p.expr.get(p.schema.maybe_index_of_column(column)?)?.clone()))
+            }
+            LogicalPlan::SubqueryAlias(alias) => {
+                let at = alias.schema.maybe_index_of_column(column)?;
+                Some(Expr::from(alias.input.schema().qualified_field(at)))
+            }
+            _ => None,
+        };
+        let input = match aggregate.input.as_ref() {
+            LogicalPlan::Projection(p) => p.input.clone(),
+            LogicalPlan::SubqueryAlias(alias) => alias.input.clone(),
+            _ => break,
+        };
+        let put = |expr: &Expr| {
+            let inner = expr.clone().transform_up(|e| {
+                let found = if let Expr::Column(column) = &e { below(column) } else { None };
+                Ok(found.map_or_else(|| Transformed::no(e), Transformed::yes))
+            });
+            inner.map(|changed| changed.data)
+        };
+        let keys = aggregate.group_expr.iter().map(put).collect::<Result<_, _>>().map_err(|e| refuse(&e))?;
+        let figures = aggregate.aggr_expr.iter().map(put).collect::<Result<_, _>>().map_err(|e| refuse(&e))?;
+        aggregate =
+            Aggregate::try_new_with_schema(input, keys, figures, aggregate.schema.clone()).map_err(|e| refuse(&e))?;
+    }
+    Ok(aggregate)
+}
+
+fn in_condition(atom: &Atom) -> PlanError {
+    let text = format!(
+        "small cells are hidden, and {atom} is both summed and in a condition or a group key: a condition could fix everybody's value but one"
+    );
+    PlanError::new("MEASURE_IN_CONDITION", text).hint(
+        "keep it to a range that every row meets (x >= 5 AND x < 10, BETWEEN, IS NOT NULL), choose by another column, or ask with --epsilon",
+    )
+}

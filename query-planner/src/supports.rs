@@ -1,0 +1,199 @@
+//! Whose values are in a sum: for each term of a figure of value a cell of its own, the patients for whom it is not 0. It is judged
+//! as other cells are, and never opened; the figure is shown only with it.
+//!
+//! Which of these cells are related: a figure tells the sum over the patients of its cell, and two figures tell the sum over those in
+//! which their cells differ only if both add up the same values. So cells that measure a column in common are compared with each other, as
+//! counts are, and cells that do not are not: nothing but the figures depends on them, and a sum of one column less one of another is a
+//! figure of nobody. A term that is a literal counts its condition's rows, and so is a count like others.
+
+use arrow::datatypes::DataType;
+use datafusion_common::ScalarValue;
+use datafusion_expr::{Expr, ExprSchemable, lit, when};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{PlanError, refuse};
+use crate::facts::Scope;
+use crate::measured::{Atoms, Term, are_apart};
+use crate::plan::{SecureSum, Summand};
+use crate::slots::Slots;
+use crate::small::{are_understood, excludes, overlapping};
+use crate::words::words;
+
+/// A cell that figures of value are shown with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Support {
+    /// Its slot, one of the sum's cells.
+    pub cell: usize,
+    /// The slots that are shown only if it is large enough.
+    pub figures: Vec<usize>,
+    /// Numbers of the columns that it measures; none for a literal.
+    pub leaves: Vec<usize>,
+    /// Cells of others that have no row in common with it.
+    pub apart: Vec<usize>,
+}
+
+/// A support while slots are being collected.
+#[derive(Debug, Clone)]
+pub(crate) struct Drawn {
+    pub cell: usize,
+    pub figures: Vec<usize>,
+    pub leaves: Vec<usize>,
+    /// What chooses its rows, besides that the term is not 0.
+    pub conditions: Vec<Expr>,
+    /// What its rows meet, without what DISTINCT leaves out; none where it is a count that there is anyway.
+    pub rows: Option<Expr>,
+}
+
+/// What a figure adds up.
+pub(crate) struct Added<'e> {
+    pub expr: &'e Expr,
+    pub terms: Vec<(Term, Atoms)>,
+    pub clause: Option<&'e Expr>,
+}
+
+impl SecureSum {
+    /// Is a slot judged for figures of value alone, so that nothing but "large enough" comes out of it?
+    pub fn is_support_only(&self, slot: usize) -> bool {
+        let shown = slot == 0 || self.outputs.iter().any(|output| output.slots(self).contains(&slot));
+        !shown && self.supports.iter().any(|support| support.cell == slot)
+    }
+
+    /// Can two cells tell something together: two counts, or two that measure something in common?
+    pub(crate) fn are_related(&self, a: usize, b: usize) -> bool {
+        let leaves = |cell: usize| self.supports.iter().filter(move |s| s.cell == cell).flat_map(|s| &s.leaves);
+        self.counts(a) && self.counts(b) || leaves(a).any(|leaf| leaves(b).any(|other| other == leaf))
+    }
+
+    /// Is it a count, shown or not?
+    pub(crate) fn counts(&self, cell: usize) -> bool {
+        !self.is_support_only(cell) || self.supports.iter().any(|s| s.cell == cell && s.leaves.is_empty())
+    }
+
+    /// Has no row of one cell a place in the other?
+    pub(crate) fn are_apart(&self, a: usize, b: usize) -> bool {
+        self.disjoint.iter().any(|set| set.contains(&a) && set.contains(&b))
+            || self.supports.iter().any(|support| support.cell == a && support.apart.contains(&b))
+    }
+
+    /// The cells that a slot's figures are shown with, besides the count.
+    pub(crate) fn supports_of(&self, slot: usize) -> impl Iterator<Item = usize> {
+        self.supports.iter().filter(move |support| support.figures.contains(&slot)).map(|support| support.cell)
+    }
+}
+
+impl Slots<'_> {
+    /// A cell for each term of a figure.
+    pub(crate) fn supported(
+        &mut self,
+        added: &Added<'_>,
+        filter: Option<usize>,
+        count: usize,
+        figures: &[usize],
+    ) -> Result<(), PlanError> {
+        let many = added.terms.iter().filter(|(term, _)| !term.is_literal()).count() > 1;
+        for (term, atoms) in &added.terms {
+            let mut rows = not_zero(term, self.scope)?;
+            if term.is_literal() {
+                continue;
+            }
+            // A sum with a NULL in it is NULL.
+            if many && !rows.is_empty() && self.scope.fact(added.expr).nullable {
+                rows.push(added.expr.clone().is_not_null());
+            }
+            let (cell, met) = match rows.into_iter().reduce(Expr::and) {
+                None => (count, None),
+                Some(met) => {
+                    let there = when(met.clone(), lit(true)).end().map_err(|e| refuse(&e))?;
+                    let text = words(&there);
+                    let column = self.column("arg", there, text);
+                    (self.count(Summand::NotNull(column), filter), Some(met))
+                }
+            };
+            let conditions = term.when.iter().chain(added.clause).cloned().collect();
+            let rows = met.map(|met| added.clause.map_or(met.clone(), |clause| met.clone().and(clause.clone())));
+            let leaves = self.leaves_of(atoms);
+            self.supports.push(Drawn { cell, figures: figures.to_vec(), leaves, conditions, rows });
+        }
+        Ok(())
+    }
+
+    fn leaves_of(&mut self, atoms: &Atoms) -> Vec<usize> {
+        let mut leaves = Vec::new();
+        for atom in atoms {
+            let at = self.leaves.iter().position(|known| known == atom).unwrap_or(self.leaves.len());
+            if at == self.leaves.len() {
+                self.leaves.push(atom.clone());
+            }
+            leaves.push(at);
+        }
+        leaves
+    }
+
+    /// The supports of a sum with these counts as cells.
+    ///
+    /// # Errors
+    /// `RELATED_TABLES` where three and more sums of one column choose rows by conditions that overlap.
+    pub(crate) fn supports(&self, counts: &[usize]) -> Result<Vec<Support>, PlanError> {
+        for leaf in 0..self.leaves.len() {
+            let chosen = self.supports.iter().filter(|s| s.leaves.contains(&leaf) && !s.conditions.is_empty());
+            let mut rows: Vec<Expr> = Vec::new();
+            for met in chosen.filter_map(|s| s.conditions.iter().cloned().reduce(Expr::and)) {
+                if !rows.contains(&met) {
+                    rows.push(met);
+                }
+            }
+            if !are_understood(&rows.iter().collect::<Vec<_>>()) {
+                return Err(overlapping());
+            }
+        }
+        Ok(needed(&self.supports, counts))
+    }
+}
+
+/// Where the only cells that measure something are counts anyway, these are compared as counts, and nothing is added.
+pub(crate) fn needed(drawn: &[Drawn], counts: &[usize]) -> Vec<Support> {
+    let is_new = |s: &&Drawn| !counts.contains(&s.cell);
+    let needed = |s: &&Drawn| {
+        let shares = |other: &Drawn| other.leaves.iter().any(|leaf| s.leaves.contains(leaf));
+        is_new(s) || s.leaves.is_empty() || drawn.iter().filter(is_new).any(shares)
+    };
+    let mut supports: Vec<Support> = Vec::new();
+    for s in drawn.iter().filter(needed) {
+        let others = drawn.iter().filter(|other| other.cell != s.cell && has_no_row_of(s, other));
+        let apart: Vec<usize> = others.map(|other| other.cell).collect();
+        let known = supports.iter_mut().find(|known| known.cell == s.cell && known.leaves == s.leaves);
+        match known {
+            Some(known) => known.figures.extend(&s.figures),
+            None => {
+                supports.push(Support { cell: s.cell, figures: s.figures.clone(), leaves: s.leaves.clone(), apart })
+            }
+        }
+    }
+    for support in &mut supports {
+        support.figures.sort_unstable();
+        support.figures.dedup();
+        support.apart.sort_unstable();
+        support.apart.dedup();
+    }
+    supports
+}
+
+fn has_no_row_of(a: &Drawn, b: &Drawn) -> bool {
+    are_apart(&a.conditions, &b.conditions) || a.conditions.iter().any(|x| b.conditions.iter().any(|y| excludes(x, y)))
+}
+
+/// What the rows of a term meet.
+pub(crate) fn not_zero(term: &Term, scope: &Scope<'_>) -> Result<Vec<Expr>, PlanError> {
+    let mut rows = term.when.clone();
+    if let Some(leaf) = &term.leaf
+        && scope.interval(leaf).is_none_or(|values| values.lo <= 0 && values.hi >= 0)
+    {
+        let data_type = leaf.get_type(scope).map_err(|e| refuse(&e))?;
+        rows.push(leaf.clone().not_eq(lit(zero(&data_type)?)));
+    }
+    Ok(rows)
+}
+
+fn zero(data_type: &DataType) -> Result<ScalarValue, PlanError> {
+    ScalarValue::new_zero(data_type).map_err(|e| refuse(&e))
+}

@@ -1,0 +1,287 @@
+//! Where small cells are hidden, it is known of every sum whose values are in it: what is read, what is judged, what is refused.
+
+mod common;
+
+use common::{OPTIONS, SETTINGS, catalog_with, planned_hiding};
+use query_planner::cells::gates;
+use query_planner::noise::{Asked, Mechanism};
+use query_planner::plan::SecureSum;
+use query_planner::{Options, plan};
+
+fn code(sql: &str) -> &'static str {
+    planned_hiding(sql).map_or_else(|refusal| refusal.code, |_| "planned")
+}
+
+#[track_caller]
+fn all(expected: &str, questions: &[&str]) {
+    for sql in questions {
+        assert_eq!(code(sql), expected, "{sql}\n{:?}", planned_hiding(sql).err());
+    }
+}
+
+fn sum(sql: &str) -> SecureSum {
+    let compiled = planned_hiding(sql).unwrap_or_else(|why| panic!("{sql}\n{why}"));
+    compiled.joint.sums[0].clone()
+}
+
+const M: &str = "FROM measurement";
+
+#[test]
+fn a_sum_of_terms_is_judged_term_by_term() {
+    let supports = |what: &str| sum(&format!("SELECT {what} AS s {M}")).supports.len();
+    let judged = [
+        ("SUM(score)", 1),
+        ("AVG(2 * score - 7)", 1),
+        ("VAR_SAMP(score)", 1),
+        ("SUM(1000000 * score + measurement_id)", 2),
+        ("SUM(score - measurement_id)", 2),
+        ("SUM(score * cost)", 1),
+        ("SUM((score + measurement_id) * (cost + 1))", 4),
+        ("SUM(CASE WHEN person_id IS NOT NULL THEN score ELSE 0 END)", 1),
+        ("SUM(COALESCE(score, 0))", 1),
+        ("SUM(NULLIF(score, 0))", 1),
+        ("SUM(CASE WHEN measurement_id > 5 THEN 1000 ELSE 1 END)", 2),
+        ("SUM(value_as_number / 18.0)", 1),
+        ("SUM(score) FILTER (WHERE measurement_id > 5)", 1),
+    ];
+    for (what, cells) in judged {
+        assert_eq!(supports(what), cells, "{what}");
+    }
+}
+
+#[test]
+fn a_support_is_judged_and_never_opened_as_a_number() {
+    let sum = sum(&format!("SELECT SUM(score) AS s {M}"));
+    let [support] = &sum.supports[..] else { panic!("{:?}", sum.supports) };
+    assert!(sum.is_support_only(support.cell) && sum.cells.contains(&support.cell));
+    let gates = gates(&sum);
+    for figure in &support.figures {
+        assert!(gates[*figure].as_ref().unwrap().contains(&support.cell));
+    }
+    let compiled = planned_hiding(&format!("SELECT SUM(score) AS s {M}")).unwrap();
+    let told = compiled.joint.disclosures.iter().map(|d| format!("{d:?}")).filter(|d| d.contains("Enough"));
+    assert_eq!(told.count(), 1);
+}
+
+#[test]
+fn a_column_that_cannot_be_zero_costs_no_more_than_before() {
+    for sql in [
+        "SELECT AVG(2019 - year_of_birth) AS a FROM person WHERE year_of_birth > 1900".to_owned(),
+        format!("SELECT SUM(score) AS s {M} WHERE score BETWEEN 1 AND 50"),
+        format!("SELECT SUM(score + 1000) AS s, SUM(2 * score) AS t {M} WHERE score >= 5"),
+        format!("SELECT SUM(CASE WHEN score > 5 THEN 1 ELSE 0 END) AS n {M}"),
+    ] {
+        let sum = sum(&sql);
+        assert!(sum.supports.is_empty(), "{sql}: {:?}", sum.supports);
+    }
+    // Of a column that can, a sum without a condition and one with are compared with each other although the first has no new cell.
+    let both = sum(&format!(
+        "SELECT SUM(score) AS s, SUM(CASE WHEN measurement_id > 9 THEN score ELSE 0 END) AS t {M} WHERE score > 0"
+    ));
+    assert_eq!(both.supports.len(), 2, "{:?}", both.supports);
+    assert_eq!(both.supports[0].leaves, both.supports[1].leaves);
+}
+
+#[test]
+fn what_pins_values_is_no_term() {
+    let wrapped = [
+        "GREATEST(score, 7)",
+        "LEAST(score, 7)",
+        "score / 10",
+        "score % 10",
+        "ABS(score - 7)",
+        "ROUND(value_as_number)",
+        "FLOOR(value_as_number)",
+        "width_bucket(value_as_number, 0.0, 10.0, 5)",
+        "CAST(value_as_number AS INTEGER)",
+        "CAST(value_as_number / 1000.0 AS DECIMAL(18, 4))",
+        "SQRT(value_as_number)",
+        "cost / 100000.0 * CAST(10 AS DECIMAL(3, 0)) % 2",
+        "value_as_number + 1e17 - 1e17",
+        "value_as_number * 1e-10 * 1e-10",
+        "score + measurement_id + cost + value_as_number + score * score",
+    ];
+    for expr in wrapped {
+        all("SUM_NOT_JUDGED", &[&format!("SELECT SUM({expr}) AS s {M}"), &format!("SELECT AVG({expr}) AS s {M}")]);
+    }
+    all(
+        "SUM_NOT_JUDGED",
+        &[
+            &format!("SELECT SUM(g) AS s FROM (SELECT GREATEST(score, 7) AS g {M}) t"),
+            &format!("SELECT VAR_SAMP(score + measurement_id) AS s {M}"),
+            // The difference of one column's sums under two conditions.
+            &format!(
+                "SELECT SUM(CASE WHEN measurement_id > 5 THEN score ELSE 0 END - CASE WHEN measurement_id > 6 THEN score ELSE 0 END) AS s {M}"
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_branch_of_a_union_and_rows_of_ones_own_are_no_weights() {
+    let union = |a: &str, b: &str| format!("SELECT SUM(v) AS s FROM (SELECT {a} UNION ALL SELECT {b}) u");
+    let (at_a, at_b) = ("FROM hospital_A.measurement", "FROM hospital_B.measurement");
+    all("planned", &[&union(&format!("score AS v {at_a}"), &format!("score {at_b}"))]);
+    all(
+        "SUM_NOT_JUDGED",
+        &[
+            &union(&format!("score AS v {at_a}"), &format!("1000 * score {at_b}")),
+            &union(&format!("score AS v {at_a}"), &format!("measurement_id {at_b}")),
+            &union(&format!("score AS v {at_a}"), &format!("score {at_a} WHERE measurement_id = 5")),
+            "SELECT SUM(m.score) AS s FROM measurement m JOIN (VALUES (5), (5), (6)) w(id) ON m.measurement_id = w.id",
+            "SELECT SUM(m.score * w.f) AS s FROM measurement m JOIN (VALUES (5, 1000), (6, 1)) w(id, f) ON m.measurement_id = w.id",
+        ],
+    );
+}
+
+#[test]
+fn what_is_summed_may_stand_in_ranges_that_every_row_meets_and_nowhere_else() {
+    let with = |condition: &str| format!("SELECT SUM(score) AS s {M} WHERE {condition}");
+    let ranges = [
+        "score >= 5",
+        "5 < score",
+        "score BETWEEN 5 AND 50 AND measurement_id = 5",
+        "score IS NOT NULL",
+        "score <> 0",
+        "measurement_id = 5 OR cost = 7",
+        "score + 3 > 5",
+    ];
+    for condition in ranges {
+        all("planned", &[&with(condition)]);
+    }
+    let pins = [
+        "measurement_id = 5 OR score = 0",
+        "measurement_id = 5 OR score BETWEEN 7 AND 8",
+        "score = 7",
+        "score IN (7, 8)",
+        "NOT (score BETWEEN 1 AND 99)",
+        "score <> 7",
+        "score * measurement_id > 5",
+        "score > measurement_id",
+        "CASE WHEN measurement_id = 5 THEN TRUE ELSE score < 8 END",
+        "score IS NULL OR measurement_id = 5",
+        "score % 2 >= 1",
+    ];
+    for condition in pins {
+        all("MEASURE_IN_CONDITION", &[&with(condition)]);
+        // Counting is another matter, and another figure's condition is none of this one's.
+        all("planned", &[&format!("SELECT COUNT(*) AS n {M} WHERE {condition}")]);
+    }
+    all(
+        "MEASURE_IN_CONDITION",
+        &[
+            &format!("SELECT SUM(score) FILTER (WHERE score = 7 OR measurement_id = 5) AS s {M}"),
+            &format!("SELECT SUM(CASE WHEN score = 7 OR measurement_id = 5 THEN score END) AS s {M}"),
+            &format!("SELECT SUM(CASE WHEN score > 7 THEN score ELSE 7 END) AS s {M}"),
+            &format!("SELECT SUM(COALESCE(score, 7)) AS s {M}"),
+            &format!("SELECT SUM(NULLIF(score, 7)) AS s {M}"),
+            &format!("SELECT width_bucket(score, 0, 100, 5) AS b, SUM(score) AS s {M} GROUP BY 1"),
+            &format!("SELECT SUM(score) AS s FROM (SELECT score, score = 7 OR measurement_id = 5 AS c {M}) t WHERE c"),
+            "SELECT SUM(v) AS s FROM (SELECT score AS v FROM hospital_A.measurement WHERE measurement_id = 5 UNION ALL \
+             SELECT score FROM hospital_B.measurement WHERE score BETWEEN 7 AND 7) u",
+        ],
+    );
+    all("planned", &[&format!("SELECT SUM(score) AS s, COUNT(*) FILTER (WHERE score = 7) AS n {M}")]);
+    all("planned", &[&format!("SELECT SUM(score) FILTER (WHERE score >= 7) AS s {M}")]);
+}
+
+#[test]
+fn conditions_on_other_rows_of_the_patient_are_conditions() {
+    let of = |m: &str| format!("SELECT SUM(m.score) AS s FROM hospital_A.measurement m {m}");
+    let inner = "SELECT person_id FROM hospital_A.measurement WHERE score";
+    all("planned", &[&of(&format!("WHERE m.person_id IN ({inner} >= 7)"))]);
+    all(
+        "MEASURE_IN_CONDITION",
+        &[
+            &of(&format!("WHERE m.person_id IN ({inner} = 7)")),
+            &of(&format!("WHERE m.measurement_id = 5 OR m.person_id IN ({inner} >= 7)")),
+            &of(&format!("WHERE m.person_id NOT IN ({inner} >= 7)")),
+            &of(&format!(
+                "LEFT JOIN ({inner} >= 7) r ON r.person_id = m.person_id WHERE m.measurement_id = 5 OR r.person_id IS NOT NULL"
+            )),
+        ],
+    );
+}
+
+#[test]
+fn figures_of_each_patient_are_measured_like_columns() {
+    let tally = "SELECT person_id, COUNT(*) AS n FROM drug_exposure GROUP BY person_id";
+    all(
+        "planned",
+        &[
+            &format!("SELECT SUM(n) AS s FROM ({tally}) t"),
+            &format!("SELECT SUM(n) AS s FROM ({tally} HAVING COUNT(*) >= 3) t"),
+            "SELECT SUM(d.n - m.n) AS s FROM (SELECT person_id, COUNT(*) AS n FROM drug_exposure GROUP BY person_id) d \
+             JOIN (SELECT person_id, COUNT(*) AS n FROM measurement GROUP BY person_id) m ON d.person_id = m.person_id",
+            "SELECT AVG(s) AS a FROM (SELECT person_id, SUM(score) AS s FROM measurement GROUP BY person_id) t",
+        ],
+    );
+    all(
+        "MEASURE_IN_CONDITION",
+        &[
+            &format!("SELECT SUM(n) AS s FROM ({tally}) t WHERE n = 3"),
+            &format!("SELECT SUM(n) AS s FROM ({tally} HAVING COUNT(*) IN (1, 3)) t"),
+        ],
+    );
+    all(
+        "SUM_NOT_JUDGED",
+        &[
+            "SELECT SUM(s) AS a FROM (SELECT person_id, SUM(score + 1) AS s FROM measurement GROUP BY person_id) t",
+            &format!("SELECT SUM(GREATEST(n, 3)) AS s FROM ({tally}) t"),
+        ],
+    );
+    let difference = sum(
+        "SELECT SUM(d.n - m.n) AS s FROM (SELECT person_id, COUNT(*) AS n FROM drug_exposure GROUP BY person_id) d \
+         LEFT JOIN (SELECT person_id, COUNT(*) AS n FROM measurement GROUP BY person_id) m ON d.person_id = m.person_id",
+    );
+    assert_eq!(difference.supports.len(), 2, "{:?}", difference.supports);
+}
+
+#[test]
+fn plain_questions_stay_plain() {
+    all(
+        "planned",
+        &[
+            &format!("SELECT AVG(score) AS a, AVG(cost) AS b, AVG(value_as_number) AS c, SUM(score) AS d {M}"),
+            &format!(
+                "SELECT measurement_id > 5 AS g, AVG(score) AS a, AVG(cost) AS b, AVG(value_as_number) AS c {M} GROUP BY 1"
+            ),
+            "SELECT AVG(drug_exposure_end_date - drug_exposure_start_date) AS los FROM drug_exposure \
+             WHERE drug_exposure_start_date >= DATE '2000-01-01' AND drug_exposure_end_date IS NOT NULL",
+            "SELECT AVG(drug_exposure_end_date - drug_exposure_start_date + 1) AS los FROM drug_exposure \
+             WHERE drug_exposure_end_date - drug_exposure_start_date BETWEEN 1 AND 90",
+            "SELECT AVG(EXTRACT(YEAR FROM birth_date)) AS y FROM person WHERE EXTRACT(YEAR FROM birth_date) >= 1950",
+            "WITH p AS (SELECT gender_concept_id AS g, 2019 - year_of_birth AS age FROM person) \
+             SELECT g, AVG(age) AS a FROM p WHERE age >= 18 GROUP BY g",
+            // Each branch is a term by itself.
+            &format!("SELECT SUM(CASE WHEN measurement_id = 5 THEN score WHEN score > 7 THEN score END) AS s {M}"),
+            "WITH p AS (SELECT DISTINCT person_id, year_of_birth FROM hospital_A.person) SELECT AVG(2019 - year_of_birth) AS a FROM p",
+            "SELECT SUM(t) AS s FROM (SELECT score + measurement_id AS t FROM measurement) x",
+            &format!(
+                "SELECT SUM(score) AS a, SUM(score) FILTER (WHERE measurement_id > 5) AS b, SUM(score) FILTER (WHERE measurement_id <= 5) AS c {M}"
+            ),
+        ],
+    );
+}
+
+#[test]
+fn three_overlapping_choices_of_one_column_are_refused_and_of_three_columns_are_not() {
+    let of = |a: &str, b: &str, c: &str| {
+        format!(
+            "SELECT SUM({a}) FILTER (WHERE measurement_id > 5) AS a, SUM({b}) FILTER (WHERE cost > 5) AS b, \
+             SUM({c}) FILTER (WHERE measurement_id > 5 OR cost > 5) AS c {M}"
+        )
+    };
+    all("RELATED_TABLES", &[&of("score", "score", "score")]);
+}
+
+#[test]
+fn with_noise_everything_stays_as_it_was() {
+    let catalog = catalog_with(&format!("min_patients = 11\ntables.measurement.rows_per_patient = 3\n{SETTINGS}"));
+    let noise = Some(Asked { epsilon: "1".parse().unwrap(), mechanism: Mechanism::Laplace });
+    let options = Options { noise, ..OPTIONS };
+    let compiled =
+        plan(&format!("SELECT SUM(score) AS s {M} WHERE measurement_id = 5 OR score = 0"), &catalog, &options);
+    println!("{:?}", compiled.as_ref().err());
+    assert!(compiled.unwrap().joint.sums[0].supports.is_empty());
+}
