@@ -195,7 +195,7 @@ fn few_enough(compiled: &Compiled, planned: &Planned) -> std::result::Result<(),
 }
 
 /// What one release may take of a later one's comparison: so many of such can be compared with it.
-const MAX_OWN_ANDS: usize = MAX_ANDS / 16;
+const MAX_OWN_ANDS: usize = MAX_ANDS / 8;
 
 /// The plan's choice in the protocols' words.
 fn link(plan: &JointPlan) -> Link {

@@ -59,12 +59,15 @@ impl Ledgered<'_> {
         keep: impl AsyncFnOnce(Sets) -> std::result::Result<(), NodeError>,
     ) -> Result<Ended> {
         let plan = &self.compiled.joint;
-        let of = if plan.is_asked_twice() { Compared::Groups } else { Compared::All };
-        let (_, kept) = self.sets(engine, &planned)?;
-        // Sets that are compared with each other are all asked about together.
-        let left = if plan.side_by_side.is_empty() { planned.without(&whole) } else { planned };
-        let (busy_ms, sets) = self.sets(engine, &left)?;
-        let mut asked = self.asked(engine, (&left, busy_ms, sets.as_ref()), of)?;
+        let (busy_ms, kept) = self.sets(engine, &planned)?;
+        let mut asked = if plan.is_asked_twice() {
+            // Sets that are compared with each other are all asked about together.
+            let left = if plan.side_by_side.is_empty() { planned.without(&whole) } else { planned };
+            let (busy_ms, sets) = self.sets(engine, &left)?;
+            self.asked(engine, (&left, busy_ms, sets.as_ref()), Compared::Groups)?
+        } else {
+            self.asked(engine, (&planned, busy_ms, kept.as_ref()), Compared::All)?
+        };
         let mut ledger = match &asked {
             Some(asked) => Some(asked.engine(engine, "ledger", link(plan)).await?),
             None => None,

@@ -161,6 +161,30 @@ fn a_table_with_more_groups_than_a_ledger_keeps_is_refused_before_anything_is_ag
 }
 
 #[test]
+fn figures_over_so_many_patients_that_no_later_answer_could_be_compared_with_them_are_refused() {
+    let columns = ["person_id", "k"].map(|name| (name.to_owned(), InferredType::Typed("int".parse().unwrap())));
+    let fits = |groups: usize, patients: u64, least: u32| {
+        let table = SiteTableSchema { name: "person".into(), columns: columns.clone().into(), rows: patients };
+        let schema = SiteSchema { tables: vec![table], patients };
+        let sites = ["a", "b", "c"].map(|name| (SiteName(name.into()), schema.clone()));
+        let domain: Vec<String> = (0..groups).map(|k| k.to_string()).collect();
+        let settings = format!(
+            "min_sites = 2\nmin_patients = {least}\nmax_groups = 4000\n[tables.person.columns.k]\ndomain = [{}]\n",
+            domain.join(", ")
+        );
+        let catalog = network::catalog(&sites, &Settings::from_toml(&settings).unwrap(), None).unwrap();
+        let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
+        let sql = "SELECT k, COUNT(DISTINCT person_id) FROM person GROUP BY k";
+        let compiled = query_planner::plan(sql, &catalog, &options).unwrap();
+        crate::execute::fits_a_ledger(&compiled).map_err(|error| error.code.into_owned())
+    };
+    assert_eq!(fits(2, 100_000, 11), Ok(()));
+    assert_eq!(fits(200, 1_000, 11), Ok(()));
+    assert_eq!(fits(200, 100_000, 11), Err("TOO_MANY_FIGURES".into()));
+    assert_eq!(fits(200, 100_000, 1), Ok(()), "nothing is compared");
+}
+
+#[test]
 fn a_list_of_opt_outs_that_changes_after_the_start_stops_answers_until_it_is_read() {
     let site = site(&format!("{POLICY}[opt_out]\nfile = 'opt_out.csv'\n"));
     let given = site.decide().unwrap();

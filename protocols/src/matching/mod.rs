@@ -3,7 +3,7 @@
 //! Two ways that tell one site the common keys: [`psi`] and [`ecdh`]. And one that tells nobody anything: [`align()`] takes tables of
 //! patients and gives columns of shares, other sites' values beside one's own patients. Under it, from the bottom: [`vole`], [`okvs`],
 //! [`oprf`], `opprf`, [`circuit_psi`] between two sites with `cuckoo`, `equality` and `payload`, and `passes` where patients have
-//! several keys, in one pass or in several.
+//! several keys, in one pass or in several. [`Beside`] has several tables of the same patients share one alignment.
 
 pub mod align;
 mod beside;

@@ -2,6 +2,7 @@
 //! `english` and `chinese`; who opens a number asks for it by its name.
 
 mod chinese;
+mod compared;
 mod english;
 mod figures;
 
@@ -10,6 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use compared::Compared;
 pub use figures::{Facts, Figure, Known, Operation, PointOf, Says};
 
 use crate::catalog::SiteName;
@@ -337,39 +339,6 @@ pub struct Rows {
     pub grouped: Vec<String>,
 }
 
-/// Which figures of a release are compared with earlier ones for a bit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Compared {
-    /// All of them.
-    #[default]
-    All,
-    /// Those that need no agreed group key, before any is agreed.
-    Whole,
-    /// The others, when their keys are known.
-    Groups,
-}
-
-impl Compared {
-    fn is_all(&self) -> bool {
-        matches!(self, Compared::All)
-    }
-}
-
-impl Disclosure {
-    /// That one bit is opened on whether these figures of a release are too near to an earlier one's, or its `own` figures to each other.
-    pub fn difference(least: u32, key: &str, of: Compared, own: bool) -> Self {
-        let what = Revealed::Difference { least, key: key.to_owned(), of, own };
-        Self {
-            id: DisclosureId::difference(of),
-            kind: Kind::Bit,
-            what,
-            to: Recipient::Everyone,
-            why: Why::Differencing,
-        }
-    }
-}
-
 impl DisclosureId {
     /// Of a slot of a sum.
     pub fn slot(sum: usize, slot: usize) -> Self {
@@ -434,11 +403,6 @@ impl DisclosureId {
     /// Of a sum of two sites.
     pub fn remainder(sum: usize) -> Self {
         Self(format!("remainder/{sum}"))
-    }
-
-    /// Of the check of these figures against earlier releases.
-    pub fn difference(of: Compared) -> Self {
-        Self(format!("difference/{}", usize::from(of == Compared::Groups)))
     }
 
     /// Of an extreme share.

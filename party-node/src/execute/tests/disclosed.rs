@@ -11,11 +11,12 @@ use protocols::{Audience as Stated, Opening};
 use query_planner::catalog::SiteName;
 use query_planner::disclosure::{Kind, Language, Recipient};
 use query_planner::noise::{Asked, Epsilon, Mechanism};
+use query_planner::value::Value;
 use query_planner::{Audience, Compiled, JointPlan, Options, Settings, explain, merge, plan};
 
 use crate::execute::{Ended, Met, run, statement};
 use crate::govern::meeting::Earlier;
-use crate::govern::sets::Sets;
+use crate::govern::sets::{Planned, Sets};
 use crate::local::{NetworkFacts, Partials, noise, partials_blocking};
 use crate::source::{BoundData, SiteData};
 
@@ -204,6 +205,79 @@ fn a_run_opens_what_its_plan_discloses_to_whom_it_says_and_nothing_else() {
 }
 
 const QUESTIONS: u64 = 40;
+
+/// Seven patients with code 1, four of them and two more with code 2, at two sites.
+fn two_codes() -> Folders {
+    let root = std::env::temp_dir().join(format!("consilium-disclosed-{}-codes", std::process::id()));
+    let rows = [
+        ("A", "1,F,1,5\n2,F,1,5\n3,M,1,5\n4,M,1,5\n4,M,2,5\n5,M,2,5\n8,F,2,5\n"),
+        ("B", "5,M,1,7\n6,M,1,7\n6,M,2,7\n7,F,1,7\n7,F,2,7\n9,F,2,7\n"),
+    ];
+    let folders: Vec<PathBuf> = rows.iter().map(|(site, _)| root.join(site)).collect();
+    for (folder, (_, rows)) in folders.iter().zip(&rows) {
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(folder.join("cond.csv"), format!("person_id,sex,code,cost\n{rows}")).unwrap();
+    }
+    Folders(root, folders)
+}
+
+/// How a question ends at every party after a release of these sets, and what was opened.
+fn ended(compiled: &Compiled, parts: Parts, old: &Planned) -> Vec<(String, BTreeSet<String>)> {
+    let (sites, compiled, old) = (parts.len(), Arc::new(compiled.clone()), Arc::new(old.clone()));
+    let program = move |session: Session, own: Option<Arc<Vec<Partials>>>| {
+        let (compiled, old) = (compiled.clone(), old.clone());
+        async move {
+            let me = session.me().index();
+            let mut engine = Additive::new(session, statement(&compiled.joint));
+            let earlier = [Earlier { id: [1; 16], sets: old.figures().sets(), busy_ms: 0 }];
+            let noted = own.iter().map(|own| old.own(&compiled.joint.sites, me, own, ([0; 32], 0)));
+            let noted: Vec<Sets> = noted.collect();
+            let met = Met { earlier: &earlier, noted: &noted, domain: [0; 32] };
+            let ended =
+                run(&mut engine, &compiled, own.as_ref().map(|own| own.as_slice()), met, async |_| Ok(())).await;
+            let opened = protocols::Engine::statement(&mut engine).opened();
+            let opened: BTreeSet<String> = opened.into_iter().map(|opening| opening.item.id.to_string()).collect();
+            let ended = ended.map(|ended| match ended {
+                Ended::Released(_) => "released".to_owned(),
+                Ended::TooClose { after_keys } => format!("too close, after keys: {after_keys}"),
+                Ended::TooWide(why) => why.code.to_string(),
+            });
+            (engine.into_session(), ended.map(|ended| (ended, opened)))
+        }
+    };
+    let inputs = parts.into_iter().map(|own| Some(Arc::new(own))).chain([None]).collect();
+    let world = World::new(sites).with_analyst().seed(1);
+    world.run(program, inputs).into_iter().map(|outcome| outcome.result.unwrap()).collect()
+}
+
+#[test]
+fn no_key_is_opened_of_a_question_that_is_near_as_a_whole_and_no_figure_of_one_that_is_near_by_a_group() {
+    println!("seed 1");
+    let (folders, mut settings) = (two_codes(), Settings::from_toml(SETTINGS).unwrap());
+    settings.set("min_patients=2").unwrap();
+    let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
+    let (compiled, parts) =
+        prepared(&folders, &settings, "SELECT code, COUNT(*) FROM cond GROUP BY code", &options).unwrap();
+    assert!(compiled.joint.is_asked_twice());
+    let whole = Planned::new(&compiled, &[Vec::new()]).unwrap();
+    let codes = parts[0][0].keys.iter().map(|key| query_planner::keys::decode(key).unwrap());
+    let by_code = Planned::new(&compiled, &[codes.collect()]).unwrap();
+    let all = ["difference/0", "difference/1", "keys/0"].map(str::to_owned);
+    for (ended, opened) in ended(&compiled, parts.clone(), &whole) {
+        assert_eq!((ended.as_str(), opened), ("too close, after keys: false", [all[0].clone()].into()));
+    }
+    for (ended, opened) in ended(&compiled, parts.clone(), &by_code.clone().without(&whole)) {
+        assert_eq!((ended.as_str(), opened), ("too close, after keys: true", all.clone().into()));
+    }
+    // A code that nobody has: its set is empty, and two patients away from every other.
+    let other = vec![vec![Value::Int(77)]];
+    let nobody = Planned::new(&compiled, &[other]).unwrap().without(&whole);
+    for (party, (ended, opened)) in ended(&compiled, parts, &nobody).into_iter().enumerate() {
+        assert_eq!(ended, "released");
+        assert!(all.iter().all(|id| opened.contains(id)), "party {party}: {opened:?}");
+        assert!(party < 2 || opened.len() > all.len(), "the analyst has figures: {opened:?}");
+    }
+}
 
 #[test]
 fn a_node_makes_its_statement_from_the_plan_and_nowhere_else() {

@@ -1,4 +1,4 @@
-//! Several tables in one alignment against each alone.
+//! Several tables in one alignment: what each gets of it.
 
 use super::*;
 use crate::matching::beside::{Beside, Part};
@@ -24,48 +24,69 @@ fn some(first: u64, step: usize, count: usize) -> Vec<u64> {
     (first..).step_by(step).take(count).collect()
 }
 
+/// What a site has of a patient in its table, if it is there: numbers and bits.
+fn known(tables: &Tables, site: usize, patient: Option<u64>) -> (Vec<Z64>, Vec<bool>) {
+    let (table, shape) = (tables.table(site), &tables.shapes[site]);
+    let row = patient.and_then(|patient| tables.patients[site].iter().position(|known| *known == patient));
+    let number = |column: &Vec<Z64>| row.map_or(Z64(0), |row| column[row]);
+    let bit = |plane: usize| row.is_some_and(|row| table.bits.get(row, plane));
+    (table.numbers.iter().map(number).collect(), (0..shape.bits).map(bit).collect())
+}
+
 #[test]
-fn each_part_has_its_own_columns_in_its_own_bins() {
+fn each_part_has_its_own_columns_beside_the_patients_of_all() {
     let one = tables(vec![some(0, 2, 20), some(10, 1, 25), some(0, 5, 10)], 1, 3);
     let other = tables(vec![some(5, 3, 15), some(0, 1, 30), vec![]], 0, 70);
     let beside = Beside::one(part(&one, telescope(3))).with(&part(&other, all(3))).unwrap();
     let (shapes, runs) = (beside.shapes(), beside.runs());
     println!("seed {SEED}, shapes {shapes:?}, runs {runs:?}");
-    let entered = [0, 1, 2].map(|site| beside.table(site, vec![Some(one.table(site)), Some(other.table(site))]));
-    let joint = |site: usize| one.patients[site].iter().chain(&other.patients[site]).collect::<BTreeSet<_>>().len();
-    assert!((0..3).all(|site| entered[site].as_ref().unwrap().rows() == joint(site)), "a patient is one row");
-    let program = move |session: Session, own: Option<PatientTable>| {
+    let entered = |site: usize| beside.table(site, vec![Some(one.table(site)), Some(other.table(site))]);
+    let joint = |site: usize| one.patients[site].iter().chain(&other.patients[site]).copied().collect::<BTreeSet<_>>();
+    assert!((0..3).all(|site| entered(site).unwrap().rows() == joint(site).len()), "a patient is one row");
+    let of_all = || {
         let (shapes, runs) = (shapes.clone(), runs.clone());
-        async move {
-            let mut engine = Additive::new(session, crate::release::Statement::new(Vec::new()));
-            let result = align(&mut engine, &shapes, &runs, own).await;
-            (engine.into_session(), result)
-        }
-    };
-    let mut outcomes = memory(3).run(program, entered.into());
-    let mut cut: Vec<Vec<Vec<Segment>>> = Vec::new();
-    for outcome in &mut outcomes {
-        let segments = std::mem::replace(&mut outcome.result, Ok(Vec::new())).expect("all are honest");
-        cut.push(beside.cut(segments));
-    }
-    for (at, (tables, runs)) in [(&one, telescope(3)), (&other, all(3))].into_iter().enumerate() {
-        let of_part = cut.iter_mut().map(|parts| std::mem::take(&mut parts[at]));
-        outcomes.iter_mut().zip(of_part).for_each(|(outcome, segments)| outcome.result = Ok(segments));
-        let mut segments = opened(&outcomes);
-        let places = places(&segments);
-        let clear: Vec<PatientTable> = (0..3).map(|site| tables.table(site)).collect();
-        let mut want = clear::align(&clear, &tables.shapes, &runs, &places);
-        for (segment, want) in segments.iter_mut().zip(&mut want) {
-            // Whoever is in any of a site's tables is its patient.
-            for (holder, want) in segment.holders.iter_mut().zip(&mut want.holders) {
-                let is_known = holder.member.iter().zip(&want.member).all(|(joint, own)| *joint || !own);
-                assert!(is_known, "a patient of a part is one of all");
-                (holder.member, want.member) = (Vec::new(), Vec::new());
+        let program = move |session: Session, own: Option<PatientTable>| {
+            let (shapes, runs) = (shapes.clone(), runs.clone());
+            async move {
+                let mut engine = Additive::new(session, crate::release::Statement::new(Vec::new()));
+                let result = align(&mut engine, &shapes, &runs, own).await;
+                (engine.into_session(), result)
             }
-            assert_eq!(segment, want);
+        };
+        memory(3).run(program, (0..3).map(entered).collect())
+    };
+    // Which patient is in a bin, by the numbers of its rows that its receiver enters in both tables.
+    let whole = opened(&of_all());
+    let patient = |segment: &ClearSegment, bin: usize| {
+        let (own, site) = (segment.holders.last().unwrap(), segment.receiver.index());
+        let in_one = own.numbers[0][bin].0.checked_sub(1).map(|row| one.patients[site][row as usize]);
+        let in_other = own.numbers[2][bin].0.checked_sub(1).map(|row| other.patients[site][row as usize]);
+        assert!(in_one.is_none() || in_other.is_none() || in_one == in_other, "a row is of one patient");
+        in_one.or(in_other)
+    };
+    for (at, (tables, runs)) in [(&one, telescope(3)), (&other, all(3))].into_iter().enumerate() {
+        let mut outcomes = of_all();
+        for outcome in &mut outcomes {
+            let segments = std::mem::replace(&mut outcome.result, Ok(Vec::new())).expect("all are honest");
+            outcome.result = Ok(beside.cut(segments).remove(at));
         }
-        let found = places.iter().zip(&runs).map(|(places, (receiver, _))| (places.iter().flatten().count(), receiver));
-        assert!(found.into_iter().all(|(count, receiver)| count == tables.patients[receiver.index()].len()));
+        let segments = opened(&outcomes);
+        for (segment, (receiver, senders)) in segments.iter().zip(&runs) {
+            let of_all =
+                |all: &&ClearSegment| all.receiver == *receiver && (all.holders.len() == 1) == senders.is_empty();
+            let all = whole.iter().find(of_all).unwrap();
+            let sites: Vec<PartyId> = segment.holders.iter().map(|holder| holder.site).collect();
+            assert_eq!(sites, senders.iter().chain([receiver]).copied().collect::<Vec<_>>());
+            for bin in 0..segment.rows {
+                let patient = patient(all, bin);
+                for holder in &segment.holders {
+                    let numbers: Vec<Z64> = holder.numbers.iter().map(|column| column[bin]).collect();
+                    let site = holder.site.index();
+                    assert_eq!((numbers, holder.bits[bin].clone()), known(tables, site, patient), "{patient:?}");
+                    assert_eq!(holder.member[bin], patient.is_some_and(|patient| joint(site).contains(&patient)));
+                }
+            }
+        }
     }
 }
 
