@@ -142,6 +142,9 @@ fn extreme(call: &ScalarFunction, scope: &Scope<'_>) -> Option<Interval> {
 }
 
 fn arithmetic(binary: &BinaryExpr, data_type: &DataType, scope: &Scope<'_>) -> Option<Interval> {
+    if is_days(binary, scope) {
+        return Some(DAYS);
+    }
     let scale = scale_of(data_type);
     let side = |e: &Expr| Some((fact(e, scope)?, scale_of(&e.get_type(scope).ok()?)));
     let ((left, left_scale), (right, right_scale)) = (side(&binary.left)?, side(&binary.right)?);
@@ -161,6 +164,15 @@ fn arithmetic(binary: &BinaryExpr, data_type: &DataType, scope: &Scope<'_>) -> O
         _ => None,
     }
 }
+
+/// Is it the number of days between two dates?
+fn is_days(binary: &BinaryExpr, scope: &Scope<'_>) -> bool {
+    let is_date = |e: &Expr| e.get_type(scope).is_ok_and(|data_type| data_type == DataType::Date32);
+    binary.op == Operator::Minus && is_date(&binary.left) && is_date(&binary.right)
+}
+
+/// The days between any two dates: a date is a number of days of 32 bits.
+pub(crate) const DAYS: Interval = Interval { lo: -(u32::MAX as i128), hi: u32::MAX as i128 };
 
 /// Does `+`, `-`, `*` or negation stay inside its type, whatever the values are?
 pub(crate) fn stays_inside(expr: &Expr, scope: &Scope<'_>) -> bool {

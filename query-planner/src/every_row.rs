@@ -86,6 +86,10 @@ fn operator(expr: &Expr, binary: &BinaryExpr, scope: &Scope<'_>) -> Result<(), P
         // A double that is too large, or divided by 0, is infinite or no number: a value for what compares it.
         Plus | Minus | Multiply | Divide | Modulo if reals => Ok(()),
         Plus | Minus | Multiply if stays_inside(expr, scope) => Ok(()),
+        Plus | Minus if is_time(&binary.left, scope) || is_time(&binary.right, scope) => Err(needs_bound(
+            format!("{} may leave its type", words(expr)),
+            "compare days between two dates with a number: date_a - date_b < 30",
+        )),
         Plus | Minus | Multiply => Err(beyond_its_type(expr, expr)),
         Divide | Modulo if divides(binary, scope) => Ok(()),
         Divide | Modulo => Err(needs_bound(
@@ -232,6 +236,10 @@ fn window(expr: &Expr, call: &WindowFunction, scope: &Scope<'_>) -> Result<(), P
         "sum" if is_of_places(window_frame) => sum(expr, args, scope),
         _ => Err(may_fail(expr, AVAILABLE)),
     }
+}
+
+fn is_time(expr: &Expr, scope: &Scope<'_>) -> bool {
+    expr.get_type(scope).is_ok_and(|data_type| data_type.is_temporal())
 }
 
 fn is_real(expr: &Expr, scope: &Scope<'_>) -> bool {

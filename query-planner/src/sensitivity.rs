@@ -18,7 +18,7 @@ use datafusion_expr::logical_plan::{Aggregate, Distinct, Join, LogicalPlan};
 use datafusion_expr::{Expr, ExprSchemable, JoinType};
 
 use crate::bind::NetworkTable;
-use crate::bounds::type_interval;
+use crate::bounds::{DAYS, type_interval};
 use crate::catalog::Catalog;
 use crate::cost::max_groups;
 use crate::error::PlanError;
@@ -133,7 +133,7 @@ fn is_presence(matching: &Matching, node: usize) -> bool {
 fn magnitude(column: &Expr, slots: &Slots<'_>) -> Result<u64, PlanError> {
     let known = slots.scope.fact(column).interval;
     let widest = column.get_type(slots.scope).ok().and_then(|data_type| type_interval(&data_type));
-    let declared = known.filter(|interval| Some(*interval) != widest);
+    let declared = known.filter(|interval| Some(*interval) != widest && *interval != DAYS);
     let magnitude = declared.and_then(|interval| u64::try_from(interval.magnitude()).ok());
     magnitude.filter(|magnitude| *magnitude <= MAX_MAGNITUDE).ok_or_else(|| {
         let text = format!("noise needs a bound on {}, of which one patient may have any value", words(column));

@@ -280,6 +280,8 @@ fn expressions_that_have_a_value_for_every_row_are_answered() {
         "SELECT COUNT(*) FILTER (WHERE 2026 - year_of_birth > 40) FROM person",
         "SELECT COUNT(*) FROM person WHERE EXTRACT(YEAR FROM birth_date) - 1900 > 40 AND birth_date < DATE '1980-01-01'",
         "SELECT SUM(score * 2 - 7) FROM measurement WHERE -score < -3 AND score % 7 = 1 AND ABS(score - 50) < 9",
+        "SELECT COUNT(*) FROM person WHERE DATE '2020-01-01' - birth_date > 7300",
+        "SELECT COUNT(*) FROM condition_occurrence WHERE condition_end_date - condition_start_date BETWEEN 2 AND 30",
         "SELECT COUNT(*) FROM measurement WHERE score / measurement_id = 0 AND 100 / NULLIF(score, 0) > 3",
         "SELECT COUNT(*) FROM measurement WHERE value_as_number / score > 0.5 AND cost + 1 > 30.5 AND cost * 2 < 70",
         "SELECT COUNT(*) FROM person WHERE UPPER(TRIM(race_source_value)) IS NULL",
@@ -351,6 +353,8 @@ fn expressions_that_can_fail_on_a_row_are_refused() {
         ),
         ("NOISE_NEEDS_BOUND", "SELECT COUNT(*) FROM person WHERE birth_date + INTERVAL '9 days' < DATE '2020-01-01'"),
     ];
+    let of_dates = noised(others[others.len() - 1].1, &[]).unwrap_err();
+    assert!(of_dates.hint.unwrap().contains("date_a - date_b < 30"), "it says what can be asked");
     let conditions = conditions.map(|(code, condition)| (code, measured(condition)));
     let all = conditions.into_iter().chain(others.map(|(code, sql)| (code, sql.to_owned())));
     for (code, sql) in all {
@@ -374,6 +378,14 @@ fn least_and_greatest_bound_what_one_patient_can_change() {
     // NULL is left out, so that another argument which may be NULL bounds nothing.
     assert_eq!(code("GREATEST(LEAST(measurement_id, score), 0)"), Err("NOISE_NEEDS_BOUND"));
     assert_eq!(code("LEAST(measurement_id, 10)"), Err("NOISE_NEEDS_BOUND"));
+    // Days between dates are bounded by their type alone, which is no bound to make noise for.
+    let days = |value: &str| {
+        let sql = format!("SELECT SUM({value}) FROM condition_occurrence");
+        let found = noised(&sql, &["tables.condition_occurrence.rows_per_patient=2"]).map(|it| figures(&it)[0].1);
+        found.map_err(|error| error.code)
+    };
+    assert_eq!(days("condition_end_date - condition_start_date"), Err("NOISE_NEEDS_BOUND"));
+    assert_eq!(days("LEAST(GREATEST(condition_end_date - condition_start_date, 0), 365)"), Ok(2190));
 }
 
 #[test]

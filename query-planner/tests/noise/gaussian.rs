@@ -142,6 +142,16 @@ fn delta_is_what_is_asked_for_or_else_the_smallest_that_a_policy_names() {
 }
 
 #[test]
+fn of_different_sites_the_smallest_delta_counts() {
+    let mut settings = settings(&[]);
+    for (site, digits) in [("hospital_A", 5), ("hospital_B", 8), ("hospital_C", 6)] {
+        settings.publish(site, &SitePolicy::from_toml(&format!("{BUDGET}delta_digits = {digits}")).unwrap());
+    }
+    let asked = plan("SELECT COUNT(*) FROM person", &catalog_of(&settings), &asking_gaussian("0.5", None));
+    assert_eq!(noise(&asked.unwrap()).delta(), Delta::of_digits(10));
+}
+
+#[test]
 fn a_site_judges_by_its_own_policy_too() {
     let site = SiteName::from("hospital_A");
     let joint = plan("SELECT COUNT(*) FROM person", &catalog(""), &asking_gaussian("0.5", 6)).unwrap().joint;
