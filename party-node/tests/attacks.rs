@@ -4,6 +4,8 @@
 mod common;
 #[path = "attacks/counted.rs"]
 mod counted;
+#[path = "attacks/linked.rs"]
+mod linked;
 #[path = "attacks/noise.rs"]
 mod noise;
 #[path = "attacks/one_question.rs"]
