@@ -35,10 +35,15 @@ pub struct Policy {
 /// Cells that have numbers of patients beside their rows.
 #[derive(Debug)]
 pub struct Few {
-    /// Positions among the cells.
+    /// Positions among the cells; first those whose own patients are counted.
     pub cells: Vec<usize>,
+    /// How many of them are counted by their own patients. Of the others those are counted by whom they differ from another cell: nobody is
+    /// not few.
+    pub own: usize,
     /// Their patients.
     pub patients: ArithShare<Z64>,
+    /// For each site that receives the answer, those of them that it does not have.
+    pub without: Vec<ArithShare<Z64>>,
 }
 
 /// One bit for each cell of the table: may it be shown? `counts` are the cells' counts; `without`, for each site that
@@ -48,7 +53,7 @@ pub struct Few {
 ///
 /// What the table says beyond the operator's rules is said with further counts that are never shown: the rows of a
 /// total that are in no part, and of two choices of rows that may or may not be nested the larger count, of which both
-/// are then parts. A cell of `few` is hidden where its number of patients is 1 to k − 1, whatever its rows: it is taken as
+/// are then parts. A cell of `few` that is not 0 is hidden where its number of patients is below k, whatever its rows: it is taken as
 /// a part of its rows and patients together.
 ///
 /// # Errors
@@ -71,6 +76,7 @@ pub async fn visible<E: Engine>(
     differences.extend(few.cells.iter().enumerate().map(|(i, cell)| (*cell, first_few + i)));
     let first_rest = first_few + few.cells.len();
     let unseen = (cells..first_rest).collect();
+    let peopled = (first_few..first_few + few.own).collect();
     let rests = table.equations.iter().filter(|equation| equation.rest).enumerate();
     let mut rest_of = rests.map(|(i, _)| first_rest + i);
     let tables = table.equations.iter().map(|equation| {
@@ -78,15 +84,16 @@ pub async fn visible<E: Engine>(
         Table::Sum { total: equation.total, parts: equation.parts.iter().copied().chain(rest).collect() }
     });
     let tables: Vec<Table> = tables.filter(|t| !matches!(t, Table::Sum { parts, .. } if parts.is_empty())).collect();
-    let counts = extended(e, table, policy, few, counts).await?;
+    e.same_length(without.len(), few.without.len())?;
+    let counts = extended(e, table, policy, (few, &few.patients), counts).await?;
     let mut views = Vec::with_capacity(without.len());
-    for view in without {
-        views.push(extended(e, table, policy, few, view).await?);
+    for (view, patients) in without.iter().zip(&few.without) {
+        views.push(extended(e, table, policy, (few, patients), view).await?);
     }
     let Policy { threshold, zero_allowed, bits } = policy;
     // Rows and patients together.
     let bound_bits = bits + usize::from(!few.cells.is_empty());
-    let rules = Rules { threshold, zero_allowed, bound_bits, differences, unseen, tables };
+    let rules = Rules { threshold, zero_allowed, bound_bits, differences, unseen, peopled, tables };
     let shown = match also {
         None => suppress::visible(e, &rules, &counts, &views).await?,
         Some(mut also) => {
@@ -102,7 +109,7 @@ async fn extended<E: Engine>(
     e: &mut E,
     table: &CellTable,
     policy: Policy,
-    few: &Few,
+    (few, patients): (&Few, &ArithShare<Z64>),
     counts: &ArithShare<Z64>,
 ) -> Result<ArithShare<Z64>> {
     let left = counts.gather(&table.apart.iter().map(|pair| pair.0).collect::<Vec<_>>());
@@ -113,7 +120,7 @@ async fn extended<E: Engine>(
         let less = e.less_than(&left, &right, policy.bits + 1).await?;
         e.mux(&less, &right, &left).await?
     };
-    let with_patients = e.add(&counts.gather(&few.cells), &few.patients)?;
+    let with_patients = e.add(&counts.gather(&few.cells), patients)?;
     let mut all = vec![counts.slice(0..counts.len()), larger, with_patients];
     for equation in table.equations.iter().filter(|equation| equation.rest) {
         let total = counts.slice(equation.total..equation.total + 1);

@@ -8,6 +8,8 @@ mod counted;
 mod gaussian;
 #[path = "attacks/keys.rs"]
 mod keys;
+#[path = "attacks/linked.rs"]
+mod linked;
 #[path = "attacks/noise.rs"]
 mod noise;
 #[path = "attacks/one_question.rs"]

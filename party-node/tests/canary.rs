@@ -251,7 +251,7 @@ fn sent_by(party: PartyId, compiled: &Arc<Compiled>, own: Vec<Vec<Partials>>) ->
         let compiled = compiled.clone();
         async move {
             let mut engine = Additive::new(session, execute::statement(&compiled.joint));
-            let earlier = [Earlier { id: [1; 16], sets: 1, busy_ms: 0 }];
+            let earlier = [Earlier { id: [1; 16], sets: 1, busy_ms: 0, everyone: false }];
             let noted =
                 if own.is_some() { vec![Sets::said([0; 32], Vec::new(), vec![Vec::new()])] } else { Vec::new() };
             let met = Met { earlier: &earlier, noted: &noted, domain: [0; 32] };

@@ -194,6 +194,31 @@ fn keys_that_nobody_declared_come_out_only_if_k_patients_have_them() {
 }
 
 #[test]
+fn figures_that_are_in_no_class_are_of_k_patients_too() {
+    let rows = [((1, 1), [4, 4, 4]), ((1, 2), [3, 3, 3]), ((2, 1), [9, 9, 9]), ((2, 2), [5, 5, 5])];
+    let folder = network(&rows, true, "min_patients = 3\n[released_tables]\nk_anonymous = 15\n");
+    let first = |sql: &str, more: &[&str]| ask(&folder, more, sql).answers().remove(0)["rows"].clone();
+    let less = ["--set", "released_tables.k_anonymous=1"];
+    for (sql, with, without) in [
+        ("SELECT COUNT(*) AS n FROM t WHERE k = 1 AND s = 1", "[[null]]", "[[12]]"),
+        ("SELECT COUNT(*) AS n FROM t WHERE k = 2 AND s = 1", "[[27]]", "[[27]]"),
+        ("SELECT COUNT(*) AS n, COUNT(*) FILTER (WHERE s = 2) AS m FROM t WHERE k = 2", "[[42,15]]", "[[42,15]]"),
+        ("SELECT COUNT(*) FILTER (WHERE s = 2) AS m FROM t WHERE k = 1", "[[null]]", "[[9]]"),
+        (
+            "SELECT k, COUNT(*) AS n, COUNT(*) FILTER (WHERE s = 2) AS m FROM t WHERE k IN (1, 2) GROUP BY k ORDER BY k",
+            "[[1,21,null],[2,42,15]]",
+            "[[1,21,9],[2,42,15]]",
+        ),
+    ] {
+        assert_eq!(
+            (first(sql, &[]).to_string(), first(sql, &less).to_string()),
+            (with.into(), without.into()),
+            "{sql}"
+        );
+    }
+}
+
+#[test]
 fn what_cannot_be_decided_is_refused() {
     let folder = network(&[((1, 1), [9, 9, 9])], true, &asked(1, 2));
     for sql in [

@@ -141,7 +141,7 @@ fn a_choice_of_rows_that_leaves_few_out_is_hidden_too() {
 #[test]
 fn a_choice_of_rows_that_leaves_many_rows_of_one_patient_out_is_hidden_too() {
     let folder = Scratch::new("one-patient-between");
-    for name in ["A", "B"] {
+    for name in ["A", "B", "C"] {
         // Twelve rows of patient 1 at each site, and one of each of twenty others.
         let one = "1,0\n".repeat(12);
         let others = (0..20).map(|row| format!("{},1\n", 100 + row)).collect::<String>();
@@ -149,7 +149,7 @@ fn a_choice_of_rows_that_leaves_many_rows_of_one_patient_out_is_hidden_too() {
     }
     folder.write("network.toml", "min_patients = 11\n");
     let sql = "SELECT COUNT(*) AS n, COUNT(*) FILTER (WHERE f = 1) AS yes FROM t";
-    assert_eq!(seen(&answer(&folder, &[], sql)), rows(json!([[64, "<11"]])));
+    assert_eq!(seen(&answer(&folder, &[], sql)), rows(json!([[96, "<11"]])));
 }
 
 #[test]
@@ -284,6 +284,25 @@ fn an_answer_for_everyone_hides_what_a_site_could_compute_by_its_own_rows() {
     let sql = "SELECT k, COUNT(*) AS n FROM t WHERE k IN (1, 2) GROUP BY k ORDER BY k";
     assert_eq!(seen(&answer(&folder, &[], sql)), rows(json!([[1, 23], [2, 43]])));
     assert_eq!(seen(&answer(&folder, &["--to", "everyone"], sql)), rows(json!([[1, "<11"], [2, 43]])));
+}
+
+#[test]
+fn an_answer_for_everyone_is_judged_by_patients_too() {
+    let folder = Scratch::new("everyone");
+    let text = |of: &[(usize, usize)]| of.iter().map(|(person, k)| format!("{person},{k}\n")).collect::<String>();
+    // Of k = 1 the others have fifteen rows of one patient; of k = 2 all is fine; of k = 3 A has everybody whom B has.
+    let of = |from: usize, count: usize, k: usize| (from..from + count).map(move |person| (person, k));
+    let a: Vec<_> = of(100, 20, 1).chain(of(200, 20, 2)).chain(of(300, 20, 3)).collect();
+    let b: Vec<_> = vec![(500, 1); 15].into_iter().chain(of(600, 20, 2)).chain(of(300, 15, 3)).collect();
+    let c: Vec<_> = of(700, 20, 2).collect();
+    for (name, own) in [("A", &a), ("B", &b), ("C", &c)] {
+        folder.write(&format!("{name}/t.csv"), format!("person_id,k\n{}", text(own)));
+    }
+    folder.write("network.toml", "min_patients = 11\n[tables.t.columns.k]\ndomain = [1, 2, 3]\n");
+    let sql = "SELECT k, COUNT(*) AS n FROM t WHERE k IS NOT NULL GROUP BY k ORDER BY k";
+    assert_eq!(seen(&answer(&folder, &[], sql)), self::rows(json!([[1, 35], [2, 60], [3, 35]])));
+    let everyone = answer(&folder, &["--to", "everyone"], sql);
+    assert_eq!(seen(&everyone), self::rows(json!([[1, "<11"], [2, 60], [3, "<11"]])));
 }
 
 #[test]

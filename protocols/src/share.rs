@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use mpc_core::{Bits, PowerOfTwo, Ring, Z64};
 
+use crate::relational::shape::beneath;
+
 /// A share of an arithmetic column. It does not print, is not compared and is wiped when dropped; only `reveal` opens it.
 pub struct ArithShare<R: Ring> {
     column: Vec<R>,
@@ -152,6 +154,11 @@ impl BitShare {
     /// The bits of all parts side by side; the first part has the lowest.
     pub fn beside(parts: &[&BitShare]) -> Self {
         Self::new(Bits::beside(&parts.iter().map(|p| &p.bits).collect::<Vec<_>>()))
+    }
+
+    /// The rows of all parts, one part after the other; all have the width of the first.
+    pub fn beneath(parts: &[&BitShare]) -> Self {
+        beneath(parts)
     }
 
     /// The rows at public positions, in this order; one may be named several times.

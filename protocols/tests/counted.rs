@@ -11,7 +11,7 @@ use mpc_core::{Bits, Block, PartyId, Result, Session, Z64};
 use protocols::additive::Additive;
 use protocols::additive::demand::Link;
 use protocols::cost::{self, SiteCost};
-use protocols::matching::{PatientTable, align};
+use protocols::matching::{Further, PatientTable, align};
 use protocols::relational::differencing::{Check, Columns, Counted, Ledgered, Method, SetTable, clear, too_close};
 use protocols::relational::patients::{Bit, Circuit, Number, Place};
 use protocols::{Item, Statement};
@@ -144,9 +144,7 @@ fn table(patients: &Patients, passes: usize) -> PatientTable {
 }
 
 fn entered(patients: &Patients, passes: usize) -> SetTable {
-    let mut table = table(patients, passes);
-    let keys = std::mem::take(&mut table.keys);
-    SetTable::of(keys, std::mem::take(&mut table.numbers), std::mem::take(&mut table.bits))
+    SetTable::of(table(patients, passes))
 }
 
 /// Up to so many of one and a half times as many patients at each site; more than half are at several.
@@ -183,8 +181,16 @@ fn the_twin_counts_the_patients_whom_all_sites_columns_together_put_in_one_set_o
         let (rules, new) = rules(&mut case);
         let tables = random(&mut case, 40);
         let pairs = pairs(new, rules.len());
-        let shape =
-            Ledgered { patients: 40, passes, sets: rules.len(), pairs: pairs.clone(), or_equal: Vec::new(), least: 2 };
+        let shape = Ledgered {
+            patients: 40,
+            passes,
+            sets: rules.len(),
+            pairs: pairs.clone(),
+            or_equal: Vec::new(),
+            seen: Vec::new(),
+            further: Further::NONE,
+            least: 2,
+        };
         let check = Check::of(&shape, &counted(sites, &rules), sites, PublicSeed([0; 32])).unwrap();
         let entered: Vec<PatientTable> = tables.iter().map(|own| table(own, passes)).collect();
         assert_eq!(clear::differences(&check, &entered), differing(&tables, &rules, &pairs), "{rules:?}");
@@ -229,6 +235,8 @@ fn every_party_learns_whether_two_counted_sets_are_too_close_and_nothing_needs_t
                     sets: rules.len(),
                     pairs: pairs.clone(),
                     or_equal: Vec::new(),
+                    seen: Vec::new(),
+                    further: Further::NONE,
                     least,
                 };
                 let world = World::new(sites).with_analyst().seed(seed);
@@ -290,6 +298,8 @@ fn costs_of_counted_sets_are_those_predicted_and_do_not_depend_on_the_patients()
             sets: RULES.len(),
             pairs: pairs(2, RULES.len()),
             or_equal: Vec::new(),
+            seen: Vec::new(),
+            further: Further::NONE,
             least: 5,
         };
         let check = Check::of(&shape, &counted(sites, &RULES), sites, PublicSeed([0; 32])).unwrap().by(method);
@@ -317,7 +327,16 @@ fn costs_of_counted_sets_are_those_predicted_and_do_not_depend_on_the_patients()
 #[test]
 fn a_set_of_everybody_and_columns_of_other_sites_are_refused() {
     println!("seed {SEED}");
-    let shape = Ledgered { patients: 9, passes: 1, sets: 6, pairs: vec![(0, 1)], or_equal: Vec::new(), least: 9 };
+    let shape = Ledgered {
+        patients: 9,
+        passes: 1,
+        sets: 6,
+        pairs: vec![(0, 1)],
+        or_equal: Vec::new(),
+        seen: Vec::new(),
+        further: Further::NONE,
+        least: 9,
+    };
     let refused = |counted: &Counted| Check::of(&shape, counted, 3, PublicSeed([0; 32])).is_err();
     let sound = counted(3, &RULES);
     assert!(!refused(&sound));

@@ -194,9 +194,13 @@ fn hidden(plan: &JointPlan) -> Option<Disclosure> {
     } else {
         Judged::RowsOrPatients
     };
-    let (least, zeros_shown) = (plan.min_patients, plan.zero_allowed);
+    let zeros_shown = plan.zero_allowed;
     let has_keys = plan.sums.iter().any(|sum| !sum.keys.is_empty());
-    let tables = if has_keys { plan.released_tables.clone() } else { ReleasedTables::default() };
+    // Without a table every figure is of so many.
+    let (least, tables) = match has_keys {
+        true => (plan.min_patients, plan.released_tables.clone()),
+        false => (plan.min_patients.max(plan.released_tables.k_anonymous), ReleasedTables::default()),
+    };
     let what = Revealed::Hidden { least, zeros_shown, judged, tables };
     let to = plan.audience.into();
     plan.hides().then(|| Disclosure { id: DisclosureId::hidden(), kind: Kind::Bit, what, to, why: Why::SmallCells })

@@ -149,14 +149,12 @@ impl<'a> Lowering<'a> {
         (cells, outputs): (&[usize], &[Output]),
         slots: &mut Slots<'_>,
     ) -> Result<Beside, PlanError> {
-        // A site that sees the answer takes off its own part, which is known of rows alone.
         let (asked, known) = (slots.slots.len(), slots.people.len());
-        let patients = if self.audience == Audience::Analyst { slots.patients_behind(cells) } else { Vec::new() };
+        // With noise no site's own part is taken off, and everyone's figures are judged by their noised rows.
+        let judged = self.audience == Audience::Analyst || self.noise.is_none();
+        let patients = if judged { slots.patients_behind(cells) } else { Vec::new() };
         // What is between two noised figures has noise enough.
-        let between = match self.audience {
-            Audience::Analyst if self.noise.is_none() => slots.patients_between(cells, outputs),
-            _ => Vec::new(),
-        };
+        let between = if self.noise.is_none() { slots.patients_between(cells, outputs) } else { Vec::new() };
         let keys: Vec<Expr> = slots.columns[..aggregate.group_expr.len()].iter().map(|(_, key)| key.clone()).collect();
         let mut found = None;
         // What a window below the columns numbers is not there to be asked for again.
@@ -169,7 +167,7 @@ impl<'a> Lowering<'a> {
             slots.people.truncate(known);
             return Ok(Beside::default());
         };
-        if self.hides() && self.audience == Audience::Everyone {
+        if self.hides() && self.audience == Audience::Everyone && (known > 0 || self.noise.is_some()) {
             return Err(not_for_everyone());
         }
         for slot in &mut slots.slots {
@@ -402,7 +400,7 @@ fn clauses(aggregate: &Aggregate) -> Vec<Option<Expr>> {
     aggregate.aggr_expr.iter().map(clause).collect()
 }
 
-/// A figure less a site's own part must not be small either, and no site knows its part of a count of matched patients.
+/// A figure less a site's own part must not be small either, and no site knows its part of a figure that takes all sites to know who counts.
 fn not_for_everyone() -> PlanError {
     let text = "small cells of matched patients cannot be hidden from sites that know their own patients among them";
     PlanError::new("SEAL_TO_ANALYST", text).hint("let the analyst alone receive the answer")

@@ -1,10 +1,13 @@
 //! What this party puts in, in the order of the agreed groups. The analyst, and whoever only counts what a run needs,
 //! puts in zeros of the same shape.
 
+use std::collections::HashMap;
+
 use mpc_core::{Ring, Z64};
 use protocols::relational::union_sketch::{Seat, Sketch};
 use query_planner::JointPlan;
-use query_planner::plan::{Order, Path, SecureSum};
+use query_planner::matched::Node;
+use query_planner::plan::{Order, Path, SecureSum, Summand};
 
 use crate::joint::{Rows, SKETCH, Values};
 use crate::local::Partials;
@@ -12,6 +15,7 @@ use crate::local::Partials;
 /// One party's numbers by group.
 pub struct Own<'a> {
     plan: &'a JointPlan,
+    keys: Vec<Vec<Vec<u8>>>,
     partials: Option<&'a [Partials]>,
     /// `at[sum][group]`: where this party holds the group.
     at: Vec<Vec<Option<usize>>>,
@@ -24,7 +28,7 @@ impl<'a> Own<'a> {
     pub fn new(plan: &'a JointPlan, keys: &[Vec<Vec<u8>>], partials: Option<&'a [Partials]>, me: usize) -> Self {
         let place = |sum: usize, key: &Vec<u8>| partials.and_then(|p| p[sum].keys.binary_search(key).ok());
         let at = keys.iter().enumerate().map(|(sum, keys)| keys.iter().map(|key| place(sum, key)).collect()).collect();
-        Self { plan, partials, at, me }
+        Self { plan, keys: keys.to_vec(), partials, at, me }
     }
 
     /// A slot's numbers by group. Sized before it is filled, because a vector that grows leaves copies of unmasked
@@ -33,6 +37,23 @@ impl<'a> Own<'a> {
         let mut out = Vec::with_capacity(self.at[sum].len());
         out.extend(self.at[sum].iter().map(|at| element(self.number(sum, slot, *at))));
         out
+    }
+
+    /// What this party knows by itself of a slot's totals, by group: its rows, or its own patients where matched ones are counted.
+    pub fn known(&self, sum: usize, slot: usize) -> Vec<Z64> {
+        let of = &self.plan.sums[sum];
+        let (Summand::Patients(node), Some(matching)) = (of.slots[slot].what, &of.matching) else {
+            return self.slot(sum, slot, |x| Z64(x as u64));
+        };
+        let own = self.partials.and_then(|partials| partials[sum].patients.as_ref());
+        let known = match matching.nodes[node].node {
+            Node::Feature(feature) => own.and_then(|own| own.features.get(feature)),
+            _ => None,
+        };
+        let Some(known) = known else { return vec![Z64(0); self.at[sum].len()] };
+        let mut counts: HashMap<&[u8], u64> = HashMap::new();
+        known.entries.iter().for_each(|entry| *counts.entry(&known.tuples[entry.tuple]).or_default() += 1);
+        self.keys[sum].iter().map(|key| Z64(counts.get(&key[..]).copied().unwrap_or_default())).collect()
     }
 
     fn number(&self, sum: usize, slot: usize, at: Option<usize>) -> i128 {

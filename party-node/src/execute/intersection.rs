@@ -14,7 +14,7 @@ use query_planner::{Audience, JointPlan};
 
 use super::Ended;
 use crate::fault::NodeError;
-use crate::govern::sets::Sets;
+use crate::govern::sets::{Person, Sets};
 use crate::local::common::OwnSet;
 
 /// Runs the plan's intersection at this party. The two sites give their sets; a site notes its patients before anything is sent, and the
@@ -86,7 +86,7 @@ fn noted(parts: [PartyId; 2], me: PartyId, own: Option<&OwnSet>) -> Sets {
     let all: Vec<u32> = (0..keys.len() as u32).collect();
     let members = parts.map(|part| if part == me { all.clone() } else { Vec::new() });
     let domain = own.map(|own| own.domain).unwrap_or_default();
-    Sets::said(domain, keys.iter().map(|key| vec![Some(key.to_le_bytes())]).collect(), members.into())
+    Sets::said(domain, keys.iter().map(|key| Person::of(vec![Some(key.to_le_bytes())])).collect(), members.into())
 }
 
 /// What the two compute while others wait for nothing else.

@@ -1,12 +1,13 @@
 //! The ledger's check in a run: are the patients of this release too near to those of an earlier one?
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use mpc_core::error::LocalFault;
 use mpc_core::{Bits, Block, PartyId, Result, Session, Z64};
 use protocols::additive::Additive;
 use protocols::additive::demand::{self, Link};
-use protocols::matching::{Further, Part, PatientTable, Segment, Shape, align, empty};
+use protocols::matching::{Part, PatientTable, Segment, Shape, align, empty};
 use protocols::relational::differencing::{Check, Columns, Counted, Ledgered, seed};
 use protocols::relational::patients::{self, Circuit, Place, flags};
 use query_planner::Compiled;
@@ -17,7 +18,8 @@ use super::nodes::mark;
 use super::patients::{Layout, layout};
 use super::{Met, link};
 use crate::govern::figures::Figures;
-use crate::govern::sets::{self, Entered, People, Sets};
+use crate::govern::meeting::Earlier;
+use crate::govern::sets::{self, Bounds, Entered, People, Sets};
 
 /// The release that a run is about.
 pub struct New<'a> {
@@ -54,9 +56,11 @@ impl Asked {
             return Ok(None);
         }
         let pairs = (0..count).flat_map(|n| (count..count + old).map(move |o| (n, o))).collect();
-        let (patients, passes) = sets::bounds(compiled);
-        let least = compiled.joint.min_patients.into();
-        let shape = Ledgered { patients, passes, sets: count + old, pairs, or_equal: new.side_by_side.clone(), least };
+        let Bounds { patients, passes, further } =
+            sets::bounds(compiled).map_err(|why| session.local(LocalFault::Other(why)))?;
+        let (least, seen) = (compiled.joint.min_patients.into(), seen(&new, met.earlier));
+        let or_equal = new.side_by_side.clone();
+        let shape = Ledgered { patients, passes, sets: count + old, pairs, or_equal, seen, further, least };
         let asked = Self::of(session, compiled, &shape, (new, met));
         asked.map(Some).map_err(|why| session.local(LocalFault::Other(why)))
     }
@@ -130,13 +134,30 @@ impl Asked {
     }
 }
 
+/// Of what is compared, all of which every site has seen or is to see.
+fn seen(new: &New<'_>, earlier: &[Earlier]) -> Vec<(usize, usize)> {
+    if !new.figures.everyone {
+        return Vec::new();
+    }
+    let (count, mut first) = (new.figures.sets(), new.figures.sets());
+    let mut seen = new.side_by_side.clone();
+    for past in earlier {
+        let old = first..first + past.sets;
+        first = old.end;
+        if past.everyone {
+            seen.extend((0..count).flat_map(|n| old.clone().map(move |o| (n, o))));
+        }
+    }
+    seen
+}
+
 /// What working out a release's sets may take: for whoever waits for the sites without working. It depends on sizes only.
 ///
 /// # Errors
 /// What contradicts itself in the plan, in words.
 pub fn busy_ms(compiled: &Compiled, figures: &Figures) -> std::result::Result<u64, String> {
     let made = Made::new(&compiled.joint.sites, &[figures])?;
-    let segments = made.bins(compiled);
+    let segments = made.bins(compiled)?;
     let budget = demand::budget(made.columns.len(), link(&compiled.joint), async |e| {
         flags(e, &made.circuit, &segments).await.map(drop)
     });
@@ -150,7 +171,7 @@ pub fn busy_ms(compiled: &Compiled, figures: &Figures) -> std::result::Result<u6
 /// What contradicts itself in the plan, in words.
 pub fn ands(compiled: &Compiled, figures: &Figures) -> std::result::Result<usize, String> {
     let made = Made::new(&compiled.joint.sites, &[figures])?;
-    Ok(patients::ands(&made.circuit, &made.bins(compiled))?)
+    Ok(patients::ands(&made.circuit, &made.bins(compiled)?)?)
 }
 
 /// The sets of several releases as all sites make them: public.
@@ -187,17 +208,15 @@ impl Made {
     }
 
     /// The bins of a comparison without anybody in them.
-    fn bins(&self, compiled: &Compiled) -> Vec<Segment> {
-        let (patients, passes) = sets::bounds(compiled);
-        let shape = |Columns { numbers, bits }: &Columns| {
-            let further = Further::NONE;
-            Shape { patients, passes, further, numbers: *numbers, bits: *bits }
-        };
+    fn bins(&self, compiled: &Compiled) -> std::result::Result<Vec<Segment>, String> {
+        let Bounds { patients, passes, further } = sets::bounds(compiled)?;
+        let shape =
+            |Columns { numbers, bits }: &Columns| Shape { patients, passes, further, numbers: *numbers, bits: *bits };
         let shapes: Vec<Shape> = self.columns.iter().map(shape).collect();
         let party = |site: usize| PartyId(site as u8);
         let others = |site: usize| (0..shapes.len()).filter(|other| *other != site).map(party).collect();
         let runs: Vec<_> = (0..shapes.len()).map(|site| (party(site), others(site))).collect();
-        empty(&shapes, &runs)
+        Ok(empty(&shapes, &runs))
     }
 
     /// Where all sets are said, no circuit is needed.
@@ -227,24 +246,46 @@ fn said(circuit: &mut Circuit, columns: &[Columns], (first, sets): (usize, usize
 fn table(shape: &Ledgered, columns: Columns, releases: &[&Sets]) -> std::result::Result<PatientTable, String> {
     let (mut people, mut entered) = (People::default(), Entered::default());
     releases.iter().for_each(|sets| people.take(sets, &mut entered));
-    let rows = people.keys().len();
+    let (all, rows) = (people.all(), people.all().len());
     if rows > shape.patients {
         return Err("more patients in the ledger than the network declares for a site".into());
     }
+    // Only the first rows have places for further keys.
+    let (several, one): (Vec<usize>, Vec<usize>) = (0..rows).partition(|at| !all[*at].further.is_empty());
+    if several.len() > shape.further.rows {
+        return Err("more patients in the ledger have several keys than the linkage file declares".into());
+    }
+    let mut row = vec![0; rows];
+    several.iter().chain(&one).enumerate().for_each(|(place, at)| row[*at] = place);
     if (entered.bits.len(), entered.numbers.len()) != (columns.bits, columns.numbers) {
         return Err("a release is not in the ledger as its figures say".into());
     }
     let mut bits = Bits::zeros(rows, columns.bits);
     for (column, members) in entered.bits.iter().enumerate() {
-        members.iter().for_each(|patient| bits.set(*patient as usize, column, true));
+        members.iter().for_each(|patient| bits.set(row[*patient as usize], column, true));
     }
     let mut numbers = vec![vec![Z64(0); rows]; columns.numbers];
     for (column, known) in numbers.iter_mut().zip(&entered.numbers) {
-        known.iter().for_each(|(patient, number)| column[*patient as usize] = Z64(*number));
+        known.iter().for_each(|(patient, number)| column[row[*patient as usize]] = Z64(*number));
     }
-    let key = |keys: &Vec<Option<[u8; 16]>>, pass: usize| keys.get(pass).copied().flatten().map(Block::from_le_bytes);
-    let keys = (0..shape.passes).map(|pass| people.keys().iter().map(|keys| key(keys, pass)).collect());
-    Ok(PatientTable { keys: keys.collect(), further: Vec::new(), numbers, bits })
+    let mut keys = vec![vec![None; rows]; shape.passes];
+    let mut further = vec![Vec::new(); shape.passes];
+    let mut taken: HashSet<(usize, [u8; 16])> = HashSet::new();
+    for (person, row) in all.iter().zip(&row) {
+        for (pass, key) in person.keys.iter().take(shape.passes).enumerate() {
+            // A key that two patients had at different times is the later one's.
+            let key = key.filter(|key| taken.insert((pass, *key)));
+            keys[pass][*row] = key.map(Block::from_le_bytes);
+        }
+    }
+    for (person, row) in all.iter().zip(&row) {
+        for (pass, key) in person.further.iter().map(|(pass, key)| (*pass as usize, *key)) {
+            if pass < shape.passes && taken.insert((pass, key)) {
+                further[pass].push((*row, Block::from_le_bytes(key)));
+            }
+        }
+    }
+    Ok(PatientTable { keys, further, numbers, bits })
 }
 
 /// Nobody waits longer for the work of earlier releases: what others say they took is no more than advice.

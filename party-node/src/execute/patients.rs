@@ -165,7 +165,11 @@ impl Matched {
     }
 }
 
-fn further(matching: &Matching) -> std::result::Result<Further, String> {
+/// How many further keys there are.
+///
+/// # Errors
+/// What contradicts itself in the plan, in words.
+pub(crate) fn further(matching: &Matching) -> std::result::Result<Further, String> {
     let Some(FurtherKeys { patients, each }) = matching.further_keys else { return Ok(Further::NONE) };
     let bound = usize::try_from(patients).ok().zip(usize::try_from(each).ok());
     let (rows, each) = bound.ok_or("more further keys than memory")?;

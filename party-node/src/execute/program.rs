@@ -7,20 +7,20 @@ use futures::future::try_join;
 use mpc_core::error::LocalFault;
 use mpc_core::{Result, Z64, Z128};
 use protocols::matching::Segment;
-use protocols::relational::suppress::{Also, without_each};
+use protocols::relational::suppress::Also;
 use protocols::{ArithShare, BitShare, Engine};
 use query_planner::approximate::MAX_SKETCHES;
 use query_planner::cells::CellTable;
 use query_planner::decode::Opened;
-use query_planner::plan::{Between, Groups, Ring, SecureSum, Top};
+use query_planner::plan::{Groups, Ring, SecureSum, Top};
 use query_planner::released_tables::{self, Class};
 use query_planner::value::Value;
 use query_planner::{Audience, JointPlan};
 
-use super::Matched;
 use super::audience;
 use super::inputs::Own;
 use super::layout::{OpenedSlot, Reader, levels_of, limit, narrow_parts, opened_slots, points, tie_order, wide_parts};
+use super::{Matched, classes};
 use crate::joint::{self, Few, Policy};
 
 /// What everybody knows before the program runs.
@@ -81,7 +81,7 @@ impl<'p> Public<'p> {
         self.sites().next_power_of_two().trailing_zeros()
     }
 
-    fn cell(&self, sum: usize, slot: usize, group: usize) -> Option<usize> {
+    pub(super) fn cell(&self, sum: usize, slot: usize, group: usize) -> Option<usize> {
         self.table.position(&self.plan.sums[sum], sum, slot, group, self.groups[sum].len())
     }
 }
@@ -156,71 +156,95 @@ async fn shown<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Re
         counts.extend(sum.cells.iter().map(|slot| own.slot(e, index, *slot)));
     }
     let counts = ArithShare::concat(&counts.iter().collect::<Vec<_>>());
-    let without = match plan.audience {
-        Audience::Everyone if plan.noise.is_none() => {
-            let cells = of_others(public, &own.own, |sum| sum.cells.clone());
-            without_each(e, &cells, public.me, public.sites())
-        }
-        // With noise a part without a site would be one with less of it.
-        Audience::Analyst | Audience::Everyone => Vec::new(),
-    };
+    let without = without(e, public, own, |sum| sum.cells.clone(), &counts)?;
     let cells = plan.sums.iter().flat_map(|sum| sum.cells.iter().map(|slot| sum.slots[*slot].partial_bits));
     let policy = Policy {
         threshold: plan.min_patients.into(),
         zero_allowed: plan.zero_allowed,
         bits: (cells.max().unwrap_or(0) + public.site_bits()) as usize,
     };
-    let few = few(e, public, own);
+    let few = few(e, public, own)?;
     let also = also(e, public, own).await?;
     joint::visible(e, &public.table, policy, &few, also, (&counts, &without)).await.map(Some)
 }
 
-/// The cells of all groups whose class is not anonymous or not diverse enough, where policy asks for that.
+/// The cells of all groups whose class is not anonymous or not diverse enough, and of other figures of too few, where policy asks for that.
 async fn also<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Result<Option<Also>> {
-    if public.classes.is_empty() {
-        return Ok(None);
+    let mut also = None;
+    if !public.classes.is_empty() {
+        let counts = public.plan.sums.iter().enumerate().map(|(index, sum)| own.slot(e, index, sum.members()));
+        let counts = ArithShare::concat(&counts.collect::<Vec<_>>().iter().collect::<Vec<_>>());
+        let without = without(e, public, own, |sum| vec![sum.members()], &counts)?;
+        also = Some(classes::also(e, public, &counts, &without).await?);
     }
-    let counts = public.plan.sums.iter().enumerate().map(|(index, sum)| own.slot(e, index, sum.members()));
-    let counts = ArithShare::concat(&counts.collect::<Vec<_>>().iter().collect::<Vec<_>>());
-    let without = match public.plan.audience {
-        Audience::Everyone if public.plan.noise.is_none() => {
-            let members = of_others(public, &own.own, |sum| vec![sum.members()]);
-            without_each(e, &members, public.me, public.sites())
-        }
-        Audience::Analyst | Audience::Everyone => Vec::new(),
+    let slots = |sum: &SecureSum| classes::alone(public.plan, sum).into_iter().map(|(_, patients)| patients).collect();
+    let mut counts = Vec::new();
+    for (index, sum) in public.plan.sums.iter().enumerate() {
+        counts.extend(Vec::into_iter(slots(sum)).map(|slot| own.slot(e, index, slot)));
+    }
+    let counts = ArithShare::concat(&counts.iter().collect::<Vec<_>>());
+    let without = without(e, public, own, slots, &counts)?;
+    classes::and_alone(e, public, also, (&counts, &without)).await
+}
+
+/// The cells whose patients are counted, but for those that are that count; then the later of two with few patients between them.
+fn few<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Result<Few> {
+    let behind = |sum: &SecureSum| {
+        let pairs = sum.cells.iter().copied().zip(sum.patients.iter().copied());
+        pairs.filter(|(cell, patients)| cell != patients).collect::<Vec<_>>()
     };
-    super::classes::also(e, public, &counts, &without).await.map(Some)
-}
-
-/// The cells whose patients are counted, but for those that are that count; and the later of two with few patients between them.
-fn few<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Few {
-    let (mut cells, mut columns) = (Vec::new(), Vec::new());
-    for (index, sum) in public.plan.sums.iter().enumerate() {
-        for (slot, patients) in sum.cells.iter().zip(&sum.patients).filter(|(slot, patients)| slot != patients) {
-            let groups = public.groups[index].len();
-            cells.extend((0..groups).filter_map(|group| public.cell(index, *slot, group)));
-            columns.push(own.slot(e, index, *patients));
+    let between = |sum: &SecureSum| sum.between.iter().map(|pair| (pair.cell, pair.patients)).collect::<Vec<_>>();
+    let kinds: [&dyn Fn(&SecureSum) -> Vec<(usize, usize)>; 2] = [&behind, &between];
+    let (mut cells, mut all, mut views, mut ends) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for kind in kinds {
+        let mut columns = Vec::new();
+        for (index, sum) in public.plan.sums.iter().enumerate() {
+            for (cell, patients) in kind(sum) {
+                let groups = public.groups[index].len();
+                cells.extend((0..groups).filter_map(|group| public.cell(index, cell, group)));
+                columns.push(own.slot(e, index, patients));
+            }
         }
-        for Between { cell, patients } in &sum.between {
-            let groups = public.groups[index].len();
-            cells.extend((0..groups).filter_map(|group| public.cell(index, *cell, group)));
-            columns.push(own.slot(e, index, *patients));
-        }
+        let columns = ArithShare::concat(&columns.iter().collect::<Vec<_>>());
+        let slots = |sum: &SecureSum| kind(sum).into_iter().map(|(_, patients)| patients).collect();
+        views.push(without(e, public, own, slots, &columns)?);
+        all.push(columns);
+        ends.push(cells.len());
     }
-    Few { cells, patients: ArithShare::concat(&columns.iter().collect::<Vec<_>>()) }
+    let together = |parts: &[ArithShare<Z64>]| ArithShare::concat(&parts.iter().collect::<Vec<_>>());
+    let of_site = |site: usize| ArithShare::concat(&views.iter().map(|view| &view[site]).collect::<Vec<_>>());
+    let without = (0..views[0].len()).map(of_site).collect();
+    Ok(Few { cells, own: ends[0], patients: together(&all), without })
 }
 
-/// Counts of each group as far as another site may have part in them: that a sum is one site's own is public, and it may see it.
-fn of_others(public: &Public<'_>, own: &Own<'_>, slots: impl Fn(&SecureSum) -> Vec<usize>) -> Vec<Z64> {
-    let mut counts = Vec::with_capacity(public.table.cells.len());
+/// The same counts without each site's own part, where all sites receive the answer: a site knows its own rows and patients. With noise a part
+/// without a site would be one with less of it.
+fn without<E: Engine>(
+    e: &mut E,
+    public: &Public<'_>,
+    own: &Given<'_>,
+    slots: impl Fn(&SecureSum) -> Vec<usize>,
+    counts: &ArithShare<Z64>,
+) -> Result<Vec<ArithShare<Z64>>> {
+    if public.plan.audience == Audience::Analyst || public.plan.noise.is_some() {
+        return Ok(Vec::new());
+    }
+    let mut parts = Vec::with_capacity(counts.len());
     for (index, sum) in public.plan.sums.iter().enumerate() {
+        // That a sum is one site's own is public, and it may see it.
         let alone = sum.contributors.len() == 1;
-        let keep = |x: i128| Z64(x as u64);
-        slots(sum).into_iter().for_each(|slot| {
-            counts.extend(own.slot(index, slot, keep).into_iter().map(|x| if alone { Z64(0) } else { x }))
-        });
+        for slot in slots(sum) {
+            let column = own.own.known(index, slot);
+            parts.extend(column.into_iter().map(|x| if alone { Z64(0) } else { x }));
+        }
     }
-    counts
+    let part = |site: usize| if site == public.me { parts.clone() } else { vec![Z64(0); parts.len()] };
+    (0..public.sites())
+        .map(|site| {
+            let part = e.input(part(site));
+            e.sub(counts, &part)
+        })
+        .collect()
 }
 
 /// The slots of one ring that are opened, hidden where they must be; counts that can be hidden are one larger.

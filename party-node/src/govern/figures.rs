@@ -18,6 +18,9 @@ pub struct Figures {
     pub said: usize,
     /// Of the others it is known on shares only who is in them.
     pub counted: Vec<Counted>,
+    /// Did every site receive the answer?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub everyone: bool,
 }
 
 /// A sum over matched patients: who counts is whoever's node is not zero. For each node, where there is more than one group, a set of the

@@ -25,6 +25,10 @@ pub struct Past {
     pub figures: Option<[u8; 32]>,
     /// What working them out on shares may take whoever waits for it.
     pub busy_ms: u64,
+    /// Did every site receive the answer?
+    pub everyone: bool,
+    /// Were small cells shown?
+    pub unhidden: bool,
     /// Is this site's data what it was then?
     pub same_data: bool,
     /// Did its answer come out, as far as this site knows?
@@ -40,13 +44,16 @@ pub struct Earlier {
     pub sets: usize,
     /// What working them out on shares may take whoever waits for it.
     pub busy_ms: u64,
+    /// Did every site receive the answer?
+    pub everyone: bool,
 }
 
 /// The releases that count at any site, by id. The same plan on the same data at every site tells nothing new, and is not compared. Nor is
 /// what not every site keeps sets of: sites keep them before they open a figure together, so that such a release broke off before.
 ///
 /// # Errors
-/// `ALREADY_RELEASED` when that answer came out before: the analyst has it. `LEDGER_DIFFERS`, `LEDGER_ROLLED_BACK` when sites cannot have
+/// `ALREADY_RELEASED` when that answer came out before: the analyst has it. `ANSWERED_UNHIDDEN` when something may have come out of which no
+/// site keeps patients, because small cells were shown. `LEDGER_DIFFERS`, `LEDGER_ROLLED_BACK` when sites cannot have
 /// been at the same release.
 pub fn earlier(words: &[Signed], plan: &[u8; 32]) -> Result<Vec<Earlier>, NodeError> {
     let mut all: BTreeMap<[u8; 16], Vec<&Past>> = BTreeMap::new();
@@ -61,9 +68,14 @@ pub fn earlier(words: &[Signed], plan: &[u8; 32]) -> Result<Vec<Earlier>, NodeEr
             let message = "the same question was answered from the same data before";
             return Err(NodeError::new("ALREADY_RELEASED", message).hint("the analyst keeps the answer"));
         }
+        if known.iter().any(|past| past.unhidden) {
+            let message = "questions of this study were answered before small cells were hidden: nothing can be compared with them";
+            return Err(NodeError::new("ANSWERED_UNHIDDEN", message).hint("agree on another study"));
+        }
         if !same && let Some(sets) = kept(&known, everywhere)? {
             let busy_ms = known.iter().map(|past| past.busy_ms).max().unwrap_or_default();
-            earlier.push(Earlier { id, sets, busy_ms });
+            let everyone = known.iter().any(|past| past.everyone);
+            earlier.push(Earlier { id, sets, busy_ms, everyone });
         }
     }
     Ok(earlier)

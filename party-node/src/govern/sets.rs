@@ -5,18 +5,21 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use query_planner::Compiled;
+use mpc_core::Block;
+use protocols::matching::Further;
 use query_planner::catalog::SiteName;
 use query_planner::matched::{Matching, Node};
 use query_planner::plan::{SecureSum, Summand};
 use query_planner::value::Value;
+use query_planner::{Audience, Compiled};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 use super::figures::{Counted, Figures, tuple};
-use crate::execute::patients::{Layout, Stands, keyed, layout, whole};
+use crate::execute::patients::{Layout, Stands, further, keyed, layout, whole};
 use crate::local::Partials;
-use crate::local::patients::{Known, Patients};
+use crate::local::patients::{Known as KnownFeature, Patients};
+use crate::source::{BoundData, Known};
 
 /// What one site knows of its patients behind each figure of a release. Does not print; wiped when dropped.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,19 +31,55 @@ pub struct Sets {
     pub busy_ms: u64,
     /// What the patients' keys are hashes under: see [`crate::source::BoundData::study`].
     pub domain: [u8; 32],
-    /// Each patient's keys, by which matching finds it; one for each pass.
-    pub people: Vec<Vec<Option<[u8; 16]>>>,
+    /// Each patient, as matching finds it and as this site knows it.
+    pub people: Vec<Person>,
     /// For each set that is said, then for each column of bits: positions in `people`, ascending.
     pub members: Vec<Vec<u32>>,
     /// For each column of numbers, those that are not 0 and whose they are.
     pub numbers: Vec<Vec<(u32, u64)>>,
 }
 
+/// How a patient is known. Does not print; who holds it wipes it.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// The keys by which matching finds it, one for each pass.
+    pub keys: Vec<Option<[u8; 16]>>,
+    /// Further ones, each with its pass.
+    pub further: Vec<(u32, [u8; 16])>,
+    /// Hashes of the site's own keys of a patient that is linked by others: by them it is known again when those have changed.
+    pub names: Vec<[u8; 16]>,
+}
+
+impl Person {
+    /// Somebody with these keys and nothing else.
+    pub fn of(keys: Vec<Option<[u8; 16]>>) -> Self {
+        Self { keys, ..Self::default() }
+    }
+}
+
+impl Zeroize for Person {
+    fn zeroize(&mut self) {
+        self.keys.zeroize();
+        self.further.iter_mut().for_each(|(_, key)| key.zeroize());
+        self.names.zeroize();
+    }
+}
+
 impl Sets {
     /// Sets of which a site knows its own members.
-    pub fn said(domain: [u8; 32], people: Vec<Vec<Option<[u8; 16]>>>, members: Vec<Vec<u32>>) -> Self {
-        let figures = Figures { said: members.len(), counted: Vec::new() };
+    pub fn said(domain: [u8; 32], people: Vec<Person>, members: Vec<Vec<u32>>) -> Self {
+        let figures = Figures { said: members.len(), ..Figures::default() };
         Self { figures, busy_ms: 0, domain, people, members, numbers: Vec::new() }
+    }
+
+    /// Patients that this site still has are found by the keys that they have now.
+    pub fn renew(&mut self, data: &BoundData, site: &SiteName) {
+        for person in &mut self.people {
+            let present = person.names.iter().find_map(|name| data.known_by(site, Block::from_le_bytes(*name)));
+            let Some(Known { keys, further }) = present else { continue };
+            person.keys = keys.into_iter().map(|key| key.map(|key| key.to_le_bytes())).collect();
+            person.further = further.into_iter().map(|(pass, key)| (pass as u32, key.to_le_bytes())).collect();
+        }
     }
 }
 
@@ -86,7 +125,9 @@ impl Planned {
     /// # Errors
     /// What contradicts itself in the plan, in words.
     pub fn new(compiled: &Compiled, groups: &[Vec<Vec<Value>>]) -> Result<Self, String> {
-        let mut planned = Self { figures: Figures::default(), said: Vec::new(), counted: Vec::new() };
+        let everyone = compiled.joint.audience == Audience::Everyone;
+        let figures = Figures { everyone, ..Figures::default() };
+        let mut planned = Self { figures, said: Vec::new(), counted: Vec::new() };
         for (sum, groups) in groups.iter().enumerate() {
             let Some(matching) = matching(compiled, sum) else { continue };
             let (tuples, keyed) = keyed(&compiled.joint.sums[sum], matching, groups)?;
@@ -114,7 +155,8 @@ impl Planned {
         let said: Vec<Figure> = self.said.into_iter().filter(|figure| !others.said.contains(figure)).collect();
         let counted = self.figures.counted.into_iter().zip(self.counted).filter(|(_, (sum, _))| is_other(sum));
         let (figures, counted): (Vec<Counted>, Vec<_>) = counted.unzip();
-        Self { figures: Figures { said: said.len(), counted: figures }, said, counted }
+        let everyone = self.figures.everyone;
+        Self { figures: Figures { said: said.len(), counted: figures, everyone }, said, counted }
     }
 
     /// How the sets come of what sites know.
@@ -160,7 +202,7 @@ impl Planned {
             members.append(&mut own.bits);
             columns.append(&mut own.numbers);
         }
-        Sets { figures: self.figures.clone(), busy_ms, domain, people: people.keys.clone(), members, numbers: columns }
+        Sets { figures: self.figures.clone(), busy_ms, domain, people: people.all.clone(), members, numbers: columns }
     }
 }
 
@@ -200,39 +242,62 @@ fn matching(compiled: &Compiled, sum: usize) -> Option<&Matching> {
     compiled.joint.sums[sum].matching.as_ref().or(cohort.map(|cohort| &cohort.matching))
 }
 
-/// A bound of each site's patients, and in how many ways they are found at other sites.
-pub fn bounds(compiled: &Compiled) -> (usize, usize) {
-    let all = (0..compiled.joint.sums.len()).filter_map(|sum| matching(compiled, sum));
-    let bounds = all.map(|matching| (matching.max_patients as usize, matching.passes as usize));
-    bounds.reduce(|a, b| (a.0.max(b.0), a.1.max(b.1))).unwrap_or((0, 1))
+/// How many patients each site has at most, and in how many ways they are found at other sites.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Patients.
+    pub patients: usize,
+    /// Passes.
+    pub passes: usize,
+    /// Further keys of some patients.
+    pub further: Further,
+}
+
+/// What the catalogue declares, as the plan has it.
+///
+/// # Errors
+/// What contradicts itself in the plan, in words.
+pub fn bounds(compiled: &Compiled) -> Result<Bounds, String> {
+    // The same in all of them.
+    let first = (0..compiled.joint.sums.len()).find_map(|sum| matching(compiled, sum));
+    let Some(matching) = first else { return Ok(Bounds { patients: 0, passes: 1, further: Further::NONE }) };
+    let further = further(matching)?;
+    Ok(Bounds { patients: matching.max_patients as usize, passes: matching.passes as usize, further })
 }
 
 /// Patients of several sums or releases, each once.
 #[derive(Default)]
 pub struct People {
-    keys: Vec<Vec<Option<[u8; 16]>>>,
-    places: HashMap<Vec<Option<[u8; 16]>>, u32>,
+    all: Vec<Person>,
+    /// By pass and first key.
+    places: HashMap<(usize, [u8; 16]), u32>,
 }
 
 impl People {
-    /// Each patient's keys.
-    pub fn keys(&self) -> &[Vec<Option<[u8; 16]>>] {
-        &self.keys
+    /// How each is known.
+    pub fn all(&self) -> &[Person] {
+        &self.all
     }
 
     /// The columns of a release among these patients, whom its own join.
     pub fn take(&mut self, of: &Sets, columns: &mut Entered) {
-        let places: Vec<u32> = of.people.iter().map(|keys| self.place(keys.clone())).collect();
+        let places: Vec<u32> = of.people.iter().map(|person| self.place(person.clone())).collect();
         let place = |patient: &u32| places[*patient as usize];
         columns.bits.extend(of.members.iter().map(|members| members.iter().map(place).collect()));
         let numbers = of.numbers.iter().map(|column| column.iter().map(|(patient, n)| (place(patient), *n)).collect());
         columns.numbers.extend::<Vec<_>>(numbers.collect());
     }
 
+    /// Who is linked, and who is not: the rows of both are in figures of rows.
     fn members(&mut self, known: &Patients, figure: &Figure) -> Vec<u32> {
-        let Some(feature) = known.features.get(figure.feature) else { return Vec::new() };
-        let mut members: Vec<u32> =
-            patients(feature, figure.tuple.as_deref()).map(|patient| self.patient(known, patient)).collect();
+        let (feature, tuple) = (figure.feature, figure.tuple.as_deref());
+        let mut members = Vec::new();
+        if let Some(feature) = known.features.get(feature) {
+            members.extend(patients(feature, tuple).map(|patient| self.patient(known, patient)));
+        }
+        if let Some(feature) = known.unlinked.features.get(feature) {
+            members.extend(patients(feature, tuple).map(|patient| self.place(known.unlinked.people[patient].clone())));
+        }
         members.sort_unstable();
         members.dedup();
         members
@@ -265,19 +330,32 @@ impl People {
     }
 
     fn patient(&mut self, known: &Patients, patient: usize) -> u32 {
-        self.place(known.keys[patient].iter().map(|key| key.map(|key| key.to_le_bytes())).collect())
+        let further = known.further_of(patient).map(|key| (key.pass as u32, key.key.to_le_bytes())).collect();
+        let names = known.names.get(patient).into_iter().flatten().map(|name| name.to_le_bytes()).collect();
+        let keys = known.keys[patient].iter().map(|key| key.map(|key| key.to_le_bytes())).collect();
+        self.place(Person { keys, further, names })
     }
 
-    fn place(&mut self, keys: Vec<Option<[u8; 16]>>) -> u32 {
-        let next = self.keys.len() as u32;
-        *self.places.entry(keys).or_insert_with_key(|keys| {
-            self.keys.push(keys.clone());
-            next
-        })
+    /// Whoever has a first key of somebody known is that patient, whatever its other keys were then.
+    fn place(&mut self, person: Person) -> u32 {
+        let next = self.all.len() as u32;
+        let keys = || person.keys.iter().enumerate().filter_map(|(pass, key)| Some((pass, (*key)?)));
+        let place = keys().find_map(|key| self.places.get(&key).copied()).unwrap_or(next);
+        for key in keys() {
+            self.places.entry(key).or_insert(place);
+        }
+        match self.all.get_mut(place as usize) {
+            None => self.all.push(person),
+            Some(known) => {
+                let new: Vec<_> = person.names.iter().filter(|name| !known.names.contains(name)).copied().collect();
+                known.names.extend(new);
+            }
+        }
+        place
     }
 }
 
-fn patients<'a>(feature: &'a Known, tuple: Option<&'a [u8]>) -> impl Iterator<Item = usize> + 'a {
+fn patients<'a>(feature: &'a KnownFeature, tuple: Option<&'a [u8]>) -> impl Iterator<Item = usize> + 'a {
     let wanted = move |at: usize| tuple.is_none_or(|tuple| feature.tuples[at] == tuple);
     feature.entries.iter().filter(move |entry| wanted(entry.tuple)).map(|entry| entry.patient)
 }
@@ -300,13 +378,13 @@ impl Drop for Entered {
 
 impl Drop for People {
     fn drop(&mut self) {
-        self.keys.iter_mut().flatten().for_each(Zeroize::zeroize);
+        self.all.iter_mut().for_each(Zeroize::zeroize);
     }
 }
 
 impl Drop for Sets {
     fn drop(&mut self) {
-        self.people.iter_mut().flatten().for_each(Zeroize::zeroize);
+        self.people.iter_mut().for_each(Zeroize::zeroize);
         self.members.iter_mut().for_each(Zeroize::zeroize);
         self.numbers.iter_mut().for_each(Zeroize::zeroize);
     }

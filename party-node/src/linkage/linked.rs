@@ -115,6 +115,11 @@ impl Linked {
         self.entries.get(&own.0).copied().flatten()
     }
 
+    /// Has the table such a patient, linked or not?
+    pub fn has(&self, own: Block) -> bool {
+        self.entries.contains_key(&own.0)
+    }
+
     /// The first keys of an entry, one for each pass.
     ///
     /// # Panics

@@ -1,7 +1,7 @@
 //! What a site knows of each of its patients: the rows of every relation, patient by patient, as the numbers that are
 //! matched.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
@@ -20,6 +20,7 @@ use zeroize::Zeroize;
 use super::features::{Class, classes};
 use super::{batches, plan_invalid};
 use crate::fault::NodeError;
+use crate::govern::sets::Person;
 use crate::linkage::{FurtherKey, Linked};
 use crate::source::BoundData;
 
@@ -34,8 +35,28 @@ pub struct Patients {
     pub features: Vec<Known>,
     /// The key tuples that this site's rows have, sorted, and how many rows each has; where groups are agreed.
     pub offered: Vec<(Vec<u8>, u64)>,
+    /// Of patients that are linked, the hashes of the site's own keys of each, by its position in `keys`: for this site's own ledger.
+    pub names: Vec<Vec<Block>>,
     /// Patients that have no valid linkage key and so are not matched. For this site's own log.
     pub excluded: usize,
+    /// The same for this site's own ledger, where rows are counted: their rows count, too.
+    pub unlinked: Unlinked,
+}
+
+/// Patients whom nobody else can find.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Unlinked {
+    /// What each is known by: a key that no other site makes.
+    pub people: Vec<Person>,
+    /// As [`Patients::features`]; a patient is a position in `people`.
+    pub features: Vec<Known>,
+}
+
+impl Patients {
+    /// A patient's further keys.
+    pub fn further_of(&self, patient: usize) -> impl Iterator<Item = &FurtherKey> {
+        self.further.iter().filter(move |key| key.patient == patient)
+    }
 }
 
 /// What is known by one feature: only what is not nothing.
@@ -65,6 +86,8 @@ impl Drop for Patients {
     fn drop(&mut self) {
         self.keys.iter_mut().flatten().for_each(Zeroize::zeroize);
         self.further.iter_mut().for_each(|key| key.key.zeroize());
+        self.names.iter_mut().for_each(Zeroize::zeroize);
+        self.unlinked.people.iter_mut().for_each(Zeroize::zeroize);
         let entries = self.features.iter_mut().flat_map(|known| &mut known.entries);
         entries.for_each(|entry| entry.number.zeroize());
     }
@@ -88,27 +111,37 @@ pub(super) async fn patients(
     site: &SiteName,
     data: &BoundData,
 ) -> Result<Patients, NodeError> {
-    let features = matching.features.iter().map(|_| Known::default()).collect();
-    let mut known = Patients { keys: Vec::new(), further: Vec::new(), features, offered: Vec::new(), excluded: 0 };
+    let features = || matching.features.iter().map(|_| Known::default()).collect();
+    let (mut known, mut aside) = (Patients::default(), Patients::default());
+    (known.features, aside.features) = (features(), features());
     let mut register = Register::new(site, data, matching);
+    // Figures of matched patients are without those that cannot be matched.
+    let keeps_aside = register.linked.is_some() && matching.features.iter().all(|feature| feature.what == What::Any);
     for (index, relation) in matching.relations.iter().enumerate() {
         let fragments = relations.get(index).ok_or_else(|| plan_invalid("a relation that no site reads"))?;
         if let Some((_, fragment)) = fragments.iter().find(|(name, _)| name.same(site)) {
             let sums = classes(sum, matching, index)?;
-            let mut classes: Vec<Class<'_>> = sums.iter().map(|class| Class::new(class, site)).collect();
+            let mut linked: Vec<Class<'_>> = sums.iter().map(|class| Class::new(class, site)).collect();
+            let mut others: Vec<Class<'_>> = sums.iter().map(|class| Class::new(class, site)).collect();
             let mut rows = batches(fragment, site, data).await?;
             while let Some(batch) = rows.next().await? {
-                let (batch, patients) = register.known(&batch)?;
-                classes.iter_mut().try_for_each(|class| class.add(&batch, &patients))?;
+                let [(batch, patients), (rest, unlinked)] = register.known(&batch)?;
+                linked.iter_mut().try_for_each(|class| class.add(&batch, &patients))?;
+                if keeps_aside {
+                    others.iter_mut().try_for_each(|class| class.add(&rest, &unlinked))?;
+                }
             }
             let agreed = matching.key_relation == Some(index) && matches!(sum.groups, Groups::Agreed { .. });
-            for class in classes {
-                class.finish(matching, relation, agreed, &mut known)?;
+            for (linked, others) in linked.into_iter().zip(others) {
+                linked.finish(matching, relation, agreed, &mut known)?;
+                others.finish(matching, relation, false, &mut aside)?;
             }
         }
     }
     known.excluded = register.excluded.len();
+    known.unlinked = Unlinked { people: register.unlinked(), features: std::mem::take(&mut aside.features) };
     known.further = register.further();
+    known.names = std::mem::take(&mut register.names);
     known.keys = register.keys();
     Ok(known)
 }
@@ -120,34 +153,46 @@ struct Register<'a> {
     linked: Option<&'a Linked>,
     /// By the hash of the patient key, or by the linked patient.
     numbers: HashMap<u128, usize>,
-    /// Hashes of the patient keys that are not linked.
-    excluded: HashSet<u128>,
+    /// Of linked patients the hashes of their own keys.
+    names: Vec<Vec<Block>>,
+    /// By the hash of the patient key: those that are not linked.
+    excluded: HashMap<u128, usize>,
     most: u64,
 }
+
+/// Whose a row is: a number among those that are matched, or among the others.
+enum Whose {
+    Matched(usize),
+    Unlinked(usize),
+}
+
+/// Rows, and whose each is.
+type Owned = (RecordBatch, Vec<usize>);
 
 impl<'a> Register<'a> {
     fn new(site: &'a SiteName, data: &'a BoundData, matching: &Matching) -> Self {
         let (linked, study, most) = (data.linked(), data.study(), matching.max_patients);
-        Self { site, study, linked, numbers: HashMap::new(), excluded: HashSet::new(), most }
+        let (numbers, names, excluded) = (HashMap::new(), Vec::new(), HashMap::new());
+        Self { site, study, linked, numbers, names, excluded, most }
     }
 
-    /// The rows that have a patient key, and whose they are.
-    fn known(&mut self, batch: &RecordBatch) -> Result<(RecordBatch, Vec<usize>), NodeError> {
+    /// The rows that have a patient key, and whose they are: of patients that are matched, and of those that are not.
+    fn known(&mut self, batch: &RecordBatch) -> Result<[Owned; 2], NodeError> {
         let column = batch.columns().first().ok_or_else(|| plan_invalid("a relation without a patient key"))?;
         let patients = (0..batch.num_rows()).map(|row| self.patient(column, row)).collect::<Result<Vec<_>, _>>()?;
-        let kept: BooleanArray = patients.iter().map(|patient| Some(patient.is_some())).collect();
-        let batch = filter_record_batch(batch, &kept).map_err(|_| plan_invalid("an odd column"))?;
-        Ok((batch, patients.into_iter().flatten().collect()))
+        let matched = |whose: &Option<Whose>| if let Some(Whose::Matched(at)) = whose { Some(*at) } else { None };
+        let unlinked = |whose: &Option<Whose>| if let Some(Whose::Unlinked(at)) = whose { Some(*at) } else { None };
+        Ok([of(batch, patients.iter().map(matched).collect())?, of(batch, patients.iter().map(unlinked).collect())?])
     }
 
-    fn patient(&mut self, column: &ArrayRef, row: usize) -> Result<Option<usize>, NodeError> {
+    fn patient(&mut self, column: &ArrayRef, row: usize) -> Result<Option<Whose>, NodeError> {
         let Some(own) = own_key(&self.study, self.site, column, row)? else { return Ok(None) };
         let key = match self.linked.map(|linked| linked.entry(own)) {
             None => own.0,
             Some(Some(entry)) => entry as u128,
             Some(None) => {
-                self.excluded.insert(own.0);
-                return Ok(None);
+                let next = self.excluded.len();
+                return Ok(Some(Whose::Unlinked(*self.excluded.entry(own.0).or_insert(next))));
             }
         };
         let next = self.numbers.len();
@@ -157,7 +202,24 @@ impl<'a> Register<'a> {
             let message = format!("site {site}: more than the {most} patients that the network declares for a site");
             return Err(NodeError::new("TOO_MANY_PATIENTS", message).hint("declare a larger max_patients"));
         }
-        Ok(Some(number))
+        if self.linked.is_some() {
+            self.names.resize(self.numbers.len(), Vec::new());
+            let names = &mut self.names[number];
+            if !names.contains(&own) {
+                names.push(own);
+            }
+        }
+        Ok(Some(Whose::Matched(number)))
+    }
+
+    /// How the others are known here.
+    fn unlinked(&self) -> Vec<Person> {
+        let mut people = vec![Person::default(); self.excluded.len()];
+        for (own, at) in &self.excluded {
+            let key = unlinked_key(&self.study, self.site, Block(*own));
+            people[*at] = Person { names: vec![own.to_le_bytes()], ..Person::of(vec![Some(key.to_le_bytes())]) };
+        }
+        people
     }
 
     fn further(&self) -> Vec<FurtherKey> {
@@ -176,6 +238,20 @@ impl<'a> Register<'a> {
         }
         keys
     }
+}
+
+/// Those of the rows that are somebody's.
+fn of(batch: &RecordBatch, whose: Vec<Option<usize>>) -> Result<Owned, NodeError> {
+    let kept: BooleanArray = whose.iter().map(|whose| Some(whose.is_some())).collect();
+    let batch = filter_record_batch(batch, &kept).map_err(|_| plan_invalid("an odd column"))?;
+    Ok((batch, whose.into_iter().flatten().collect()))
+}
+
+/// What a patient that cannot be linked is known by in this site's ledger: no other site makes this key of anybody.
+pub(crate) fn unlinked_key(study: &[u8; 32], site: &SiteName, own: Block) -> Block {
+    let digest = Sha256::new().chain_update(b"consilium unlinked patient v1\0").chain_update(study);
+    let digest: [u8; 32] = digest.chain_update(own.to_le_bytes()).chain_update(site.0.to_lowercase()).finalize().into();
+    Block(u128::from_le_bytes(std::array::from_fn(|i| digest[i])))
 }
 
 /// The hash of a row's patient key; none where it is NULL.

@@ -147,6 +147,7 @@ impl Site {
             analyst: asker.name.clone(),
             at_ms: now,
             snapshot: self.snapshot,
+            unhidden: plan.min_patients == 1 && plan.noise.is_none() && plan.intersection.is_none(),
             progress: Progress::Begun,
         };
         state.catch_up(&start.words, &release)?;
@@ -164,7 +165,8 @@ impl Site {
         };
         let approval = &start.words[self.me.index()].word.approval;
         state.begin_under(approval, &release, &terms, heads)?;
-        let noted = state.noted(&earlier)?;
+        let mut noted = state.noted(&earlier)?;
+        noted.iter_mut().for_each(|sets| sets.renew(&self.data, self.name()));
         Ok(Entered { earlier, noted })
     }
 

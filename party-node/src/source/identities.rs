@@ -6,7 +6,7 @@ use query_planner::catalog::{Catalog, Column, SiteName, Table};
 use super::{BoundData, SiteData};
 use crate::fault::{NodeError, printable};
 use crate::linkage::{self, Agreed, Keyed, Linked};
-use crate::local::patients::own_key;
+use crate::local::patients::{own_key, unlinked_key};
 
 impl SiteData {
     /// The linkage keys of every row of the table with identifiers; none at a site without patients.
@@ -51,6 +51,27 @@ impl BoundData {
             }
         }
         Linked::new(keyed, own)
+    }
+}
+
+/// How a patient is found by matching.
+pub struct Known {
+    /// The first key in each pass.
+    pub keys: Vec<Option<Block>>,
+    /// Further ones, with their passes.
+    pub further: Vec<(usize, Block)>,
+}
+
+impl BoundData {
+    /// How a patient with this hash of the site's own key is found now; none where nobody is linked, or the table does not have it.
+    pub fn known_by(&self, site: &SiteName, own: Block) -> Option<Known> {
+        let linked = self.linked()?;
+        let Some(entry) = linked.entry(own) else {
+            let key = unlinked_key(&self.study(), site, own);
+            return linked.has(own).then(|| Known { keys: vec![Some(key)], further: Vec::new() });
+        };
+        let further = linked.further().iter().filter(|key| key.patient == entry);
+        Some(Known { keys: linked.keys(entry).to_vec(), further: further.map(|key| (key.pass, key.key)).collect() })
     }
 }
 

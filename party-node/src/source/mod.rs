@@ -28,6 +28,7 @@ use query_planner::merge::{InferredType, SiteSchema, SiteTableSchema, row_bound}
 pub use bind::{BoundData, BoundTable};
 pub use clamped::Clamped;
 pub use csv::MAX_LINE_BYTES;
+pub use identities::Known;
 pub use ids::Ids;
 pub use opt_out::{LeftOut, OptOut};
 

@@ -45,6 +45,8 @@ pub struct Release {
     /// Digest of the site's data.
     #[serde(with = "hex")]
     pub snapshot: [u8; 32],
+    /// Were small cells shown, so that no sets of patients are kept of it? Not where figures have noise.
+    pub unhidden: bool,
     /// How far it came.
     pub progress: Progress,
 }

@@ -51,7 +51,9 @@ impl State {
                 plan: release.plan,
                 sets: outline.as_ref().map_or(0, |outline| outline.sets),
                 figures: outline.as_ref().map(|outline| outline.figures),
-                busy_ms: outline.map_or(0, |outline| outline.busy_ms),
+                busy_ms: outline.as_ref().map_or(0, |outline| outline.busy_ms),
+                everyone: outline.is_some_and(|outline| outline.everyone),
+                unhidden: release.unhidden,
                 same_data: release.snapshot == *snapshot,
                 released: release.progress == Progress::Released,
             })
@@ -98,6 +100,7 @@ impl State {
                     let mut adopted = template.clone();
                     (adopted.id, adopted.plan) = (past.id, past.plan);
                     // Of it this site knows no more than that it began.
+                    adopted.unhidden = past.unhidden;
                     (adopted.text, adopted.analyst, adopted.disclosure) = (String::new(), String::new(), [0; 32]);
                     self.adopt(&adopted)?;
                 }
@@ -161,6 +164,8 @@ struct Outline {
     figures: [u8; 32],
     /// See [`Sets::busy_ms`].
     busy_ms: u64,
+    /// See [`crate::govern::figures::Figures::everyone`].
+    everyone: bool,
     /// What their patients' keys are hashes under; none without patients.
     domain: Option<[u8; 32]>,
 }
@@ -171,6 +176,7 @@ impl Outline {
             sets: sets.figures.sets() as u32,
             figures: sets.figures.digest(),
             busy_ms: sets.busy_ms,
+            everyone: sets.figures.everyone,
             domain: (!sets.people.is_empty()).then_some(sets.domain),
         }
     }

@@ -61,3 +61,31 @@ fn figures_of_tables_with_nearly_the_same_patients_are_refused_in_one_question_t
         assert_eq!(answers(&run).len(), 1, "{}", run.all());
     }
 }
+
+/// Everybody else of the cohort at A alone, and one patient at B alone.
+#[test]
+fn what_two_answers_to_everyone_tell_a_site_is_about_enough_patients_of_others() {
+    let world = World::new("everyone");
+    let of = |site: &str| {
+        let own = world.patients.iter().filter(move |p| p.x > 30 && p.sites == [site]);
+        own.map(|p| p.z.to_string()).collect::<Vec<_>>()
+    };
+    let without =
+        |left_out: &[String]| format!("SELECT COUNT(*) AS n FROM t WHERE {ALL} AND z NOT IN ({})", left_out.join(", "));
+    let all = format!("SELECT COUNT(*) AS n FROM t WHERE {ALL}");
+    let few_of_b = without(&[&of("A")[..12], &of("B")[..1]].concat());
+    let many_of_b = without(&[&of("A")[..12], &of("B")[..12]].concat());
+    let none_of_b = without(&of("A")[..12]);
+    for (second, to, come) in [
+        (&few_of_b, "analyst", true),
+        (&few_of_b, "everyone", false),
+        (&many_of_b, "everyone", true),
+        (&none_of_b, "everyone", true),
+    ] {
+        let run = world.ask(&["--to", to], &[&all, second]);
+        // Sites print what they receive, too.
+        let refused = run.stderr.contains("RELEASE_TOO_CLOSE: ");
+        println!("  to {to}: {second}\n    {:?}, refused: {refused}", answers(&run));
+        assert_eq!((answers(&run).len(), refused), (1 + usize::from(come), !come), "{}", run.all());
+    }
+}

@@ -48,6 +48,8 @@ fn only_a_release_that_all_sites_keep_in_the_same_way_is_compared() {
         sets: if figures.is_some() { 3 } else { 0 },
         figures: figures.map(|digest| [digest; 32]),
         busy_ms: 5,
+        everyone: false,
+        unhidden: false,
         same_data: true,
         released,
     };
@@ -67,8 +69,12 @@ fn only_a_release_that_all_sites_keep_in_the_same_way_is_compared() {
     assert_eq!(met(kept, Some(past(None, false))).unwrap_err(), "LEDGER_ROLLED_BACK");
     assert_eq!(met(kept, None).unwrap_err(), "LEDGER_ROLLED_BACK");
     assert_eq!(met(kept, Some(past(Some(2), true))).unwrap_err(), "LEDGER_DIFFERS");
-    // Where nothing was hidden nothing is kept.
+    // Of figures with noise nothing is kept; of what was answered while nothing was hidden neither, and then nothing can be compared.
     assert_eq!(met(Some(past(None, true)), Some(past(None, true))), Ok(vec![]));
+    for released in [true, false] {
+        let shown = Some(Past { unhidden: true, ..past(None, released) });
+        assert_eq!(met(shown, shown).unwrap_err(), "ANSWERED_UNHIDDEN");
+    }
 }
 
 #[test]

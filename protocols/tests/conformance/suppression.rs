@@ -95,7 +95,15 @@ fn draw(case: &mut Case, cells: usize, tables: &[Table]) -> Tried {
     }
     let (threshold, zero_allowed) = (1 + case.below(6), case.below(2) == 1);
     Tried {
-        rules: Rules { threshold, zero_allowed, bound_bits: 12, differences, unseen: vec![], tables: tables.to_vec() },
+        rules: Rules {
+            threshold,
+            zero_allowed,
+            bound_bits: 12,
+            differences,
+            unseen: vec![],
+            peopled: vec![],
+            tables: tables.to_vec(),
+        },
         parts,
         counts,
     }
@@ -109,7 +117,7 @@ fn says_nothing_alone(tables: &[Table], pairs: &[(usize, usize)], pair: (usize, 
 }
 
 fn of_rules(threshold: u64, zero_allowed: bool, differences: Vec<(usize, usize)>, tables: Vec<Table>) -> Rules {
-    Rules { threshold, zero_allowed, bound_bits: 12, differences, unseen: vec![], tables }
+    Rules { threshold, zero_allowed, bound_bits: 12, differences, unseen: vec![], peopled: vec![], tables }
 }
 
 async fn shown<E: Engine>(e: &mut E, case: &mut Case, tried: &Tried, rules: &Rules, told: bool) -> Result<Vec<bool>> {
@@ -197,6 +205,7 @@ pub async fn a_total_that_tells_its_hidden_part_is_hidden<E: Engine>(e: &mut E, 
             bound_bits: 8,
             differences: vec![difference],
             unseen: vec![],
+            peopled: vec![],
             tables,
         };
         let mut parts = vec![vec![0; counts.len()]; case.sites];
@@ -340,8 +349,15 @@ pub async fn impossible_rules_are_refused<E: Engine>(e: &mut E, case: &mut Case)
         vec![Table::Cube { sizes: vec![2], cells: vec![0, 1, 1] }],
     ];
     for tables in wrong {
-        let rules =
-            Rules { threshold: 3, zero_allowed: false, bound_bits: 5, differences: vec![], unseen: vec![], tables };
+        let rules = Rules {
+            threshold: 3,
+            zero_allowed: false,
+            bound_bits: 5,
+            differences: vec![],
+            unseen: vec![],
+            peopled: vec![],
+            tables,
+        };
         let counts = case.share_numbers(e, &[9; 6]);
         assert!(visible(e, &rules, &counts, &[]).await.is_err(), "{:?}", rules.tables);
     }

@@ -2,7 +2,7 @@
 
 use mpc_core::random::PublicSeed;
 use mpc_core::{Bits, Block, Z64};
-use protocols::matching::PatientTable;
+use protocols::matching::{Further, PatientTable};
 use protocols::relational::differencing::{Check, Columns, Counted as Sets, Ledgered, clear};
 use protocols::relational::patients::Circuit;
 use query_planner::decode;
@@ -43,7 +43,7 @@ fn flagged(case: &Case, nodes: &[usize]) -> Vec<u64> {
         .map(|(known, layout)| {
             let mut people = People::default();
             let own = people.columns(known, (&counted, layout, &tuples));
-            let rows = people.keys().len();
+            let rows = people.all().len();
             let mut planes = Bits::zeros(rows, layout.bits);
             for (column, members) in own.bits.iter().enumerate() {
                 members.iter().for_each(|patient| planes.set(*patient as usize, column, true));
@@ -52,14 +52,23 @@ fn flagged(case: &Case, nodes: &[usize]) -> Vec<u64> {
             for (column, known) in columns.iter_mut().zip(&own.numbers) {
                 known.iter().for_each(|(patient, number)| column[*patient as usize] = Z64(*number));
             }
-            let keys = people.keys().iter().map(|keys| keys[0].map(Block::from_le_bytes)).collect();
+            let keys = people.all().iter().map(|person| person.keys[0].map(Block::from_le_bytes)).collect();
             PatientTable { keys: vec![keys], further: Vec::new(), numbers: columns, bits: planes }
         })
         .collect();
     // Each set against one of nobody.
     let (sets, patients) = (counted.sets(), tables.iter().map(PatientTable::rows).max().unwrap());
     let pairs = (0..sets).map(|set| (set, sets)).collect();
-    let shape = Ledgered { patients, passes: 1, sets: sets + 1, pairs, or_equal: Vec::new(), least: 2 };
+    let shape = Ledgered {
+        patients,
+        passes: 1,
+        sets: sets + 1,
+        pairs,
+        or_equal: Vec::new(),
+        seen: Vec::new(),
+        further: Further::NONE,
+        least: 2,
+    };
     let columns = layouts.iter().map(|own| Columns { numbers: own.numbers, bits: own.bits }).collect();
     let check = Check::of(&shape, &Sets { circuit, columns }, case.sites.len(), PublicSeed([0; 32])).unwrap();
     clear::differences(&check, &tables)

@@ -16,7 +16,7 @@ use query_planner::{Audience, Compiled, JointPlan, Options, Settings, explain, m
 
 use crate::execute::{Ended, Met, run, statement};
 use crate::govern::meeting::Earlier;
-use crate::govern::sets::{Planned, Sets};
+use crate::govern::sets::{Person, Planned, Sets};
 use crate::local::{NetworkFacts, Partials, noise, partials_blocking};
 use crate::source::{BoundData, SiteData};
 
@@ -125,7 +125,7 @@ fn opened(compiled: &Compiled, parts: Parts, seed: u64) -> Vec<(Vec<Opening>, bo
         let compiled = compiled.clone();
         async move {
             let mut engine = Additive::new(session, statement(&compiled.joint));
-            let earlier = [Earlier { id: [1; 16], sets: 1, busy_ms: 0 }];
+            let earlier = [Earlier { id: [1; 16], sets: 1, busy_ms: 0, everyone: false }];
             let noted = if own.is_some() { vec![strangers()] } else { Vec::new() };
             let met = Met { earlier: &earlier, noted: &noted, domain: [0; 32] };
             let own = own.as_ref().map(|own| own.as_slice());
@@ -144,7 +144,7 @@ fn opened(compiled: &Compiled, parts: Parts, seed: u64) -> Vec<(Vec<Opening>, bo
 
 /// Patients whom no site has.
 fn strangers() -> Sets {
-    Sets::said([0; 32], (1..=3).map(|number| vec![Some([number; 16])]).collect(), vec![vec![0, 1, 2]])
+    Sets::said([0; 32], (1..=3).map(|number| Person::of(vec![Some([number; 16])])).collect(), vec![vec![0, 1, 2]])
 }
 
 fn is_as_disclosed(sql: &str, joint: &JointPlan, openings: &[Opening]) {
@@ -229,7 +229,8 @@ fn ended(compiled: &Compiled, parts: Parts, old: &Planned) -> Vec<(String, BTree
         async move {
             let me = session.me().index();
             let mut engine = Additive::new(session, statement(&compiled.joint));
-            let earlier = [Earlier { id: [1; 16], sets: old.figures().sets(), busy_ms: 0 }];
+            let earlier =
+                [Earlier { id: [1; 16], sets: old.figures().sets(), busy_ms: 0, everyone: old.figures().everyone }];
             let noted = own.iter().map(|own| old.own(&compiled.joint.sites, me, own, ([0; 32], 0)));
             let noted: Vec<Sets> = noted.collect();
             let met = Met { earlier: &earlier, noted: &noted, domain: [0; 32] };

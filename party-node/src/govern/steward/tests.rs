@@ -104,6 +104,7 @@ impl Site {
             analyst: "ana".into(),
             at_ms: now_ms(),
             snapshot: [5; 32],
+            unhidden: false,
             progress: Progress::Begun,
         };
         let after = self.gate.state.digest_of(&study)?;

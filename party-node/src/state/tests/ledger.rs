@@ -275,8 +275,17 @@ fn of_two_questions_that_were_ready_together_the_one_that_starts_later_is_refuse
 fn of_a_release_that_began_while_this_site_was_away_it_knows_no_more_than_that() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
-    let past =
-        Past { id: [9; 16], plan: [8; 32], sets: 0, figures: None, busy_ms: 0, same_data: false, released: false };
+    let past = Past {
+        id: [9; 16],
+        plan: [8; 32],
+        sets: 0,
+        figures: None,
+        busy_ms: 0,
+        everyone: false,
+        unhidden: false,
+        same_data: false,
+        released: false,
+    };
     state.catch_up(&[said(vec![past], &identity)], &release(1)).unwrap();
     let adopted = state.outlines(&STUDY).unwrap().remove(0);
     assert_eq!((adopted.id, adopted.plan, &*adopted.text, &*adopted.analyst), ([9; 16], [8; 32], "", ""));
@@ -398,7 +407,7 @@ fn a_folder_has_one_process_at_a_time() {
 fn a_release_of_a_thousand_patients_is_kept_within_its_time() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
-    let people = (0..1000_u128).map(|patient| vec![Some(patient.to_be_bytes())]).collect();
+    let people = (0..1000_u128).map(|patient| Person::of(vec![Some(patient.to_be_bytes())])).collect();
     let sets = Sets::said([0; 32], people, vec![(0..1000).collect()]);
     let began = std::time::Instant::now();
     for number in 0..50 {

@@ -17,7 +17,7 @@ use super::limits::{Part, Spend};
 use super::moment::Hook;
 use crate::fault::NodeError;
 use crate::govern::meeting::Earlier;
-use crate::govern::sets::Sets;
+use crate::govern::sets::{Person, Sets};
 
 /// A folder that is gone when the test is.
 struct Scratch(PathBuf);
@@ -102,18 +102,20 @@ fn release(number: u8) -> Release {
         analyst: "ada".into(),
         at_ms: 1000 + u64::from(number),
         snapshot: [3; 32],
+        unhidden: false,
         progress: Progress::Begun,
     }
 }
 
 /// Two figures: one over two patients, one over nobody.
 fn sets(number: u8) -> Sets {
-    Sets::said([0; 32], vec![vec![Some(PATIENT)], vec![Some([number; 16]), None]], vec![vec![0, 1], vec![]])
+    let people = vec![Person::of(vec![Some(PATIENT)]), Person::of(vec![Some([number; 16]), None])];
+    Sets::said([0; 32], people, vec![vec![0, 1], vec![]])
 }
 
 /// What a site noted of a release.
 fn noted(state: &State, number: u8) -> Sets {
-    state.noted(&[Earlier { id: [number; 16], sets: 2, busy_ms: 0 }]).unwrap().remove(0)
+    state.noted(&[Earlier { id: [number; 16], sets: 2, busy_ms: 0, everyone: false }]).unwrap().remove(0)
 }
 
 fn terms(state: &State) -> Terms {

@@ -17,19 +17,31 @@ pub fn differences(check: &Check, tables: &[PatientTable]) -> Vec<u64> {
     let segments = align(tables, check.shapes(), check.runs(), &places);
     let patients: Vec<Vec<bool>> = segments.iter().flat_map(|segment| first_seen(check, segment)).collect();
     let differ = |(new, old): &(usize, usize)| patients.iter().filter(|sets| sets[*new] != sets[*old]).count() as u64;
-    check.ledgered.all().iter().map(differ).collect()
+    check.ledgered.all(tables.len()).iter().map(differ).collect()
 }
 
-/// The sets of the receiver's patients that no site before it has.
+/// The sets of the receiver's patients that no site before it has; behind them, for each site, those of whom it does not have.
 fn first_seen(check: &Check, segment: &ClearSegment) -> Vec<Vec<bool>> {
-    let is_before = |site: PartyId| site < segment.receiver;
-    let is_first = |row: &usize| !segment.holders.iter().any(|holder| is_before(holder.site) && holder.member[*row]);
+    let has = |site: usize, row: usize| {
+        let holder = segment.holders.iter().find(|holder| holder.site == PartyId(site as u8));
+        holder.is_some_and(|holder| holder.member[row])
+    };
+    let is_first = |row: &usize| !(0..segment.receiver.index()).any(|site| has(site, *row));
     let sets = match &check.counted {
         Some(counted) => flags(&counted.circuit, segment, check.ledgered.sets),
         None => said(segment),
     };
+    let own = |site: usize, row: usize| segment.receiver.index() == site || has(site, row);
+    let with_views = |(row, sets): (usize, Vec<bool>)| {
+        let views = (0..check.shapes().len()).flat_map(|site| {
+            let of_others = !own(site, row);
+            sets.iter().map(move |set| *set && of_others).collect::<Vec<_>>()
+        });
+        let views: Vec<bool> = views.collect();
+        [sets, views].concat()
+    };
     let rows = sets.into_iter().enumerate().filter(|(row, _)| is_first(row));
-    rows.map(|(_, sets)| sets).collect()
+    rows.map(with_views).collect()
 }
 
 /// The sets that any site says of each row.

@@ -32,6 +32,7 @@ use mpc_core::error::LocalFault;
 use mpc_core::random::PublicSeed;
 use mpc_core::{Bits, Block, PartyId, Result, Session, Z64};
 use sha2::{Digest, Sha256};
+use std::cmp::Ordering;
 use std::fmt;
 
 use crate::additive::Additive;
@@ -61,14 +62,24 @@ pub struct Ledgered {
     pub pairs: Vec<(usize, usize)>,
     /// Which are compared too, but may be equal.
     pub or_equal: Vec<(usize, usize)>,
+    /// Which of all these every site sees: they are compared once more without each site's patients, and may then be equal.
+    pub seen: Vec<(usize, usize)>,
+    /// Ways in which a patient is found beside the first keys.
+    pub further: Further,
     /// k, from 2 to 10,000: fewer differing patients are too few.
     pub least: u64,
 }
 
 impl Ledgered {
-    /// All pairs, those that may be equal last.
-    fn all(&self) -> Vec<(usize, usize)> {
-        self.pairs.iter().chain(&self.or_equal).copied().collect()
+    /// All pairs, those that may be equal last. Behind the sets stand the same without the first site's patients, then the second's….
+    fn all(&self, sites: usize) -> Vec<(usize, usize)> {
+        self.pairs.iter().copied().chain(self.may_be_equal(sites)).collect()
+    }
+
+    fn may_be_equal(&self, sites: usize) -> Vec<(usize, usize)> {
+        let without =
+            |site: usize| self.seen.iter().map(move |(a, b)| ((1 + site) * self.sets + a, (1 + site) * self.sets + b));
+        self.or_equal.iter().copied().chain((0..sites).flat_map(without)).collect()
     }
 }
 
@@ -97,12 +108,12 @@ pub struct SetTable(PatientTable);
 impl SetTable {
     /// For each pass the patients' keys (as [`PatientTable::keys`]), and bits, patients × sets.
     pub fn new(keys: Vec<Vec<Option<Block>>>, sets: Bits) -> Self {
-        Self::of(keys, Vec::new(), sets)
+        Self(PatientTable { keys, further: Vec::new(), numbers: Vec::new(), bits: sets })
     }
 
-    /// The same where sets are [`Counted`]: columns of numbers, and bits, patients × columns.
-    pub fn of(keys: Vec<Vec<Option<Block>>>, numbers: Vec<Vec<Z64>>, bits: Bits) -> Self {
-        Self(PatientTable { keys, further: Vec::new(), numbers, bits })
+    /// What is known of patients by columns, where sets are [`Counted`], and patients have [further keys](PatientTable::further).
+    pub fn of(table: PatientTable) -> Self {
+        Self(table)
     }
 }
 
@@ -128,7 +139,7 @@ pub async fn too_close(
     own: Option<SetTable>,
     (name, link): (&str, Link),
 ) -> Result<bool> {
-    if shape.all().is_empty() {
+    if shape.pairs.is_empty() && shape.or_equal.is_empty() {
         return Ok(false);
     }
     let session = engine.session();
@@ -197,22 +208,17 @@ impl Check {
         if ledgered.patients > MAX_PATIENTS {
             return Err("a table of patients is larger than the reviewed sizes");
         }
-        let pairs = ledgered.all();
-        if pairs.is_empty() || pairs.iter().any(|(new, old)| *new.max(old) >= ledgered.sets) {
+        let named = || ledgered.pairs.iter().chain(&ledgered.or_equal);
+        if named().next().is_none() || named().chain(&ledgered.seen).any(|(new, old)| *new.max(old) >= ledgered.sets) {
             return Err("pairs are of sets, and there is at least one");
         }
-        let Ledgered { patients, passes, .. } = *ledgered;
-        let shape = |Columns { numbers, bits }: &Columns| Shape {
-            patients,
-            passes,
-            further: Further::default(),
-            numbers: *numbers,
-            bits: *bits,
-        };
+        let Ledgered { patients, passes, further, .. } = *ledgered;
+        let shape =
+            |Columns { numbers, bits }: &Columns| Shape { patients, passes, further, numbers: *numbers, bits: *bits };
         let (shapes, runs): (Vec<Shape>, _) = (columns.iter().map(shape).collect(), runs(columns.len()));
         let segments = empty(&shapes, &runs);
         let rows = segments.iter().map(|segment| segment.rows).sum();
-        let counts = pairs.len() + ledgered.or_equal.len();
+        let counts = ledgered.all(columns.len()).len() + ledgered.may_be_equal(columns.len()).len();
         let method = Method::cheapest(ledgered.least, rows, counts);
         let sets = counted.as_ref().map_or(Ok(0), |counted| patients::ands(&counted.circuit, &segments))?;
         if method.ands(rows, counts).saturating_add(sets) > MAX_ANDS {
@@ -303,18 +309,22 @@ impl Check {
     }
 
     async fn all_far<E: Engine>(&self, ands: &mut Ands<'_, E>, segments: &[Segment]) -> Result<BitShare> {
-        let sets = match &self.counted {
+        let said = match &self.counted {
             Some(counted) => counted_sets(ands, segments, (counted, self.ledgered.sets)).await?,
             None => joint_sets(ands, segments, self.ledgered.sets).await?,
         };
-        let parts = self.method.columns(&sets, &self.seed);
-        drop(sets);
-        let close = self.fewer(ands, &parts, &self.ledgered.all(), self.ledgered.least).await?;
-        let or_equal = &self.ledgered.or_equal;
+        let mut sets = vec![beneath(&said.iter().collect::<Vec<_>>())];
+        if !self.ledgered.seen.is_empty() {
+            sets.extend(without_each_site(ands, segments, &said).await?);
+        }
+        let parts = self.method.columns(&BitShare::beside(&sets.iter().collect::<Vec<_>>()), &self.seed);
+        drop((said, sets));
+        let (all, or_equal) = (self.ledgered.all(self.shapes.len()), self.ledgered.may_be_equal(self.shapes.len()));
+        let close = self.fewer(ands, &parts, &all, self.ledgered.least).await?;
         if or_equal.is_empty() {
             return counter::none(ands, &close).await;
         }
-        let same = self.fewer(ands, &parts, or_equal, 1).await?;
+        let same = self.fewer(ands, &parts, &or_equal, 1).await?;
         let (rest, may) = (self.ledgered.pairs.len(), or_equal.len());
         let [of_pairs, of_others] = [0..rest, rest..rest + may].map(|of| close.gather(&of.collect::<Vec<_>>()));
         let differ = ands.e.not(&same);
@@ -346,9 +356,9 @@ fn runs(sites: usize) -> Vec<Run> {
     (0..sites).map(|site| (party(site), (1..sites).map(|behind| party(site + behind)).collect())).collect()
 }
 
-/// The joint sets, patients × sets, each patient in one row; rows of nobody are zero. The rows are the segments' bins one after the other.
+/// The joint sets, patients × sets, each patient in one row; rows of nobody are zero. For each segment its bins.
 /// ANDs for each bin of segment j: j − 1 (at least 0), and for each set N − 1 (one less in the first).
-async fn joint_sets<E: Engine>(ands: &mut Ands<'_, E>, segments: &[Segment], sets: usize) -> Result<BitShare> {
+async fn joint_sets<E: Engine>(ands: &mut Ands<'_, E>, segments: &[Segment], sets: usize) -> Result<Vec<BitShare>> {
     let first = first_seen(ands, segments).await?;
     let first: Vec<BitShare> = first.iter().map(|first| BitShare::beside(&vec![first; sets])).collect();
     let mut unsaid = Vec::with_capacity(segments.len());
@@ -362,8 +372,7 @@ async fn joint_sets<E: Engine>(ands: &mut Ands<'_, E>, segments: &[Segment], set
     }
     // first ∧ ∨ x = first ⊕ first ∧ ∧ ¬x: one AND for each factor.
     let unsaid = products(ands, unsaid).await?;
-    let said: Vec<BitShare> = first.iter().zip(&unsaid).map(|(first, unsaid)| first.xor(unsaid)).collect();
-    Ok(beneath(&said.iter().collect::<Vec<_>>()))
+    Ok(first.iter().zip(&unsaid).map(|(first, unsaid)| first.xor(unsaid)).collect())
 }
 
 /// The same of sets that a circuit flags. Behind it one AND for each bin and set, none in the first site's bins.
@@ -371,7 +380,7 @@ async fn counted_sets<E: Engine>(
     ands: &mut Ands<'_, E>,
     segments: &[Segment],
     (counted, sets): (&Counted, usize),
-) -> Result<BitShare> {
+) -> Result<Vec<BitShare>> {
     let flagged = flags(ands.e, &counted.circuit, segments).await?;
     let first = first_seen(ands, segments).await?;
     let mut factors = Vec::with_capacity(segments.len());
@@ -385,8 +394,39 @@ async fn counted_sets<E: Engine>(
         let seen = is_later(segment).then(|| BitShare::beside(&vec![first; sets]));
         factors.push([columns].into_iter().chain(seen).collect());
     }
-    let said = products(ands, factors).await?;
-    Ok(beneath(&said.iter().collect::<Vec<_>>()))
+    products(ands, factors).await
+}
+
+/// The joint sets without each site's own patients, for every site. A patient stands in its first site's bins: sites before it do not have it, and
+/// of those behind it is known who does. One AND for each of these, set and bin.
+async fn without_each_site<E: Engine>(
+    ands: &mut Ands<'_, E>,
+    segments: &[Segment],
+    said: &[BitShare],
+) -> Result<Vec<BitShare>> {
+    let party = |site: usize| PartyId(site as u8);
+    let sites = segments.len();
+    let mut factors = Vec::new();
+    for site in (0..sites).map(party) {
+        for (segment, said) in segments.iter().zip(said).filter(|(segment, _)| segment.receiver < site) {
+            let holder = segment.holders.iter().find(|holder| holder.site == site);
+            let member = holder.map_or_else(|| BitShare::zeros(segment.rows, 1), |holder| holder.member.plane(0));
+            let absent = ands.e.not(&member);
+            factors.push(vec![said.planes(0..said.width()), BitShare::beside(&vec![&absent; said.width()])]);
+        }
+    }
+    let mut others = products(ands, factors).await?.into_iter();
+    let mut views = Vec::with_capacity(sites);
+    for site in (0..sites).map(party) {
+        let column = |(segment, said): (&Segment, &BitShare)| match segment.receiver.cmp(&site) {
+            Ordering::Less => others.next().unwrap_or_else(|| BitShare::zeros(segment.rows, said.width())),
+            Ordering::Equal => BitShare::zeros(segment.rows, said.width()),
+            Ordering::Greater => said.planes(0..said.width()),
+        };
+        let columns: Vec<BitShare> = segments.iter().zip(said).map(column).collect();
+        views.push(beneath(&columns.iter().collect::<Vec<_>>()));
+    }
+    Ok(views)
 }
 
 /// For each segment one bit a row: no site before the receiver has this patient.

@@ -45,6 +45,9 @@ pub struct Rules {
     /// Cells that are never shown, whatever comes out: each is b in pairs and nothing else, so that knowing a ≤ b tells
     /// nothing.
     pub unseen: Vec<usize>,
+    /// Those of the unseen cells that are another cell's count and its patients together: where they are equal nobody is behind a cell, which is
+    /// allowed only of a cell that is 0.
+    pub peopled: Vec<usize>,
     /// How cells add up.
     pub tables: Vec<Table>,
 }
@@ -255,7 +258,13 @@ async fn primary<E: Engine>(
     let per_view = cells + pairs.len();
     let is_count = |test: &usize| test % per_view.max(1) < cells;
     let forgiving: Vec<usize> = (0..tests.len()).filter(|test| rules.zero_allowed || !is_count(test)).collect();
-    let forgiven = replace(&BitShare::zeros(tests.len(), 1), &forgiving, &zero.gather(&forgiving));
+    // Whose rows are not there has no patients: then that test is small, too.
+    let by = |test: &usize| match pairs.get((test % per_view).wrapping_sub(cells)) {
+        Some((inside, around)) if rules.peopled.contains(around) => test / per_view * per_view + inside,
+        _ => *test,
+    };
+    let forgiven = zero.gather(&forgiving.iter().map(by).collect::<Vec<_>>());
+    let forgiven = replace(&BitShare::zeros(tests.len(), 1), &forgiving, &forgiven);
     let failed = small.xor(&forgiven);
     let mut lists = vec![Vec::new(); cells];
     about.iter().enumerate().for_each(|(test, cell)| lists[*cell].push(test));
@@ -287,6 +296,9 @@ fn check(rules: &Rules, cells: usize) -> std::result::Result<(), &'static str> {
         return Err("a cell is a part of two sums, or of itself, or a sum is empty");
     }
     let bound = |cell: &usize| once.get(*cell) != Some(&false) || rules.differences.iter().any(|pair| pair.0 == *cell);
+    if rules.peopled.iter().any(|cell| !rules.unseen.contains(cell)) {
+        return Err("a cell's patients are shown");
+    }
     if rules.unseen.iter().any(bound) {
         return Err("a cell that is never shown is in a table, or within another cell");
     }

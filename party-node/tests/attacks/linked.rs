@@ -1,0 +1,98 @@
+//! Patients that are linked by identifiers: those that cannot be, those with several keys, and those whose keys change.
+
+use serde_json::json;
+
+use crate::common::{Run, Scratch, sandbox};
+use crate::world::answers;
+
+/// A patient's row: the site's own number, what it is linked by (empty is nothing), and a group.
+type Row = (u32, String, u32);
+
+fn network(label: &str, sites: &[(&str, Vec<Row>)]) -> Scratch {
+    let folder = Scratch::new(label);
+    for (site, rows) in sites {
+        write(&folder, site, rows);
+    }
+    let linkage = "study = \"s\"\nduplicates = \"exclude\"\nfurther_keys = { patients = 20, each = 1 }\n\
+                   [[passes]]\nname = \"id\"\n[[passes.parts]]\ncolumn = \"id\"\n";
+    folder.write("linkage.toml", linkage);
+    folder.write(
+        "network.toml",
+        "min_patients = 11\nmin_sites = 2\npatient_key = \"mrn\"\n[linkage]\nfile = \"linkage.toml\"\ntable = \"p\"\n\
+         [tables.p.columns.k]\ndomain = [1, 2, 3]\n",
+    );
+    folder
+}
+
+fn write(folder: &Scratch, site: &str, rows: &[Row]) {
+    let lines: String = rows.iter().map(|(mrn, id, k)| format!("{mrn},{id},{k}\n")).collect();
+    folder.write(&format!("{site}/p.csv"), format!("mrn,id,k\n{lines}"));
+}
+
+fn ask(folder: &Scratch, more: &[&str], questions: &[&str]) -> Run {
+    let asked = questions.iter().flat_map(|sql| ["-e", sql]);
+    let all: Vec<&str> = ["--format", "json"].into_iter().chain(more.iter().copied()).chain(asked).collect();
+    sandbox(folder.path(), &all)
+}
+
+/// Patients of a site, from this number on, who are linked by a number of their own.
+fn people(from: u32, count: u32, k: u32) -> Vec<Row> {
+    (from..from + count).map(|n| (n, format!("id{n}"), k)).collect()
+}
+
+#[test]
+fn a_cell_of_patients_who_cannot_be_linked_is_hidden_however_many_rows_it_has() {
+    let nobodys = |from: u32, k: u32| (from..from + 30).map(move |n| (n, String::new(), k));
+    let a = [people(100, 12, 1), nobodys(500, 2).collect(), people(200, 5, 3), nobodys(600, 3).collect()].concat();
+    let folder = network("unlinked", &[("A", a), ("B", people(300, 12, 1))]);
+    let sql = "SELECT k, COUNT(*) AS n FROM p WHERE k IS NOT NULL GROUP BY k ORDER BY k";
+    for more in [&[][..], &["--set", "zero_allowed=true"], &["--to", "everyone"]] {
+        let run = ask(&folder, more, &[sql]);
+        println!("{more:?}: {:?}", answers(&run));
+        assert_eq!(answers(&run), [json!([[1, 24], [2, null], [3, null]])], "{}", run.all());
+    }
+}
+
+#[test]
+fn patients_who_cannot_be_linked_are_in_the_sets_of_their_figures() {
+    // Twelve, and seven, who are in one figure only, and nobody of them linked.
+    for (others, answered) in [(12, true), (7, false)] {
+        let a = [people(100, 12, 1), (500..500 + others).map(|n| (n, String::new(), 2)).collect()].concat();
+        let folder = network("unlinked-sets", &[("A", a), ("B", people(300, 12, 1))]);
+        let run = ask(&folder, &[], &["SELECT COUNT(*) AS n FROM p", "SELECT COUNT(*) AS n FROM p WHERE k = 1"]);
+        println!("{others}: {:?} {}", answers(&run), run.code());
+        let both = [json!([[24 + others]]), json!([[24]])];
+        assert_eq!(answers(&run), both[..1 + usize::from(answered)], "{}", run.all());
+        assert!(answered || run.code() == "RELEASE_TOO_CLOSE", "{}", run.all());
+    }
+}
+
+#[test]
+fn patients_are_compared_by_all_their_keys() {
+    // Six patients whom A knows by two keys each, and B by the second; six more with one.
+    let several = |n: u32| [(n, format!("old{n}"), 1), (n, format!("id{n}"), 1)];
+    let a = [(100..106).flat_map(several).collect(), people(106, 6, 1)].concat();
+    let b: Vec<Row> = people(100, 12, 1).into_iter().map(|(mrn, id, k)| (mrn + 1000, id, k)).collect();
+    let folder = network("further", &[("A", a), ("B", b)]);
+    let [at_a, at_b] = ["A", "B"].map(|site| format!("SELECT COUNT(*) AS n FROM {site}.p"));
+    let run = ask(&folder, &[], &[&at_a, &at_b]);
+    println!("A, then B: {:?} {}", answers(&run), run.code());
+    assert_eq!((answers(&run).len(), run.code().as_str()), (1, "RELEASE_TOO_CLOSE"), "{}", run.all());
+    assert_eq!(answers(&ask(&folder, &[], &[&at_b])), [json!([[12]])]);
+}
+
+#[test]
+fn a_patient_whose_identifier_was_corrected_is_the_same_patient() {
+    let folder = network("corrected", &[("A", people(100, 30, 1)), ("B", people(300, 12, 1))]);
+    let states = Scratch::new("corrected-state");
+    let kept = states.at("kept").to_string_lossy().into_owned();
+    let sql = "SELECT COUNT(*) AS n FROM p";
+    assert_eq!(answers(&ask(&folder, &["--state", &kept], &[sql])), [json!([[42]])]);
+    // Of twelve patients another identifier, and one patient more.
+    let correct = |(mrn, id, k): Row| (mrn, if mrn < 112 { format!("new{mrn}") } else { id }, k);
+    write(&folder, "A", &people(100, 31, 1).into_iter().map(correct).collect::<Vec<_>>());
+    let later = ask(&folder, &["--state", &kept], &[sql]);
+    println!("one patient more: {}", later.code());
+    assert_eq!(later.code(), "RELEASE_TOO_CLOSE", "{}", later.all());
+    assert_eq!(answers(&ask(&folder, &[], &[sql])), [json!([[43]])]);
+}
