@@ -1,11 +1,12 @@
 //! The ledger and group keys that are agreed in the run: what needs none of them is compared before they are out.
 
-use crate::world::World;
+use crate::common::Scratch;
+use crate::world::{World, answers};
 
 /// The answer of the question under these ledgers, or the code of its refusal.
-fn asked(world: &World, state: &std::path::Path, sql: &str) -> Result<(), String> {
-    let run = world.ask_again(state, &[sql]);
-    let came_out = !run.answers().is_empty();
+fn asked(world: &World, state: &Scratch, sql: &str) -> Result<(), String> {
+    let run = world.ask_again(state.path(), &[sql]);
+    let came_out = !answers(&run).is_empty();
     println!("{sql}\n  {}", if came_out { "answered".into() } else { run.code() });
     if came_out { Ok(()) } else { Err(run.code()) }
 }
@@ -15,7 +16,7 @@ const TOO_CLOSE: &str = "RELEASE_TOO_CLOSE";
 #[test]
 fn a_table_that_is_near_as_a_whole_is_refused_before_its_keys_and_tells_no_more_than_a_bit() {
     let world = World::new("keys-whole");
-    let (state, target) = (world.folder.path().join("state"), world.target().z);
+    let (state, target) = (Scratch::new("keys-whole-state"), world.target().z);
     let of_f = "COUNT(*) AS n FROM t WHERE x > 30 AND f = 1";
     assert_eq!(asked(&world, &state, "SELECT COUNT(*) AS n FROM t WHERE x > 30"), Ok(()));
     let table = format!("SELECT f, COUNT(*) AS n FROM t WHERE x > 30 AND z <> {target} GROUP BY f");
@@ -27,7 +28,7 @@ fn a_table_that_is_near_as_a_whole_is_refused_before_its_keys_and_tells_no_more_
 #[test]
 fn a_table_that_is_near_by_a_group_has_told_its_keys_and_stays_a_release() {
     let world = World::new("keys-group");
-    let (state, target) = (world.folder.path().join("state"), world.target().z);
+    let (state, target) = (Scratch::new("keys-group-state"), world.target().z);
     assert_eq!(asked(&world, &state, "SELECT COUNT(*) AS n FROM t WHERE x > 30 AND f = 1"), Ok(()));
     // All of f = 0 are in it as well, so that as a whole it is far.
     let most = "x > 30 OR f = 0";
@@ -36,7 +37,7 @@ fn a_table_that_is_near_by_a_group_has_told_its_keys_and_stays_a_release() {
     // Near to the refused table and to nothing else.
     let near = format!("SELECT COUNT(*) AS n FROM t WHERE {most}");
     assert_eq!(asked(&world, &state, &near), Err(TOO_CLOSE.into()));
-    let alone = world.folder.path().join("alone");
+    let alone = Scratch::new("keys-group-alone");
     assert_eq!(asked(&world, &alone, "SELECT COUNT(*) AS n FROM t WHERE x > 30 AND f = 1"), Ok(()));
     assert_eq!(asked(&world, &alone, &near), Ok(()));
 }

@@ -263,7 +263,7 @@ fn no_key_is_opened_of_a_question_that_is_near_as_a_whole_and_no_figure_of_one_t
     let whole = Planned::new(&compiled, &[Vec::new()]).unwrap();
     let codes = parts[0][0].keys.iter().map(|key| query_planner::keys::decode(key).unwrap());
     let by_code = Planned::new(&compiled, &[codes.collect()]).unwrap();
-    let all = ["difference/0", "difference/1", "keys/0"].map(str::to_owned);
+    let all = ["difference/0", "difference/1", "keys/0", "keys/0/count"].map(str::to_owned);
     for (ended, opened) in ended(&compiled, parts.clone(), &whole) {
         assert_eq!((ended.as_str(), opened), ("too close, after keys: false", [all[0].clone()].into()));
     }
