@@ -257,10 +257,12 @@ enum Said {
 }
 
 fn too_close(compiled: &Compiled) -> NodeError {
-    let message = format!(
-        "an earlier answer of this study is about almost the same patients: the two would differ by fewer than {}",
-        compiled.joint.min_patients
-    );
+    let other = match compiled.joint.side_by_side.is_empty() {
+        true => "an earlier answer of this study",
+        false => "an earlier answer of this study, or another figure of this question,",
+    };
+    let least = compiled.joint.min_patients;
+    let message = format!("{other} is about almost the same patients: the two would differ by fewer than {least}");
     NodeError::new("RELEASE_TOO_CLOSE", message)
         .hint("ask for all figures of one group of patients in one question; this refusal is logged at every site")
 }

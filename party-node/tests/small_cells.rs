@@ -293,7 +293,7 @@ fn an_answer_for_everyone_is_judged_by_patients_too() {
     // Of k = 1 the others have fifteen rows of one patient; of k = 2 all is fine; of k = 3 A has everybody whom B has.
     let of = |from: usize, count: usize, k: usize| (from..from + count).map(move |person| (person, k));
     let a: Vec<_> = of(100, 20, 1).chain(of(200, 20, 2)).chain(of(300, 20, 3)).collect();
-    let b: Vec<_> = vec![(500, 1); 15].into_iter().chain(of(600, 20, 2)).chain(of(300, 15, 3)).collect();
+    let b: Vec<_> = std::iter::repeat_n((500, 1), 15).chain(of(600, 20, 2)).chain(of(300, 15, 3)).collect();
     let c: Vec<_> = of(700, 20, 2).collect();
     for (name, own) in [("A", &a), ("B", &b), ("C", &c)] {
         folder.write(&format!("{name}/t.csv"), format!("person_id,k\n{}", text(own)));
