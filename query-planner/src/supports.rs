@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
-use crate::measured::{Atoms, Term, are_apart};
+use crate::measured::{Atom, Atoms, Term, are_apart};
 use crate::plan::{SecureSum, Summand};
 use crate::slots::Slots;
 use crate::small::{are_understood, excludes, overlapping};
@@ -111,22 +111,10 @@ impl Slots<'_> {
             };
             let conditions = term.when.iter().chain(added.clause).cloned().collect();
             let rows = met.map(|met| added.clause.map_or(met.clone(), |clause| met.clone().and(clause.clone())));
-            let leaves = self.leaves_of(atoms);
+            let leaves = numbers(&mut self.leaves, atoms);
             self.supports.push(Drawn { cell, figures: figures.to_vec(), leaves, conditions, rows });
         }
         Ok(())
-    }
-
-    fn leaves_of(&mut self, atoms: &Atoms) -> Vec<usize> {
-        let mut leaves = Vec::new();
-        for atom in atoms {
-            let at = self.leaves.iter().position(|known| known == atom).unwrap_or(self.leaves.len());
-            if at == self.leaves.len() {
-                self.leaves.push(atom.clone());
-            }
-            leaves.push(at);
-        }
-        leaves
     }
 
     /// The supports of a sum with these counts as cells.
@@ -176,6 +164,17 @@ pub(crate) fn needed(drawn: &[Drawn], counts: &[usize]) -> Vec<Support> {
         support.apart.dedup();
     }
     supports
+}
+
+/// The numbers of what is measured, among all that is.
+pub(crate) fn numbers(known: &mut Vec<Atom>, atoms: &Atoms) -> Vec<usize> {
+    let mut number = |atom: &Atom| {
+        known.iter().position(|other| other == atom).unwrap_or_else(|| {
+            known.push(atom.clone());
+            known.len() - 1
+        })
+    };
+    atoms.iter().map(&mut number).collect()
 }
 
 fn has_no_row_of(a: &Drawn, b: &Drawn) -> bool {

@@ -24,7 +24,7 @@ use crate::matching::view::{Col, View, Weight, not_yet_because};
 use crate::measured::{Atom, Measured};
 use crate::plan::{Groups, Key, Output, Ring, Scale, SecureSum, Slot, Summand};
 use crate::small::{carries_condition, conditional_columns};
-use crate::supports::{Drawn, needed};
+use crate::supports::{Drawn, needed, numbers};
 use crate::value::Value as Constant;
 use crate::words::words;
 
@@ -85,9 +85,12 @@ pub(crate) fn matched(
     }
     let counted: Vec<(usize, usize)> = cells.iter().map(|(cell, _)| (*cell, places[*cell])).collect();
     let disjoint = understood(&matching, &counted[cells.len().min(1)..])?;
-    cells.extend(supports.iter().map(|support| (support.cell, support.cell)));
+    for support in &supports {
+        if !cells.iter().any(|(cell, _)| *cell == support.cell) {
+            cells.push((support.cell, support.cell));
+        }
+    }
     cells.sort_unstable();
-    cells.dedup_by_key(|(cell, _)| *cell);
     let slots = places.iter().zip(&slots).zip(ranges).map(|((place, (_, digits)), range)| {
         let magnitude = range.magnitude();
         let bits = partial_bits(catalog.max_patients, magnitude).filter(|bits| bits + nodes.site_bits() < 64);
@@ -456,7 +459,7 @@ impl Figures<'_, '_, '_> {
                 }
                 None => count,
             };
-            let leaves = part.atoms.iter().map(|atom| place(&mut self.atoms, atom)).collect();
+            let leaves = numbers(&mut self.atoms, &part.atoms);
             let conditions = part.term.when.iter().chain(call.params.filter.as_deref()).cloned().collect();
             self.drawn.push(Drawn { cell, figures: figures.to_vec(), leaves, conditions, rows: None });
         }
@@ -483,14 +486,6 @@ impl Figures<'_, '_, '_> {
         }
         Ok(())
     }
-}
-
-/// The number of a measured column.
-fn place(atoms: &mut Vec<Atom>, atom: &Atom) -> usize {
-    atoms.iter().position(|known| known == atom).unwrap_or_else(|| {
-        atoms.push(atom.clone());
-        atoms.len() - 1
-    })
 }
 
 fn overflow() -> PlanError {

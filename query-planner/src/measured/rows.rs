@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{Column, DFSchemaRef, JoinType};
-use datafusion_expr::logical_plan::{Aggregate, Join, TableScan, Union};
+use datafusion_expr::logical_plan::{Aggregate, Join, TableScan, Union, Window};
 use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{Expr, LogicalPlan};
 
@@ -42,6 +42,7 @@ impl<'a> Rows<'a> {
             LogicalPlan::Aggregate(aggregate) => Rows::rolled_up(aggregate, catalog),
             LogicalPlan::Join(join) => Rows::joined(join, catalog),
             LogicalPlan::Union(union) => Rows::united(union, catalog),
+            LogicalPlan::Window(window) => Rows::windowed(window, catalog),
             other => Rows::unread(other, catalog),
         }
     }
@@ -73,27 +74,32 @@ impl<'a> Rows<'a> {
         Rows::new(&scan.projected_schema, columns.collect(), catalog)
     }
 
-    /// Rows that are not followed: each new column tells about everything below and is no term.
+    /// Numbers of rows and what is next to them: each tells about its arguments and order, and about which rows there are.
+    fn windowed(window: &Window, catalog: &'a Catalog) -> Self {
+        let below = Rows::of(&window.input, catalog);
+        let made = window.window_expr.iter().map(|expr| {
+            let told: Atoms = below.told(expr).union(&below.present()).cloned().collect();
+            let (text, refused) = (words(expr), Some(not_judged(expr)));
+            Flow { made_of: told.clone(), chosen: told, text, refused, ..Flow::default() }
+        });
+        let columns = below.columns.iter().cloned().chain(made).collect();
+        Rows::new(&window.schema, columns, catalog).within(std::slice::from_ref(&below))
+    }
+
+    /// Rows that are not followed: each column tells about everything below, what an order cuts off with it, and is no term.
     fn unread(plan: &LogicalPlan, catalog: &'a Catalog) -> Self {
         let below: Vec<Rows<'_>> = plan.inputs().into_iter().map(|input| Rows::of(input, catalog)).collect();
         let told: Atoms = below.iter().flat_map(|rows| rows.columns.iter().flat_map(Flow::told)).collect();
-        let kept = match (plan, &below[..]) {
-            (LogicalPlan::Window(_), [input]) => input.columns.clone(),
-            _ => Vec::new(),
-        };
-        let made = plan.schema().columns().into_iter().skip(kept.len()).map(|column| Flow {
+        let column = |column: Column| Flow {
             made_of: told.clone(),
             chosen: told.clone(),
             text: plan.display().to_string(),
             refused: Some(not_judged(&Expr::Column(column))),
             ..Flow::default()
-        });
-        let columns = kept.into_iter().chain(made).collect();
+        };
+        let columns = plan.schema().columns().into_iter().map(column).collect();
         let mut rows = Rows::new(plan.schema(), columns, catalog).within(&below);
-        // What an order cuts off is chosen by its values.
-        if !matches!(plan, LogicalPlan::Window(_)) {
-            rows.excluded.extend(told);
-        }
+        rows.excluded.extend(told);
         rows
     }
 
