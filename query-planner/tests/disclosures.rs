@@ -7,7 +7,7 @@ use std::path::Path;
 use std::{env, fs};
 
 use common::{OPTIONS, SETTINGS, catalog_with};
-use query_planner::disclosure::{Disclosure, Kind, Language, Recipient, Revealed, Why, sentence};
+use query_planner::disclosure::{Compared, Disclosure, Kind, Language, Recipient, Revealed, Why, sentence};
 use query_planner::dpia::{self, Purpose};
 use query_planner::plan::{Groups, Ring};
 use query_planner::{Audience, JointPlan, Options, explain, plan};
