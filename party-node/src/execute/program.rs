@@ -189,12 +189,7 @@ async fn also<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Res
 
 /// The cells whose patients are counted, but for those that are that count; then the later of two with few patients between them.
 fn few<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Result<Few> {
-    let behind = |sum: &SecureSum| {
-        let pairs = sum.cells.iter().copied().zip(sum.patients.iter().copied());
-        pairs.filter(|(cell, patients)| cell != patients).collect::<Vec<_>>()
-    };
-    let between = |sum: &SecureSum| sum.between.iter().map(|pair| (pair.cell, pair.patients)).collect::<Vec<_>>();
-    let kinds: [&dyn Fn(&SecureSum) -> Vec<(usize, usize)>; 2] = [&behind, &between];
+    let kinds: [fn(&SecureSum) -> Pairs; 2] = [behind, between];
     let (mut cells, mut all, mut views, mut ends) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for kind in kinds {
         let mut columns = Vec::new();
@@ -215,6 +210,18 @@ fn few<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Result<Few
     let of_site = |site: usize| ArithShare::concat(&views.iter().map(|view| &view[site]).collect::<Vec<_>>());
     let without = (0..views[0].len()).map(of_site).collect();
     Ok(Few { cells, own: ends[0], patients: together(&all), without })
+}
+
+/// Cells with the slots of their patients.
+type Pairs = Vec<(usize, usize)>;
+
+fn behind(sum: &SecureSum) -> Pairs {
+    let pairs = sum.cells.iter().copied().zip(sum.patients.iter().copied());
+    pairs.filter(|(cell, patients)| cell != patients).collect()
+}
+
+fn between(sum: &SecureSum) -> Pairs {
+    sum.between.iter().map(|pair| (pair.cell, pair.patients)).collect()
 }
 
 /// The same counts without each site's own part, where all sites receive the answer: a site knows its own rows and patients. With noise a part
