@@ -184,14 +184,12 @@ fn plain_sums_are_answered_as_plain_sql_does() {
     }
 }
 
-/// A random sum in both meanings: SQL, and a patient's value for each of its terms.
-struct Sum {
-    sql: String,
-    terms: Vec<fn(&Patient) -> i64>,
-}
+/// A patient's value for each term of a sum.
+type Terms = Vec<fn(&Patient) -> i64>;
 
-fn random_sum(at: usize) -> Sum {
-    let (sql, terms): (&str, Vec<fn(&Patient) -> i64>) = match at {
+/// A sum in both meanings: SQL, and plainly.
+fn sum_of(at: usize) -> (&'static str, Terms) {
+    match at {
         0 => ("d", vec![dose]),
         1 => ("3 * d - 2 * x", vec![|p| 3 * dose(p), |p| -2 * p.x]),
         2 => ("CASE WHEN f = 1 THEN d ELSE 0 END", vec![|p| p.f * dose(p)]),
@@ -201,8 +199,7 @@ fn random_sum(at: usize) -> Sum {
         ),
         4 => ("d * f", vec![|p| p.f * dose(p)]),
         _ => ("CASE WHEN k < 3 THEN 2 * d END", vec![|p| i64::from(p.k < 3) * 2 * dose(p)]),
-    };
-    Sum { sql: sql.into(), terms }
+    }
 }
 
 #[test]
@@ -213,16 +210,16 @@ fn random_sums_are_shown_if_and_only_if_every_term_has_enough_patients() {
     let mut random = Random(seed);
     let (mut shown_sums, mut hidden_sums) = (0, 0);
     for round in 0..18 {
-        let sum = random_sum(round % 6);
+        let (what, terms) = sum_of(round % 6);
         let (least, most) = (5000 + random.below(150) as i64, 5000 + random.below(150) as i64);
         let (least, most) = (least.min(most), least.max(most));
         let cohort: Vec<&Patient> = world.patients.iter().filter(|p| (least..=most).contains(&p.z)).collect();
         let enough = |of: &dyn Fn(&Patient) -> bool| cohort.iter().filter(|p| of(p)).count() >= LEAST;
-        let expected = cohort.len() >= LEAST && sum.terms.iter().all(|term| enough(&|p| term(p) != 0));
-        let sql = format!("SELECT SUM({}) AS s FROM t WHERE z BETWEEN {least} AND {most}", sum.sql);
+        let expected = cohort.len() >= LEAST && terms.iter().all(|term| enough(&|p| term(p) != 0));
+        let sql = format!("SELECT SUM({what}) AS s FROM t WHERE z BETWEEN {least} AND {most}");
         let (hidden, row) = shown(&world, &sql);
         let total: i64 =
-            cohort.iter().map(|p| sum.terms.iter().map(|term| term(p)).sum::<i64>() * p.sites.len() as i64).sum();
+            cohort.iter().map(|p| terms.iter().map(|term| term(p)).sum::<i64>() * p.sites.len() as i64).sum();
         assert_eq!(hidden == json!([]), expected, "{sql}");
         assert_eq!(row[0], if expected { json!(total) } else { Value::Null }, "{sql}");
         if expected { shown_sums += 1 } else { hidden_sums += 1 }
