@@ -18,7 +18,7 @@
 //!
 //! will do, with any smaller number for either logarithm of α and any larger one for ln(1/δ). The largest over α is taken. ε²/(4L + 2ε)
 //! with L = ln(1/δ) will do as well: ε = ρ + 2√(ρL) (Bun, Steinke, TCC'16, Proposition 1.3) gives ρ = ε²/(√(L+ε) + √L)², and the
-//! geometric mean of L + ε and L is below their arithmetic one. It serves where the α that is needed is beyond [`MAX_ALPHA`].
+//! geometric mean of L + ε and L is below their arithmetic one. It serves where the α that is needed is beyond `MAX_ALPHA`.
 //!
 //! # Shares
 //! Sites add discrete Gaussians of variance σ²/h, which only sum to something close to one: at every point the probabilities differ by a
