@@ -209,7 +209,7 @@ impl Site {
             Err(error) => {
                 session.abort(&error);
                 let steps = steps(&session.stats());
-                blocking(&self.gate.state, move |state| state.broke_off(&job, now_ms(), steps)).await?;
+                blocking(&self.gate.state, move |state| state.broke_off(&job, None, now_ms(), steps)).await?;
                 Err(error)
             }
         };
@@ -254,11 +254,8 @@ impl Site {
                 let sent = steps(&stats);
                 blocking(&self.gate.state, move |state| state.refuse(&job, TOO_CLOSE, now_ms(), sent)).await?;
             }
-            // Its group keys are out: it stays a release, as one that broke off.
-            Ended::TooClose { after_keys: true } | Ended::TooWide(_) => {
-                let sent = steps(&stats);
-                blocking(&self.gate.state, move |state| state.broke_off(&job, now_ms(), sent)).await?;
-            }
+            Ended::TooClose { after_keys: true } => self.refuse_after_keys(job, TOO_CLOSE, steps(&stats)).await?,
+            Ended::TooWide(why) => self.refuse_after_keys(job, &why.code, steps(&stats)).await?,
         }
         let report = Report { bytes: stats.bytes(), rounds: stats.rounds };
         if let Some(mut control) = control
@@ -277,6 +274,12 @@ impl Site {
             self.show(compiled, &totals, &stats).await?;
         }
         Ok(left)
+    }
+
+    /// The group keys of such a question are out: it stays a release, as one that broke off.
+    async fn refuse_after_keys(&self, job: JobId, code: &str, sent: Vec<Step>) -> Result<(), NodeError> {
+        let code = code.to_owned();
+        blocking(&self.gate.state, move |state| state.broke_off(&job, Some(&code), now_ms(), sent)).await
     }
 
     /// Waits until the analyst closes the run, and says why if it closes it for a reason.

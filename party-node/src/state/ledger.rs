@@ -191,13 +191,18 @@ impl State {
     }
 
     /// A run broke off after its release began, and this was sent in it. The release counts; and it is charged as a refusal, because the
-    /// comparison's bit may have been told before. A release that has ended is left as it is.
-    pub fn broke_off(&self, id: &[u8; 16], at_ms: u64, sent: Vec<Step>) -> Result<(), NodeError> {
+    /// comparison's bit may have been told before. A release that has ended is left as it is. Where it broke off for a reason of its own,
+    /// the log says so.
+    pub fn broke_off(&self, id: &[u8; 16], why: Option<&str>, at_ms: u64, sent: Vec<Step>) -> Result<(), NodeError> {
         self.change(|change| {
             match begun(change, id) {
                 Ok((_, release)) => charge(change, Charge::Refusal, at_ms, &Who::of(&release))?,
                 Err(ended) if ended.code == "RELEASE_ENDED" => {}
                 Err(error) => return Err(error),
+            }
+            if let Some(code) = why {
+                change.log(Event::Refused { release: *id, code: code.to_owned() });
+                change.log(Event::Counted { release: *id });
             }
             change.log(Event::Sent { release: *id, steps: sent });
             Ok(())

@@ -38,7 +38,7 @@ fn answers_with_gaussian_noise_are_within_what_explain_prints_and_not_exact() {
     let sql = "SELECT k, COUNT(*) AS n, COUNT(DISTINCT person_id) AS p FROM t GROUP BY k ORDER BY k";
     let text = explained(&world, sql);
     assert!(text.contains("discrete Gaussian, ε = 0.5, δ = 10^-7"), "{text}");
-    let deviations = printed(&text, "standard deviation ");
+    let deviations = printed(&text, ", standard deviation ");
     let told = &answers(&world.ask(&ASKED, &[sql]))[0];
     println!("deviations {deviations:?}, told {told}");
     let (mut apart, rows) = (false, told.as_array().unwrap());

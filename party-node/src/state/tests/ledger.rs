@@ -176,13 +176,13 @@ fn a_run_that_breaks_off_is_charged_and_still_counts() {
     for number in [1, 2] {
         assert_eq!(full(&who), Ok(()));
         begin(&state, number).unwrap();
-        state.broke_off(&[number; 16], 0, vec![]).unwrap();
+        state.broke_off(&[number; 16], None, 0, vec![]).unwrap();
     }
     assert_eq!(full(&who), Err("TOO_MANY_REFUSALS".into()));
     assert!(state.outlines(&STUDY).unwrap().iter().all(|release| release.progress == Progress::Begun));
     begin(&state, 3).unwrap();
     state.finish(&[3; 16], None, vec![]).unwrap();
-    state.broke_off(&[3; 16], 0, vec![]).unwrap();
+    state.broke_off(&[3; 16], None, 0, vec![]).unwrap();
     assert_eq!(full(&Who::new("somebody else", STUDY)), Ok(()), "charged to whoever asked");
 }
 
