@@ -24,9 +24,9 @@ fn explained(world: &World, sql: &str) -> String {
     told.stdout
 }
 
-/// What EXPLAIN prints after this, one for each figure.
-fn printed(text: &str, before: &str) -> Vec<f64> {
-    let after = text.lines().filter_map(|line| Some(line.split_once(before)?.1));
+/// What EXPLAIN prints for each figure.
+fn standard_deviations(text: &str) -> Vec<f64> {
+    let after = text.lines().filter_map(|line| Some(line.split_once(", standard deviation ")?.1));
     after.map(|number| number.trim().parse().unwrap()).collect()
 }
 
@@ -38,7 +38,7 @@ fn answers_with_gaussian_noise_are_within_what_explain_prints_and_not_exact() {
     let sql = "SELECT k, COUNT(*) AS n, COUNT(DISTINCT person_id) AS p FROM t GROUP BY k ORDER BY k";
     let text = explained(&world, sql);
     assert!(text.contains("discrete Gaussian, ε = 0.5, δ = 10^-7"), "{text}");
-    let deviations = printed(&text, ", standard deviation ");
+    let deviations = standard_deviations(&text);
     let told = &answers(&world.ask(&ASKED, &[sql]))[0];
     println!("deviations {deviations:?}, told {told}");
     let (mut apart, rows) = (false, told.as_array().unwrap());
