@@ -255,7 +255,7 @@ fn a_patient_at_two_sites_is_not_hidden_from_one_among_many_of_its_own() {
                 further: Further::NONE,
                 least: 11,
             };
-            let of = |patient: u64| (patient, vec![patient >= 13 + shared, patient % 2 == 0, true]);
+            let of = |patient: u64| (patient, vec![patient >= 13 + shared, patient < 20, true]);
             let mut tables: Vec<Patients> = vec![(0..30).map(of).collect()];
             tables.push((12..12 + shared).map(|patient| (patient, vec![false, true, true])).collect());
             tables.resize(sites, Patients::new());
