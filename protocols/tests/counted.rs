@@ -31,6 +31,7 @@ type Patients = BTreeMap<u64, Known>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
     One,
+    Everybody,
     Both,
     NotTheOther,
     AtLeast(u64),
@@ -45,6 +46,7 @@ impl Rule {
         let ([a, b, c], [m, n]) = (known.bits, known.numbers);
         match self {
             Rule::One => a,
+            Rule::Everybody => b,
             Rule::Both => a && b,
             Rule::NotTheOther => a && !b,
             Rule::AtLeast(least) => m >= least,
@@ -61,6 +63,7 @@ impl Rule {
         };
         match self {
             Rule::One => a,
+            Rule::Everybody => b,
             Rule::Both => circuit.and(a, b),
             Rule::NotTheOther => {
                 let not = circuit.not(b);
@@ -111,7 +114,9 @@ fn counted(sites: usize, rules: &[Rule]) -> Counted {
             circuit.flag(set, receiver, bit);
         }
     }
-    Counted { circuit, columns: vec![Columns { numbers: 2, bits: 3 }; sites] }
+    let is_said = |set: &usize| rules[*set] == Rule::One;
+    let said = (0..rules.len()).filter(is_said).map(|set| (set, vec![0; sites])).collect();
+    Counted { circuit, columns: vec![Columns { numbers: 2, bits: 3 }; sites], said }
 }
 
 /// How many patients each pair differs by, without any matching and without any circuit.
@@ -322,6 +327,71 @@ fn costs_of_counted_sets_are_those_predicted_and_do_not_depend_on_the_patients()
         }
         assert_eq!(seen[0], seen[1]);
     }
+}
+
+/// Sets that every site sees beside a counted one: what each site says itself is taken off, not whom it knows.
+#[test]
+fn said_sets_beside_counted_ones_are_compared_without_what_each_site_says() {
+    let (mut close, least) = ([0, 0], 5);
+    for seed in SEED..SEED + 12 {
+        let sites = 2 + (seed % 3) as usize;
+        println!("seed {seed}, {sites} sites");
+        let mut tables = random(&mut Case::at(0, sites, seed), 40);
+        // The old set is everybody's, of the new one few of some sites are left out.
+        let mut case = Case::at(1, sites, seed);
+        for known in tables.iter_mut().flat_map(Patients::values_mut) {
+            known.bits = [case.below(6) > 0, true, true];
+        }
+        let rules = [Rule::One, Rule::Everybody, Rule::AtLeast(9)];
+        let said = BTreeMap::from([(0, vec![0; sites]), (1, vec![1; sites])]);
+        let counted = Counted { said, ..counted(sites, &rules) };
+        let shape = Ledgered {
+            patients: 40,
+            passes: 1,
+            sets: 3,
+            pairs: vec![(0, 1), (0, 2)],
+            or_equal: Vec::new(),
+            seen: vec![(0, 1)],
+            further: Further::NONE,
+            least,
+        };
+        let whole = differing(&tables, &rules, &shape.pairs);
+        let view = |site: usize| {
+            let others = [&tables[..site], &tables[site + 1..]].concat();
+            differing(&others, &rules, &shape.seen)[0]
+        };
+        let views: Vec<u64> = (0..sites).map(view).collect();
+        let want = whole.iter().any(|apart| *apart < least) || views.iter().any(|apart| (1..least).contains(apart));
+        close[usize::from(want)] += 1;
+        let check = Check::of(&shape, &counted, sites, PublicSeed([0; 32])).unwrap();
+        let entered: Vec<PatientTable> = tables.iter().map(|own| table(own, 1)).collect();
+        assert_eq!(clear::differences(&check, &entered), [whole, views].concat());
+        let got = answers(&World::new(sites).with_analyst().seed(seed), &tables, &shape, &counted, Link::Local);
+        assert_eq!(got, vec![want; sites + 1]);
+    }
+    println!("{close:?} were far and close");
+    assert!(close.iter().all(|times| *times > 1), "{close:?}");
+}
+
+#[test]
+fn a_set_that_every_site_sees_must_be_said() {
+    println!("seed {SEED}");
+    let shape = Ledgered {
+        patients: 9,
+        passes: 1,
+        sets: 6,
+        pairs: vec![(0, 1)],
+        or_equal: Vec::new(),
+        seen: vec![(0, 1)],
+        further: Further::NONE,
+        least: 9,
+    };
+    let refused = |counted: &Counted| Check::of(&shape, counted, 3, PublicSeed([0; 32])).is_err();
+    let sound = counted(3, &RULES);
+    assert!(refused(&sound), "set 1 is counted");
+    let said = |columns: Vec<usize>| Counted { said: BTreeMap::from([(0, vec![0; 3]), (1, columns)]), ..sound.clone() };
+    assert!(!refused(&said(vec![1; 3])));
+    assert!(refused(&said(vec![3; 3])) && refused(&said(vec![1; 2])), "columns that sites do not have");
 }
 
 #[test]

@@ -200,16 +200,9 @@ fn sets_that_may_be_equal_are_too_close_when_they_differ_by_few_and_only_then() 
     }
 }
 
-/// As [`counted`], without the patients of one site.
+/// As [`counted`], of what all sites but one say.
 fn counted_without(sites: &[Patients], shape: &Ledgered, site: usize) -> Vec<u64> {
-    let others = |patients: &Patients| {
-        patients
-            .iter()
-            .filter(|(patient, _)| !sites[site].contains_key(patient))
-            .map(|(p, sets)| (*p, sets.clone()))
-            .collect()
-    };
-    let others: Vec<Patients> = sites.iter().map(others).collect();
+    let others: Vec<Patients> = sites[..site].iter().chain(&sites[site + 1..]).cloned().collect();
     counted(&others, &Ledgered { pairs: shape.seen.clone(), ..shape.clone() })
 }
 
@@ -244,6 +237,38 @@ fn what_every_site_sees_must_differ_by_enough_patients_of_others_or_by_none() {
     }
     println!("{close:?} were far and close by a site's view alone");
     assert!(close.iter().all(|times| *times > 2), "{close:?}");
+}
+
+/// Everybody is in the old set. Twelve of the first site alone leave it, and one whom the first two have: to the first the one remains.
+#[test]
+fn a_patient_at_two_sites_is_not_hidden_from_one_among_many_of_its_own() {
+    println!("seed {SEED}");
+    for sites in [2, 3, 4] {
+        for (shared, close) in [(0, false), (1, true), (10, true), (11, false)] {
+            let shape = Ledgered {
+                patients: 30,
+                passes: 1,
+                sets: 3,
+                pairs: vec![(0, 2)],
+                or_equal: Vec::new(),
+                seen: vec![(0, 2)],
+                further: Further::NONE,
+                least: 11,
+            };
+            let of = |patient: u64| (patient, vec![patient >= 13 + shared, patient < 20, true]);
+            let mut tables: Vec<Patients> = vec![(0..30).map(of).collect()];
+            tables.push((12..12 + shared).map(|patient| (patient, vec![false, true, true])).collect());
+            tables.resize(sites, Patients::new());
+            assert_eq!(counted(&tables, &shape), [13 + shared]);
+            assert_eq!([0, 1].map(|site| counted_without(&tables, &shape, site)), [[shared], [13 + shared]]);
+            for from in 0..sites {
+                // Whoever is first, in whichever site's bins the patients stand.
+                tables.rotate_left(usize::from(from > 0));
+                let got = answers(&World::new(sites).seed(SEED), false, &tables, &shape, Link::Local);
+                assert_eq!(got, vec![close; sites], "{shared} at two of {sites} sites, turned by {from}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The ledger's check in a run: are the patients of this release too near to those of an earlier one?
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use mpc_core::error::LocalFault;
@@ -134,7 +134,8 @@ impl Asked {
     }
 }
 
-/// Of what is compared, all of which every site has seen or is to see.
+/// Of what is compared, all of which every site has seen or is to see. These sets are said: a figure over matched patients is for the
+/// analyst alone (SEAL_TO_ANALYST), and otherwise the check refuses.
 fn seen(new: &New<'_>, earlier: &[Earlier]) -> Vec<(usize, usize)> {
     if !new.figures.everyone {
         return Vec::new();
@@ -178,15 +179,18 @@ pub fn ands(compiled: &Compiled, figures: &Figures) -> std::result::Result<usize
 struct Made {
     circuit: Circuit,
     columns: Vec<Columns>,
+    said: BTreeMap<usize, Vec<usize>>,
     is_counted: bool,
 }
 
 impl Made {
     fn new(sites: &[SiteName], releases: &[&Figures]) -> std::result::Result<Self, String> {
         let mut columns = vec![Columns::default(); sites.len()];
-        let (mut circuit, mut first) = (Circuit::default(), 0);
+        let (mut circuit, mut said, mut first) = (Circuit::default(), BTreeMap::new(), 0);
         for figures in releases {
-            said(&mut circuit, &columns, (first, figures.said));
+            let place = |set| (first + set, columns.iter().map(|columns| columns.bits + set).collect());
+            said.extend((0..figures.said).map(place));
+            flag_said(&mut circuit, &columns, (first, figures.said));
             columns.iter_mut().for_each(|columns| columns.bits += figures.said);
             first += figures.said;
             for counted in &figures.counted {
@@ -204,7 +208,7 @@ impl Made {
             }
         }
         let is_counted = releases.iter().any(|figures| !figures.counted.is_empty());
-        Ok(Self { circuit, columns, is_counted })
+        Ok(Self { circuit, columns, said, is_counted })
     }
 
     /// The bins of a comparison without anybody in them.
@@ -221,12 +225,12 @@ impl Made {
 
     /// Where all sets are said, no circuit is needed.
     fn counted(self) -> Option<Counted> {
-        self.is_counted.then_some(Counted { circuit: self.circuit, columns: self.columns })
+        self.is_counted.then_some(Counted { circuit: self.circuit, columns: self.columns, said: self.said })
     }
 }
 
 /// Flags for so many sets, from `first` on, whoever is said to be in them. Their bits begin behind these columns.
-fn said(circuit: &mut Circuit, columns: &[Columns], (first, sets): (usize, usize)) {
+fn flag_said(circuit: &mut Circuit, columns: &[Columns], (first, sets): (usize, usize)) {
     let party = |site: usize| PartyId(site as u8);
     for receiver in 0..columns.len() {
         for set in 0..sets {

@@ -62,7 +62,7 @@ fn figures_of_tables_with_nearly_the_same_patients_are_refused_in_one_question_t
     }
 }
 
-/// Everybody else of the cohort at A alone, and one patient at B alone.
+/// Twelve of the cohort at A alone, and one patient at B alone, or one at both: A has a row of that one, and learns of B's.
 #[test]
 fn what_two_answers_to_everyone_tell_a_site_is_about_enough_patients_of_others() {
     let world = World::new("everyone");
@@ -75,10 +75,13 @@ fn what_two_answers_to_everyone_tell_a_site_is_about_enough_patients_of_others()
     let all = format!("SELECT COUNT(*) AS n FROM t WHERE {ALL}");
     let few_of_b = without(&[&of("A")[..12], &of("B")[..1]].concat());
     let many_of_b = without(&[&of("A")[..12], &of("B")[..12]].concat());
+    let one_of_both = without(&[&of("A")[..12], &[world.target().z.to_string()]].concat());
     let none_of_b = without(&of("A")[..12]);
     for (second, to, come) in [
         (&few_of_b, "analyst", true),
         (&few_of_b, "everyone", false),
+        (&one_of_both, "analyst", true),
+        (&one_of_both, "everyone", false),
         (&many_of_b, "everyone", true),
         (&none_of_b, "everyone", true),
     ] {

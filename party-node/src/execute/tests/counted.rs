@@ -1,5 +1,7 @@
 //! Who counts in a sum over matched patients: what sites note, and the circuit that flags it, against a plain evaluation.
 
+use std::collections::BTreeMap;
+
 use mpc_core::random::PublicSeed;
 use mpc_core::{Bits, Block, Z64};
 use protocols::matching::{Further, PatientTable};
@@ -70,7 +72,9 @@ fn flagged(case: &Case, nodes: &[usize]) -> Vec<u64> {
         least: 2,
     };
     let columns = layouts.iter().map(|own| Columns { numbers: own.numbers, bits: own.bits }).collect();
-    let check = Check::of(&shape, &Sets { circuit, columns }, case.sites.len(), PublicSeed([0; 32])).unwrap();
+    let check =
+        Check::of(&shape, &Sets { circuit, columns, said: BTreeMap::new() }, case.sites.len(), PublicSeed([0; 32]))
+            .unwrap();
     clear::differences(&check, &tables)
 }
 

@@ -20,7 +20,7 @@ pub fn differences(check: &Check, tables: &[PatientTable]) -> Vec<u64> {
     check.ledgered.all(tables.len()).iter().map(differ).collect()
 }
 
-/// The sets of the receiver's patients that no site before it has; behind them, for each site, those of whom it does not have.
+/// The sets of the receiver's patients that no site before it has; behind them, for each site, those that any other one says.
 fn first_seen(check: &Check, segment: &ClearSegment) -> Vec<Vec<bool>> {
     let has = |site: usize, row: usize| {
         let holder = segment.holders.iter().find(|holder| holder.site == PartyId(site as u8));
@@ -31,13 +31,15 @@ fn first_seen(check: &Check, segment: &ClearSegment) -> Vec<Vec<bool>> {
         Some(counted) => flags(&counted.circuit, segment, check.ledgered.sets),
         None => said(segment),
     };
-    let own = |site: usize, row: usize| segment.receiver.index() == site || has(site, row);
+    let seen = check.ledgered.seen_sets();
+    let others_say = |site: usize, row: usize, set: usize| {
+        let mut others = segment.holders.iter().filter(|holder| holder.site.index() != site);
+        others.any(|holder| holder.bits[row][check.column(set, holder.site.index())])
+    };
     let with_views = |(row, sets): (usize, Vec<bool>)| {
-        let views = (0..check.shapes().len()).flat_map(|site| {
-            let of_others = !own(site, row);
-            sets.iter().map(move |set| *set && of_others).collect::<Vec<_>>()
-        });
-        let views: Vec<bool> = views.collect();
+        let sites = 0..check.shapes().len();
+        let views = sites.flat_map(|site| seen.iter().map(move |set| (site, *set)));
+        let views: Vec<bool> = views.map(|(site, set)| others_say(site, row, set)).collect();
         [sets, views].concat()
     };
     let rows = sets.into_iter().enumerate().filter(|(row, _)| is_first(row));

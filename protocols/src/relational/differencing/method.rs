@@ -10,12 +10,16 @@ use crate::share::BitShare;
 /// How the ones of a column of shared bits are counted.
 ///
 /// Buckets: every row falls into one of `buckets` buckets, by a public hash, and what is counted are the buckets with an odd number of ones.
-/// These are never more than the ones, so that a difference that is too small is always found too small. They are fewer if ones meet in a bucket:
+/// These are never more than the ones, so that a difference that is too small is always found smaller than k. They are fewer if ones meet in a bucket:
 /// a sufficient difference may be taken for too small. With several hashes it is only if all of them say so.
 ///
 /// Of d ones the number of odd buckets has the parity of d. It is below k ≤ d by chance; the worst d is k + 1, where any two that meet are
 /// too many: 1 − Π (1 − i/M) for i = 1 to k and M buckets (a test of this file compares with every other d). Hashes are taken until that
 /// happens to all of them with probability at most 2^−20, for each pair of sets; with any other sufficient difference it is not more likely.
+///
+/// Where equal sets are fine, a pair with no odd bucket in any hash is taken for equal, and few patients apart then pass. An odd difference
+/// leaves an odd bucket; an even one none only where its ones meet in pairs, two of them with probability 1/M, more of them less often (a
+/// test of this file). Hashes are taken until that happens in all of them with probability at most 2^−40.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// Every row.
@@ -85,10 +89,15 @@ impl Method {
 fn hashes(least: u64, buckets: usize) -> Option<usize> {
     let one = wrong(least, buckets);
     let mut all = 1.0;
-    (1..=MAX_HASHES).find(|_| {
+    (1..=MAX_HASHES).find(|hashes| {
         all *= one;
-        all <= MAX_WRONG
+        all <= MAX_WRONG && equal_by_chance(buckets, *hashes) <= MAX_EQUAL
     })
+}
+
+/// The probability that two patients meet in a bucket of each hash.
+fn equal_by_chance(buckets: usize, hashes: usize) -> f64 {
+    (1.0 / buckets as f64).powi(hashes as i32)
 }
 
 /// The probability that any two of `least + 1` patients meet in a bucket.
@@ -100,6 +109,9 @@ fn wrong(least: u64, buckets: usize) -> f64 {
 /// A sufficient difference is taken for too small with no more than this probability: 2^-20.
 const MAX_WRONG: f64 = 1.0 / (1 << 20) as f64;
 
+/// Sets that differ by few patients are taken for equal with no more than this probability: 2^-40.
+const MAX_EQUAL: f64 = 1.0 / (1u64 << 40) as f64;
+
 /// More would not be cheaper.
 const MAX_HASHES: usize = 64;
 
@@ -110,7 +122,7 @@ const CHEAP_ANDS: usize = 1 << 14;
 mod tests {
     use super::*;
 
-    /// The probability that fewer than `least` buckets are odd, for every number of ones up to `most`.
+    /// The probability that fewer than `least` buckets are odd, none of them for `least` = 1, for every number of ones up to `most`.
     fn too_few(least: u64, buckets: usize, most: usize) -> Vec<f64> {
         let mut odd = vec![0.0; buckets + 1];
         odd[0] = 1.0;
@@ -136,6 +148,20 @@ mod tests {
             assert!(wrong[least as usize..].iter().all(|p| *p <= worst + 1e-12), "least {least}, {buckets} buckets");
             assert!(worst.powi(hashes as i32) <= MAX_WRONG);
             println!("least {least}: {buckets} buckets, {hashes} hashes");
+        }
+    }
+
+    #[test]
+    fn sets_that_differ_by_anybody_are_hardly_ever_taken_for_equal() {
+        for least in [2, 3, 4, 5, 8, 11, 20, 40] {
+            let Method::Buckets { buckets, hashes } = Method::cheapest(least, 100 * 127_000, 4000) else {
+                panic!("buckets are cheaper than so many rows")
+            };
+            let equal = too_few(1, buckets, 2 * least as usize);
+            let worst = equal[1..].iter().copied().fold(0.0, f64::max);
+            assert!((equal[2] - worst).abs() < 1e-12, "least {least}: two are the worst");
+            let bits = worst.log2() * hashes as f64;
+            assert!(bits <= -40.0, "least {least}: {buckets} buckets, {hashes} hashes, 2^{bits:.1}");
         }
     }
 

@@ -27,12 +27,13 @@
 pub mod clear;
 mod counter;
 mod method;
+mod views;
 
 use mpc_core::error::LocalFault;
 use mpc_core::random::PublicSeed;
 use mpc_core::{Bits, Block, PartyId, Result, Session, Z64};
 use sha2::{Digest, Sha256};
-use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::additive::Additive;
@@ -48,6 +49,7 @@ use crate::release::Audience;
 use crate::share::BitShare;
 use counter::{Ands, products};
 pub use method::Method;
+use views::{Seen, of_others};
 
 /// The public shape of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +64,8 @@ pub struct Ledgered {
     pub pairs: Vec<(usize, usize)>,
     /// Which are compared too, but may be equal.
     pub or_equal: Vec<(usize, usize)>,
-    /// Which of all these every site sees: they are compared once more without each site's patients, and may then be equal.
+    /// Which of all these every site sees: they are compared once more without what each site says itself, and may then be equal. These
+    /// sets are said, not [`Counted`] by the circuit alone.
     pub seen: Vec<(usize, usize)>,
     /// Ways in which a patient is found beside the first keys.
     pub further: Further,
@@ -71,15 +74,25 @@ pub struct Ledgered {
 }
 
 impl Ledgered {
-    /// All pairs, those that may be equal last. Behind the sets stand the same without the first site's patients, then the second's….
+    /// All pairs, those that may be equal last. Behind the sets stand those that [every site sees](Ledgered::seen_sets) without what the
+    /// first site says, then without what the second says….
     fn all(&self, sites: usize) -> Vec<(usize, usize)> {
         self.pairs.iter().copied().chain(self.may_be_equal(sites)).collect()
     }
 
     fn may_be_equal(&self, sites: usize) -> Vec<(usize, usize)> {
-        let without =
-            |site: usize| self.seen.iter().map(move |(a, b)| ((1 + site) * self.sets + a, (1 + site) * self.sets + b));
+        let sets = self.seen_sets();
+        let place = |site: usize, set: usize| self.sets + site * sets.len() + sets.partition_point(|seen| *seen < set);
+        let without = |site: usize| self.seen.iter().map(move |(a, b)| (place(site, *a), place(site, *b)));
         self.or_equal.iter().copied().chain((0..sites).flat_map(without)).collect()
+    }
+
+    /// The sets of the pairs that every site sees, each once, in order.
+    fn seen_sets(&self) -> Vec<usize> {
+        let mut sets: Vec<usize> = self.seen.iter().flat_map(|(a, b)| [*a, *b]).collect();
+        sets.sort_unstable();
+        sets.dedup();
+        sets
     }
 }
 
@@ -91,6 +104,18 @@ pub struct Counted {
     pub circuit: Circuit,
     /// What every site enters, by site.
     pub columns: Vec<Columns>,
+    /// Sets that are said all the same, by number: each site's column of bits for it, by site. The circuit flags whom any site says.
+    pub said: BTreeMap<usize, Vec<usize>>,
+}
+
+impl Counted {
+    /// Does each site have a column of its own for this set?
+    fn is_said(&self, set: usize) -> bool {
+        let has = |said: &Vec<usize>| {
+            said.len() == self.columns.len() && said.iter().zip(&self.columns).all(|(at, own)| *at < own.bits)
+        };
+        self.said.get(&set).is_some_and(has)
+    }
 }
 
 /// The width of a site's table.
@@ -212,6 +237,9 @@ impl Check {
         if named().next().is_none() || named().chain(&ledgered.seen).any(|(new, old)| *new.max(old) >= ledgered.sets) {
             return Err("pairs are of sets, and there is at least one");
         }
+        if counted.as_ref().is_some_and(|counted| !ledgered.seen_sets().iter().all(|set| counted.is_said(*set))) {
+            return Err("a set that every site sees is said");
+        }
         let Ledgered { patients, passes, further, .. } = *ledgered;
         let shape =
             |Columns { numbers, bits }: &Columns| Shape { patients, passes, further, numbers: *numbers, bits: *bits };
@@ -308,17 +336,26 @@ impl Check {
         self.all_far(&mut Ands::new(e), segments).await
     }
 
+    /// In which of its bits a site says who is in a set that is said.
+    fn column(&self, set: usize, site: usize) -> usize {
+        self.counted.as_ref().map_or(set, |counted| counted.said[&set][site])
+    }
+
     async fn all_far<E: Engine>(&self, ands: &mut Ands<'_, E>, segments: &[Segment]) -> Result<BitShare> {
-        let said = match &self.counted {
-            Some(counted) => counted_sets(ands, segments, (counted, self.ledgered.sets)).await?,
-            None => joint_sets(ands, segments, self.ledgered.sets).await?,
+        let first = first_seen(ands, segments).await?;
+        let joint = match &self.counted {
+            Some(counted) => counted_sets(ands, segments, &first, (counted, self.ledgered.sets)).await?,
+            None => joint_sets(ands, segments, &first, self.ledgered.sets).await?,
         };
-        let mut sets = vec![beneath(&said.iter().collect::<Vec<_>>())];
+        let mut sets = vec![beneath(&joint.iter().collect::<Vec<_>>())];
         if !self.ledgered.seen.is_empty() {
-            sets.extend(without_each_site(ands, segments, &said).await?);
+            let numbers = self.ledgered.seen_sets();
+            let columns = (0..segments.len()).map(|site| numbers.iter().map(|set| self.column(*set, site)).collect());
+            let seen = Seen { columns: columns.collect(), sets: numbers, joint: &joint };
+            sets.extend(of_others(ands, segments, &first, &seen).await?);
         }
         let parts = self.method.columns(&BitShare::beside(&sets.iter().collect::<Vec<_>>()), &self.seed);
-        drop((said, sets));
+        drop((joint, sets));
         let (all, or_equal) = (self.ledgered.all(self.shapes.len()), self.ledgered.may_be_equal(self.shapes.len()));
         let close = self.fewer(ands, &parts, &all, self.ledgered.least).await?;
         if or_equal.is_empty() {
@@ -357,9 +394,13 @@ fn runs(sites: usize) -> Vec<Run> {
 }
 
 /// The joint sets, patients × sets, each patient in one row; rows of nobody are zero. For each segment its bins.
-/// ANDs for each bin of segment j: j − 1 (at least 0), and for each set N − 1 (one less in the first).
-async fn joint_sets<E: Engine>(ands: &mut Ands<'_, E>, segments: &[Segment], sets: usize) -> Result<Vec<BitShare>> {
-    let first = first_seen(ands, segments).await?;
+/// ANDs for each set and bin of site j, counted from 0: N − j (one less in the first).
+async fn joint_sets<E: Engine>(
+    ands: &mut Ands<'_, E>,
+    segments: &[Segment],
+    first: &[BitShare],
+    sets: usize,
+) -> Result<Vec<BitShare>> {
     let first: Vec<BitShare> = first.iter().map(|first| BitShare::beside(&vec![first; sets])).collect();
     let mut unsaid = Vec::with_capacity(segments.len());
     for (segment, first) in segments.iter().zip(&first) {
@@ -379,12 +420,12 @@ async fn joint_sets<E: Engine>(ands: &mut Ands<'_, E>, segments: &[Segment], set
 async fn counted_sets<E: Engine>(
     ands: &mut Ands<'_, E>,
     segments: &[Segment],
+    first: &[BitShare],
     (counted, sets): (&Counted, usize),
 ) -> Result<Vec<BitShare>> {
     let flagged = flags(ands.e, &counted.circuit, segments).await?;
-    let first = first_seen(ands, segments).await?;
     let mut factors = Vec::with_capacity(segments.len());
-    for (segment, first) in segments.iter().zip(&first) {
+    for (segment, first) in segments.iter().zip(first) {
         let mut columns: Vec<BitShare> = (0..sets).map(|_| BitShare::zeros(segment.rows, 1)).collect();
         for Flagged { set, bits, .. } in flagged.iter().filter(|flagged| flagged.receiver == segment.receiver) {
             let column = columns.get_mut(*set).ok_or_else(|| ands.e.fault(LocalFault::Other(NO_SET.into())))?;
@@ -397,39 +438,8 @@ async fn counted_sets<E: Engine>(
     products(ands, factors).await
 }
 
-/// The joint sets without each site's own patients, for every site. A patient stands in its first site's bins: sites before it do not have it, and
-/// of those behind it is known who does. One AND for each of these, set and bin.
-async fn without_each_site<E: Engine>(
-    ands: &mut Ands<'_, E>,
-    segments: &[Segment],
-    said: &[BitShare],
-) -> Result<Vec<BitShare>> {
-    let party = |site: usize| PartyId(site as u8);
-    let sites = segments.len();
-    let mut factors = Vec::new();
-    for site in (0..sites).map(party) {
-        for (segment, said) in segments.iter().zip(said).filter(|(segment, _)| segment.receiver < site) {
-            let holder = segment.holders.iter().find(|holder| holder.site == site);
-            let member = holder.map_or_else(|| BitShare::zeros(segment.rows, 1), |holder| holder.member.plane(0));
-            let absent = ands.e.not(&member);
-            factors.push(vec![said.planes(0..said.width()), BitShare::beside(&vec![&absent; said.width()])]);
-        }
-    }
-    let mut others = products(ands, factors).await?.into_iter();
-    let mut views = Vec::with_capacity(sites);
-    for site in (0..sites).map(party) {
-        let column = |(segment, said): (&Segment, &BitShare)| match segment.receiver.cmp(&site) {
-            Ordering::Less => others.next().unwrap_or_else(|| BitShare::zeros(segment.rows, said.width())),
-            Ordering::Equal => BitShare::zeros(segment.rows, said.width()),
-            Ordering::Greater => said.planes(0..said.width()),
-        };
-        let columns: Vec<BitShare> = segments.iter().zip(said).map(column).collect();
-        views.push(beneath(&columns.iter().collect::<Vec<_>>()));
-    }
-    Ok(views)
-}
-
-/// For each segment one bit a row: no site before the receiver has this patient.
+/// For each segment one bit a row: no site before the receiver has this patient. ANDs for each bin of site j, counted
+/// from 0: j − 1 (at least 0).
 async fn first_seen<E: Engine>(ands: &mut Ands<'_, E>, segments: &[Segment]) -> Result<Vec<BitShare>> {
     let mut absent = Vec::with_capacity(segments.len());
     for segment in segments {
