@@ -157,8 +157,7 @@ impl<'a> Lowering<'a> {
         let between = if self.noise.is_none() { slots.patients_between(cells, outputs) } else { Vec::new() };
         let keys: Vec<Expr> = slots.columns[..aggregate.group_expr.len()].iter().map(|(_, key)| key.clone()).collect();
         let mut found = None;
-        // What a window below the columns numbers is not there to be asked for again.
-        if !slots.people.is_empty() && slots.windows.is_empty() {
+        if !slots.people.is_empty() {
             found = matching::beside(&aggregate.input, &keys, &slots.people, self.catalog)?;
         }
         let Some(LaidOut { matching, slots: nodes, relations }) = found else {
@@ -191,12 +190,7 @@ impl<'a> Lowering<'a> {
         let (asked, known) = (slots.slots.len(), slots.people.len());
         slots.patients_behind(cells);
         let mut conditions = vec![None];
-        // What a window below the columns numbers is not there to be asked for again: every row of a value stands for its first.
-        let numbered = !slots.windows.is_empty();
-        let of_sums = slots.supports.iter().map(|support| support.rows.clone());
-        let asked_for =
-            if numbered { clauses(aggregate).into_iter().chain(of_sums).collect() } else { slots.people.clone() };
-        conditions.extend(asked_for.into_iter().filter(Option::is_some));
+        conditions.extend(slots.people.iter().filter(|met| met.is_some()).cloned());
         slots.slots.truncate(asked);
         slots.people.truncate(known);
         let keys: Vec<Expr> = slots.columns[..aggregate.group_expr.len()].iter().map(|(_, key)| key.clone()).collect();
@@ -386,18 +380,6 @@ struct Beside {
     /// Between cells.
     between: Vec<Between>,
     relations: Vec<Laid>,
-}
-
-/// For each figure of an aggregate, the rows that it looks at: those of its FILTER that have a value.
-fn clauses(aggregate: &Aggregate) -> Vec<Option<Expr>> {
-    let clause = |expr: &Expr| match expr.clone().unalias() {
-        Expr::AggregateFunction(call) => {
-            let values = call.params.args.into_iter().map(Expr::is_not_null);
-            call.params.filter.map(|clause| *clause).into_iter().chain(values).reduce(Expr::and)
-        }
-        _ => None,
-    };
-    aggregate.aggr_expr.iter().map(clause).collect()
 }
 
 /// A figure less a site's own part must not be small either, and no site knows its part of a figure that takes all sites to know who counts.

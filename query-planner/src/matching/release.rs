@@ -376,6 +376,9 @@ impl Figures<'_, '_, '_> {
         if call.params.distinct {
             return Err(distinct_only_of_key(name));
         }
+        if let Some(measured) = &self.measured {
+            measured.counts_rows_once(call)?;
+        }
         if name == "count" {
             return Ok(Output::Count(self.rows(arg, only)?));
         }

@@ -51,10 +51,7 @@ impl<'a> Measured<'a> {
         if squares && terms.iter().filter(|term| !term.is_literal()).count() > 1 {
             return Err(terms::not_judged(arg));
         }
-        if self.rows.is_weighted {
-            return Err(terms::refusal(&format!("{}, whose rows the question repeats,", words(arg)))
-                .hint("write each table once, and no rows of your own"));
-        }
+        self.counts_rows_once(call)?;
         let mut flow = self.rows.flow_of(&terms);
         self.rows.filter_of(call, &mut flow);
         let Flow { made_of, chosen, .. } = flow;
@@ -64,6 +61,33 @@ impl<'a> Measured<'a> {
         }
         let measured = |term: &Term| self.rows.flow_of(&[Term { when: Vec::new(), ..term.clone() }]).made_of;
         Ok(terms.iter().map(|term| (term.clone(), measured(term))).collect())
+    }
+
+    /// Refuses a figure over rows that the question repeats: the patients behind it do not say how often each of them counts.
+    ///
+    /// # Errors
+    /// `SUM_NOT_JUDGED`.
+    pub fn counts_rows_once(&self, call: &AggregateFunction) -> Result<(), PlanError> {
+        if !self.rows.is_weighted {
+            return Ok(());
+        }
+        let what = call.params.args.first().map_or_else(|| "rows".to_owned(), words);
+        let hint = format!(
+            "write each table once, and no rows of your own, or count patients: COUNT(DISTINCT {})",
+            self.rows.catalog.patient_key
+        );
+        Err(terms::refusal(&format!("{what}, whose rows the question repeats,")).hint(hint))
+    }
+
+    /// Refuses a sum of distinct values: a value that somebody else has too adds nothing, and nobody's term says so.
+    ///
+    /// # Errors
+    /// `SUM_NOT_JUDGED`.
+    pub fn no_distinct(&self, call: &AggregateFunction) -> Result<(), PlanError> {
+        match call.params.args.first().filter(|_| call.params.distinct) {
+            Some(arg) => Err(terms::refusal(&format!("DISTINCT {}", words(arg))).hint("leave out DISTINCT")),
+            None => Ok(()),
+        }
     }
 
     /// Does one of these figures add up a column that is a sum of terms itself?
