@@ -138,6 +138,37 @@ fn a_branch_of_a_union_and_rows_of_ones_own_are_no_weights() {
 }
 
 #[test]
+fn a_column_under_two_conditions_is_the_same_column_however_it_is_written() {
+    let less = |from: &str, a: &str, b: &str| {
+        format!(
+            "SELECT SUM(CASE WHEN measurement_id <> 17 THEN {a} ELSE 0 END - CASE WHEN measurement_id <> 18 THEN {b} ELSE 0 END) AS s FROM {from}"
+        )
+    };
+    let (start, end) = ("drug_exposure_start_date", "drug_exposure_end_date");
+    let drugs = |a: &str, b: &str| less("drug_exposure", a, b).replace("measurement_id", "drug_exposure_id");
+    let twice = "(SELECT a.measurement_id, a.score AS one, b.score AS other FROM hospital_A.measurement a JOIN hospital_A.measurement b \
+                 ON a.person_id = b.person_id) t";
+    all(
+        "SUM_NOT_JUDGED",
+        &[
+            &less("measurement", "score", "score"),
+            &less("measurement", "score * cost", "cost * score"),
+            &less("measurement", "score * score", "score"),
+            &less(twice, "one", "other"),
+            &drugs(&format!("({end} - {start})"), &format!("({start} - {end})")),
+            &drugs(&format!("({end} - DATE '2000-01-01')"), &format!("({end} - DATE '2000-01-02')")),
+        ],
+    );
+    all(
+        "planned",
+        &[
+            &less("measurement", "score", "cost"),
+            "SELECT SUM(CASE WHEN measurement_id <> 17 THEN score ELSE score * cost END) AS s FROM measurement",
+        ],
+    );
+}
+
+#[test]
 fn a_distinct_at_one_site_is_judged_by_patients_beside_all_others() {
     let at_a = "FROM hospital_A.measurement WHERE measurement_id = 5";
     for what in [

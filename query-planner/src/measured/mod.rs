@@ -60,7 +60,12 @@ impl<'a> Measured<'a> {
             return Err(in_condition(atom));
         }
         let measured = |term: &Term| self.rows.flow_of(&[Term { when: Vec::new(), ..term.clone() }]).made_of;
-        Ok(terms.iter().map(|term| (term.clone(), measured(term))).collect())
+        let terms: Vec<(Term, Atoms)> = terms.iter().map(|term| (term.clone(), measured(term))).collect();
+        // Two names can stand for one column.
+        if terms::overlap(&terms, |(term, _)| &term.when, |(_, a), (_, b)| !a.is_disjoint(b)) {
+            return Err(terms::not_judged(arg));
+        }
+        Ok(terms)
     }
 
     /// Refuses a figure over rows that the question repeats: the patients behind it do not say how often each of them counts.

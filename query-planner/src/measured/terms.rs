@@ -5,6 +5,8 @@
 //! `GREATEST(x, 7)` is 7 for everybody but the patients above, `x / 1000` of whole numbers 0 for all below 1000. That is a condition on the
 //! measured column, and its total is the value of whoever is left.
 
+use std::collections::HashSet;
+
 use arrow::datatypes::DataType;
 use datafusion_common::{Column, ExprSchema, ScalarValue};
 use datafusion_expr::expr::{BinaryExpr, Case, ScalarFunction};
@@ -42,10 +44,14 @@ impl Reader<'_> {
                 terms.push(term);
             }
         }
-        let twice = |a: &Term, b: &Term| a.leaf.is_some() && a.leaf == b.leaf && !are_apart(&a.when, &b.when);
-        // Of the difference of one column's sums under two conditions nobody knows how many patients it is over.
-        let overlap = terms.iter().enumerate().any(|(i, a)| terms[i + 1..].iter().any(|b| twice(a, b)));
-        if terms.len() > MOST_TERMS || overlap { Err(not_judged(expr)) } else { Ok(terms) }
+        let columns =
+            |term: &Term| -> HashSet<Column> { term.leaf.iter().flat_map(Expr::column_refs).cloned().collect() };
+        let shared = |a: &Term, b: &Term| !columns(a).is_disjoint(&columns(b));
+        if terms.len() > MOST_TERMS || overlap(&terms, |term| &term.when, shared) {
+            Err(not_judged(expr))
+        } else {
+            Ok(terms)
+        }
     }
 
     /// `factor`: the product of the literals that it is multiplied by.
@@ -216,6 +222,16 @@ impl Term {
         self.when.extend_from_slice(conditions);
         self
     }
+}
+
+/// Do two terms measure something in common under different conditions that can both hold? Of the difference of one column's sums under two
+/// conditions nobody knows how many patients it is over, whatever the wording: `a * b` is `b * a`, and `x - y` is `y - x` but for its sign.
+pub(super) fn overlap<T>(terms: &[T], when: impl Fn(&T) -> &[Expr], shared: impl Fn(&T, &T) -> bool) -> bool {
+    let twice = |a: &T, b: &T| {
+        let (ours, theirs) = (when(a), when(b));
+        ours != theirs && !are_apart(ours, theirs) && shared(a, b)
+    };
+    terms.iter().enumerate().any(|(i, a)| terms[i + 1..].iter().any(|b| twice(a, b)))
 }
 
 /// Does one list ask for what the other rules out, as the branches of a CASE do?
