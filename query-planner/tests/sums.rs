@@ -138,6 +138,36 @@ fn a_branch_of_a_union_and_rows_of_ones_own_are_no_weights() {
 }
 
 #[test]
+fn a_double_is_one_column_and_one_literal() {
+    let weight = "CASE WHEN measurement_id <> 17 THEN 1000000.0 ELSE 1.0 END";
+    for expr in [
+        "value_as_number + measurement_id * measurement_id - measurement_id * measurement_id",
+        "value_as_number + cost",
+        "value_as_number * value_as_number",
+        "value_as_number + CAST(1048576 AS DOUBLE) + CAST(1048575 AS DOUBLE)",
+        &format!("value_as_number + {weight} * {weight} * {weight} - {weight} * {weight} * {weight}"),
+        &format!("value_as_number * {weight} * {weight} * {weight}"),
+        "value_as_number + CAST(1048576 * 1048576 * 1048576 AS DOUBLE)",
+        "CAST(value_as_number * 0.00000095367431640625 AS REAL) + CAST(1048576 AS REAL)",
+        "CAST(value_as_number AS REAL)",
+    ] {
+        all("SUM_NOT_JUDGED", &[&format!("SELECT SUM({expr}) AS s {M}"), &format!("SELECT AVG({expr}) AS s {M}")]);
+    }
+    for expr in [
+        "value_as_number",
+        "2.5 * value_as_number - 7",
+        "value_as_number / 18.0",
+        "score * 2.5",
+        "CAST(score + cost AS DOUBLE)",
+        "score + measurement_id",
+        "CASE WHEN measurement_id <> 17 THEN value_as_number ELSE 0 END",
+        "COALESCE(value_as_number, 0)",
+    ] {
+        all("planned", &[&format!("SELECT SUM({expr}) AS s {M}"), &format!("SELECT AVG({expr}) AS s {M}")]);
+    }
+}
+
+#[test]
 fn a_column_under_two_conditions_is_the_same_column_however_it_is_written() {
     let less = |from: &str, a: &str, b: &str| {
         format!(

@@ -89,7 +89,7 @@ impl Rows<'_> {
             Some(Some(why)) => Err(why),
             None => Err(not_judged(&Expr::Column(column.clone()))),
         };
-        Reader { schema: self.schema.as_ref(), known: &known }.terms(expr)
+        Reader::new(self.schema.as_ref(), &known).terms(expr)
     }
 
     /// What terms are made of and chosen by.

@@ -26,20 +26,33 @@ pub(crate) struct Term {
 }
 
 /// Reads expressions over some columns.
+#[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {
-    pub schema: &'a dyn ExprSchema,
+    schema: &'a dyn ExprSchema,
     /// Refuses a column that is not one term itself.
-    pub known: &'a dyn Fn(&Column) -> Result<(), PlanError>,
+    known: &'a dyn Fn(&Column) -> Result<(), PlanError>,
+    /// Is it computed in doubles, which round?
+    rounds: bool,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// `known`: refuses a column that is not one term itself.
+    pub fn new(schema: &'a dyn ExprSchema, known: &'a dyn Fn(&Column) -> Result<(), PlanError>) -> Self {
+        Reader { schema, known, rounds: false }
+    }
+
     /// The terms of an expression, each leaf under the same conditions once; literals that are 0 or NULL are none.
     ///
     /// # Errors
     /// `SUM_NOT_JUDGED`.
     pub fn terms(&self, expr: &Expr) -> Result<Vec<Term>, PlanError> {
+        let reader = Reader { rounds: self.rounds(expr), ..*self };
+        let read = reader.read(expr, 1.0)?;
+        if reader.rounds && !is_one_value(&read) {
+            return Err(not_judged(expr));
+        }
         let mut terms: Vec<Term> = Vec::new();
-        for term in self.read(expr, 1.0)? {
+        for term in read {
             if !terms.contains(&term) {
                 terms.push(term);
             }
@@ -124,6 +137,7 @@ impl Reader<'_> {
             Operator::Multiply => match (constant(left), constant(right)) {
                 (Some(x), _) => self.scaled(right, factor * x, whole),
                 (_, Some(x)) => self.scaled(left, factor * x, whole),
+                _ if self.rounds => Err(not_judged(whole)),
                 _ => self.products(left, right, whole, factor),
             },
             Operator::Divide if self.is_real(whole) => match constant(right) {
@@ -201,10 +215,19 @@ impl Reader<'_> {
         expr.get_type(self.schema).is_ok_and(|t| t.is_floating())
     }
 
+    /// Is it computed in doubles? What is exact and only made a double at the end is summed as it is.
+    fn rounds(&self, expr: &Expr) -> bool {
+        match expr {
+            Expr::Alias(alias) => self.rounds(&alias.expr),
+            Expr::Cast(cast) => self.is_real(expr) && self.rounds(&cast.expr),
+            _ => self.is_real(expr),
+        }
+    }
+
     /// Doubles round: beside 10^17 all values below 8 are 0. Whole numbers and decimals are exact, or fail.
     fn plain(&self, expr: &Expr, factor: f64) -> Result<(), PlanError> {
         let fits = (SMALLEST..=1.0 / SMALLEST).contains(&factor.abs());
-        if fits || !self.is_real(expr) { Ok(()) } else { Err(not_judged(expr)) }
+        if fits || !self.rounds && !self.is_real(expr) { Ok(()) } else { Err(not_judged(expr)) }
     }
 }
 
@@ -222,6 +245,13 @@ impl Term {
         self.when.extend_from_slice(conditions);
         self
     }
+}
+
+/// Doubles absorb: beside a large term, or a product of literals, a small one is 0. So there is one measured value and one literal.
+fn is_one_value(read: &[Term]) -> bool {
+    let leaves: Vec<&Expr> = read.iter().filter_map(|term| term.leaf.as_ref()).collect();
+    let literals = read.len() - leaves.len();
+    read.len() <= MOST_TERMS && leaves.iter().all(|leaf| *leaf == leaves[0]) && (leaves.is_empty() || literals <= 1)
 }
 
 /// Do two terms measure something in common under different conditions that can both hold? Of the difference of one column's sums under two
@@ -282,7 +312,8 @@ fn is_moment(data_type: &DataType) -> bool {
 fn is_exact(from: &DataType, to: &DataType) -> bool {
     let known = |t: &DataType| t.is_integer() || t.is_floating() || matches!(t, DataType::Decimal128(..));
     let keeps = match to {
-        to if to.is_floating() => true,
+        // Shorter ones than a double absorb sooner.
+        to if to.is_floating() => *to == DataType::Float64,
         to if to.is_integer() => from.is_integer(),
         to => !from.is_floating() && digits(to) >= digits(from),
     };
