@@ -19,7 +19,7 @@ use crate::fragments::{fragment, fragments_of, stage, tables_read};
 use crate::intersection::Intersection;
 use crate::matched::Matching;
 use crate::matching::{self, Common, Laid, LaidOut, Matched};
-use crate::measured::{self, Measured};
+use crate::measured::{self, Measured, Powers};
 use crate::plan::{
     Audience, Between, Cohort, Compiled, Groups, JointPlan, LocalStage, Output, PLAN_VERSION, SecureSum, Summand, Top,
 };
@@ -45,6 +45,8 @@ pub(crate) struct Lowering<'a> {
     works: Vec<LogicalPlan>,
     prints: Vec<Footprint>,
     uses: Vec<Uses>,
+    /// What the figures of each of `sums` measure, where it is judged.
+    powers: Vec<Powers>,
 }
 
 impl<'a> Lowering<'a> {
@@ -55,8 +57,22 @@ impl<'a> Lowering<'a> {
     pub fn new(catalog: &'a Catalog, options: &Options) -> Result<Self, PlanError> {
         let (audience, noise) = (options.audience, options.noise.map(noise::Asked::checked).transpose()?);
         let (sums, stages, schemas) = (Vec::new(), Vec::new(), Vec::new());
-        let (notes, works, prints, uses) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Ok(Lowering { catalog, audience, noise, sums, intersection: None, stages, schemas, notes, works, prints, uses })
+        let (notes, works, prints, uses, powers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let intersection = None;
+        Ok(Lowering {
+            catalog,
+            audience,
+            noise,
+            sums,
+            intersection,
+            stages,
+            schemas,
+            notes,
+            works,
+            prints,
+            uses,
+            powers,
+        })
     }
 
     /// Lowers one aggregate over distributed rows; returns the plan that stands for its revealed rows, with exactly
@@ -133,6 +149,7 @@ impl<'a> Lowering<'a> {
             None => {
                 self.uses.push(uses);
                 self.prints.push(Footprint::new(aggregate, &slots));
+                self.powers.push(slots.measured.map(|measured| measured.powers).unwrap_or_default());
                 let index = self.add(sum, generic, &sites, revealed_schema(aggregate, self.hides()))?;
                 self.stages[index].relations = fragments_of(&relations, self.catalog)?;
                 self.stages[index].cohort = cohort;
@@ -208,7 +225,8 @@ impl<'a> Lowering<'a> {
     pub fn matched_sum(&mut self, aggregate: &Aggregate, inside: bool) -> Result<LogicalPlan, PlanError> {
         let written_out = if self.judges() { Some(measured::written_out(aggregate, self.catalog)?) } else { None };
         let aggregate = written_out.as_ref().unwrap_or(aggregate);
-        let Matched { mut sum, relations } = matching::matched(aggregate, self.catalog, (inside, self.judges()))?;
+        let Matched { mut sum, relations, powers } =
+            matching::matched(aggregate, self.catalog, (inside, self.judges()))?;
         relations.iter().try_for_each(|relation| check_local(&relation.plan, self.catalog).map(drop))?;
         if self.noise.is_some() {
             sum.noised = sensitivity::of_matched(&sum, &relations, self.catalog)?;
@@ -231,6 +249,7 @@ impl<'a> Lowering<'a> {
                 let relations = fragments_of(&relations, self.catalog)?;
                 self.stages.push(LocalStage { fragments: BTreeMap::new(), relations, cohort: None });
                 self.schemas.push(revealed_schema(aggregate, self.hides()));
+                self.powers.push(powers);
                 self.works.push(aggregate.input.as_ref().clone());
                 self.sums.push(sum);
                 self.sums.len() - 1
@@ -252,6 +271,7 @@ impl<'a> Lowering<'a> {
         self.works.truncate(sums);
         self.prints.truncate(sums);
         self.uses.truncate(sums);
+        self.powers.truncate(sums);
         self.notes.truncate(notes);
     }
 
@@ -289,8 +309,10 @@ impl<'a> Lowering<'a> {
     /// The whole result, once the plan over revealed rows is known.
     ///
     /// # Errors
-    /// `RELATED_TABLES` when cells must be hidden and two sums share rows in a way that is not understood.
+    /// `RELATED_TABLES` when cells must be hidden and two sums share rows in a way that is not understood; `SUM_NOT_JUDGED` when one column
+    /// is measured in many ways.
     pub fn compiled(mut self, query: String, finish: LogicalPlan, now_ms: i64) -> Result<Compiled, PlanError> {
+        measured::few_powers(self.powers.iter())?;
         let margins = if self.hides() { relate::margins(&self.sums, &self.prints)? } else { Vec::new() };
         let shape = match self.noise {
             Some(asked) => Some((asked, noise::share_out(&mut self.sums, asked, self.audience, self.catalog)?)),

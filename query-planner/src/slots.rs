@@ -150,7 +150,7 @@ impl<'a> Slots<'a> {
         }
         let number = self.number(arg, name)?;
         // A sum of zeros and ones is a count, whatever it is made of, and a cell itself.
-        let terms = match &self.measured {
+        let terms = match &mut self.measured {
             _ if number.is_one_or_zero => None,
             Some(measured) => Some(measured.figure(call, kind.is_variance())?),
             None => {

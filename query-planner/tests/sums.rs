@@ -138,6 +138,41 @@ fn a_branch_of_a_union_and_rows_of_ones_own_are_no_weights() {
 }
 
 #[test]
+fn power_sums_of_a_column_are_refused_from_the_third_on() {
+    let one = |what: &str| format!("(SELECT {what} {M})");
+    let by_patient =
+        |what: &str| format!("SELECT SUM(s) AS s FROM (SELECT person_id, SUM({what}) AS s {M} GROUP BY person_id) t");
+    all(
+        "SUM_NOT_JUDGED",
+        &[
+            &format!("SELECT SUM(score) AS a, SUM(score * score) AS b, SUM(score * score * score) AS c {M}"),
+            &format!("SELECT SUM(score * score * score) AS c {M}"),
+            &format!("SELECT SUM(q * score) AS c FROM (SELECT score * score AS q, score {M}) t"),
+            &format!("SELECT VAR_SAMP(score * score) AS v {M}"),
+            &format!("SELECT SUM(score) AS a, SUM(score * score) AS b, SUM(score * cost) AS c {M}"),
+            &format!("SELECT VAR_SAMP(score) AS a, SUM(cost * score) AS c {M}"),
+            &format!(
+                "SELECT {} AS a, {} AS b, {} AS c",
+                one("SUM(score)"),
+                one("SUM(score * score)"),
+                one("SUM(score * cost)")
+            ),
+            &by_patient("score * score * score"),
+            "SELECT SUM(n) AS a, SUM(n * n) AS b, SUM(n * n * n) AS c FROM (SELECT person_id, COUNT(*) AS n FROM measurement GROUP BY 1) t",
+        ],
+    );
+    all(
+        "planned",
+        &[
+            &format!("SELECT SUM(score) AS a, SUM(score * score) AS b, VAR_SAMP(score) AS c, AVG(7 - score) AS d {M}"),
+            &format!("SELECT SUM(score) AS a, SUM(score * cost) AS b, SUM(cost * score) AS c, SUM(cost) AS d {M}"),
+            &by_patient("score"),
+            "SELECT AVG(n) AS a, STDDEV_SAMP(n) AS b, COUNT(*) AS c FROM (SELECT person_id, COUNT(*) AS n FROM measurement GROUP BY 1) t",
+        ],
+    );
+}
+
+#[test]
 fn a_double_is_one_column_and_one_literal() {
     let weight = "CASE WHEN measurement_id <> 17 THEN 1000000.0 ELSE 1.0 END";
     for expr in [

@@ -30,7 +30,7 @@ pub(crate) fn parts(
     call: &AggregateFunction,
     squares: bool,
     only: &Only,
-    measured: &Measured<'_>,
+    measured: &mut Measured<'_>,
     tally: &mut Tally<'_, '_, '_>,
 ) -> Result<Vec<Part>, PlanError> {
     let figure = measured.figure(call, squares)?;

@@ -237,6 +237,22 @@ impl Term {
         self.leaf.is_none() && self.when.is_empty()
     }
 
+    /// What is multiplied in its leaf.
+    pub fn factors(&self) -> Vec<&Expr> {
+        fn collect<'e>(expr: &'e Expr, factors: &mut Vec<&'e Expr>) {
+            match expr {
+                Expr::BinaryExpr(BinaryExpr { left, op: Operator::Multiply, right }) => {
+                    collect(left, factors);
+                    collect(right, factors);
+                }
+                other => factors.push(other),
+            }
+        }
+        let mut factors = Vec::new();
+        self.leaf.iter().for_each(|leaf| collect(leaf, &mut factors));
+        factors
+    }
+
     fn of(leaf: &Expr) -> Term {
         Term { leaf: Some(leaf.clone()), when: Vec::new() }
     }
