@@ -138,6 +138,18 @@ fn a_branch_of_a_union_and_rows_of_ones_own_are_no_weights() {
 }
 
 #[test]
+fn what_has_one_of_two_values_is_counted_or_refused() {
+    for what in ["SUM(score)", "AVG(score)", "SUM(2 * score - 3)", "VAR_SAMP(score)"] {
+        all("SUM_NOT_JUDGED", &[&format!("SELECT COUNT(*) AS n, {what} AS s {M} WHERE score BETWEEN 7 AND 8")]);
+        all("planned", &[&format!("SELECT COUNT(*) AS n, {what} AS s {M} WHERE score BETWEEN 7 AND 9")]);
+    }
+    let flag = sum(&format!("SELECT COUNT(*) AS n, SUM(2 * score) AS s {M} WHERE score BETWEEN 0 AND 1"));
+    let [support] = &flag.supports[..] else { panic!("{:?}", flag.supports) };
+    // It is compared with the rows, so that few zeros are hidden too.
+    assert!(support.leaves.is_empty() && flag.cells.contains(&0) && flag.cells.contains(&support.cell));
+}
+
+#[test]
 fn power_sums_of_a_column_are_refused_from_the_third_on() {
     let one = |what: &str| format!("(SELECT {what} {M})");
     let by_patient =

@@ -26,7 +26,7 @@ use crate::slots::Kind;
 use crate::words::words;
 pub(crate) use flow::{Atom, Atoms};
 use flow::{Flow, Rows};
-pub(crate) use terms::{Term, are_apart};
+pub(crate) use terms::{Term, are_apart, refusal};
 
 /// The rows of a release point, for the figures of value over them.
 #[derive(Debug)]

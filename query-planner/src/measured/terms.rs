@@ -348,7 +348,8 @@ pub(super) fn not_judged(expr: &Expr) -> PlanError {
     refusal(&words(expr))
 }
 
-pub(super) fn refusal(what: &str) -> PlanError {
+/// Refuses what the words say.
+pub(crate) fn refusal(what: &str) -> PlanError {
     let text = format!(
         "small cells are hidden, and how many patients' values are in a sum over {what} cannot be told: of sums and products of columns, \
          literal factors and CASE it can, up to {MOST_TERMS} terms"
