@@ -19,7 +19,7 @@ use crate::fragments::{fragment, fragments_of, stage, tables_read};
 use crate::intersection::Intersection;
 use crate::matched::Matching;
 use crate::matching::{self, Common, Laid, LaidOut, Matched};
-use crate::measured::{self, Measured};
+use crate::measured::{self, Measured, Powers};
 use crate::plan::{
     Audience, Between, Cohort, Compiled, Groups, JointPlan, LocalStage, Output, PLAN_VERSION, SecureSum, Summand, Top,
 };
@@ -45,6 +45,8 @@ pub(crate) struct Lowering<'a> {
     works: Vec<LogicalPlan>,
     prints: Vec<Footprint>,
     uses: Vec<Uses>,
+    /// What the figures of each of `sums` measure, where it is judged.
+    powers: Vec<Powers>,
 }
 
 impl<'a> Lowering<'a> {
@@ -55,8 +57,22 @@ impl<'a> Lowering<'a> {
     pub fn new(catalog: &'a Catalog, options: &Options) -> Result<Self, PlanError> {
         let (audience, noise) = (options.audience, options.noise.map(noise::Asked::checked).transpose()?);
         let (sums, stages, schemas) = (Vec::new(), Vec::new(), Vec::new());
-        let (notes, works, prints, uses) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Ok(Lowering { catalog, audience, noise, sums, intersection: None, stages, schemas, notes, works, prints, uses })
+        let (notes, works, prints, uses, powers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let intersection = None;
+        Ok(Lowering {
+            catalog,
+            audience,
+            noise,
+            sums,
+            intersection,
+            stages,
+            schemas,
+            notes,
+            works,
+            prints,
+            uses,
+            powers,
+        })
     }
 
     /// Lowers one aggregate over distributed rows; returns the plan that stands for its revealed rows, with exactly
@@ -133,6 +149,7 @@ impl<'a> Lowering<'a> {
             None => {
                 self.uses.push(uses);
                 self.prints.push(Footprint::new(aggregate, &slots));
+                self.powers.push(slots.measured.map(|measured| measured.powers).unwrap_or_default());
                 let index = self.add(sum, generic, &sites, revealed_schema(aggregate, self.hides()))?;
                 self.stages[index].relations = fragments_of(&relations, self.catalog)?;
                 self.stages[index].cohort = cohort;
@@ -157,8 +174,7 @@ impl<'a> Lowering<'a> {
         let between = if self.noise.is_none() { slots.patients_between(cells, outputs) } else { Vec::new() };
         let keys: Vec<Expr> = slots.columns[..aggregate.group_expr.len()].iter().map(|(_, key)| key.clone()).collect();
         let mut found = None;
-        // What a window below the columns numbers is not there to be asked for again.
-        if !slots.people.is_empty() && slots.windows.is_empty() {
+        if !slots.people.is_empty() {
             found = matching::beside(&aggregate.input, &keys, &slots.people, self.catalog)?;
         }
         let Some(LaidOut { matching, slots: nodes, relations }) = found else {
@@ -191,12 +207,7 @@ impl<'a> Lowering<'a> {
         let (asked, known) = (slots.slots.len(), slots.people.len());
         slots.patients_behind(cells);
         let mut conditions = vec![None];
-        // What a window below the columns numbers is not there to be asked for again: every row of a value stands for its first.
-        let numbered = !slots.windows.is_empty();
-        let of_sums = slots.supports.iter().map(|support| support.rows.clone());
-        let asked_for =
-            if numbered { clauses(aggregate).into_iter().chain(of_sums).collect() } else { slots.people.clone() };
-        conditions.extend(asked_for.into_iter().filter(Option::is_some));
+        conditions.extend(slots.people.iter().filter(|met| met.is_some()).cloned());
         slots.slots.truncate(asked);
         slots.people.truncate(known);
         let keys: Vec<Expr> = slots.columns[..aggregate.group_expr.len()].iter().map(|(_, key)| key.clone()).collect();
@@ -214,7 +225,8 @@ impl<'a> Lowering<'a> {
     pub fn matched_sum(&mut self, aggregate: &Aggregate, inside: bool) -> Result<LogicalPlan, PlanError> {
         let written_out = if self.judges() { Some(measured::written_out(aggregate, self.catalog)?) } else { None };
         let aggregate = written_out.as_ref().unwrap_or(aggregate);
-        let Matched { mut sum, relations } = matching::matched(aggregate, self.catalog, (inside, self.judges()))?;
+        let Matched { mut sum, relations, powers } =
+            matching::matched(aggregate, self.catalog, (inside, self.judges()))?;
         relations.iter().try_for_each(|relation| check_local(&relation.plan, self.catalog).map(drop))?;
         if self.noise.is_some() {
             sum.noised = sensitivity::of_matched(&sum, &relations, self.catalog)?;
@@ -237,6 +249,7 @@ impl<'a> Lowering<'a> {
                 let relations = fragments_of(&relations, self.catalog)?;
                 self.stages.push(LocalStage { fragments: BTreeMap::new(), relations, cohort: None });
                 self.schemas.push(revealed_schema(aggregate, self.hides()));
+                self.powers.push(powers);
                 self.works.push(aggregate.input.as_ref().clone());
                 self.sums.push(sum);
                 self.sums.len() - 1
@@ -258,6 +271,7 @@ impl<'a> Lowering<'a> {
         self.works.truncate(sums);
         self.prints.truncate(sums);
         self.uses.truncate(sums);
+        self.powers.truncate(sums);
         self.notes.truncate(notes);
     }
 
@@ -295,8 +309,10 @@ impl<'a> Lowering<'a> {
     /// The whole result, once the plan over revealed rows is known.
     ///
     /// # Errors
-    /// `RELATED_TABLES` when cells must be hidden and two sums share rows in a way that is not understood.
+    /// `RELATED_TABLES` when cells must be hidden and two sums share rows in a way that is not understood; `SUM_NOT_JUDGED` when one column
+    /// is measured in many ways.
     pub fn compiled(mut self, query: String, finish: LogicalPlan, now_ms: i64) -> Result<Compiled, PlanError> {
+        measured::few_powers(self.powers.iter())?;
         let margins = if self.hides() { relate::margins(&self.sums, &self.prints)? } else { Vec::new() };
         let shape = match self.noise {
             Some(asked) => Some((asked, noise::share_out(&mut self.sums, asked, self.audience, self.catalog)?)),
@@ -386,18 +402,6 @@ struct Beside {
     /// Between cells.
     between: Vec<Between>,
     relations: Vec<Laid>,
-}
-
-/// For each figure of an aggregate, the rows that it looks at: those of its FILTER that have a value.
-fn clauses(aggregate: &Aggregate) -> Vec<Option<Expr>> {
-    let clause = |expr: &Expr| match expr.clone().unalias() {
-        Expr::AggregateFunction(call) => {
-            let values = call.params.args.into_iter().map(Expr::is_not_null);
-            call.params.filter.map(|clause| *clause).into_iter().chain(values).reduce(Expr::and)
-        }
-        _ => None,
-    };
-    aggregate.aggr_expr.iter().map(clause).collect()
 }
 
 /// A figure less a site's own part must not be small either, and no site knows its part of a figure that takes all sites to know who counts.

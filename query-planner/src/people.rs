@@ -2,11 +2,12 @@
 
 use arrow::datatypes::DataType;
 use datafusion_common::Column;
+use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{Expr, cast, lit};
 
 use crate::bounds::partial_bits;
 use crate::plan::{Between, Output, Ring, Scale, Slot, Summand};
-use crate::slots::Slots;
+use crate::slots::{Slots, first_of};
 use crate::small::{excludes, narrows};
 
 impl Slots<'_> {
@@ -57,6 +58,7 @@ impl Slots<'_> {
         }
         let slot = &self.slots[cell];
         let column = |at: usize| self.columns[at].1.clone();
+        let filter = slot.filter.and_then(|at| self.of_every_row(&self.columns[at].1));
         let what = match slot.what {
             Summand::Patients(at) => return self.people[at].clone(),
             Summand::NotNull(a) => Some(column(a).is_not_null()),
@@ -64,7 +66,14 @@ impl Slots<'_> {
             Summand::Value(a) => Some(cast(column(a), DataType::Int64).eq(lit(1i64))),
             _ => None,
         };
-        what.into_iter().chain(slot.filter.map(column)).reduce(Expr::and)
+        what.into_iter().chain(filter).reduce(Expr::and)
+    }
+
+    /// A filter without what DISTINCT leaves out: patients are those of every row with the value, not of the row that counts for it, and
+    /// what a window numbers is not there to be asked for again.
+    fn of_every_row(&self, filter: &Expr) -> Option<Expr> {
+        let is_first = |expr: &Expr| (0..self.windows.len()).any(|window| *expr == first_of(window));
+        split_conjunction(filter).into_iter().filter(|expr| !is_first(expr)).cloned().reduce(Expr::and)
     }
 
     /// For each two counts that the outputs show, unless no row is in both: the patients of rows that one of them counts and the other

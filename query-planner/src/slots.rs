@@ -138,13 +138,19 @@ impl<'a> Slots<'a> {
             let condition = call.params.filter.as_deref().cloned();
             return Ok(Output::Count(self.patients(condition)));
         }
+        if let Some(measured) = &self.measured
+            && !(kind == Kind::Count && call.params.distinct)
+        {
+            measured.counts_rows_once(call)?;
+            measured.no_distinct(call)?;
+        }
         let filter = self.filter(call, arg)?;
         if kind == Kind::Count {
             return Ok(Output::Count(self.non_null(arg, filter)));
         }
         let number = self.number(arg, name)?;
         // A sum of zeros and ones is a count, whatever it is made of, and a cell itself.
-        let terms = match &self.measured {
+        let terms = match &mut self.measured {
             _ if number.is_one_or_zero => None,
             Some(measured) => Some(measured.figure(call, kind.is_variance())?),
             None => {
@@ -192,7 +198,7 @@ impl<'a> Slots<'a> {
         if position == self.windows.len() {
             self.windows.push(number);
         }
-        let first = Expr::Column(Column::new_unqualified(window_name(position))).eq(lit(1u64));
+        let first = first_of(position);
         Ok(match clause {
             Some(f) => first.and(f.clone()),
             None => first,
@@ -480,6 +486,11 @@ pub(crate) fn as_carrier(expr: Expr, carrier: &DataType, scope: &Scope<'_>) -> E
         Ok(data_type) if data_type == *carrier => expr,
         _ => cast(expr, carrier.clone()),
     }
+}
+
+/// Is a row the first that this window numbers?
+pub(crate) fn first_of(window: usize) -> Expr {
+    Expr::Column(Column::new_unqualified(window_name(window))).eq(lit(1u64))
 }
 
 /// What the window functions of a local stage are called: their own names hide casts, so two could be alike.

@@ -11,9 +11,10 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::{Expr, ExprSchemable, lit, when};
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::Interval;
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
-use crate::measured::{Atom, Atoms, Term, are_apart};
+use crate::measured::{Atom, Atoms, Term, are_apart, refusal};
 use crate::plan::{SecureSum, Summand};
 use crate::slots::Slots;
 use crate::small::{are_understood, excludes, overlapping};
@@ -111,7 +112,11 @@ impl Slots<'_> {
             };
             let conditions = term.when.iter().chain(added.clause).cloned().collect();
             let rows = met.map(|met| added.clause.map_or(met.clone(), |clause| met.clone().and(clause.clone())));
-            let leaves = numbers(&mut self.leaves, atoms);
+            // Of zeros and ones it counts the ones.
+            let is_flag =
+                |leaf: &Expr| self.scope.interval(leaf).is_some_and(|values| (values.lo, values.hi) == (0, 1));
+            let counts = term.leaf.as_ref().is_some_and(is_flag);
+            let leaves = if counts { Vec::new() } else { numbers(&mut self.leaves, atoms) };
             self.supports.push(Drawn { cell, figures: figures.to_vec(), leaves, conditions, rows });
         }
         Ok(())
@@ -184,6 +189,9 @@ fn has_no_row_of(a: &Drawn, b: &Drawn) -> bool {
 /// What the rows of a term meet.
 pub(crate) fn not_zero(term: &Term, scope: &Scope<'_>) -> Result<Vec<Expr>, PlanError> {
     let mut rows = term.when.clone();
+    if let Some(leaf) = &term.leaf {
+        not_one_of_two(leaf, scope.interval(leaf))?;
+    }
     if let Some(leaf) = &term.leaf
         && scope.interval(leaf).is_none_or(|values| values.lo <= 0 && values.hi >= 0)
     {
@@ -191,6 +199,20 @@ pub(crate) fn not_zero(term: &Term, scope: &Scope<'_>) -> Result<Vec<Expr>, Plan
         rows.push(leaf.clone().not_eq(lit(zero(&data_type)?)));
     }
     Ok(rows)
+}
+
+/// Refuses what has one of two values: its sum and the number of rows say how many have which. Zeros and ones are counted.
+///
+/// # Errors
+/// `SUM_NOT_JUDGED`.
+pub(crate) fn not_one_of_two(leaf: &Expr, values: Option<Interval>) -> Result<(), PlanError> {
+    match values {
+        Some(Interval { lo, hi }) if hi.checked_sub(lo) == Some(1) && lo != 0 => {
+            Err(refusal(&format!("{}, of which a range leaves two values,", words(leaf)))
+                .hint("count one of them: COUNT(*) FILTER (WHERE …), or take a wider range"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn zero(data_type: &DataType) -> Result<ScalarValue, PlanError> {

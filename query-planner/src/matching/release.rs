@@ -21,7 +21,7 @@ use crate::matching::supports::parts;
 use crate::matching::tally::{Arg, Only, Tally, distinct_only_of_key, no_key_value};
 use crate::matching::values::{Choice, Linear, Value};
 use crate::matching::view::{Col, View, Weight, not_yet_because};
-use crate::measured::{Atom, Measured};
+use crate::measured::{Atom, Measured, Powers};
 use crate::plan::{Groups, Key, Output, Ring, Scale, SecureSum, Slot, Summand};
 use crate::small::{carries_condition, conditional_columns};
 use crate::supports::{Drawn, needed, numbers};
@@ -34,6 +34,8 @@ pub(crate) struct Matched {
     pub sum: SecureSum,
     /// One for each of its relations.
     pub relations: Vec<Laid>,
+    /// What its figures measure, where it is judged.
+    pub powers: Powers,
 }
 
 /// Lowers an aggregate over rows that are matched between sites. `inside`: its rows are not themselves the answer; `judged`: it is
@@ -60,7 +62,8 @@ pub(crate) fn matched(
     for expr in &aggregate.aggr_expr {
         outputs.push(figures.output(expr)?);
     }
-    let Figures { slots, mut cells, drawn, .. } = figures;
+    let Figures { slots, mut cells, drawn, measured, .. } = figures;
+    let powers = measured.map(|measured| measured.powers).unwrap_or_default();
     cells.sort_unstable();
     cells.dedup();
     if !catalog.policy.hides() {
@@ -124,7 +127,7 @@ pub(crate) fn matched(
         sensitive: Vec::new(),
         noised: Vec::new(),
     };
-    Ok(Matched { sum, relations })
+    Ok(Matched { sum, relations, powers })
 }
 
 /// Sets of cells (slots and their nodes) whose patients exclude each other. Refuses three and more choices of patients whose
@@ -376,6 +379,9 @@ impl Figures<'_, '_, '_> {
         if call.params.distinct {
             return Err(distinct_only_of_key(name));
         }
+        if let Some(measured) = &self.measured {
+            measured.counts_rows_once(call)?;
+        }
         if name == "count" {
             return Ok(Output::Count(self.rows(arg, only)?));
         }
@@ -450,7 +456,7 @@ impl Figures<'_, '_, '_> {
         count: usize,
         figures: &[usize],
     ) -> Result<(), PlanError> {
-        let Some(measured) = &self.measured else { return Ok(()) };
+        let Some(measured) = &mut self.measured else { return Ok(()) };
         for part in parts(call, figures[0] != figures[1], only, measured, &mut self.tally)? {
             let cell = match part.whose {
                 Some(bit) => {

@@ -11,7 +11,7 @@ use crate::matching::tally::{Only, Tally};
 use crate::matching::values::{Compare, Linear};
 use crate::matching::view::{Col, not_yet_because};
 use crate::measured::{Measured, Term};
-use crate::supports::not_zero;
+use crate::supports::{not_one_of_two, not_zero};
 use crate::words::words;
 
 /// A term of a figure: who has part in it, and what it measures.
@@ -30,7 +30,7 @@ pub(crate) fn parts(
     call: &AggregateFunction,
     squares: bool,
     only: &Only,
-    measured: &Measured<'_>,
+    measured: &mut Measured<'_>,
     tally: &mut Tally<'_, '_, '_>,
 ) -> Result<Vec<Part>, PlanError> {
     let figure = measured.figure(call, squares)?;
@@ -101,7 +101,10 @@ fn of_patient(term: &Term, whole: Option<&Expr>, tally: &mut Tally<'_, '_, '_>) 
         _ => Err(not_yet_because(format!("a sum of {}", words(expr)))),
     };
     if let Some(leaf) = &term.leaf {
-        let differs = number(leaf, nodes)?.compare(Compare::Equal, Linear::constant(0, 0), nodes)?.no;
+        let measured = number(leaf, nodes)?;
+        let node = measured.node(nodes)?;
+        not_one_of_two(leaf, Some(nodes.range(node)))?;
+        let differs = measured.compare(Compare::Equal, Linear::constant(0, 0), nodes)?.no;
         bit = nodes.and(bit, differs);
     }
     if let Some(whole) = whole {

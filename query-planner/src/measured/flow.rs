@@ -46,6 +46,8 @@ pub(crate) struct Flow {
     pub ranged: Atoms,
     /// The expression over tables: equal where branches of a union have the same.
     pub text: String,
+    /// How many columns are multiplied in it; 0 where nobody counted stands for 1.
+    pub factors: usize,
     /// Why it is no term of a sum, if it is none.
     pub refused: Option<PlanError>,
 }
@@ -75,6 +77,7 @@ impl Flow {
         self.made_of.extend(other.made_of.clone());
         self.chosen.extend(other.chosen.clone());
         self.ranged.extend(other.ranged.clone());
+        self.factors = self.factors.max(other.factors);
     }
 }
 
@@ -89,7 +92,7 @@ impl Rows<'_> {
             Some(Some(why)) => Err(why),
             None => Err(not_judged(&Expr::Column(column.clone()))),
         };
-        Reader { schema: self.schema.as_ref(), known: &known }.terms(expr)
+        Reader::new(self.schema.as_ref(), &known).terms(expr)
     }
 
     /// What terms are made of and chosen by.
@@ -113,13 +116,27 @@ impl Rows<'_> {
         match self.terms(expr) {
             Ok(terms) => {
                 let refused = (terms.len() > 1).then(|| not_judged(expr));
-                Flow { text, refused, ..self.flow_of(&terms) }
+                let factors = terms.iter().map(|term| self.factors(term)).max().unwrap_or_default();
+                Flow { text, refused, factors, ..self.flow_of(&terms) }
             }
             Err(why) => {
                 let told = self.told(expr);
                 Flow { made_of: told.clone(), chosen: told, text, refused: Some(why), ..Flow::default() }
             }
         }
+    }
+
+    /// How many columns a term multiplies, through the names that products have below.
+    pub fn factors(&self, term: &Term) -> usize {
+        let of = |factor: &&Expr| self.columns_of([*factor]).map(|flow| flow.factors).max().unwrap_or_default().max(1);
+        term.factors().iter().map(of).sum()
+    }
+
+    /// What a term measures, over tables' columns; the same for `a * b` and `b * a`.
+    pub fn name_of(&self, term: &Term) -> String {
+        let mut factors: Vec<String> = term.factors().into_iter().map(|factor| self.over_tables(factor)).collect();
+        factors.sort_unstable();
+        factors.join(" * ")
     }
 
     /// Takes in the FILTER clause of a figure.

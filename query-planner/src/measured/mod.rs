@@ -11,6 +11,8 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use datafusion_common::Column;
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_expr::expr::AggregateFunction;
@@ -24,7 +26,7 @@ use crate::slots::Kind;
 use crate::words::words;
 pub(crate) use flow::{Atom, Atoms};
 use flow::{Flow, Rows};
-pub(crate) use terms::{Term, are_apart};
+pub(crate) use terms::{Term, are_apart, refusal};
 
 /// The rows of a release point, for the figures of value over them.
 #[derive(Debug)]
@@ -32,29 +34,31 @@ pub(crate) struct Measured<'a> {
     rows: Rows<'a>,
     /// What the group keys tell about.
     keys: Atoms,
+    /// What the figures read so far measure.
+    pub powers: Powers,
 }
+
+/// What is measured, each with the products that it is measured in.
+pub(crate) type Powers = BTreeSet<(Atom, String)>;
 
 impl<'a> Measured<'a> {
     pub fn of(aggregate: &Aggregate, catalog: &'a Catalog) -> Measured<'a> {
         let rows = Rows::of(&aggregate.input, catalog);
         let keys = aggregate.group_expr.iter().flat_map(|key| rows.told(key)).collect();
-        Measured { rows, keys }
+        Measured { rows, keys, powers: Powers::new() }
     }
 
     /// The terms of a figure, each with what it measures. `squares`: are products of terms added up too?
     ///
     /// # Errors
     /// `SUM_NOT_JUDGED`, `MEASURE_IN_CONDITION`.
-    pub fn figure(&self, call: &AggregateFunction, squares: bool) -> Result<Vec<(Term, Atoms)>, PlanError> {
+    pub fn figure(&mut self, call: &AggregateFunction, squares: bool) -> Result<Vec<(Term, Atoms)>, PlanError> {
         let [arg] = &call.params.args[..] else { return Ok(Vec::new()) };
         let terms = self.rows.terms(arg)?;
         if squares && terms.iter().filter(|term| !term.is_literal()).count() > 1 {
             return Err(terms::not_judged(arg));
         }
-        if self.rows.is_weighted {
-            return Err(terms::refusal(&format!("{}, whose rows the question repeats,", words(arg)))
-                .hint("write each table once, and no rows of your own"));
-        }
+        self.counts_rows_once(call)?;
         let mut flow = self.rows.flow_of(&terms);
         self.rows.filter_of(call, &mut flow);
         let Flow { made_of, chosen, .. } = flow;
@@ -63,7 +67,54 @@ impl<'a> Measured<'a> {
             return Err(in_condition(atom));
         }
         let measured = |term: &Term| self.rows.flow_of(&[Term { when: Vec::new(), ..term.clone() }]).made_of;
-        Ok(terms.iter().map(|term| (term.clone(), measured(term))).collect())
+        let terms: Vec<(Term, Atoms)> = terms.iter().map(|term| (term.clone(), measured(term))).collect();
+        // Two names can stand for one column.
+        if terms::overlap(&terms, |(term, _)| &term.when, |(_, a), (_, b)| !a.is_disjoint(b)) {
+            return Err(terms::not_judged(arg));
+        }
+        self.measure(&terms, squares).then_some(terms).ok_or_else(|| terms::not_judged(arg))
+    }
+
+    /// Notes what a figure measures. False: more than [`MOST_FACTORS`] columns are multiplied.
+    fn measure(&mut self, terms: &[(Term, Atoms)], squares: bool) -> bool {
+        for (term, atoms) in terms.iter().filter(|(term, _)| term.leaf.is_some()) {
+            let (name, factors) = (self.rows.name_of(term), self.rows.factors(term));
+            let square = squares.then(|| format!("{name} * {name}"));
+            if factors * (1 + usize::from(squares)) > MOST_FACTORS {
+                return false;
+            }
+            for name in [name].into_iter().chain(square) {
+                self.powers.extend(atoms.iter().map(|atom| (atom.clone(), name.clone())));
+            }
+        }
+        true
+    }
+
+    /// Refuses a figure over rows that the question repeats: the patients behind it do not say how often each of them counts.
+    ///
+    /// # Errors
+    /// `SUM_NOT_JUDGED`.
+    pub fn counts_rows_once(&self, call: &AggregateFunction) -> Result<(), PlanError> {
+        if !self.rows.is_weighted {
+            return Ok(());
+        }
+        let what = call.params.args.first().map_or_else(|| "rows".to_owned(), words);
+        let hint = format!(
+            "write each table once, and no rows of your own, or count patients: COUNT(DISTINCT {})",
+            self.rows.catalog.patient_key
+        );
+        Err(terms::refusal(&format!("{what}, whose rows the question repeats,")).hint(hint))
+    }
+
+    /// Refuses a sum of distinct values: a value that somebody else has too adds nothing, and nobody's term says so.
+    ///
+    /// # Errors
+    /// `SUM_NOT_JUDGED`.
+    pub fn no_distinct(&self, call: &AggregateFunction) -> Result<(), PlanError> {
+        match call.params.args.first().filter(|_| call.params.distinct) {
+            Some(arg) => Err(terms::refusal(&format!("DISTINCT {}", words(arg))).hint("leave out DISTINCT")),
+            None => Ok(()),
+        }
     }
 
     /// Does one of these figures add up a column that is a sum of terms itself?
@@ -114,6 +165,36 @@ pub(crate) fn written_out(aggregate: &Aggregate, catalog: &Catalog) -> Result<Ag
     }
     Ok(aggregate)
 }
+
+/// Refuses questions that measure one thing in many ways: from as many power sums as there are different values, it follows how many
+/// patients have each (Newton's identities), and of few patients their values.
+///
+/// # Errors
+/// `SUM_NOT_JUDGED`.
+pub(crate) fn few_powers<'p>(all: impl Iterator<Item = &'p Powers>) -> Result<(), PlanError> {
+    let mut ways: BTreeMap<&Atom, BTreeSet<&str>> = BTreeMap::new();
+    for (atom, name) in all.flatten() {
+        ways.entry(atom).or_default().insert(name);
+    }
+    match ways.into_iter().find(|(_, names)| names.len() > MOST_WAYS) {
+        None => Ok(()),
+        Some((atom, names)) => {
+            let names: Vec<&str> = names.into_iter().collect();
+            let text = format!(
+                "small cells are hidden, and {atom} is measured in {} ways ({}), from which follows how many patients have a value",
+                names.len(),
+                names.join(", ")
+            );
+            Err(PlanError::new("SUM_NOT_JUDGED", text)
+                .hint(format!("measure it in at most {MOST_WAYS} ways, as x and x * x, or ask with --epsilon")))
+        }
+    }
+}
+
+/// Of columns multiplied in a term, the terms of a variance squared.
+const MOST_FACTORS: usize = 2;
+/// One column and its square, or its product with another.
+const MOST_WAYS: usize = 2;
 
 fn in_condition(atom: &Atom) -> PlanError {
     let text = format!(

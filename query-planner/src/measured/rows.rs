@@ -116,6 +116,11 @@ impl<'a> Rows<'a> {
         if !keys.iter().any(of_patient) {
             rows.excluded.extend(keys.iter().flat_map(Flow::told));
         }
+        // Each patient once, however often a row below is written.
+        let is_same = |key: &Flow| of_patient(key) && key.refused.is_none() && key.chosen.is_empty();
+        if aggregate.aggr_expr.is_empty() && !keys.is_empty() && keys.iter().all(is_same) {
+            rows.is_weighted = false;
+        }
         rows
     }
 

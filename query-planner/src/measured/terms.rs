@@ -5,6 +5,8 @@
 //! `GREATEST(x, 7)` is 7 for everybody but the patients above, `x / 1000` of whole numbers 0 for all below 1000. That is a condition on the
 //! measured column, and its total is the value of whoever is left.
 
+use std::collections::HashSet;
+
 use arrow::datatypes::DataType;
 use datafusion_common::{Column, ExprSchema, ScalarValue};
 use datafusion_expr::expr::{BinaryExpr, Case, ScalarFunction};
@@ -24,28 +26,45 @@ pub(crate) struct Term {
 }
 
 /// Reads expressions over some columns.
+#[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {
-    pub schema: &'a dyn ExprSchema,
+    schema: &'a dyn ExprSchema,
     /// Refuses a column that is not one term itself.
-    pub known: &'a dyn Fn(&Column) -> Result<(), PlanError>,
+    known: &'a dyn Fn(&Column) -> Result<(), PlanError>,
+    /// Is it computed in doubles, which round?
+    rounds: bool,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// `known`: refuses a column that is not one term itself.
+    pub fn new(schema: &'a dyn ExprSchema, known: &'a dyn Fn(&Column) -> Result<(), PlanError>) -> Self {
+        Reader { schema, known, rounds: false }
+    }
+
     /// The terms of an expression, each leaf under the same conditions once; literals that are 0 or NULL are none.
     ///
     /// # Errors
     /// `SUM_NOT_JUDGED`.
     pub fn terms(&self, expr: &Expr) -> Result<Vec<Term>, PlanError> {
+        let reader = Reader { rounds: self.rounds(expr), ..*self };
+        let read = reader.read(expr, 1.0)?;
+        if reader.rounds && !is_one_value(&read) {
+            return Err(not_judged(expr));
+        }
         let mut terms: Vec<Term> = Vec::new();
-        for term in self.read(expr, 1.0)? {
+        for term in read {
             if !terms.contains(&term) {
                 terms.push(term);
             }
         }
-        let twice = |a: &Term, b: &Term| a.leaf.is_some() && a.leaf == b.leaf && !are_apart(&a.when, &b.when);
-        // Of the difference of one column's sums under two conditions nobody knows how many patients it is over.
-        let overlap = terms.iter().enumerate().any(|(i, a)| terms[i + 1..].iter().any(|b| twice(a, b)));
-        if terms.len() > MOST_TERMS || overlap { Err(not_judged(expr)) } else { Ok(terms) }
+        let columns =
+            |term: &Term| -> HashSet<Column> { term.leaf.iter().flat_map(Expr::column_refs).cloned().collect() };
+        let shared = |a: &Term, b: &Term| !columns(a).is_disjoint(&columns(b));
+        if terms.len() > MOST_TERMS || overlap(&terms, |term| &term.when, shared) {
+            Err(not_judged(expr))
+        } else {
+            Ok(terms)
+        }
     }
 
     /// `factor`: the product of the literals that it is multiplied by.
@@ -118,6 +137,7 @@ impl Reader<'_> {
             Operator::Multiply => match (constant(left), constant(right)) {
                 (Some(x), _) => self.scaled(right, factor * x, whole),
                 (_, Some(x)) => self.scaled(left, factor * x, whole),
+                _ if self.rounds => Err(not_judged(whole)),
                 _ => self.products(left, right, whole, factor),
             },
             Operator::Divide if self.is_real(whole) => match constant(right) {
@@ -195,10 +215,19 @@ impl Reader<'_> {
         expr.get_type(self.schema).is_ok_and(|t| t.is_floating())
     }
 
+    /// Is it computed in doubles? What is exact and only made a double at the end is summed as it is.
+    fn rounds(&self, expr: &Expr) -> bool {
+        match expr {
+            Expr::Alias(alias) => self.rounds(&alias.expr),
+            Expr::Cast(cast) => self.is_real(expr) && self.rounds(&cast.expr),
+            _ => self.is_real(expr),
+        }
+    }
+
     /// Doubles round: beside 10^17 all values below 8 are 0. Whole numbers and decimals are exact, or fail.
     fn plain(&self, expr: &Expr, factor: f64) -> Result<(), PlanError> {
         let fits = (SMALLEST..=1.0 / SMALLEST).contains(&factor.abs());
-        if fits || !self.is_real(expr) { Ok(()) } else { Err(not_judged(expr)) }
+        if fits || !self.rounds && !self.is_real(expr) { Ok(()) } else { Err(not_judged(expr)) }
     }
 }
 
@@ -206,6 +235,22 @@ impl Term {
     /// Is it a literal that everybody's value has?
     pub fn is_literal(&self) -> bool {
         self.leaf.is_none() && self.when.is_empty()
+    }
+
+    /// What is multiplied in its leaf.
+    pub fn factors(&self) -> Vec<&Expr> {
+        fn collect<'e>(expr: &'e Expr, factors: &mut Vec<&'e Expr>) {
+            match expr {
+                Expr::BinaryExpr(BinaryExpr { left, op: Operator::Multiply, right }) => {
+                    collect(left, factors);
+                    collect(right, factors);
+                }
+                other => factors.push(other),
+            }
+        }
+        let mut factors = Vec::new();
+        self.leaf.iter().for_each(|leaf| collect(leaf, &mut factors));
+        factors
     }
 
     fn of(leaf: &Expr) -> Term {
@@ -216,6 +261,23 @@ impl Term {
         self.when.extend_from_slice(conditions);
         self
     }
+}
+
+/// Doubles absorb: beside a large term, or a product of literals, a small one is 0. So there is one measured value and one literal.
+fn is_one_value(read: &[Term]) -> bool {
+    let leaves: Vec<&Expr> = read.iter().filter_map(|term| term.leaf.as_ref()).collect();
+    let literals = read.len() - leaves.len();
+    read.len() <= MOST_TERMS && leaves.iter().all(|leaf| *leaf == leaves[0]) && (leaves.is_empty() || literals <= 1)
+}
+
+/// Do two terms measure something in common under different conditions that can both hold? Of the difference of one column's sums under two
+/// conditions nobody knows how many patients it is over, whatever the wording: `a * b` is `b * a`, and `x - y` is `y - x` but for its sign.
+pub(super) fn overlap<T>(terms: &[T], when: impl Fn(&T) -> &[Expr], shared: impl Fn(&T, &T) -> bool) -> bool {
+    let twice = |a: &T, b: &T| {
+        let (ours, theirs) = (when(a), when(b));
+        ours != theirs && !are_apart(ours, theirs) && shared(a, b)
+    };
+    terms.iter().enumerate().any(|(i, a)| terms[i + 1..].iter().any(|b| twice(a, b)))
 }
 
 /// Does one list ask for what the other rules out, as the branches of a CASE do?
@@ -266,7 +328,8 @@ fn is_moment(data_type: &DataType) -> bool {
 fn is_exact(from: &DataType, to: &DataType) -> bool {
     let known = |t: &DataType| t.is_integer() || t.is_floating() || matches!(t, DataType::Decimal128(..));
     let keeps = match to {
-        to if to.is_floating() => true,
+        // Shorter ones than a double absorb sooner.
+        to if to.is_floating() => *to == DataType::Float64,
         to if to.is_integer() => from.is_integer(),
         to => !from.is_floating() && digits(to) >= digits(from),
     };
@@ -285,7 +348,8 @@ pub(super) fn not_judged(expr: &Expr) -> PlanError {
     refusal(&words(expr))
 }
 
-pub(super) fn refusal(what: &str) -> PlanError {
+/// Refuses what the words say.
+pub(crate) fn refusal(what: &str) -> PlanError {
     let text = format!(
         "small cells are hidden, and how many patients' values are in a sum over {what} cannot be told: of sums and products of columns, \
          literal factors and CASE it can, up to {MOST_TERMS} terms"

@@ -26,7 +26,7 @@ fn read(expr: &Expr) -> Result<Vec<Term>, PlanError> {
         "odd" => Err(super::terms::refusal("odd")),
         _ => Ok(()),
     };
-    Reader { schema: &schema(), known: &known }.terms(expr)
+    Reader::new(&schema(), &known).terms(expr)
 }
 
 fn leaves(expr: &Expr) -> Vec<String> {
