@@ -27,6 +27,7 @@ use crate::policy::check_local;
 use crate::relate::{self, Footprint};
 use crate::slots::{Size, Slots};
 use crate::split::{Sites, sites_of};
+use crate::supports::Support;
 use crate::uses::{self, Released, Uses};
 use crate::{Options, approx_distinct, disclose, every_row, groups, hidden, noise, notes, sensitivity, top};
 
@@ -109,7 +110,7 @@ impl<'a> Lowering<'a> {
         check_local(&generic, self.catalog)?;
         let cohort = self.cohort(aggregate, &cells, &mut slots)?;
         let Beside { matching, patients, between, relations } =
-            self.patients_beside(aggregate, (&cells, &outputs), &mut slots)?;
+            self.patients_beside(aggregate, (&cells, &outputs), (&supports, &disjoint), &mut slots)?;
         let cohort = cohort.filter(|_| matching.is_none());
         let mut sum = SecureSum {
             contributors: sites.iter().map(|i| self.catalog.sites[*i].clone()).collect(),
@@ -164,6 +165,7 @@ impl<'a> Lowering<'a> {
         &self,
         aggregate: &Aggregate,
         (cells, outputs): (&[usize], &[Output]),
+        apart: (&[Support], &[Vec<usize>]),
         slots: &mut Slots<'_>,
     ) -> Result<Beside, PlanError> {
         let (asked, known) = (slots.slots.len(), slots.people.len());
@@ -171,7 +173,7 @@ impl<'a> Lowering<'a> {
         let judged = self.audience == Audience::Analyst || self.noise.is_none();
         let patients = if judged { slots.patients_behind(cells) } else { Vec::new() };
         // What is between two noised figures has noise enough.
-        let between = if self.noise.is_none() { slots.patients_between(cells, outputs) } else { Vec::new() };
+        let between = if self.noise.is_none() { slots.patients_between(cells, outputs, apart) } else { Vec::new() };
         let keys: Vec<Expr> = slots.columns[..aggregate.group_expr.len()].iter().map(|(_, key)| key.clone()).collect();
         let mut found = None;
         if !slots.people.is_empty() {

@@ -9,6 +9,7 @@ use crate::bounds::partial_bits;
 use crate::plan::{Between, Output, Ring, Scale, Slot, Summand};
 use crate::slots::{Slots, first_of};
 use crate::small::{excludes, narrows};
+use crate::supports::{Support, are_apart_in, measure_alike};
 
 impl Slots<'_> {
     /// Is it the column by which rows of several sites are matched?
@@ -76,31 +77,45 @@ impl Slots<'_> {
         split_conjunction(filter).into_iter().filter(|expr| !is_first(expr)).cloned().reduce(Expr::and)
     }
 
-    /// For each two counts that the outputs show, unless no row is in both: the patients of rows that one of them counts and the other
-    /// does not.
-    pub(crate) fn patients_between(&mut self, cells: &[usize], outputs: &[Output]) -> Vec<Between> {
+    /// For each two cells that can tell something together, unless no row is in both: the patients of rows that one of them counts and the
+    /// other does not. Those are the counts that the outputs show, and the cells of sums that measure something in common.
+    pub(crate) fn patients_between(
+        &mut self,
+        cells: &[usize],
+        outputs: &[Output],
+        (supports, disjoint): (&[Support], &[Vec<usize>]),
+    ) -> Vec<Between> {
         let shown = outputs.iter().filter_map(|output| output.count(&self.orders));
-        let shown: Vec<usize> = shown.chain(self.ones.iter().copied()).collect();
-        let rows: Vec<(usize, Option<Expr>)> =
-            cells.iter().filter(|cell| shown.contains(cell)).map(|cell| (*cell, self.rows_of(*cell))).collect();
+        let literals = supports.iter().filter(|support| support.leaves.is_empty()).map(|support| support.cell);
+        let counts: Vec<usize> = shown.chain(self.ones.iter().copied()).chain(literals).collect();
+        let bound = |a: usize, b: usize| {
+            let related = counts.contains(&a) && counts.contains(&b) || measure_alike(supports, a, b);
+            related && !are_apart_in(disjoint, supports, a, b)
+        };
+        let rows: Vec<(usize, Option<Expr>)> = cells.iter().map(|cell| (*cell, self.rows_of(*cell))).collect();
         let mut between = Vec::new();
         for (at, (first, ours)) in rows.iter().enumerate() {
-            for (second, theirs) in &rows[at + 1..] {
-                let (hidden, one_only) = match (ours, theirs) {
-                    (ours, theirs) if ours == theirs => continue,
-                    (Some(ours), Some(theirs)) if excludes(ours, theirs) => continue,
-                    // The part is hidden, not the whole.
-                    (Some(ours), Some(theirs)) => (
-                        if narrows(ours, theirs) { *first } else { *second },
-                        Expr::IsTrue(ours.clone().into()).not_eq(Expr::IsTrue(theirs.clone().into())),
-                    ),
-                    (Some(part), None) => (*first, Expr::IsNotTrue(part.clone().into())),
-                    (None, Some(part)) => (*second, Expr::IsNotTrue(part.clone().into())),
-                    (None, None) => continue,
-                };
-                between.push(Between { cell: hidden, patients: self.patients(Some(one_only)) });
+            for (second, theirs) in rows[at + 1..].iter().filter(|(second, _)| bound(*first, *second)) {
+                let Some((part_is_ours, one_only)) = in_one_only(ours.as_ref(), theirs.as_ref()) else { continue };
+                let cell = if part_is_ours { *first } else { *second };
+                between.push(Between { cell, patients: self.patients(Some(one_only)) });
             }
         }
         between
+    }
+}
+
+/// What rows meet that are in one of two cells alone, and whether the first is the one to hide: the part, not the whole. None where there
+/// is no such row, or no row of both.
+fn in_one_only(ours: Option<&Expr>, theirs: Option<&Expr>) -> Option<(bool, Expr)> {
+    let outside = |part: &Expr| Expr::IsNotTrue(part.clone().into());
+    let is_true = |rows: &Expr| Expr::IsTrue(rows.clone().into());
+    match (ours, theirs) {
+        (ours, theirs) if ours == theirs => None,
+        (Some(ours), Some(theirs)) if excludes(ours, theirs) => None,
+        (Some(ours), Some(theirs)) => Some((narrows(ours, theirs), is_true(ours).not_eq(is_true(theirs)))),
+        (Some(part), None) => Some((true, outside(part))),
+        (None, Some(part)) => Some((false, outside(part))),
+        (None, None) => None,
     }
 }

@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::bind::NetworkTable;
 use crate::domain::{exclude, listed};
 use crate::error::PlanError;
+use crate::measured::Atom;
 use crate::plan::{Groups, SecureSum, Slot, Summand};
 use crate::slots::Slots;
 use crate::split::{Sites, sites_of};
+use crate::supports::Drawn;
 use crate::value::Value;
 
 /// A sum whose groups are made of groups of others: for each of its groups and each line of `slots`, the total is the
@@ -54,6 +56,8 @@ pub(crate) struct Footprint {
     /// The columns in each key, where the rows are those of a table as it stands; none where they are made of others.
     columns: Option<Vec<BTreeSet<String>>>,
     slots: Vec<String>,
+    /// What is measured, each with the cell of whom.
+    measured: BTreeSet<(Atom, String)>,
     /// See [`copies`].
     copies: bool,
 }
@@ -72,6 +76,10 @@ impl Footprint {
         let mut conditions: Vec<Expr> = conditions.iter().map(|c| plain(c, is_table)).collect();
         conditions.sort_by_key(Expr::to_string);
         conditions.dedup();
+        let texts: Vec<String> = slots.slots.iter().map(|slot| slot_wording(slot, slots, &wording)).collect();
+        let measured = |drawn: &Drawn| -> Vec<(Atom, String)> {
+            drawn.leaves.iter().map(|leaf| (slots.leaves[*leaf].clone(), texts[drawn.cell].clone())).collect()
+        };
         Footprint {
             tables: tables(input),
             sites: sites_of(input),
@@ -79,7 +87,8 @@ impl Footprint {
             conditions,
             keys: aggregate.group_expr.iter().map(wording).collect(),
             columns: is_table.then(|| aggregate.group_expr.iter().map(columns_of).collect()),
-            slots: slots.slots.iter().map(|slot| slot_wording(slot, slots, &wording)).collect(),
+            measured: slots.supports.iter().flat_map(measured).collect(),
+            slots: texts,
             copies: copies(input),
         }
     }
@@ -89,14 +98,28 @@ impl Footprint {
         let core = aggregate.input.display_indent().to_string();
         let keys: Vec<String> = aggregate.group_expr.iter().map(Expr::to_string).collect();
         // Patients of two groups are not those of both together: no two of these add up to anything.
-        let slots = (0..slots).map(|slot| format!("patients {slot} of {core} by {}", keys.join(", "))).collect();
+        let asked: Vec<String> = aggregate.aggr_expr.iter().map(Expr::to_string).collect();
+        let (keys_text, asked) = (keys.join(", "), asked.join(", "));
+        let slots = (0..slots).map(|slot| format!("patients {slot} of {asked} of {core} by {keys_text}")).collect();
         let (tables, conditions, columns) = (tables(&aggregate.input), Vec::new(), None);
         // A patient counts once, whatever copies of its rows there are.
-        Footprint { tables, sites, core, conditions, keys, columns, slots, copies: false }
+        let (measured, copies) = (BTreeSet::new(), false);
+        Footprint { tables, sites, core, conditions, keys, columns, slots, measured, copies }
     }
 
     fn same_rows(&self, other: &Footprint) -> bool {
         self.core == other.core && self.sites == other.sites && self.conditions == other.conditions
+    }
+
+    /// Is whatever both measure measured of the same rows?
+    fn measures_alike(&self, other: &Footprint) -> bool {
+        let of = |print: &Footprint, atom: &Atom| -> BTreeSet<String> {
+            print.measured.iter().filter(|(known, _)| known == atom).map(|(_, cell)| cell.clone()).collect()
+        };
+        self.measured.iter().all(|(atom, _)| {
+            let theirs = of(other, atom);
+            theirs.is_empty() || theirs == of(self, atom)
+        })
     }
 
     /// Is every row of this one provably a row of `other`?
@@ -169,8 +192,9 @@ pub(crate) fn margins(sums: &[SecureSum], prints: &[Footprint]) -> Result<Vec<Ma
     Ok(margins)
 }
 
-/// Pairs of sums of which it is not known that their rows are others or the same: rows of different tables, or of different sites, may be
-/// those of the same patients but for a few. A sum with itself where its groups may be made of copies of the same rows.
+/// Pairs of sums of which it is not known that their rows are others or the same, and what is added up the same of them: rows of different
+/// tables, sites or conditions may be those of the same patients but for a few. A sum with itself where its groups may be made of copies
+/// of the same rows.
 pub(crate) fn side_by_side(prints: &[Footprint]) -> Vec<(usize, usize)> {
     let pairs = (0..prints.len()).flat_map(|a| (a..prints.len()).map(move |b| (a, b)));
     let known = |(a, b): &(usize, usize)| {
@@ -179,8 +203,8 @@ pub(crate) fn side_by_side(prints: &[Footprint]) -> Vec<(usize, usize)> {
             true => ours.keys.is_empty() || !ours.copies,
             false => {
                 let contradict = |x: &Expr| theirs.conditions.iter().any(|y| contradicts(x, y));
-                let apart = ours.conditions.iter().any(contradict);
-                ours.core == theirs.core && (apart || !ours.sites.is_disjoint(&theirs.sites))
+                let apart = ours.core == theirs.core && ours.conditions.iter().any(contradict);
+                apart || ours.same_rows(theirs) && ours.measures_alike(theirs)
             }
         }
     };

@@ -59,10 +59,16 @@ impl SecureSum {
         !shown && self.supports.iter().any(|support| support.cell == slot)
     }
 
+    /// Does a slot count nothing but who is between two cells? It can be who stands behind a third, too.
+    pub fn is_between_only(&self, slot: usize) -> bool {
+        let shown = self.cells.contains(&slot) || self.outputs.iter().any(|output| output.slots(self).contains(&slot));
+        let between = self.between.iter().any(|between| between.patients == slot);
+        between && !shown && !self.patients.contains(&slot)
+    }
+
     /// Can two cells tell something together: two counts, or two that measure something in common?
     pub(crate) fn are_related(&self, a: usize, b: usize) -> bool {
-        let leaves = |cell: usize| self.supports.iter().filter(move |s| s.cell == cell).flat_map(|s| &s.leaves);
-        self.counts(a) && self.counts(b) || leaves(a).any(|leaf| leaves(b).any(|other| other == leaf))
+        self.counts(a) && self.counts(b) || measure_alike(&self.supports, a, b)
     }
 
     /// Is it a count, shown or not?
@@ -72,14 +78,25 @@ impl SecureSum {
 
     /// Has no row of one cell a place in the other?
     pub(crate) fn are_apart(&self, a: usize, b: usize) -> bool {
-        self.disjoint.iter().any(|set| set.contains(&a) && set.contains(&b))
-            || self.supports.iter().any(|support| support.cell == a && support.apart.contains(&b))
+        are_apart_in(&self.disjoint, &self.supports, a, b)
     }
 
     /// The cells that a slot's figures are shown with, besides the count.
     pub(crate) fn supports_of(&self, slot: usize) -> impl Iterator<Item = usize> {
         self.supports.iter().filter(move |support| support.figures.contains(&slot)).map(|support| support.cell)
     }
+}
+
+/// Do two cells measure a column in common?
+pub(crate) fn measure_alike(supports: &[Support], a: usize, b: usize) -> bool {
+    let leaves = |cell: usize| supports.iter().filter(move |s| s.cell == cell).flat_map(|s| &s.leaves);
+    leaves(a).any(|leaf| leaves(b).any(|other| other == leaf))
+}
+
+/// Has no row of one cell a place in the other, as sets of cells and supports say?
+pub(crate) fn are_apart_in(disjoint: &[Vec<usize>], supports: &[Support], a: usize, b: usize) -> bool {
+    disjoint.iter().any(|set| set.contains(&a) && set.contains(&b))
+        || supports.iter().any(|support| support.cell == a && support.apart.contains(&b))
 }
 
 impl Slots<'_> {

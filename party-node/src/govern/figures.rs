@@ -68,7 +68,9 @@ impl Counted {
             return None;
         }
         let matching = recorded(sum.matching.as_ref()?);
-        let nodes = sum.slots.iter().map(|slot| match slot.what {
+        // Who is between two figures is in neither alone.
+        let slots = sum.slots.iter().enumerate().filter(|(at, _)| !sum.is_between_only(*at));
+        let nodes = slots.map(|(_, slot)| match slot.what {
             Summand::Patients(node) => Some(node),
             _ => None,
         });

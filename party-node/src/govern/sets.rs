@@ -221,7 +221,7 @@ fn said(matching: &Matching, of: &SecureSum, (sum, groups): (usize, &[Vec<Value>
     figures
 }
 
-/// The features that nothing but [`SecureSum::between`] looks at.
+/// The features that nothing but [`SecureSum::between`] looks at. Who is between two cells can be who stands behind a third, in one slot.
 fn between(matching: &Matching, sum: &SecureSum) -> Vec<usize> {
     let feature = |slot: usize| match sum.slots[slot].what {
         Summand::Patients(node) => match matching.nodes[node].node {
@@ -230,8 +230,8 @@ fn between(matching: &Matching, sum: &SecureSum) -> Vec<usize> {
         },
         _ => None,
     };
-    let is_between = |slot: &usize| sum.between.iter().any(|between| between.patients == *slot);
-    let others: Vec<usize> = (0..sum.slots.len()).filter(|slot| !is_between(slot)).filter_map(feature).collect();
+    let others: Vec<usize> =
+        (0..sum.slots.len()).filter(|slot| !sum.is_between_only(*slot)).filter_map(feature).collect();
     let own = sum.between.iter().filter_map(|between| feature(between.patients));
     own.filter(|feature| !others.contains(feature)).collect()
 }

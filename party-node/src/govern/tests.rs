@@ -186,6 +186,32 @@ fn figures_over_so_many_patients_that_no_later_answer_could_be_compared_with_the
 }
 
 #[test]
+fn who_is_between_two_figures_and_also_behind_a_third_is_a_set_of_the_ledger() {
+    let columns = ["person_id", "z", "x"].map(|name| (name.to_owned(), InferredType::Typed("int".parse().unwrap())));
+    let table = SiteTableSchema { name: "t".into(), columns: columns.into(), rows: 5000 };
+    let schema = SiteSchema { tables: vec![table], patients: 5000 };
+    let sites = ["a", "b"].map(|name| (SiteName(name.into()), schema.clone()));
+    let settings = "min_sites = 2\nmin_patients = 11\n[tables.t.columns.x]\nrange = [1, 60]\n";
+    let catalog = network::catalog(&sites, &Settings::from_toml(settings).unwrap(), None).unwrap();
+    let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
+    let sets = |sql: &str| {
+        let compiled = query_planner::plan(sql, &catalog, &options).unwrap();
+        let sum = &compiled.joint.sums[0];
+        let shared = sum.between.iter().filter(|pair| sum.patients.contains(&pair.patients)).count();
+        let planned = crate::govern::sets::Planned::new(&compiled, &[vec![Vec::new()]]).unwrap();
+        let behind: std::collections::BTreeSet<usize> = sum.patients.iter().copied().collect();
+        (shared, behind.len(), planned.figures().said)
+    };
+    let counts = "COUNT(*) AS n, COUNT(*) FILTER (WHERE z <> 17) AS a";
+    // Who is between the counts is whose values are added up.
+    let (none, behind, said) = sets(&format!("SELECT {counts} FROM t"));
+    assert_eq!((none, said), (0, behind));
+    let (shared, behind, said) =
+        sets(&format!("SELECT {counts}, SUM(CASE WHEN z <> 17 THEN 0 ELSE x END) AS b FROM t"));
+    assert_eq!((shared, said), (1, behind));
+}
+
+#[test]
 fn a_list_of_opt_outs_that_changes_after_the_start_stops_answers_until_it_is_read() {
     let site = site(&format!("{POLICY}[opt_out]\nfile = 'opt_out.csv'\n"));
     let given = site.decide().unwrap();

@@ -2,6 +2,7 @@
 //! become nodes over features of each patient (`tally`, `rollup`), and those a sum over matched patients (`release`).
 
 mod beside;
+mod between;
 mod codes;
 mod cohort;
 mod condition;

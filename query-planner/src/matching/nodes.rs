@@ -91,6 +91,12 @@ impl<'a> Nodes<'a> {
         self.checked(Node::Feature(feature), range)
     }
 
+    /// Is it a truth value, and no number that happens to be 0 or 1?
+    pub fn is_bit(&self, node: usize) -> bool {
+        let (node, _) = &self.steps[node];
+        node.is_bit() || matches!(node, Node::Feature(spec) if self.specs[*spec].want == Want::Any)
+    }
+
     pub fn range(&self, node: usize) -> Interval {
         self.steps[node].1
     }

@@ -12,7 +12,8 @@ use crate::cost::most_groups;
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
 use crate::groups::{self, GroupKey};
-use crate::matched::{Matching, Node};
+use crate::matched::Node;
+use crate::matching::between::{Behind, in_one_only, understood};
 use crate::matching::layout::{Laid, LaidOut, Roots, carried, lay_out};
 use crate::matching::nodes::{Bit, Nodes};
 use crate::matching::not_yet;
@@ -22,9 +23,9 @@ use crate::matching::tally::{Arg, Only, Tally, distinct_only_of_key, no_key_valu
 use crate::matching::values::{Choice, Linear, Value};
 use crate::matching::view::{Col, View, Weight, not_yet_because};
 use crate::measured::{Atom, Measured, Powers};
-use crate::plan::{Groups, Key, Output, Ring, Scale, SecureSum, Slot, Summand};
+use crate::plan::{Between, Groups, Key, Output, Ring, Scale, SecureSum, Slot, Summand};
 use crate::small::{carries_condition, conditional_columns};
-use crate::supports::{Drawn, needed, numbers};
+use crate::supports::{Drawn, Support, are_apart_in, measure_alike, needed, numbers};
 use crate::value::Value as Constant;
 use crate::words::words;
 
@@ -55,21 +56,22 @@ pub(crate) fn matched(
     let groups = keys.groups(catalog)?;
     let tally = Tally { view: &view, keyed: keys.keyed.clone(), nodes: &mut nodes };
     let measured = judged.then(|| Measured::of(aggregate, catalog));
-    let (slots, cells, drawn, atoms) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut figures = Figures { tally, aggregate, measured, slots, cells, drawn, atoms };
+    let (slots, cells, behind, drawn, atoms) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut figures = Figures { tally, aggregate, measured, slots, cells, behind, drawn, atoms };
     figures.patients(Bit::Yes, &Only::ALL)?;
     let mut outputs: Vec<Output> = (0..keys.keys.len()).map(Output::Key).collect();
     for expr in &aggregate.aggr_expr {
         outputs.push(figures.output(expr)?);
     }
-    let Figures { slots, mut cells, drawn, measured, .. } = figures;
-    let powers = measured.map(|measured| measured.powers).unwrap_or_default();
-    cells.sort_unstable();
-    cells.dedup();
+    figures.cells.sort_unstable();
+    figures.cells.dedup();
     if !catalog.policy.hides() {
-        cells.clear();
+        figures.cells.clear();
     }
-    let supports = needed(&drawn, &cells.iter().map(|(cell, _)| *cell).collect::<Vec<_>>());
+    let supports = needed(&figures.drawn, &figures.cells.iter().map(|(cell, _)| *cell).collect::<Vec<_>>());
+    let between = if judged { figures.between(&outputs, &supports)? } else { Vec::new() };
+    let Figures { slots, mut cells, measured, .. } = figures;
+    let powers = measured.map(|measured| measured.powers).unwrap_or_default();
     let roots = Roots {
         slots: slots.iter().map(|(node, _)| *node).collect(),
         patient_keys: keys.patient_keys(&mut nodes)?,
@@ -123,28 +125,11 @@ pub(crate) fn matched(
         outputs,
         supports,
         matching: Some(matching),
-        between: Vec::new(),
+        between,
         sensitive: Vec::new(),
         noised: Vec::new(),
     };
     Ok(Matched { sum, relations, powers })
-}
-
-/// Sets of cells (slots and their nodes) whose patients exclude each other. Refuses three and more choices of patients whose
-/// relation is not plain: from counts of overlapping choices the count of a further one follows.
-fn understood(matching: &Matching, cells: &[(usize, usize)]) -> Result<Vec<Vec<usize>>, PlanError> {
-    let bits: Vec<(usize, usize)> = cells.iter().copied().filter(|(_, node)| matching.nodes[*node].bits == 1).collect();
-    let all = |holds: &dyn Fn(usize, usize) -> bool| {
-        bits.iter().enumerate().all(|(i, (_, a))| bits[i + 1..].iter().all(|(_, b)| holds(*a, *b)))
-    };
-    let exclusive = all(&|a, b| matching.excludes(a, b));
-    if bits.len() >= 3 && !exclusive && !all(&|a, b| matching.implies(a, b) || matching.implies(b, a)) {
-        let text = "three or more counts choose patients by conditions that may overlap, so that a hidden small cell might follow \
-                    from them together";
-        return Err(PlanError::new("RELATED_TABLES", text).hint("ask for fewer counts at a time, or GROUP BY"));
-    }
-    let one_set = exclusive && bits.len() > 1;
-    Ok(if one_set { vec![bits.into_iter().map(|(slot, _)| slot).collect()] } else { Vec::new() })
 }
 
 /// The keys of the sum: columns of one part, or computed for each patient.
@@ -300,6 +285,8 @@ struct Figures<'v, 'n, 'a> {
     slots: Vec<(usize, u8)>,
     /// Slots that are counts, and those of the patients behind them.
     cells: Vec<(usize, usize)>,
+    /// What these and the cells of values are counts of.
+    behind: Vec<Behind>,
     /// The cells that figures of value are shown with.
     drawn: Vec<Drawn>,
     /// What they measure.
@@ -330,6 +317,7 @@ impl Figures<'_, '_, '_> {
             let patients = self.tally.nodes.place(exists)?;
             let patients = self.slot(patients, 0);
             self.cells.push((slot, patients));
+            self.behind.push(Behind { cell: slot, patients: exists, only: only.clone() });
         }
         Ok(slot)
     }
@@ -459,9 +447,12 @@ impl Figures<'_, '_, '_> {
         let Some(measured) = &mut self.measured else { return Ok(()) };
         for part in parts(call, figures[0] != figures[1], only, measured, &mut self.tally)? {
             let cell = match part.whose {
-                Some(bit) => {
-                    let node = self.tally.nodes.place(bit)?;
-                    self.slot(node, 0)
+                Some(only) => {
+                    let patients = self.tally.exists(&only)?;
+                    let node = self.tally.nodes.place(patients)?;
+                    let cell = self.slot(node, 0);
+                    self.behind.push(Behind { cell, patients, only });
+                    cell
                 }
                 None => count,
             };
@@ -470,6 +461,29 @@ impl Figures<'_, '_, '_> {
             self.drawn.push(Drawn { cell, figures: figures.to_vec(), leaves, conditions, rows: None });
         }
         Ok(())
+    }
+
+    /// For each two cells that can tell something together: two counts that are shown, or two that measure something in common.
+    fn between(&mut self, outputs: &[Output], supports: &[Support]) -> Result<Vec<Between>, PlanError> {
+        let shown = |cell: usize| cell != 0 || outputs.iter().any(|output| output.count(&[]) == Some(0));
+        let counts = |cell: usize| self.cells.iter().any(|(count, _)| *count == cell) && shown(cell);
+        let bound = |a: usize, b: usize| {
+            let related = counts(a) && counts(b) || measure_alike(supports, a, b);
+            a != b && related && !are_apart_in(&[], supports, a, b)
+        };
+        let mut behind: Vec<Behind> = self.behind.clone();
+        behind.sort_by_key(|of| of.cell);
+        behind.dedup_by_key(|of| of.cell);
+        let pairs = (0..behind.len()).flat_map(|a| (a + 1..behind.len()).map(move |b| (a, b)));
+        let pairs: Vec<(usize, usize)> = pairs.filter(|(a, b)| bound(behind[*a].cell, behind[*b].cell)).collect();
+        let mut between = Vec::new();
+        for (a, b) in pairs {
+            if let Some((cell, bit)) = in_one_only(&behind[a], &behind[b], &mut self.tally)? {
+                let node = self.tally.nodes.place(bit)?;
+                between.push(Between { cell, patients: self.slot(node, 0) });
+            }
+        }
+        Ok(between)
     }
 
     /// Where cells are hidden: a sum of zeros and ones is a count like others; one whose values a condition made could tell a
@@ -481,6 +495,13 @@ impl Figures<'_, '_, '_> {
         if is_count {
             // Who counts 1 is a patient: the sum is the number behind it.
             self.cells.push((slot, slot));
+            let (node, _) = self.slots[slot];
+            let zero = self.tally.nodes.constant(0)?;
+            let patients = match self.tally.nodes.is_bit(node) {
+                true => Bit::At(node),
+                false => self.tally.nodes.less(zero, node),
+            };
+            self.behind.push(Behind { cell: slot, patients, only: Only { rows: None, bit: patients } });
             return Ok(());
         }
         let made = conditional_columns(&self.aggregate.input);

@@ -16,8 +16,8 @@ use crate::words::words;
 
 /// A term of a figure: who has part in it, and what it measures.
 pub(crate) struct Part {
-    /// Whose term is not 0; none where these are all who have a value.
-    pub whose: Option<Bit>,
+    /// The rows whose term is not 0; none where these are all that have a value.
+    pub whose: Option<Only>,
     pub term: Term,
     pub atoms: crate::measured::Atoms,
 }
@@ -52,17 +52,14 @@ fn whose(
     whole: Option<&Expr>,
     only: &Only,
     tally: &mut Tally<'_, '_, '_>,
-) -> Result<Option<Bit>, PlanError> {
+) -> Result<Option<Only>, PlanError> {
     match in_rows(term, whole, tally)? {
         Some((_, None)) => Ok(None),
-        Some((part, Some(rows))) => {
-            let only = tally.also(part, rows, only)?;
-            tally.exists(&only).map(Some)
-        }
+        Some((part, Some(rows))) => tally.also(part, rows, only).map(Some),
         None => {
             let bit = of_patient(term, whole, tally)?;
             let bit = tally.nodes.and(only.bit, bit);
-            tally.exists(&Only { bit, ..only.clone() }).map(Some)
+            Ok(Some(Only { bit, ..only.clone() }))
         }
     }
 }

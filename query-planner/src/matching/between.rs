@@ -1,0 +1,80 @@
+//! How the cells of a sum over matched patients relate: who stands behind one of two and not the other, and what of them is refused.
+
+use datafusion_expr::Expr;
+
+use crate::error::PlanError;
+use crate::matched::Matching;
+use crate::matching::nodes::Bit;
+use crate::matching::tally::{Only, Tally};
+use crate::small::{excludes, narrows};
+
+/// A cell: the patients behind it, and the rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Behind {
+    pub cell: usize,
+    pub patients: Bit,
+    pub only: Only,
+}
+
+/// Who has a row that one of two cells counts and the other does not, and which cell is hidden where they are few: the part, else the
+/// later one. None where there is nobody, or nobody in both. Of rows of two tables it is followed only who has any.
+///
+/// # Errors
+/// As [`Tally::exists`].
+pub(crate) fn in_one_only(
+    a: &Behind,
+    b: &Behind,
+    tally: &mut Tally<'_, '_, '_>,
+) -> Result<Option<(usize, Bit)>, PlanError> {
+    let both = tally.nodes.and(a.patients, b.patients);
+    let rows = match (&a.only.rows, &b.only.rows) {
+        (Some((p, f)), Some((q, g))) if p == q && excludes(f, g) => return Ok(None),
+        (Some((p, f)), Some((q, g))) if p == q && f != g => {
+            let is_true = |filter: &Expr| Expr::IsTrue(filter.clone().into());
+            Some((*p, is_true(f).not_eq(is_true(g)), narrows(f, g)))
+        }
+        (Some((p, f)), None) => Some((*p, Expr::IsNotTrue(f.clone().into()), true)),
+        (None, Some((p, f))) => Some((*p, Expr::IsNotTrue(f.clone().into()), false)),
+        _ => None,
+    };
+    if both == Bit::No {
+        return Ok(None);
+    }
+    let without_b = without(a.patients, b.patients, tally);
+    let without_a = without(b.patients, a.patients, tally);
+    let mut one_only = tally.nodes.or(without_a, without_b);
+    let mut is_part = both == a.patients;
+    if let Some((part, filter, narrow)) = rows {
+        is_part = both != b.patients && narrow;
+        let bit = tally.nodes.and(a.only.bit, b.only.bit);
+        let other_rows = tally.exists(&Only { rows: Some((part, filter)), bit })?;
+        one_only = tally.nodes.or(one_only, other_rows);
+    }
+    let cell = if is_part { a.cell } else { b.cell };
+    Ok(Some((cell, one_only)).filter(|(_, bit)| *bit != Bit::No))
+}
+
+fn without(a: Bit, b: Bit, tally: &mut Tally<'_, '_, '_>) -> Bit {
+    let not_b = tally.nodes.not(b);
+    tally.nodes.and(a, not_b)
+}
+
+/// Sets of cells (slots and their nodes) whose patients exclude each other. Refuses three and more choices of patients whose
+/// relation is not plain: from counts of overlapping choices the count of a further one follows.
+///
+/// # Errors
+/// `RELATED_TABLES`.
+pub(crate) fn understood(matching: &Matching, cells: &[(usize, usize)]) -> Result<Vec<Vec<usize>>, PlanError> {
+    let bits: Vec<(usize, usize)> = cells.iter().copied().filter(|(_, node)| matching.nodes[*node].bits == 1).collect();
+    let all = |holds: &dyn Fn(usize, usize) -> bool| {
+        bits.iter().enumerate().all(|(i, (_, a))| bits[i + 1..].iter().all(|(_, b)| holds(*a, *b)))
+    };
+    let exclusive = all(&|a, b| matching.excludes(a, b));
+    if bits.len() >= 3 && !exclusive && !all(&|a, b| matching.implies(a, b) || matching.implies(b, a)) {
+        let text = "three or more counts choose patients by conditions that may overlap, so that a hidden small cell might follow \
+                    from them together";
+        return Err(PlanError::new("RELATED_TABLES", text).hint("ask for fewer counts at a time, or GROUP BY"));
+    }
+    let one_set = exclusive && bits.len() > 1;
+    Ok(if one_set { vec![bits.into_iter().map(|(slot, _)| slot).collect()] } else { Vec::new() })
+}
