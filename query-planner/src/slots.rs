@@ -122,6 +122,7 @@ impl<'a> Slots<'a> {
     fn call(&mut self, call: &AggregateFunction) -> Result<Output, PlanError> {
         let name = call.func.name();
         if is_order(name) {
+            self.measured.as_ref().map_or(Ok(()), |measured| measured.counts_rows_once(call))?;
             return self.order(call);
         }
         if name == approx_distinct::NAME {

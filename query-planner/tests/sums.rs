@@ -273,7 +273,7 @@ fn rows_that_the_question_repeats_are_not_counted_and_their_patients_are() {
     let own = "measurement m JOIN (VALUES (5), (5), (6)) w(id) ON m.measurement_id = w.id";
     let once = "(SELECT person_id FROM measurement UNION SELECT person_id FROM measurement WHERE score > 5) s";
     let at_a = copies.replace("FROM measurement", "FROM hospital_A.measurement");
-    for what in ["COUNT(*)", "COUNT(score)", "SUM(1)", "SUM(CASE WHEN score > 5 THEN 1 ELSE 0 END)"] {
+    for what in ["COUNT(*)", "COUNT(score)", "SUM(1)", "MEDIAN(score)", "SUM(CASE WHEN score > 5 THEN 1 ELSE 0 END)"] {
         all(
             "SUM_NOT_JUDGED",
             &[copies, &at_a, own].map(|rows| format!("SELECT {what} AS n FROM {rows}")).each_ref().map(String::as_str),
