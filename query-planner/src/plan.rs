@@ -108,8 +108,8 @@ pub struct JointPlan {
     pub intersection: Option<Intersection>,
     /// How the groups of one sum add up to those of another, where cells are hidden.
     pub margins: Vec<Margin>,
-    /// Pairs of sums over rows of different tables or sites, where answers are held against earlier ones: no figure of the one may be of patients
-    /// that differ from those of a figure of the other by 1 to k − 1.
+    /// Pairs of sums over rows of different tables, sites or conditions, or that add up one column of different rows, where answers are held
+    /// against earlier ones: no figure of the one may be of patients that differ from those of a figure of the other by 1 to k − 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub side_by_side: Vec<(usize, usize)>,
     /// The analyst's work on revealed rows, as text.

@@ -20,13 +20,12 @@ use crate::matching::not_yet;
 use crate::matching::rollup::with_value;
 use crate::matching::supports::parts;
 use crate::matching::tally::{Arg, Only, Tally, distinct_only_of_key, no_key_value};
-use crate::matching::values::{Choice, Linear, Value};
+use crate::matching::values::{Choice, Linear, Value, values_of};
 use crate::matching::view::{Col, View, Weight, not_yet_because};
 use crate::measured::{Atom, Measured, Powers};
 use crate::plan::{Between, Groups, Key, Output, Ring, Scale, SecureSum, Slot, Summand};
 use crate::small::{carries_condition, conditional_columns};
 use crate::supports::{Drawn, Support, are_apart_in, measure_alike, needed, numbers};
-use crate::value::Value as Constant;
 use crate::words::words;
 
 /// A sum over matched patients.
@@ -246,34 +245,6 @@ impl Keys {
             })
             .collect()
     }
-}
-
-/// The few values that a number can have, as a choice.
-fn values_of(number: &Linear, data_type: &DataType, expr: &Expr, nodes: &mut Nodes<'_>) -> Result<Choice, PlanError> {
-    let node = number.node(nodes)?;
-    let range = nodes.range(node);
-    let few = range.hi - range.lo < MAX_VALUES && number.digits == 0;
-    if !few {
-        let text = format!("grouping by {}, which can have too many values for each patient", words(expr));
-        return Err(not_yet_because(text)
-            .hint("declare the column's range (at most 64 values), or group by a CASE with constant results"));
-    }
-    let mut cases = Vec::new();
-    for value in range.lo..=range.hi {
-        let constant = nodes.constant(value)?;
-        let same = nodes.equal(node, constant);
-        let bit = nodes.and(same, number.present);
-        let small = i64::try_from(value).map_err(|_| super::nodes::too_wide())?;
-        cases.push((
-            match data_type {
-                DataType::Date32 => Constant::Date(i32::try_from(small).map_err(|_| super::nodes::too_wide())?),
-                _ => Constant::Int(small),
-            },
-            bit,
-        ));
-    }
-    cases.push((Constant::Null, nodes.not(number.present)));
-    Ok(Choice(cases).merged(nodes))
 }
 
 /// The slots while they are being collected: nodes and decimal digits.
@@ -520,7 +491,5 @@ fn overflow() -> PlanError {
         .hint("declare the column's range in network.toml")
 }
 
-/// A number that is a group key has at most so many values.
-const MAX_VALUES: i128 = 64;
 /// Groups times patients of one site: beyond it a run would take minutes.
 const MAX_CELLS: u64 = 1 << 26;

@@ -1,9 +1,14 @@
 //! What is known of a patient as a whole: numbers, truth values with SQL's third one, and choices among constants.
 
+use arrow::datatypes::DataType;
+use datafusion_expr::Expr;
+
 use crate::error::PlanError;
-use crate::matching::nodes::{Bit, Nodes};
+use crate::matching::nodes::{Bit, Nodes, too_wide};
 use crate::matching::unmatchable;
+use crate::matching::view::not_yet_because;
 use crate::value::Value as Constant;
+use crate::words::words;
 
 /// A value of each patient.
 #[derive(Debug, Clone)]
@@ -309,3 +314,39 @@ impl Value {
         }
     }
 }
+
+/// The few values that a number can have, as a choice.
+pub(crate) fn values_of(
+    number: &Linear,
+    data_type: &DataType,
+    expr: &Expr,
+    nodes: &mut Nodes<'_>,
+) -> Result<Choice, PlanError> {
+    let node = number.node(nodes)?;
+    let range = nodes.range(node);
+    let few = range.hi - range.lo < MAX_VALUES && number.digits == 0;
+    if !few {
+        let text = format!("grouping by {}, which can have too many values for each patient", words(expr));
+        return Err(not_yet_because(text)
+            .hint("declare the column's range (at most 64 values), or group by a CASE with constant results"));
+    }
+    let mut cases = Vec::new();
+    for value in range.lo..=range.hi {
+        let constant = nodes.constant(value)?;
+        let same = nodes.equal(node, constant);
+        let bit = nodes.and(same, number.present);
+        let small = i64::try_from(value).map_err(|_| too_wide())?;
+        cases.push((
+            match data_type {
+                DataType::Date32 => Constant::Date(i32::try_from(small).map_err(|_| too_wide())?),
+                _ => Constant::Int(small),
+            },
+            bit,
+        ));
+    }
+    cases.push((Constant::Null, nodes.not(number.present)));
+    Ok(Choice(cases).merged(nodes))
+}
+
+/// A number that is a group key has at most so many values.
+const MAX_VALUES: i128 = 64;
