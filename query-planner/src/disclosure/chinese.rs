@@ -138,7 +138,7 @@ fn what(what: &Revealed) -> String {
                 ),
             };
             let beside = match own {
-                true => "，或本次来自不同表或重复行的两个数字之间是否相差至少一名而不足此数",
+                true => "，或本次来自不同行或重复行的两个数字之间是否相差至少一名而不足此数",
                 false => "",
             };
             format!(

@@ -150,7 +150,7 @@ fn what(what: &Revealed) -> String {
                 ),
             };
             let beside = match own {
-                true => ", or two of its own figures of different tables or copies of rows by some and so few",
+                true => ", or two of its own figures of different or copied rows by some and so few",
                 false => "",
             };
             format!(
