@@ -129,20 +129,23 @@ fn conditions_and_expressions_that_fix_the_others_values_are_refused() {
 }
 
 #[test]
-fn a_difference_of_two_tallies_is_judged_by_each() {
+fn a_difference_of_two_tallies_is_judged_by_each_and_not_of_one_column_twice() {
     let world = world("sum-tallies");
     let target = target(&world).z;
-    // Everybody of A counts once in the first; in the second the target alone.
-    let of = |second: &str| {
+    let of = |first: &str, second: &str, condition: &str| {
         format!(
-            "SELECT SUM(a.n - COALESCE(b.n, 0)) AS s FROM (SELECT person_id, COUNT(*) AS n FROM t GROUP BY person_id) a \
-             LEFT JOIN (SELECT person_id, COUNT(*) AS n FROM t WHERE {second} GROUP BY person_id) b ON a.person_id = b.person_id"
+            "SELECT SUM(a.n - COALESCE(b.n, 0)) AS s FROM (SELECT person_id, {first} AS n FROM t GROUP BY person_id) a \
+             LEFT JOIN (SELECT person_id, {second} AS n FROM t WHERE {condition} GROUP BY person_id) b ON a.person_id = b.person_id"
         )
     };
-    assert_eq!(shown(&world, &of(&format!("z = {target}"))).1[0], Value::Null);
-    let (hidden, row) = shown(&world, &of("x > 30"));
-    let expected = world.rows(|_| true) - world.rows(|p| p.x > 30);
+    // Many have part in the first; in the second the target alone.
+    assert_eq!(shown(&world, &of("SUM(d)", "SUM(x)", &format!("z = {target}"))).1[0], Value::Null);
+    let (hidden, row) = shown(&world, &of("SUM(d)", "SUM(x)", "f = 1"));
+    let rows = || world.patients.iter().flat_map(|p| p.sites.iter().map(move |_| p));
+    let expected: i64 = rows().map(|p| dose(p) - p.f * p.x).sum();
     assert_eq!((hidden, row), (json!([]), json!([expected])));
+    // Everybody's rows, less those of all but the target.
+    assert_eq!(code(&world, &of("COUNT(*)", "COUNT(*)", &format!("z <> {target}"))), "SUM_NOT_JUDGED");
 }
 
 #[test]
