@@ -194,7 +194,7 @@ fn few_enough(compiled: &Compiled, planned: &Planned) -> std::result::Result<(),
     Ok(())
 }
 
-/// What one release may take of a later one's comparison: so many of such can be compared with it.
+/// What one release may take of a later one's comparison, an eighth; the pairs of sets are not counted here.
 const MAX_OWN_ANDS: usize = MAX_ANDS / 8;
 
 /// The plan's choice in the protocols' words.

@@ -8,7 +8,6 @@ use mpc_core::{PartyId, Result, Z64};
 use protocols::additive::demand::{Link, budget};
 use protocols::correlation::Budget;
 use protocols::key_union::Limits;
-use protocols::matching::Further;
 use protocols::ot::Extension;
 use protocols::relational::differencing::{Check, Ledgered};
 use protocols::relational::frequent_keys::{self, Exchange};
@@ -65,16 +64,7 @@ fn differencing(row: &mut impl FnMut(&str, u64, u64, cost::SiteCost), sites: u64
     for (new, old) in [(1, 20), (20, 200)] {
         let pairs: Vec<_> = (0..new).flat_map(|set| (new..new + old).map(move |other| (set, other))).collect();
         let count = pairs.len() as u64;
-        let ledgered = Ledgered {
-            patients: 1400,
-            passes: 1,
-            sets: new + old,
-            pairs,
-            or_equal: Vec::new(),
-            seen: Vec::new(),
-            further: Further::NONE,
-            least: 11,
-        };
+        let ledgered = Ledgered { patients: 1400, passes: 1, sets: new + old, pairs, least: 11, ..Ledgered::default() };
         let check = Check::new(&ledgered, sites as usize, PublicSeed([0; 32])).expect("a reviewed size");
         let aligned = cost::align(check.shapes(), check.runs(), Extension::SoftSpoken);
         let budget = check.budget(Link::Local).expect("it can be counted");

@@ -11,7 +11,7 @@ use mpc_core::{Bits, Block, PartyId, Result, Session, Z64};
 use protocols::additive::Additive;
 use protocols::additive::demand::Link;
 use protocols::cost::{self, SiteCost};
-use protocols::matching::{Further, PatientTable, align};
+use protocols::matching::{PatientTable, align};
 use protocols::relational::differencing::{Check, Columns, Counted, Ledgered, Method, SetTable, clear, too_close};
 use protocols::relational::patients::{Bit, Circuit, Number, Place};
 use protocols::{Item, Statement};
@@ -186,16 +186,8 @@ fn the_twin_counts_the_patients_whom_all_sites_columns_together_put_in_one_set_o
         let (rules, new) = rules(&mut case);
         let tables = random(&mut case, 40);
         let pairs = pairs(new, rules.len());
-        let shape = Ledgered {
-            patients: 40,
-            passes,
-            sets: rules.len(),
-            pairs: pairs.clone(),
-            or_equal: Vec::new(),
-            seen: Vec::new(),
-            further: Further::NONE,
-            least: 2,
-        };
+        let shape =
+            Ledgered { patients: 40, passes, sets: rules.len(), pairs: pairs.clone(), least: 2, ..Ledgered::default() };
         let check = Check::of(&shape, &counted(sites, &rules), sites, PublicSeed([0; 32])).unwrap();
         let entered: Vec<PatientTable> = tables.iter().map(|own| table(own, passes)).collect();
         assert_eq!(clear::differences(&check, &entered), differing(&tables, &rules, &pairs), "{rules:?}");
@@ -239,10 +231,8 @@ fn every_party_learns_whether_two_counted_sets_are_too_close_and_nothing_needs_t
                     passes,
                     sets: rules.len(),
                     pairs: pairs.clone(),
-                    or_equal: Vec::new(),
-                    seen: Vec::new(),
-                    further: Further::NONE,
                     least,
+                    ..Ledgered::default()
                 };
                 let world = World::new(sites).with_analyst().seed(seed);
                 let got = answers(&world, &tables, &shape, &counted(sites, &rules), link);
@@ -302,10 +292,8 @@ fn costs_of_counted_sets_are_those_predicted_and_do_not_depend_on_the_patients()
             passes: 1,
             sets: RULES.len(),
             pairs: pairs(2, RULES.len()),
-            or_equal: Vec::new(),
-            seen: Vec::new(),
-            further: Further::NONE,
             least: 5,
+            ..Ledgered::default()
         };
         let check = Check::of(&shape, &counted(sites, &RULES), sites, PublicSeed([0; 32])).unwrap().by(method);
         let prepared = cost::of(&check.budget(link).unwrap(), sites as u64);
@@ -350,10 +338,9 @@ fn said_sets_beside_counted_ones_are_compared_without_what_each_site_says() {
             passes: 1,
             sets: 3,
             pairs: vec![(0, 1), (0, 2)],
-            or_equal: Vec::new(),
             seen: vec![(0, 1)],
-            further: Further::NONE,
             least,
+            ..Ledgered::default()
         };
         let whole = differing(&tables, &rules, &shape.pairs);
         let view = |site: usize| {
@@ -381,10 +368,9 @@ fn a_set_that_every_site_sees_must_be_said() {
         passes: 1,
         sets: 6,
         pairs: vec![(0, 1)],
-        or_equal: Vec::new(),
         seen: vec![(0, 1)],
-        further: Further::NONE,
         least: 9,
+        ..Ledgered::default()
     };
     let refused = |counted: &Counted| Check::of(&shape, counted, 3, PublicSeed([0; 32])).is_err();
     let sound = counted(3, &RULES);
@@ -397,16 +383,7 @@ fn a_set_that_every_site_sees_must_be_said() {
 #[test]
 fn a_set_of_everybody_and_columns_of_other_sites_are_refused() {
     println!("seed {SEED}");
-    let shape = Ledgered {
-        patients: 9,
-        passes: 1,
-        sets: 6,
-        pairs: vec![(0, 1)],
-        or_equal: Vec::new(),
-        seen: Vec::new(),
-        further: Further::NONE,
-        least: 9,
-    };
+    let shape = Ledgered { patients: 9, passes: 1, sets: 6, pairs: vec![(0, 1)], least: 9, ..Ledgered::default() };
     let refused = |counted: &Counted| Check::of(&shape, counted, 3, PublicSeed([0; 32])).is_err();
     let sound = counted(3, &RULES);
     assert!(!refused(&sound));

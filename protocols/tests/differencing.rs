@@ -17,7 +17,7 @@ use mpc_core::{Bits, Block, Error, PartyId, Result, Session};
 use protocols::additive::Additive;
 use protocols::additive::demand::Link;
 use protocols::cost::{self, SiteCost};
-use protocols::matching::{Further, PatientTable, align};
+use protocols::matching::{PatientTable, align};
 use protocols::ot::Extension;
 use protocols::relational::differencing::{Check, Ledgered, Method, SetTable, clear, too_close};
 use protocols::{Item, Statement};
@@ -110,16 +110,8 @@ fn every_party_learns_whether_any_pair_of_joint_sets_is_too_close() {
     ] {
         for (seed, rare) in [(SEED, 4), (SEED + 1, 9), (SEED + 2, 15), (SEED + 3, 30)] {
             println!("seed {seed}, {sites} sites, analyst {analyst}, {passes} passes, {net:?}, {link:?}");
-            let shape = Ledgered {
-                patients: 60,
-                passes,
-                sets: 5,
-                pairs: pairs(2, 5),
-                or_equal: Vec::new(),
-                seen: Vec::new(),
-                further: Further::NONE,
-                least: 11,
-            };
+            let shape =
+                Ledgered { patients: 60, passes, sets: 5, pairs: pairs(2, 5), least: 11, ..Ledgered::default() };
             let tables = random(&mut Case::at(0, sites, seed), &shape, rare);
             let want = counted(&tables, &shape).iter().any(|patients| *patients < shape.least);
             close[usize::from(want)] += 1;
@@ -149,16 +141,8 @@ fn fewer_than_so_many_are_too_few_and_so_many_are_enough() {
     println!("seed {SEED}");
     for sites in [2, 3, 5] {
         for (patients, close) in [(0, true), (1, true), (10, true), (11, false), (12, false), (40, false)] {
-            let shape = Ledgered {
-                patients: 40,
-                passes: 1,
-                sets: 2,
-                pairs: vec![(0, 1)],
-                or_equal: Vec::new(),
-                seen: Vec::new(),
-                further: Further::NONE,
-                least: 11,
-            };
+            let shape =
+                Ledgered { patients: 40, passes: 1, sets: 2, pairs: vec![(0, 1)], least: 11, ..Ledgered::default() };
             let tables = apart(sites, patients);
             assert_eq!(counted(&tables, &shape), [patients]);
             let got = answers(&World::new(sites).seed(SEED), false, &tables, &shape, Link::Local);
@@ -178,9 +162,8 @@ fn sets_that_may_be_equal_are_too_close_when_they_differ_by_few_and_only_then() 
                 sets: 2,
                 pairs: vec![],
                 or_equal: vec![(0, 1)],
-                seen: Vec::new(),
-                further: Further::NONE,
                 least: 11,
+                ..Ledgered::default()
             };
             let tables = apart(sites, patients);
             let got = answers(&World::new(sites).seed(SEED), false, &tables, &shape, Link::Local);
@@ -213,16 +196,8 @@ fn what_every_site_sees_must_differ_by_enough_patients_of_others_or_by_none() {
         for seed in SEED..SEED + 6 {
             println!("seed {seed}, {sites} sites");
             let seen = pairs(1, 3);
-            let shape = Ledgered {
-                patients: 30,
-                passes: 1,
-                sets: 3,
-                pairs: seen.clone(),
-                or_equal: Vec::new(),
-                seen,
-                further: Further::NONE,
-                least,
-            };
+            let shape =
+                Ledgered { patients: 30, passes: 1, sets: 3, pairs: seen.clone(), seen, least, ..Ledgered::default() };
             let tables = random(&mut Case::at(0, sites, seed), &shape, 6);
             let whole = counted(&tables, &shape).iter().any(|patients| *patients < least);
             let views: Vec<Vec<u64>> = (0..sites).map(|site| counted_without(&tables, &shape, site)).collect();
@@ -250,10 +225,9 @@ fn a_patient_at_two_sites_is_not_hidden_from_one_among_many_of_its_own() {
                 passes: 1,
                 sets: 3,
                 pairs: vec![(0, 2)],
-                or_equal: Vec::new(),
                 seen: vec![(0, 2)],
-                further: Further::NONE,
                 least: 11,
+                ..Ledgered::default()
             };
             let of = |patient: u64| (patient, vec![patient >= 13 + shared, patient < 20, true]);
             let mut tables: Vec<Patients> = vec![(0..30).map(of).collect()];
@@ -274,16 +248,7 @@ fn a_patient_at_two_sites_is_not_hidden_from_one_among_many_of_its_own() {
 #[test]
 fn empty_tables_are_too_close_and_disjoint_sets_of_one_site_or_all_are_not() {
     println!("seed {SEED}");
-    let shape = Ledgered {
-        patients: 9,
-        passes: 1,
-        sets: 2,
-        pairs: vec![(0, 1)],
-        or_equal: Vec::new(),
-        seen: Vec::new(),
-        further: Further::NONE,
-        least: 9,
-    };
+    let shape = Ledgered { patients: 9, passes: 1, sets: 2, pairs: vec![(0, 1)], least: 9, ..Ledgered::default() };
     let disjoint = |site: u64| (0..9).map(|patient| (100 * site + patient, vec![site != 1, site == 1])).collect();
     for (tables, close) in [
         (vec![Patients::new(); 3], true),
@@ -336,16 +301,8 @@ fn buckets_never_accept_what_is_too_close_and_find_what_is_far() {
     let method = Method::Buckets { buckets: 128, hashes: 16 };
     for (sites, patients) in [(2, 10), (2, 11), (3, 3), (3, 12), (3, 39), (5, 10), (5, 25)] {
         // Seventy pairs: more than a word of them, and sets of more than a word.
-        let shape = Ledgered {
-            patients: 40,
-            passes: 1,
-            sets: 71,
-            pairs: pairs(1, 71),
-            or_equal: Vec::new(),
-            seen: Vec::new(),
-            further: Further::NONE,
-            least: 11,
-        };
+        let shape =
+            Ledgered { patients: 40, passes: 1, sets: 71, pairs: pairs(1, 71), least: 11, ..Ledgered::default() };
         let mut tables = apart(sites, patients);
         tables.iter_mut().flat_map(Patients::values_mut).for_each(|sets| {
             let old = sets[1];
@@ -364,16 +321,7 @@ fn buckets_never_accept_what_is_too_close_and_find_what_is_far() {
 fn the_twin_counts_as_without_matching() {
     for (seed, sites, passes) in [(SEED, 2, 1), (SEED + 1, 3, 1), (SEED + 2, 5, 2), (SEED + 3, 3, 3)] {
         println!("seed {seed}, {sites} sites, {passes} passes");
-        let shape = Ledgered {
-            patients: 60,
-            passes,
-            sets: 6,
-            pairs: pairs(2, 6),
-            or_equal: Vec::new(),
-            seen: Vec::new(),
-            further: Further::NONE,
-            least: 2,
-        };
+        let shape = Ledgered { patients: 60, passes, sets: 6, pairs: pairs(2, 6), least: 2, ..Ledgered::default() };
         let tables = random(&mut Case::at(0, sites, seed), &shape, 5);
         let check = Check::new(&shape, sites, PublicSeed([0; 32])).unwrap();
         let entered: Vec<PatientTable> = tables.iter().map(|own| table(own, &shape)).collect();
@@ -395,8 +343,8 @@ fn costs_are_those_predicted_and_do_not_depend_on_the_patients() {
             pairs: pairs(1, 6),
             or_equal,
             seen: vec![(0, 5)],
-            further: Further::NONE,
             least: 11,
+            ..Ledgered::default()
         };
         let check = Check::new(&shape, sites, PublicSeed([0; 32])).unwrap().by(method);
         let mut seen = Vec::new();
@@ -421,16 +369,7 @@ fn costs_are_those_predicted_and_do_not_depend_on_the_patients() {
 #[test]
 fn shapes_without_a_reviewed_size_and_tables_beyond_them_are_refused() {
     println!("seed {SEED}");
-    let shape = Ledgered {
-        patients: 9,
-        passes: 1,
-        sets: 2,
-        pairs: vec![(0, 1)],
-        or_equal: Vec::new(),
-        seen: Vec::new(),
-        further: Further::NONE,
-        least: 9,
-    };
+    let shape = Ledgered { patients: 9, passes: 1, sets: 2, pairs: vec![(0, 1)], least: 9, ..Ledgered::default() };
     let refused = |shape: Ledgered| Check::new(&shape, 3, PublicSeed([0; 32])).is_err();
     assert!(!refused(shape.clone()));
     assert!(refused(Ledgered { least: 1, ..shape.clone() }) && refused(Ledgered { least: 10_001, ..shape.clone() }));
@@ -444,16 +383,7 @@ fn shapes_without_a_reviewed_size_and_tables_beyond_them_are_refused() {
 /// the run at every site, with an error or an answer. Returns how many flips of content were noticed or made the answer wrong.
 fn every_frame(sites: usize, by: usize) -> usize {
     println!("seed {SEED}, {sites} sites, site {by} deviates");
-    let shape = Ledgered {
-        patients: 3,
-        passes: 1,
-        sets: 2,
-        pairs: vec![(0, 1)],
-        or_equal: Vec::new(),
-        seen: Vec::new(),
-        further: Further::NONE,
-        least: 2,
-    };
+    let shape = Ledgered { patients: 3, passes: 1, sets: 2, pairs: vec![(0, 1)], least: 2, ..Ledgered::default() };
     let patient = |site: usize, patient: u64| (patient, vec![site == 0, false]);
     let tables: Vec<Patients> = (0..sites).map(|site| (0..3).map(|p| patient(site, p)).collect()).collect();
     let check = Check::new(&shape, sites, PublicSeed([0; 32])).unwrap();

@@ -137,23 +137,27 @@ fn whoever_is_over_its_limit_uses_up_nobody_elses_by_naming_studies() {
     assert_eq!(code(site.gate.decide(&site.propose, &site.plan, &other, now_ms()).map(drop)), "NOT_IN_STUDY");
 }
 
+/// May these sites answer a question by `k`, of so many declared values, where each has so many patients?
+fn fits(sites: &[&str], patients: u64, (groups, least): (usize, u32), sql: &str) -> Result<(), String> {
+    let columns = ["person_id", "k"].map(|name| (name.to_owned(), InferredType::Typed("int".parse().unwrap())));
+    let table = SiteTableSchema { name: "person".into(), columns: columns.into(), rows: patients };
+    let schema = SiteSchema { tables: vec![table], patients };
+    let sites: Vec<_> = sites.iter().map(|name| (SiteName((*name).into()), schema.clone())).collect();
+    let domain: Vec<String> = (0..groups).map(|k| k.to_string()).collect();
+    let settings = format!(
+        "min_sites = 2\nmin_patients = {least}\nmax_groups = 4000\n[tables.person.columns.k]\ndomain = [{}]\n",
+        domain.join(", ")
+    );
+    let catalog = network::catalog(&sites, &Settings::from_toml(&settings).unwrap(), None).unwrap();
+    let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
+    let compiled = query_planner::plan(sql, &catalog, &options).unwrap();
+    crate::execute::fits_a_ledger(&compiled).map_err(|error| error.code.into_owned())
+}
+
 #[test]
 fn a_table_with_more_groups_than_a_ledger_keeps_is_refused_before_anything_is_agreed() {
-    let columns = ["person_id", "k"].map(|name| (name.to_owned(), InferredType::Typed("int".parse().unwrap())));
-    let table = SiteTableSchema { name: "person".into(), columns: columns.into(), rows: 5000 };
-    let schema = SiteSchema { tables: vec![table], patients: 5000 };
-    let sites = ["a", "b"].map(|name| (SiteName(name.into()), schema.clone()));
-    let fits = |groups: usize, least: u32| {
-        let domain: Vec<String> = (0..groups).map(|k| k.to_string()).collect();
-        let settings = format!(
-            "min_sites = 2\nmin_patients = {least}\nmax_groups = 4000\n[tables.person.columns.k]\ndomain = [{}]\n",
-            domain.join(", ")
-        );
-        let catalog = network::catalog(&sites, &Settings::from_toml(&settings).unwrap(), None).unwrap();
-        let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
-        let compiled = query_planner::plan("SELECT k, COUNT(*) FROM person GROUP BY k", &catalog, &options).unwrap();
-        crate::execute::fits_a_ledger(&compiled).map_err(|error| error.code.into_owned())
-    };
+    let sql = "SELECT k, COUNT(*) FROM person GROUP BY k";
+    let fits = |groups: usize, least: u32| fits(&["a", "b"], 5000, (groups, least), sql);
     // One figure for each declared value, one for rows without a value, and one for all of them.
     let most = crate::govern::sets::MAX_SETS - 2;
     assert_eq!(fits(most, 11), Ok(()));
@@ -163,22 +167,8 @@ fn a_table_with_more_groups_than_a_ledger_keeps_is_refused_before_anything_is_ag
 
 #[test]
 fn figures_over_so_many_patients_that_no_later_answer_could_be_compared_with_them_are_refused() {
-    let columns = ["person_id", "k"].map(|name| (name.to_owned(), InferredType::Typed("int".parse().unwrap())));
-    let fits = |groups: usize, patients: u64, least: u32| {
-        let table = SiteTableSchema { name: "person".into(), columns: columns.clone().into(), rows: patients };
-        let schema = SiteSchema { tables: vec![table], patients };
-        let sites = ["a", "b", "c"].map(|name| (SiteName(name.into()), schema.clone()));
-        let domain: Vec<String> = (0..groups).map(|k| k.to_string()).collect();
-        let settings = format!(
-            "min_sites = 2\nmin_patients = {least}\nmax_groups = 4000\n[tables.person.columns.k]\ndomain = [{}]\n",
-            domain.join(", ")
-        );
-        let catalog = network::catalog(&sites, &Settings::from_toml(&settings).unwrap(), None).unwrap();
-        let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
-        let sql = "SELECT k, COUNT(DISTINCT person_id) FROM person GROUP BY k";
-        let compiled = query_planner::plan(sql, &catalog, &options).unwrap();
-        crate::execute::fits_a_ledger(&compiled).map_err(|error| error.code.into_owned())
-    };
+    let sql = "SELECT k, COUNT(DISTINCT person_id) FROM person GROUP BY k";
+    let fits = |groups: usize, patients: u64, least: u32| fits(&["a", "b", "c"], patients, (groups, least), sql);
     assert_eq!(fits(2, 100_000, 11), Ok(()));
     assert_eq!(fits(200, 1_000, 11), Ok(()));
     assert_eq!(fits(200, 100_000, 11), Err("TOO_MANY_FIGURES".into()));

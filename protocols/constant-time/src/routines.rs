@@ -14,7 +14,7 @@ use mpc_core::{Bits, Block, PartyId, PowerOfTwo, Result, Session, Z64, Z128};
 use protocols::Engine;
 use protocols::additive::Additive;
 use protocols::additive::demand::{Link, budget};
-use protocols::matching::{Further, empty};
+use protocols::matching::empty;
 use protocols::ot::silent::expand_convolute::{Element, ExpandConvolute, Pair};
 use protocols::ot::silent::pprf::{Hidden, Leaf, Shape};
 use protocols::ot::{Ot, tree};
@@ -212,7 +212,7 @@ async fn apply<E: Engine>(e: &mut E, operation: Operation, own: Vec<Z64>) -> Res
 
 /// Both ways of counting, up to the bit that would be opened.
 async fn far<E: Engine>(e: &mut E) -> Result<()> {
-    let ledgered = Ledgered { patients: 20, passes: 1, sets: 3, pairs: vec![(0, 1), (0, 2)], or_equal: Vec::new(), seen: Vec::new(), further: Further::NONE, least: 3 };
+    let ledgered = Ledgered { patients: 20, passes: 1, sets: 3, pairs: vec![(0, 1), (0, 2)],  least: 3, ..Ledgered::default() };
     for method in [Method::Exact, Method::Buckets { buckets: 64, hashes: 2 }] {
         let check = Check::new(&ledgered, 2, PublicSeed([1; 32])).expect("a reviewed size").by(method);
         let mut segments = empty(check.shapes(), check.runs());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mpc_core::random::PublicSeed;
 use mpc_core::{Bits, Block, Z64};
-use protocols::matching::{Further, PatientTable};
+use protocols::matching::PatientTable;
 use protocols::relational::differencing::{Check, Columns, Counted as Sets, Ledgered, clear};
 use protocols::relational::patients::Circuit;
 use query_planner::decode;
@@ -61,16 +61,7 @@ fn flagged(case: &Case, nodes: &[usize]) -> Vec<u64> {
     // Each set against one of nobody.
     let (sets, patients) = (counted.sets(), tables.iter().map(PatientTable::rows).max().unwrap());
     let pairs = (0..sets).map(|set| (set, sets)).collect();
-    let shape = Ledgered {
-        patients,
-        passes: 1,
-        sets: sets + 1,
-        pairs,
-        or_equal: Vec::new(),
-        seen: Vec::new(),
-        further: Further::NONE,
-        least: 2,
-    };
+    let shape = Ledgered { patients, passes: 1, sets: sets + 1, pairs, least: 2, ..Ledgered::default() };
     let columns = layouts.iter().map(|own| Columns { numbers: own.numbers, bits: own.bits }).collect();
     let check =
         Check::of(&shape, &Sets { circuit, columns, said: BTreeMap::new() }, case.sites.len(), PublicSeed([0; 32]))

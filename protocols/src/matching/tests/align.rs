@@ -113,8 +113,18 @@ fn telescope(sites: usize) -> Vec<Run> {
 }
 
 fn run(world: World, tables: &Tables, runs: &[Run]) -> Vec<Outcome<Vec<Segment>>> {
-    println!("seed {SEED}, shapes {:?}, runs {runs:?}", tables.shapes);
-    let (shapes, runs) = (tables.shapes.clone(), runs.to_vec());
+    let own = (0..tables.sites()).map(|site| Some(tables.table(site))).collect();
+    run_entered(world, &tables.shapes, runs, own)
+}
+
+fn run_entered(
+    world: World,
+    shapes: &[Shape],
+    runs: &[Run],
+    own: Vec<Option<PatientTable>>,
+) -> Vec<Outcome<Vec<Segment>>> {
+    println!("seed {SEED}, shapes {shapes:?}, runs {runs:?}");
+    let (shapes, runs) = (shapes.to_vec(), runs.to_vec());
     let program = move |session: Session, own: Option<PatientTable>| {
         let (shapes, runs) = (shapes.clone(), runs.clone());
         async move {
@@ -123,7 +133,6 @@ fn run(world: World, tables: &Tables, runs: &[Run]) -> Vec<Outcome<Vec<Segment>>
             (engine.into_session(), result)
         }
     };
-    let own = (0..tables.sites()).map(|site| Some(tables.table(site))).collect();
     world.run(program, own)
 }
 

@@ -51,8 +51,8 @@ use counter::{Ands, products};
 pub use method::Method;
 use views::{Seen, of_others};
 
-/// The public shape of a check.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The public shape of a check; by default of nothing, which is refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledgered {
     /// A bound of every site's patients; tables are padded to it.
     pub patients: usize,

@@ -39,22 +39,10 @@ fn each_part_has_its_own_columns_beside_the_patients_of_all() {
     let other = tables(vec![some(5, 3, 15), some(0, 1, 30), vec![]], 0, 70);
     let beside = Beside::one(part(&one, telescope(3))).with(&part(&other, all(3))).unwrap();
     let (shapes, runs) = (beside.shapes(), beside.runs());
-    println!("seed {SEED}, shapes {shapes:?}, runs {runs:?}");
     let entered = |site: usize| beside.table(site, vec![Some(one.table(site)), Some(other.table(site))]);
     let joint = |site: usize| one.patients[site].iter().chain(&other.patients[site]).copied().collect::<BTreeSet<_>>();
     assert!((0..3).all(|site| entered(site).unwrap().rows() == joint(site).len()), "a patient is one row");
-    let of_all = || {
-        let (shapes, runs) = (shapes.clone(), runs.clone());
-        let program = move |session: Session, own: Option<PatientTable>| {
-            let (shapes, runs) = (shapes.clone(), runs.clone());
-            async move {
-                let mut engine = Additive::new(session, crate::release::Statement::new(Vec::new()));
-                let result = align(&mut engine, &shapes, &runs, own).await;
-                (engine.into_session(), result)
-            }
-        };
-        memory(3).run(program, (0..3).map(entered).collect())
-    };
+    let of_all = || run_entered(memory(3), &shapes, &runs, (0..3).map(entered).collect());
     // Which patient is in a bin, by the numbers of its rows that its receiver enters in both tables.
     let whole = opened(&of_all());
     let patient = |segment: &ClearSegment, bin: usize| {
