@@ -71,7 +71,7 @@ pub struct Session {
 
 struct Shared {
     setup: Setup,
-    counters: Counters,
+    counters: Arc<Counters>,
     used: Mutex<HashSet<(StepPath, Domain, Option<PartyId>)>>,
 }
 
@@ -79,7 +79,7 @@ impl Session {
     /// Starts at the root step.
     pub fn new(setup: Setup) -> Self {
         Self {
-            shared: Arc::new(Shared { setup, counters: Counters::default(), used: Mutex::default() }),
+            shared: Arc::new(Shared { setup, counters: Arc::default(), used: Mutex::default() }),
             path: StepPath::root(),
             occurrences: HashMap::new(),
             lane: LaneId::ROOT,
@@ -123,6 +123,11 @@ impl Session {
     /// What this party has sent so far, over all forks.
     pub fn stats(&self) -> Stats {
         self.shared.counters.snapshot()
+    }
+
+    /// The counts themselves, for whoever looks on while the session goes. They hold nothing secret and outlive it.
+    pub fn counters(&self) -> Arc<Counters> {
+        self.shared.counters.clone()
     }
 
     /// Enters a named step; it ends when the guard is dropped. The same label again in the same place gets a number.

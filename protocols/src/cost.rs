@@ -8,6 +8,7 @@ mod tally;
 
 pub use matching::align;
 pub use online::{a2b, and, b2a, is_zero, mul, negative, place, select};
+pub(crate) use preparation::Preparation;
 pub use preparation::of;
 pub use psi::psi;
 

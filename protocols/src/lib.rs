@@ -25,7 +25,7 @@
 //! | circuit-PSI with payload | two of 2–20 sites | semi-honest, dishonest majority; the OPRF assumes dual LPN | Pinkas et al. Eurocrypt'19 §5, Rindal–Schoppmann Eurocrypt'21 §7, Couteau ACNS'18 §4 | 9 and more, by windows | about 200 a bin from each of the two: see `cost/matching.rs` | `matching/circuit_psi.rs` |
 //! | alignment of patients | 2–20 sites, in pairs | the same | a cuckoo table with a proven bound, one circuit-PSI for each pair | those of the longest chain of pairs, and 1 | those of a site's pairs | `matching/align.rs` |
 //! | frequent keys | 2–20 sites | the same | an alignment of keys, opened after a shuffle as Asharov et al. CCS'22 | those of an alignment of every site with every other, a comparison, a shuffle and two openings | at 4096 keys of 9 bytes 7.8 MB for two sites, 91 MB for five | `relational/frequent_keys.rs` |
-//! | differencing check | 2–20 sites | the same; one bit is opened | argued in the file; full adders after Boyar–Peralta–Pochuev 2000 | those of an alignment of every site with every other, then about 65 | for three sites of 1,400 patients and 20 pairs of sets 5.1 MB, 4,000 pairs 92 MB | `relational/differencing/` |
+//! | differencing check | 2–20 sites | the same; one bit is opened | argued in the file; full adders after Boyar–Peralta–Pochuev 2000 | those of an alignment of every site with every other, then about 65; for few pairs of sets with those before it, and fewer | for three sites of 1,400 patients and 20 pairs of sets 5.1 MB, 4,000 pairs 92 MB | `relational/differencing/` |
 //!
 //! Operators made of these, for any engine, are listed in [`relational`]. Exact bytes are in [`cost`], and a test compares them with what sessions count.
 

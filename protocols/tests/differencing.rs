@@ -19,7 +19,7 @@ use protocols::additive::demand::Link;
 use protocols::cost::{self, SiteCost};
 use protocols::matching::{PatientTable, align};
 use protocols::ot::Extension;
-use protocols::relational::differencing::{Check, Ledgered, Method, SetTable, clear, too_close};
+use protocols::relational::differencing::{Check, Form, Ledgered, Method, SetTable, clear, too_close};
 use protocols::{Item, Statement};
 
 const SEED: u64 = 20_261_122;
@@ -79,6 +79,8 @@ fn answers(world: &World, analyst: bool, sites: &[Patients], shape: &Ledgered, l
     world.run(program, own).into_iter().map(|outcome| outcome.result.expect("all are honest")).collect()
 }
 
+const FORMS: [Form; 2] = [Form::Once, Form::Telescoped];
+
 /// The new sets are the first ones, all compared with all others.
 fn pairs(new: usize, sets: usize) -> Vec<(usize, usize)> {
     (0..new).flat_map(|new_set| (new..sets).map(move |old| (new_set, old))).collect()
@@ -101,17 +103,21 @@ fn random(case: &mut Case, shape: &Ledgered, rare: u64) -> Vec<Patients> {
 #[test]
 fn every_party_learns_whether_any_pair_of_joint_sets_is_too_close() {
     let mut close = [0, 0];
-    for (sites, analyst, passes, net, link) in [
-        (2, false, 1, Net::Memory, Link::Local),
-        (2, true, 2, Net::Quic, Link::Local),
-        (3, true, 1, Net::Memory, Link::Far),
-        (3, false, 2, Net::Memory, Link::Local),
-        (5, false, 1, Net::Memory, Link::Local),
+    for (sites, analyst, passes, net, link, form) in [
+        (2, false, 1, Net::Memory, Link::Local, Form::Once),
+        (2, true, 2, Net::Quic, Link::Local, Form::Once),
+        (3, true, 1, Net::Memory, Link::Far, Form::Once),
+        (3, false, 2, Net::Memory, Link::Local, Form::Once),
+        (5, false, 1, Net::Memory, Link::Local, Form::Once),
+        (2, true, 1, Net::Quic, Link::Local, Form::Telescoped),
+        (3, true, 1, Net::Memory, Link::Far, Form::Telescoped),
+        (3, false, 1, Net::Memory, Link::Narrow, Form::Telescoped),
+        (5, false, 1, Net::Memory, Link::Local, Form::Telescoped),
     ] {
         for (seed, rare) in [(SEED, 4), (SEED + 1, 9), (SEED + 2, 15), (SEED + 3, 30)] {
-            println!("seed {seed}, {sites} sites, analyst {analyst}, {passes} passes, {net:?}, {link:?}");
+            println!("seed {seed}, {sites} sites, analyst {analyst}, {passes} passes, {net:?}, {link:?}, {form:?}");
             let shape =
-                Ledgered { patients: 60, passes, sets: 5, pairs: pairs(2, 5), least: 11, ..Ledgered::default() };
+                Ledgered { patients: 60, passes, sets: 5, pairs: pairs(2, 5), least: 11, form, ..Ledgered::default() };
             let tables = random(&mut Case::at(0, sites, seed), &shape, rare);
             let want = counted(&tables, &shape).iter().any(|patients| *patients < shape.least);
             close[usize::from(want)] += 1;
@@ -154,7 +160,7 @@ fn fewer_than_so_many_are_too_few_and_so_many_are_enough() {
 #[test]
 fn sets_that_may_be_equal_are_too_close_when_they_differ_by_few_and_only_then() {
     println!("seed {SEED}");
-    for sites in [2, 3] {
+    for (sites, form) in [2, 3].into_iter().flat_map(|sites| FORMS.map(|form| (sites, form))) {
         for (patients, close) in [(0, false), (1, true), (10, true), (11, false), (40, false)] {
             let shape = Ledgered {
                 patients: 40,
@@ -163,6 +169,7 @@ fn sets_that_may_be_equal_are_too_close_when_they_differ_by_few_and_only_then() 
                 pairs: vec![],
                 or_equal: vec![(0, 1)],
                 least: 11,
+                form,
                 ..Ledgered::default()
             };
             let tables = apart(sites, patients);
@@ -256,8 +263,14 @@ fn empty_tables_are_too_close_and_disjoint_sets_of_one_site_or_all_are_not() {
         (vec![Patients::new(), Patients::new(), disjoint(1)], false),
         ((0..3).map(disjoint).collect(), false),
     ] {
-        assert_eq!(answers(&World::new(3).seed(SEED), false, &tables, &shape, Link::Local), [close; 3]);
+        for form in FORMS {
+            let shape = Ledgered { form, ..shape.clone() };
+            assert_eq!(answers(&World::new(3).seed(SEED), false, &tables, &shape, Link::Local), [close; 3], "{form:?}");
+        }
     }
+    let telescoped = Ledgered { patients: 0, form: Form::Telescoped, ..shape.clone() };
+    let nobody = vec![Patients::new(); 2];
+    assert_eq!(answers(&World::new(2).seed(SEED), false, &nobody, &telescoped, Link::Local), [true; 2]);
     let none = Ledgered { patients: 0, ..shape.clone() };
     assert_eq!(answers(&World::new(2).seed(SEED), false, &vec![Patients::new(); 2], &none, Link::Local), [true; 2]);
     let unasked = Ledgered { pairs: Vec::new(), ..shape };
@@ -319,9 +332,18 @@ fn buckets_never_accept_what_is_too_close_and_find_what_is_far() {
 
 #[test]
 fn the_twin_counts_as_without_matching() {
-    for (seed, sites, passes) in [(SEED, 2, 1), (SEED + 1, 3, 1), (SEED + 2, 5, 2), (SEED + 3, 3, 3)] {
-        println!("seed {seed}, {sites} sites, {passes} passes");
-        let shape = Ledgered { patients: 60, passes, sets: 6, pairs: pairs(2, 6), least: 2, ..Ledgered::default() };
+    for (seed, sites, passes, form) in [
+        (SEED, 2, 1, Form::Once),
+        (SEED + 1, 3, 1, Form::Once),
+        (SEED + 2, 5, 2, Form::Once),
+        (SEED + 3, 3, 3, Form::Once),
+        (SEED + 4, 2, 1, Form::Telescoped),
+        (SEED + 5, 3, 1, Form::Telescoped),
+        (SEED + 6, 5, 1, Form::Telescoped),
+    ] {
+        println!("seed {seed}, {sites} sites, {passes} passes, {form:?}");
+        let shape =
+            Ledgered { patients: 60, passes, sets: 6, pairs: pairs(2, 6), least: 2, form, ..Ledgered::default() };
         let tables = random(&mut Case::at(0, sites, seed), &shape, 5);
         let check = Check::new(&shape, sites, PublicSeed([0; 32])).unwrap();
         let entered: Vec<PatientTable> = tables.iter().map(|own| table(own, &shape)).collect();
@@ -332,18 +354,28 @@ fn the_twin_counts_as_without_matching() {
 #[test]
 fn costs_are_those_predicted_and_do_not_depend_on_the_patients() {
     println!("seed {SEED}");
-    for (sites, method) in
-        [(2, Method::Exact), (3, Method::Exact), (5, Method::Exact), (3, Method::Buckets { buckets: 64, hashes: 5 })]
-    {
+    let few = Method::Buckets { buckets: 64, hashes: 5 };
+    for (sites, method, form) in [
+        (2, Method::Exact, Form::Once),
+        (3, Method::Exact, Form::Once),
+        (5, Method::Exact, Form::Once),
+        (3, few, Form::Once),
+        (2, Method::Exact, Form::Telescoped),
+        (3, Method::Exact, Form::Telescoped),
+        (6, Method::Exact, Form::Telescoped),
+    ] {
+        println!("{sites} sites, {method:?}, {form:?}");
         let or_equal = vec![(1, 2), (3, 4)];
+        let seen = if form == Form::Once { vec![(0, 5)] } else { Vec::new() };
         let shape = Ledgered {
             patients: 40,
             passes: 1,
             sets: 6,
             pairs: pairs(1, 6),
             or_equal,
-            seen: vec![(0, 5)],
+            seen,
             least: 11,
+            form,
             ..Ledgered::default()
         };
         let check = Check::new(&shape, sites, PublicSeed([0; 32])).unwrap().by(method);
@@ -375,15 +407,19 @@ fn shapes_without_a_reviewed_size_and_tables_beyond_them_are_refused() {
     assert!(refused(Ledgered { least: 1, ..shape.clone() }) && refused(Ledgered { least: 10_001, ..shape.clone() }));
     assert!(refused(Ledgered { pairs: vec![(0, 2)], ..shape.clone() }));
     assert!(refused(Ledgered { patients: 1 << 23, ..shape.clone() }));
+    let telescoped = Ledgered { form: Form::Telescoped, ..shape.clone() };
+    assert!(!refused(telescoped.clone()) && refused(Ledgered { passes: 2, ..telescoped.clone() }));
+    assert!(refused(Ledgered { seen: vec![(0, 1)], ..telescoped }));
     assert!(refused(Ledgered { patients: 1 << 22, least: 10_000, pairs: vec![(0, 1); 4000], ..shape.clone() }));
     assert_eq!(format!("{:?}", entered(&apart(2, 1)[0], &shape)), "SetTable(40 patients, 2 sets)");
 }
 
 /// Goes through the frames behind the alignment at one deviating site: every seventeenth, for time: those that do not fit are blamed on it, and other contents end
 /// the run at every site, with an error or an answer. Returns how many flips of content were noticed or made the answer wrong.
-fn every_frame(sites: usize, by: usize) -> usize {
-    println!("seed {SEED}, {sites} sites, site {by} deviates");
-    let shape = Ledgered { patients: 3, passes: 1, sets: 2, pairs: vec![(0, 1)], least: 2, ..Ledgered::default() };
+fn every_frame(sites: usize, by: usize, form: Form) -> usize {
+    println!("seed {SEED}, {sites} sites, site {by} deviates, {form:?}");
+    let shape =
+        Ledgered { patients: 3, passes: 1, sets: 2, pairs: vec![(0, 1)], least: 2, form, ..Ledgered::default() };
     let patient = |site: usize, patient: u64| (patient, vec![site == 0, false]);
     let tables: Vec<Patients> = (0..sites).map(|site| (0..3).map(|p| patient(site, p)).collect()).collect();
     let check = Check::new(&shape, sites, PublicSeed([0; 32])).unwrap();
@@ -424,7 +460,9 @@ fn every_frame(sites: usize, by: usize) -> usize {
 
 #[test]
 fn one_changed_frame_of_a_check_is_blamed_on_its_sender() {
-    let effects = [(2, 0), (2, 1), (3, 1)].map(|(sites, by)| every_frame(sites, by));
+    let once = [(2, 0), (2, 1), (3, 1)].map(|(sites, by)| every_frame(sites, by, Form::Once));
+    let telescoped = [(2, 0), (2, 1), (3, 1)].map(|(sites, by)| every_frame(sites, by, Form::Telescoped));
+    let effects = [once, telescoped].concat();
     println!("{effects:?} flips of content had an effect");
     // The control of the flips: they do reach the answer.
     assert!(effects.iter().sum::<usize>() > 0, "no flip of content had any effect");

@@ -1,7 +1,7 @@
 //! daBits: random bits, shared as bits and as numbers.
 
 use mpc_core::random::Domain;
-use mpc_core::{Bits, PowerOfTwo, Result, Session};
+use mpc_core::{Bits, PartyId, PowerOfTwo, Result, Session};
 
 use super::pool::DaBits;
 use super::products::{self, Buffers};
@@ -36,34 +36,36 @@ pub(super) async fn fill<R: PowerOfTwo>(
         let others = s.other_sites();
         ot.prepare(&mut s, &others, 64 * batch).await?;
         let bits = Bits::from_words(batch * 64, 1, own);
-        let numbers = numbers(&mut s, ot, &bits, &mut buffers).await?;
+        let all: Vec<PartyId> = s.parties().sites().collect();
+        let numbers = numbers(&mut s, ot, &all, &bits, &mut buffers).await?;
         into.push(bits, numbers);
         left -= batch;
     }
     Ok(())
 }
 
-/// This site's summands of the XOR of all sites' bits.
-pub(super) async fn numbers<R: PowerOfTwo>(
+/// This site's summands of the XOR of a group's bits, among which it is. The group's sites come in turn, in this order.
+pub(crate) async fn numbers<R: PowerOfTwo>(
     s: &mut Session,
     ot: &mut Ot,
+    group: &[PartyId],
     own: &Bits,
     buffers: &mut Buffers,
 ) -> Result<Vec<R>> {
     let me = s.me();
     let bit = |row: usize| R::from_low(u128::from(own.plane(0)[row / 64] >> (row % 64) & 1));
     let mut numbers: Vec<R> = (0..own.rows()).map(bit).collect();
-    let others = s.other_sites();
+    let others = group.iter().filter(|p| **p != me);
     // As receiver, when my turn comes: my bit with the summands of everybody before me.
     let mut chosen = Vec::new();
-    for peer in others.iter().filter(|p| **p < me) {
+    for peer in others.clone().filter(|p| **p < me) {
         chosen.push((*peer, products::choose(s, ot.receiver(*peer), own)?));
     }
     for (peer, received) in chosen {
         products::take(s, peer, received, own, &mut numbers, buffers).await?;
     }
     // As sender, for everybody after me, in turn: each multiplies what I hold by then.
-    for peer in others.iter().filter(|p| **p > me) {
+    for peer in others.filter(|p| **p > me) {
         let minus_twice: Vec<R> = numbers.iter().map(|x| R::default().sub(x.add(*x))).collect();
         products::offer(s, ot.sender(*peer), *peer, 1, &minus_twice, &mut numbers, buffers).await?;
     }

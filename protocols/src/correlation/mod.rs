@@ -7,6 +7,7 @@ mod bit_triples;
 mod budget;
 mod dabits;
 mod edabits;
+pub(crate) mod held;
 mod masks;
 mod permutation;
 mod pool;

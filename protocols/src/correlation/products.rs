@@ -9,7 +9,7 @@ use crate::ot::{OtReceiver, OtSender, Received};
 
 /// Columns that are used again from call to call: large ones are dear to allocate.
 #[derive(Default)]
-pub(super) struct Buffers {
+pub(crate) struct Buffers {
     zero: Vec<Block>,
     one: Vec<Block>,
     message: Vec<u8>,

@@ -33,12 +33,12 @@ pub(super) async fn fill<R: PowerOfTwo>(
         let batch = left.min(BATCH);
         let mut own = vec![0; batch];
         rng.fill_words(&mut own);
-        let others = s.other_sites();
+        let (others, all) = (s.other_sites(), s.parties().sites().collect::<Vec<_>>());
         ot.prepare(&mut s, &others, 2 * 64 * batch).await?;
         let bits = Bits::from_words(batch * 64, 1, own);
         let mut y = vec![R::default(); batch * 64];
         rng.add_to(&mut y);
-        let numbers = dabits::numbers(&mut s, ot, &bits, &mut buffers).await?;
+        let numbers = dabits::numbers(&mut s, ot, &all, &bits, &mut buffers).await?;
         let products = chain(&mut s, ot, &bits, &y, &mut buffers).await?;
         into.push(bits, numbers, y, products);
         left -= batch;

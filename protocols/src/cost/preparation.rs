@@ -13,11 +13,12 @@
 //! Silent OT adds its batches ([`super::silent_batch`]) whenever too few OTs are left with another site. Every message has a header for
 //! each started MiB.
 
-use mpc_core::{PowerOfTwo, Ring, Z64, Z128};
+use mpc_core::{PartyId, PowerOfTwo, Result, Ring, Z64, Z128};
 
 use super::tally::Tally;
 use super::{SiteCost, message};
 use crate::additive::traffic;
+use crate::correlation::held::{self, Held, Work};
 use crate::correlation::{Budget, Group, Layout, batches, message_len, schedule};
 use crate::ot::Extension;
 use crate::parameters::Lpn;
@@ -47,8 +48,8 @@ pub fn of(budget: &Budget, sites: u64) -> SiteCost {
     count.tally.cost()
 }
 
-pub(super) struct Preparation {
-    pub tally: Tally,
+pub(crate) struct Preparation {
+    pub(super) tally: Tally,
     all: Vec<usize>,
     /// For silent OT: the table's instance, and what is left for each sender and receiver.
     silent: Option<(Lpn, Vec<Vec<usize>>)>,
@@ -68,6 +69,11 @@ impl Preparation {
         };
         let silent = silent.map(|lpn| (lpn, vec![vec![0; sites]; sites]));
         Self { tally: Tally::new(sites), all: (0..sites).collect(), silent }
+    }
+
+    /// Rounds so far, and bytes of the site that sent most.
+    pub fn cost(&self) -> SiteCost {
+        self.tally.cost()
     }
 
     /// Base OTs: points, then corrections of trees, to every other site.
@@ -129,27 +135,27 @@ impl Preparation {
         }
         for words in in_batches(needed(&budget.dabits), batches::DABITS) {
             self.prepare(&all, 64 * words);
-            self.bits_as_numbers::<R>(words);
+            self.bits_as_numbers::<R>(&all, words);
         }
         for words in in_batches(needed(&budget.selections), batches::SELECTIONS) {
             self.prepare(&all, 2 * 64 * words);
-            self.bits_as_numbers::<R>(words);
+            self.bits_as_numbers::<R>(&all, words);
             self.chain::<R>(words);
         }
     }
 
     /// As `dabits::numbers`: each site in turn hears of those before it, and then answers those behind it.
-    fn bits_as_numbers<R: PowerOfTwo>(&mut self, words: usize) {
-        let (all, answer) = (self.all.clone(), message(message_len::<R>(1, 64 * words) as u64));
-        let asked_at: Vec<u32> = all.iter().map(|site| self.tally.depth(*site)).collect();
-        let mut answered_at = vec![vec![0; all.len()]; all.len()];
-        for me in all.iter().copied() {
-            for before in all[..me].iter().copied() {
+    fn bits_as_numbers<R: PowerOfTwo>(&mut self, group: &[usize], words: usize) {
+        let (sites, answer) = (self.all.len(), message(message_len::<R>(1, 64 * words) as u64));
+        let asked_at: Vec<u32> = (0..sites).map(|site| self.tally.depth(site)).collect();
+        let mut answered_at = vec![vec![0; sites]; sites];
+        for (place, me) in group.iter().copied().enumerate() {
+            for before in group[..place].iter().copied() {
                 let question = self.choose(before, me, 64 * words);
                 self.tally.sends(me, question);
                 self.tally.receives(me, answered_at[before][me]);
             }
-            for behind in all[me + 1..].iter().copied() {
+            for behind in group[place + 1..].iter().copied() {
                 self.tally.receives(me, asked_at[behind]);
                 self.tally.sends(me, answer);
                 answered_at[me][behind] = self.tally.depth(me);
@@ -169,6 +175,21 @@ impl Preparation {
         }
     }
 
+    /// As `held::cross`.
+    fn held_batch(&mut self, pairs: &[(&Held, &Held)], batch: &[held::Part]) {
+        let all = self.all.clone();
+        let party = |site: usize| PartyId(site as u8);
+        self.prepare(&all, 64 * held::words_of(batch));
+        let mut of = vec![vec![None; all.len()]; all.len()];
+        for (asks, answers) in all.iter().flat_map(|a| all.iter().map(|b| (*a, *b))).filter(|(a, b)| a != b) {
+            let words = held::words_of(held::crossed(batch, pairs, [party(answers), party(asks)]));
+            if words > 0 {
+                of[asks][answers] = Some((self.choose(answers, asks, 64 * words), message(8 * words as u64)));
+            }
+        }
+        self.tally.ask_and_answer_each(&all, |asks, answers| of[asks][answers]);
+    }
+
     fn shuffle(&mut self, rows: usize, lanes: usize) {
         let all = self.all.clone();
         for window in schedule(rows, lanes, all.len()) {
@@ -181,5 +202,28 @@ impl Preparation {
             let answer = window.iter().map(|call| message(8 * (lanes * call.len()) as u64)).sum();
             self.tally.ask_and_answer(&all, |_, _| true, question, answer);
         }
+    }
+}
+
+/// Counts instead of sending; all bits are zero.
+impl Work for Preparation {
+    async fn and_all(&mut self, pairs: &[(&Held, &Held)]) -> Result<Vec<Held>> {
+        for batch in held::batches(pairs.iter().map(|(a, _)| a.words.len())) {
+            self.held_batch(pairs, &batch);
+        }
+        let none = |(a, b): &(&Held, &Held)| Held { by: &a.by | &b.by, words: vec![0; a.words.len()] };
+        Ok(pairs.iter().map(none).collect())
+    }
+
+    async fn ones(&mut self, columns: &[Held]) -> Result<Vec<Z64>> {
+        for (group, of) in held::by_holders(columns).iter().filter(|(group, _)| group.len() > 1) {
+            let members: Vec<usize> = group.iter().map(|site| site.index()).collect();
+            for batch in held::batches(of.iter().map(|at| columns[*at].words.len())) {
+                let words = held::words_of(&batch);
+                self.prepare(&members, 64 * words);
+                self.bits_as_numbers::<Z64>(&members, words);
+            }
+        }
+        Ok(vec![Z64(0); columns.len()])
     }
 }

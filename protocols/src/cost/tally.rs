@@ -52,10 +52,17 @@ impl Tally {
     /// All at once: `asks(a, b)` says whether a asks b; b answers each when it has heard it, in order, and then waits for its own
     /// answers. Bytes with their headers.
     pub fn ask_and_answer(&mut self, group: &[usize], asks: impl Fn(usize, usize) -> bool, question: u64, answer: u64) {
+        self.ask_and_answer_each(group, |a, b| asks(a, b).then_some((question, answer)));
+    }
+
+    /// The same where questions and answers differ: those of a to b and back.
+    pub fn ask_and_answer_each(&mut self, group: &[usize], of: impl Fn(usize, usize) -> Option<(u64, u64)>) {
+        let asks = |a: usize, b: usize| of(a, b).is_some();
         let pairs = || group.iter().flat_map(|a| group.iter().map(|b| (*a, *b))).filter(|(a, b)| a != b);
         let asked_at = self.depth.clone();
         let mut answered_at = vec![vec![0; self.sites()]; self.sites()];
         for (me, from) in pairs().filter(|(me, from)| asks(*from, *me)) {
+            let (question, answer) = of(from, me).unwrap_or_default();
             self.sends(from, question);
             self.receives(me, asked_at[from]);
             self.sends(me, answer);

@@ -8,7 +8,7 @@
 //! | small-cell suppression | interval rule, decided on shares | `suppress/` |
 //! | totals over matched patients | a circuit for every row, by levels | `patients/` |
 //! | keys frequent over all sites | circuit-PSI of every pair, open after a shuffle | `frequent_keys.rs` |
-//! | is a set of patients close to an earlier one | alignment of all with all, counts of bits, one bit opened | `differencing/` |
+//! | is a set of patients close to an earlier one | alignment of all with all or with those before, counts of bits, one bit opened | `differencing/` |
 //! | approximate number of distinct elements | Flajolet et al. AofA'07, unary registers | `union_sketch.rs` |
 //! | stable sort | Bogdanov et al. NordSec'14, Hamada et al. 2014, Asharov et al. CCS'22 | `sort.rs` |
 

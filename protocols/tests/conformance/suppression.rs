@@ -97,6 +97,7 @@ fn draw(case: &mut Case, cells: usize, tables: &[Table]) -> Tried {
     Tried {
         rules: Rules {
             threshold,
+            between: case.below(2) * case.below(12),
             zero_allowed,
             bound_bits: 12,
             differences,
@@ -117,7 +118,7 @@ fn says_nothing_alone(tables: &[Table], pairs: &[(usize, usize)], pair: (usize, 
 }
 
 fn of_rules(threshold: u64, zero_allowed: bool, differences: Vec<(usize, usize)>, tables: Vec<Table>) -> Rules {
-    Rules { threshold, zero_allowed, bound_bits: 12, differences, unseen: vec![], peopled: vec![], tables }
+    Rules { threshold, between: 0, zero_allowed, bound_bits: 12, differences, unseen: vec![], peopled: vec![], tables }
 }
 
 async fn shown<E: Engine>(e: &mut E, case: &mut Case, tried: &Tried, rules: &Rules, told: bool) -> Result<Vec<bool>> {
@@ -131,7 +132,7 @@ async fn shown<E: Engine>(e: &mut E, case: &mut Case, tried: &Tried, rules: &Rul
 
 /// A broken promise, in words.
 fn fault(tried: &Tried, shown: &[bool], told: bool) -> Option<String> {
-    let Rules { threshold, zero_allowed, differences, .. } = &tried.rules;
+    let Rules { threshold, between, zero_allowed, differences, .. } = &tried.rules;
     let views = if told { tried.parts.len() } else { 0 };
     let without = |site: usize| (0..shown.len()).map(move |cell| tried.counts[cell] - tried.parts[site][cell]);
     let fine = |count: u64, zero: bool| count >= *threshold || count == 0 && zero;
@@ -144,7 +145,8 @@ fn fault(tried: &Tried, shown: &[bool], told: bool) -> Option<String> {
         }
     }
     for (a, b) in differences.iter().filter(|(a, b)| shown[*a] && shown[*b]) {
-        if !fine(tried.counts[*b] - tried.counts[*a], true) {
+        let difference = tried.counts[*b] - tried.counts[*a];
+        if !fine(difference, true) || (1..*between).contains(&difference) {
             return Some(format!("the difference of {b} and {a} is small and shown"));
         }
     }
@@ -201,6 +203,7 @@ pub async fn a_total_that_tells_its_hidden_part_is_hidden<E: Engine>(e: &mut E, 
     for (counts, difference, tables) in trials {
         let rules = Rules {
             threshold: 5,
+            between: 0,
             zero_allowed: true,
             bound_bits: 8,
             differences: vec![difference],
@@ -351,6 +354,7 @@ pub async fn impossible_rules_are_refused<E: Engine>(e: &mut E, case: &mut Case)
     for tables in wrong {
         let rules = Rules {
             threshold: 3,
+            between: 0,
             zero_allowed: false,
             bound_bits: 5,
             differences: vec![],

@@ -3,6 +3,8 @@
 //! A patient is in joint set c if any site says so, or where sets are [`Counted`] if that follows from what all sites know of the patient. The check says "too close" if the symmetric difference of any of the named pairs of
 //! joint sets has fewer than `least` patients; none at all is fewer, too, but for those that [may be equal](Ledgered::or_equal).
 //!
+//! There are two forms, of which the one with fewer OTs is taken ([`Ledgered::in_cheapest_form`]). [`Form::Once`]:
+//!
 //! 1. Every site's patients in its bins, with the bits of all other sites beside them ([`crate::matching::align()`], all against all). A
 //!    patient is taken where its first site has it: a bin of site j is masked by "no site i < j has this patient", so that each patient of the
 //!    union is in exactly one bin, with what the sites j, j + 1, … know of it, which are all sites that have it: the OR of their bits, or the
@@ -12,21 +14,29 @@
 //!    random hashes, of which only the parity is taken: no message either. See [`Method`].
 //! 4. Counts are compared with `least`, the results joined, and the one bit goes through the engine's `reveal`.
 //!
+//! [`Form::Telescoped`]: every site's patients with the bits of the sites before it, half the pairs of sites; a bin counts a difference by what the sites up to its
+//! own say, less one by what those before say, as numbers, of which the sum over all bins is the number of differing patients; then as 4. Exact.
+//!
 //! # Privacy
 //! Nothing is opened but that bit; sizes, numbers of sets and pairs are public, and there is no early exit. "Not too close" says that
 //! all pairs differ by at least `least` patients, "too close" that some pair does not (not which): the caller charges a refusal for it.
+//! Telescoped, products and numbers are made by OTs whose choices are the sites' own shares, and every output has masks of its own: what a site sees of
+//! them are corrections under the streams of base OTs, and messages under masks that it did not choose.
 //! # Source
 //! Each patient once, at its first site: as in [`super::frequent_keys`]. Full adders on bit planes: Boyar–Peralta–Pochuev 2000, one AND
 //! each. Parities of random buckets against collisions are ours, argued at [`Method`].
 //! # Deviations
-//! [`crate::matching::align()`] could telescope with half the pairs of sites; but what telescopes are signed counts, which need numbers or two
-//! counts for each bin, where bits of patients that appear once are thrown together for nothing.
+//! What telescopes are signed counts, which need a number for each bin and pair of sets, where bits of patients that appear once are thrown together
+//! for nothing: many pairs of sets are compared in the first form.
 //! With several passes being found is no equivalence (see `matching/passes.rs`): where one patient is found for two, who is one patient is not
 //! defined, and the figure may differ from that of another order of the sites by the patients concerned.
 
 pub mod clear;
 mod counter;
+mod form;
 mod method;
+mod once;
+mod telescope;
 mod views;
 
 use mpc_core::error::LocalFault;
@@ -35,20 +45,24 @@ use mpc_core::{Bits, Block, PartyId, Result, Session, Z64};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use crate::additive::Additive;
 use crate::additive::demand::{self, Link};
 use crate::correlation::Budget;
-use crate::cost::{self, SiteCost};
+use crate::correlation::held::Among;
+use crate::cost::{self, Preparation, SiteCost};
 use crate::engine::Engine;
 use crate::matching::{Further, PatientTable, Run, Segment, Shape, align, empty};
 use crate::parameters::matching::MAX_PATIENTS;
 use crate::relational::patients::{self, Circuit, Flagged, flags};
 use crate::relational::shape::beneath;
 use crate::release::Audience;
-use crate::share::BitShare;
+use crate::share::{ArithShare, BitShare};
 use counter::{Ands, products};
+pub use form::Form;
 pub use method::Method;
+use once::{counted_sets, differences, first_seen, joint_sets};
 use views::{Seen, of_others};
 
 /// The public shape of a check; by default of nothing, which is refused.
@@ -71,9 +85,25 @@ pub struct Ledgered {
     pub further: Further,
     /// k, from 2 to 10,000: fewer differing patients are too few.
     pub least: u64,
+    /// How patients are counted once: see [`Ledgered::in_cheapest_form`].
+    pub form: Form,
 }
 
 impl Ledgered {
+    /// How the differences of these pairs are counted among so many sites, whose bins have so many rows together, and about how many ANDs
+    /// counting takes.
+    pub fn counting(&self, sites: usize, rows: usize) -> (Method, usize) {
+        let may_be_equal = self.or_equal.len().saturating_add(self.seen.len().saturating_mul(sites));
+        // Equal sets are looked for by themselves.
+        let counts = self.pairs.len().saturating_add(may_be_equal.saturating_mul(2));
+        let method = Method::cheapest(self.least, rows, counts);
+        let ands = match self.form {
+            Form::Once => method.ands(rows, counts),
+            Form::Telescoped => rows.saturating_mul(self.counts()),
+        };
+        (method, ands)
+    }
+
     /// All pairs, those that may be equal last. Behind the sets stand those that [every site sees](Ledgered::seen_sets) without what the
     /// first site says, then without what the second says….
     fn all(&self, sites: usize) -> Vec<(usize, usize)> {
@@ -243,13 +273,19 @@ impl Check {
         let Ledgered { patients, passes, further, .. } = *ledgered;
         let shape =
             |Columns { numbers, bits }: &Columns| Shape { patients, passes, further, numbers: *numbers, bits: *bits };
-        let (shapes, runs): (Vec<Shape>, _) = (columns.iter().map(shape).collect(), runs(columns.len()));
+        let (shapes, runs): (Vec<Shape>, _) = (columns.iter().map(shape).collect(), runs(ledgered.form, columns.len()));
         let segments = empty(&shapes, &runs);
         let rows = segments.iter().map(|segment| segment.rows).sum();
-        let counts = ledgered.all(columns.len()).len() + ledgered.may_be_equal(columns.len()).len();
-        let method = Method::cheapest(ledgered.least, rows, counts);
+        if ledgered.form == Form::Telescoped && !ledgered.can_telescope() {
+            return Err(
+                "what every site sees, and patients with several keys, are not counted over half the pairs of sites",
+            );
+        }
+        let (method, ands) = ledgered.counting(columns.len(), rows);
         let sets = counted.as_ref().map_or(Ok(0), |counted| patients::ands(&counted.circuit, &segments))?;
-        if method.ands(rows, counts).saturating_add(sets) > MAX_ANDS {
+        // Telescoped, a circuit is evaluated about twice, before and after; what the other form can compare is not refused for it.
+        let sets = if ledgered.form == Form::Telescoped { sets / 2 } else { sets };
+        if ands.saturating_add(sets) > MAX_ANDS {
             return Err("more pairs of sets of so many patients than the reviewed sizes");
         }
         Ok(Self { ledgered: ledgered.clone(), counted, shapes, runs, method, seed })
@@ -281,19 +317,53 @@ impl Check {
     /// None: it is counted on zeros.
     pub fn budget(&self, link: Link) -> Result<Budget> {
         let segments = empty(&self.shapes, &self.runs);
-        demand::budget(self.shapes.len(), link, async |e| self.decide(e, &segments, "").await)
+        demand::budget(self.shapes.len(), link, async |e| {
+            let far = match self.ledgered.form {
+                Form::Once => self.all_far(&mut Ands::new(e), &segments).await?,
+                Form::Telescoped => {
+                    self.flagged(e, &segments).await?;
+                    self.far_counts(&mut Ands::new(e), &self.no_counts()).await?
+                }
+            };
+            opened(e, &far, "").await
+        })
     }
 
-    /// What [`Check::decide`] sends: the circuit of the sets, an AND in each step, a bit to a number, an opening.
+    /// How long whoever waits for the answer should be ready to wait.
+    ///
+    /// # Errors
+    /// As [`Check::budget`].
+    pub fn patience(&self, link: Link) -> Result<Duration> {
+        let held = match self.ledgered.form {
+            Form::Once => 0,
+            Form::Telescoped => self.ledgered.telescoped_ots(self.shapes.len(), self.rows()),
+        };
+        // As for the correlations: thirty times what OTs take.
+        Ok(self.budget(link)?.patience() + Duration::from_micros(held as u64))
+    }
+
+    /// What [`Check::decide`] sends: the circuit of the sets, what is counted, an AND in each step, a bit to a number, an opening. Telescoped,
+    /// sites come to the comparison one after the other, which may save a round of these.
     ///
     /// # Errors
     /// As [`Check::budget`].
     pub fn online(&self, analyst: bool, link: Link) -> Result<SiteCost> {
         let (sites, segments) = (self.shapes.len() as u64, empty(&self.shapes, &self.runs));
-        let mut words = Vec::new();
+        let (mut words, mut compared) = (Vec::new(), SiteCost::default());
         demand::budget(self.shapes.len(), Link::Local, async |e| {
+            if self.ledgered.form == Form::Telescoped {
+                let (flagged, mut counted) =
+                    (self.flagged(e, &segments).await?, Preparation::new(link.extension(), self.shapes.len()));
+                telescope::counts(&mut counted, self, &segments, &flagged).await?;
+                let rows = self.no_counts().len() + 2 * self.ledgered.or_equal.len();
+                compared =
+                    counted.cost().then(cost::negative(sites, link.chains(), rows as u64, self.count_bits() as u64));
+            }
             let mut ands = Ands::new(e);
-            self.all_far(&mut ands, &segments).await?;
+            match self.ledgered.form {
+                Form::Once => self.all_far(&mut ands, &segments).await?,
+                Form::Telescoped => self.far_counts(&mut ands, &self.no_counts()).await?,
+            };
             words = ands.words;
             Ok(())
         })?;
@@ -301,7 +371,7 @@ impl Check {
         let opened = cost::reveal(sites, analyst, Audience::Everyone, 1, 8);
         let circuit = self.counted.as_ref().map(|of| patients::online(&of.circuit, &segments, (sites, link.chains())));
         let circuit = circuit.unwrap_or(Ok(SiteCost::default())).map_err(demand::fault)?;
-        Ok(ands.fold(circuit, SiteCost::then).then(cost::b2a(sites, 1, 1)).then(opened))
+        Ok(ands.fold(circuit.then(compared), SiteCost::then).then(cost::b2a(sites, 1, 1)).then(opened))
     }
 
     /// The bit, from the bins of [`align()`]. Makes the correlations it takes.
@@ -317,23 +387,88 @@ impl Check {
     ///
     /// # Errors
     /// As [`too_close`].
-    pub async fn decide<E: Engine>(&self, e: &mut E, segments: &[Segment], name: &str) -> Result<bool> {
-        let far = self.far(e, segments).await?;
-        let far = e.b2a::<Z64>(&far).await?;
-        let permit = e.permit(name, 1)?;
-        let opened = e.reveal(far, permit).await?.unwrap_or_default();
-        match opened[..] {
-            [Z64(far @ 0..=1)] => Ok(far == 0),
-            _ => Err(e.fault(LocalFault::Other("what a check opened is no bit: a site deviated".into()))),
+    pub async fn decide(&self, engine: &mut Additive, segments: &[Segment], name: &str) -> Result<bool> {
+        let far = match self.ledgered.form {
+            Form::Once => self.all_far(&mut Ands::new(engine), segments).await?,
+            Form::Telescoped => {
+                let flagged = self.flagged(engine, segments).await?;
+                let counts = self.counts(engine, segments, &flagged).await?;
+                self.far_counts(&mut Ands::new(engine), &counts).await?
+            }
+        };
+        opened(engine, &far, name).await
+    }
+
+    /// How many patients each pair differs by.
+    async fn counts(
+        &self,
+        engine: &mut Additive,
+        segments: &[Segment],
+        flagged: &[Flagged],
+    ) -> Result<ArithShare<Z64>> {
+        if !engine.session().is_site() {
+            return Ok(self.no_counts());
+        }
+        let (session, ot) = engine.session_and_ot().await?;
+        let mut session = session.step("telescope");
+        let mut among = Among { session: &mut session, ot };
+        Ok(ArithShare::new(telescope::counts(&mut among, self, segments, flagged).await?))
+    }
+
+    fn no_counts(&self) -> ArithShare<Z64> {
+        ArithShare::zeros(self.ledgered.all(self.shapes.len()).len())
+    }
+
+    /// One bit from these counts: do all pairs differ by enough patients?
+    async fn far_counts<E: Engine>(&self, ands: &mut Ands<'_, E>, counts: &ArithShare<Z64>) -> Result<BitShare> {
+        let (all, rest) = (counts.len(), self.ledgered.pairs.len());
+        let may_be_equal = counts.slice(rest..all);
+        let compared = ArithShare::concat(&[counts, &may_be_equal, &may_be_equal]);
+        let below_one = all..2 * all - rest;
+        let least = |at: usize| match at {
+            at if at < all => self.ledgered.least,
+            at => u64::from(below_one.contains(&at)),
+        };
+        let minus = (0..compared.len()).map(|at| Z64(least(at).wrapping_neg())).collect::<Vec<_>>();
+        let less = ands.e.add_public(&compared, &minus)?;
+        let few = ands.e.negative(&less, self.count_bits()).await?;
+        let of = |rows: std::ops::Range<usize>| few.gather(&rows.collect::<Vec<_>>());
+        let [of_pairs, of_others] = [of(0..rest), of(rest..all)];
+        if of_others.rows() == 0 {
+            return counter::none(ands, &of_pairs).await;
+        }
+        // Below one and not below zero: a number of patients that were negative would not pass for equal sets.
+        let same = of(below_one.clone()).xor(&of(below_one.end..compared.len()));
+        let differ = ands.e.not(&same);
+        let near = products(ands, vec![vec![of_others, differ]]).await?.remove(0);
+        counter::none(ands, &beneath(&[&of_pairs, &near])).await
+    }
+
+    /// Bits of a count less k, with its sign.
+    fn count_bits(&self) -> usize {
+        let most = (self.rows() as u64).max(self.ledgered.least);
+        (u64::BITS - most.leading_zeros()) as usize + 1
+    }
+
+    /// Of all bins.
+    fn rows(&self) -> usize {
+        empty(&self.shapes, &self.runs).iter().map(|segment| segment.rows).sum()
+    }
+
+    /// Who is in the sets that are not said; none where all are.
+    async fn flagged<E: Engine>(&self, e: &mut E, segments: &[Segment]) -> Result<Vec<Flagged>> {
+        match &self.counted {
+            Some(counted) => flags(e, &counted.circuit, segments).await,
+            None => Ok(Vec::new()),
         }
     }
 
-    /// The bit before it is opened, as a share of one row: do all pairs differ by enough patients?
-    ///
-    /// # Errors
-    /// The engine's own.
-    pub async fn far<E: Engine>(&self, e: &mut E, segments: &[Segment]) -> Result<BitShare> {
-        self.all_far(&mut Ands::new(e), segments).await
+    /// The sets that sites say.
+    fn said_sets(&self) -> Vec<usize> {
+        match &self.counted {
+            Some(counted) => counted.said.keys().copied().collect(),
+            None => (0..self.ledgered.sets).collect(),
+        }
     }
 
     /// In which of its bits a site says who is in a set that is said.
@@ -387,86 +522,26 @@ impl Check {
     }
 }
 
-/// Every site's bins, against all others. The senders begin behind the receiver, so that receivers need not wait for each other.
-fn runs(sites: usize) -> Vec<Run> {
+/// Reveals the bit: is it too close?
+async fn opened<E: Engine>(e: &mut E, far: &BitShare, name: &str) -> Result<bool> {
+    let far = e.b2a::<Z64>(far).await?;
+    let permit = e.permit(name, 1)?;
+    let opened = e.reveal(far, permit).await?.unwrap_or_default();
+    match opened[..] {
+        [Z64(far @ 0..=1)] => Ok(far == 0),
+        _ => Err(e.fault(LocalFault::Other("what a check opened is no bit: a site deviated".into()))),
+    }
+}
+
+/// Every site's bins, against all others or those before it. The senders begin behind the receiver, so that receivers need not wait for each
+/// other.
+fn runs(form: Form, sites: usize) -> Vec<Run> {
     let party = |site: usize| PartyId((site % sites) as u8);
-    (0..sites).map(|site| (party(site), (1..sites).map(|behind| party(site + behind)).collect())).collect()
-}
-
-/// The joint sets, patients × sets, each patient in one row; rows of nobody are zero. For each segment its bins.
-/// ANDs for each set and bin of site j, counted from 0: N − j (one less in the first).
-async fn joint_sets<E: Engine>(
-    ands: &mut Ands<'_, E>,
-    segments: &[Segment],
-    first: &[BitShare],
-    sets: usize,
-) -> Result<Vec<BitShare>> {
-    let first: Vec<BitShare> = first.iter().map(|first| BitShare::beside(&vec![first; sets])).collect();
-    let mut unsaid = Vec::with_capacity(segments.len());
-    for (segment, first) in segments.iter().zip(&first) {
-        let after = segment.holders.iter().filter(|holder| holder.site >= segment.receiver);
-        let mut factors: Vec<BitShare> = after.map(|holder| ands.e.not(&holder.bits)).collect();
-        if is_later(segment) {
-            factors.push(first.planes(0..sets));
-        }
-        unsaid.push(factors);
-    }
-    // first ∧ ∨ x = first ⊕ first ∧ ∧ ¬x: one AND for each factor.
-    let unsaid = products(ands, unsaid).await?;
-    Ok(first.iter().zip(&unsaid).map(|(first, unsaid)| first.xor(unsaid)).collect())
-}
-
-/// The same of sets that a circuit flags. Behind it one AND for each bin and set, none in the first site's bins.
-async fn counted_sets<E: Engine>(
-    ands: &mut Ands<'_, E>,
-    segments: &[Segment],
-    first: &[BitShare],
-    (counted, sets): (&Counted, usize),
-) -> Result<Vec<BitShare>> {
-    let flagged = flags(ands.e, &counted.circuit, segments).await?;
-    let mut factors = Vec::with_capacity(segments.len());
-    for (segment, first) in segments.iter().zip(first) {
-        let mut columns: Vec<BitShare> = (0..sets).map(|_| BitShare::zeros(segment.rows, 1)).collect();
-        for Flagged { set, bits, .. } in flagged.iter().filter(|flagged| flagged.receiver == segment.receiver) {
-            let column = columns.get_mut(*set).ok_or_else(|| ands.e.fault(LocalFault::Other(NO_SET.into())))?;
-            *column = BitShare::new(Bits::from_words(segment.rows, 1, bits.bits().words().to_vec()));
-        }
-        let columns = BitShare::beside(&columns.iter().collect::<Vec<_>>());
-        let seen = is_later(segment).then(|| BitShare::beside(&vec![first; sets]));
-        factors.push([columns].into_iter().chain(seen).collect());
-    }
-    products(ands, factors).await
-}
-
-/// For each segment one bit a row: no site before the receiver has this patient. ANDs for each bin of site j, counted
-/// from 0: j − 1 (at least 0).
-async fn first_seen<E: Engine>(ands: &mut Ands<'_, E>, segments: &[Segment]) -> Result<Vec<BitShare>> {
-    let mut absent = Vec::with_capacity(segments.len());
-    for segment in segments {
-        let before = segment.holders.iter().filter(|holder| holder.site < segment.receiver);
-        let mut members: Vec<BitShare> = before.map(|holder| ands.e.not(&holder.member)).collect();
-        // At the first site everybody is seen for the first time.
-        if members.is_empty() {
-            members.push(ands.e.not(&BitShare::zeros(segment.rows, 1)));
-        }
-        absent.push(members);
-    }
-    products(ands, absent).await
-}
-
-/// May another site have the segment's patients before its receiver?
-fn is_later(segment: &Segment) -> bool {
-    segment.holders.iter().any(|holder| holder.site < segment.receiver)
-}
-
-/// The XOR of each pair's columns, word by word: in word w, rows 64·i to 64·i + 63 are those of pair i, the pairs of the second part
-/// after those of the first.
-fn differences(parts: &[BitShare], pairs: &[(usize, usize)]) -> Vec<BitShare> {
-    let instances = || parts.iter().flat_map(|part| pairs.iter().map(move |pair| (part.bits(), pair)));
-    let count = parts.len() * pairs.len();
-    let words = parts.first().map_or(0, |part| part.bits().stride());
-    let word = |at: usize| instances().map(|(bits, (new, old))| bits.plane(*new)[at] ^ bits.plane(*old)[at]).collect();
-    (0..words).map(|at| BitShare::new(Bits::from_words(64 * count, 1, word(at)))).collect()
+    let senders = |site: usize| match form {
+        Form::Once => (1..sites).map(|behind| party(site + behind)).collect(),
+        Form::Telescoped => (0..site).map(party).collect(),
+    };
+    (0..sites).map(|site| (party(site), senders(site))).collect()
 }
 
 const NO_SET: &str = "a flag of a set that is not compared";

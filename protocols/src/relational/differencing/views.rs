@@ -3,7 +3,7 @@
 use mpc_core::{PartyId, Result};
 
 use super::counter::{Ands, products};
-use super::is_later;
+use super::once::is_later;
 use crate::engine::Engine;
 use crate::matching::{Holder, Segment};
 use crate::relational::shape::beneath;

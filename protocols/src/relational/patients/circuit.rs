@@ -72,11 +72,21 @@ pub struct Circuit {
     pub(super) flags: Vec<Flag>,
 }
 
+/// Of what sites know of a receiver's patients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// What the other sites told.
+    Before,
+    /// And what the receiver knows itself.
+    After,
+}
+
 /// A bit that is wanted as it stands, row by row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Flag {
     pub receiver: PartyId,
     pub set: usize,
+    pub when: When,
     pub bit: Bit,
 }
 
@@ -297,8 +307,21 @@ impl Circuit {
     /// Says that a bit is 1 for the patients in a receiver's bins who are in a set, at most once for each of both. What everybody knows
     /// to be 0 needs no flag.
     pub fn flag(&mut self, set: usize, receiver: PartyId, bit: Bit) {
+        self.flag_when(set, receiver, When::After, bit);
+    }
+
+    /// The same of what is known at a time.
+    pub fn flag_when(&mut self, set: usize, receiver: PartyId, when: When, bit: Bit) {
         if self.public_bit(bit) != Some(false) {
-            self.flags.push(Flag { receiver, set, bit });
+            self.flags.push(Flag { receiver, set, when, bit });
+        }
+    }
+
+    /// Who holds a share of a bit that may not be zero: the two sites of a column, and all (None) of what is made of columns.
+    pub(super) fn holders(&self, bit: Bit) -> Option<BTreeSet<PartyId>> {
+        match self.gates[bit.0] {
+            Gate::KnownBit(place) => Some(BTreeSet::from([place.receiver, place.site])),
+            _ => None,
         }
     }
 

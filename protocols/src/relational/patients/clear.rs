@@ -1,17 +1,17 @@
 //! The plaintext twin of [`super::flags`]. For tests only.
 
-use super::circuit::{Circuit, Gate, Place};
+use super::circuit::{Circuit, Gate, Place, When};
 use crate::matching::clear::{ClearHolder, ClearSegment};
 
-/// In each row of a segment, which of so many sets its patient is in.
+/// In each row of a segment, which of so many sets its patient is in, as is known at a time.
 ///
 /// # Panics
 /// When the circuit asks for columns that the segment does not have.
-pub fn flags(circuit: &Circuit, segment: &ClearSegment, sets: usize) -> Vec<Vec<bool>> {
+pub fn flags(circuit: &Circuit, segment: &ClearSegment, sets: usize, when: When) -> Vec<Vec<bool>> {
     let row = |row: usize| {
         let values = gates(circuit, segment, row);
         let mut flags = vec![false; sets];
-        let own = circuit.flags.iter().filter(|flag| flag.receiver == segment.receiver);
+        let own = circuit.flags.iter().filter(|flag| flag.receiver == segment.receiver && flag.when == when);
         own.for_each(|flag| flags[flag.set] = values[flag.bit.0] == 1);
         flags
     };

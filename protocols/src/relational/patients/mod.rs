@@ -16,5 +16,6 @@ pub mod clear;
 mod events;
 mod run;
 
-pub use circuit::{Bit, Circuit, Number, Place, Trend};
+pub use circuit::{Bit, Circuit, Number, Place, Trend, When};
+pub(super) use run::padded_bits;
 pub use run::{Flagged, ands, flags, online, totals};

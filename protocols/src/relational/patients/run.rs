@@ -1,11 +1,11 @@
 //! Running a circuit for all rows of all receivers' bins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mpc_core::error::LocalFault;
 use mpc_core::{Bits, PartyId, Result, Ring, Z64};
 
-use super::circuit::{Bit, Circuit, Flag, Gate, Number, Place, operands};
+use super::circuit::{Bit, Circuit, Flag, Gate, Number, Place, When, operands};
 use crate::correlation::Chains;
 use crate::cost::{self, SiteCost};
 use crate::engine::Engine;
@@ -33,6 +33,10 @@ pub struct Flagged {
     pub receiver: PartyId,
     /// The set.
     pub set: usize,
+    /// Of what is known then.
+    pub when: When,
+    /// Who holds a share that may not be zero; None: every site.
+    pub held: Option<BTreeSet<PartyId>>,
     /// Filled up with zeros to a multiple of 64 rows.
     pub bits: BitShare,
 }
@@ -43,7 +47,13 @@ pub struct Flagged {
 /// As [`totals`]; `Local(Other)` for a flag that everybody knows to be 1.
 pub async fn flags<E: Engine>(e: &mut E, circuit: &Circuit, segments: &[Segment]) -> Result<Vec<Flagged>> {
     let run = all_gates(e, circuit, segments).await?;
-    let flagged = |flag: &Flag| Flagged { receiver: flag.receiver, set: flag.set, bits: run.bits(flag.bit).plane(0) };
+    let flagged = |flag: &Flag| Flagged {
+        receiver: flag.receiver,
+        set: flag.set,
+        when: flag.when,
+        held: circuit.holders(flag.bit),
+        bits: run.bits(flag.bit).plane(0),
+    };
     Ok(circuit.flags.iter().map(flagged).collect())
 }
 
@@ -375,7 +385,7 @@ fn find(segments: &[Segment], place: Place) -> std::result::Result<(usize, &Hold
 }
 
 /// One plane, with zeros behind the last row.
-fn padded_bits(bits: &BitShare, plane: usize) -> BitShare {
+pub(in crate::relational) fn padded_bits(bits: &BitShare, plane: usize) -> BitShare {
     let (rows, mut words) = (bits.rows(), bits.bits().plane(plane).to_vec());
     if let Some(last) = words.last_mut()
         && rows % 64 != 0

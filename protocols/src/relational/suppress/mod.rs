@@ -34,12 +34,14 @@ use crate::share::{ArithShare, BitShare};
 pub struct Rules {
     /// k: counts from 1 to k − 1 are never shown. At least 1.
     pub threshold: u64,
+    /// The same for what one cell has more than another, where that is more than [`Rules::threshold`].
+    pub between: u64,
     /// May a count of 0 be shown?
     pub zero_allowed: bool,
     /// Every count is below 2^`bound_bits`.
     pub bound_bits: usize,
-    /// Pairs (a, b) where the patients of cell a are among those of cell b: b − a must be 0 or at least k, else a is
-    /// hidden. Everybody knows that a ≤ b. Where the totals of two sums and all their parts but the last are pairs, in
+    /// Pairs (a, b) where the patients of cell a are among those of cell b: b − a must be 0 or at least k (or
+    /// [`Rules::between`]), else a is hidden. Everybody knows that a ≤ b. Where the totals of two sums and all their parts but the last are pairs, in
     /// the order of the parts, the last parts are taken as a pair too (the rows outside all groups).
     pub differences: Vec<(usize, usize)>,
     /// Cells that are never shown, whatever comes out: each is b in pairs and nothing else, so that knowing a ≤ b tells
@@ -248,9 +250,14 @@ async fn primary<E: Engine>(
         about.extend((0..cells).chain(inside.iter().copied()));
     }
     let tests = ArithShare::concat(&tests.iter().collect::<Vec<_>>());
-    let threshold_bits = 64 - rules.threshold.leading_zeros() as usize;
+    let between = rules.threshold.max(rules.between);
+    let threshold_bits = 64 - between.leading_zeros() as usize;
     let bits = rules.bound_bits.max(threshold_bits) + 1;
-    let small = e.less_than_public(&tests, &vec![Z64(rules.threshold); tests.len()], bits).await?;
+    // The patients behind a cell are no difference of two.
+    let least_of = |pair: &(usize, usize)| if rules.peopled.contains(&pair.1) { rules.threshold } else { between };
+    let of_view: Vec<u64> = std::iter::repeat_n(rules.threshold, cells).chain(pairs.iter().map(least_of)).collect();
+    let least: Vec<Z64> = (0..tests.len()).map(|test| Z64(of_view[test % of_view.len()])).collect();
+    let small = e.less_than_public(&tests, &least, bits).await?;
     let zero = e.is_zero(&tests, bits).await?;
     let of_cells: Vec<usize> = (0..cells).collect();
     let zero_of_cells = zero.gather(&of_cells);
@@ -302,7 +309,7 @@ fn check(rules: &Rules, cells: usize) -> std::result::Result<(), &'static str> {
     if rules.unseen.iter().any(bound) {
         return Err("a cell that is never shown is in a table, or within another cell");
     }
-    if rules.threshold == 0 || rules.bound_bits >= 63 || rules.threshold >> 62 != 0 {
+    if rules.threshold == 0 || rules.bound_bits >= 63 || (rules.threshold | rules.between) >> 62 != 0 {
         return Err("a threshold is 1 to 2^62, a count has fewer than 63 bits");
     }
     Ok(())
