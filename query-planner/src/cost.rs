@@ -63,11 +63,11 @@ pub enum Work {
     },
     /// Choosing the cells that may be shown.
     Visible {
-        /// Numbers of rows.
+        /// Numbers of rows, and of patients where these are counted beside.
         cells: u64,
         /// Bits of each.
         bits: u32,
-        /// Pairs whose difference is compared.
+        /// Pairs whose difference is compared, by rows and by patients.
         differences: u64,
         /// Equations that bind them.
         equations: u64,
@@ -199,7 +199,11 @@ fn visible_work(plan: &JointPlan, sites: u32) -> Vec<Work> {
         return Vec::new();
     }
     let sums = || plan.sums.iter().map(|sum| (sum, max_groups(sum)));
-    let pairs = |sum: &SecureSum| (sum.cells.len() * (sum.cells.len() - 1)) as u64;
+    let pairs = |sum: &SecureSum| (sum.cells.len() * (sum.cells.len() - 1) + sum.between.len()) as u64;
+    let counted = |sum: &SecureSum| {
+        let patients = sum.cells.iter().zip(&sum.patients).filter(|(cell, patients)| cell != patients);
+        (sum.cells.len() + patients.count()) as u64
+    };
     let bits = sums().flat_map(|(sum, _)| sum.cells.iter().map(|slot| sum.slots[*slot].partial_bits + sites)).max();
     let margins = plan.margins.iter().map(|m| m.slots.len() as u64 * max_groups(&plan.sums[m.total]));
     let opened = |ring| {
@@ -217,7 +221,7 @@ fn visible_work(plan: &JointPlan, sites: u32) -> Vec<Work> {
     let mut out: Vec<Work> = classes.into_iter().collect();
     out.extend([
         Work::Visible {
-            cells: sums().map(|(sum, groups)| sum.cells.len() as u64 * groups).sum(),
+            cells: sums().map(|(sum, groups)| counted(sum) * groups).sum(),
             bits: bits.unwrap_or(0),
             differences: sums().map(|(sum, groups)| pairs(sum) * groups).sum(),
             equations: sums().map(|(sum, groups)| sum.disjoint.len() as u64 * groups).chain(margins).sum(),

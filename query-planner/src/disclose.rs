@@ -40,7 +40,7 @@ pub(crate) fn disclosures(plan: &JointPlan, works: &[LogicalPlan], catalog: &Cat
     out.extend(matched(plan, catalog));
     out.extend(hidden(plan));
     let own = !plan.side_by_side.is_empty();
-    let difference = |of: &Compared| Disclosure::difference(plan.min_patients, &catalog.patient_key, *of, own);
+    let difference = |of: &Compared| Disclosure::difference(plan.least_between(), &catalog.patient_key, *of, own);
     out.extend(compared(plan).iter().map(difference));
     out.extend(noised(plan));
     out.extend(remainders(plan));

@@ -40,9 +40,11 @@ fn bounded(mut values: Vec<Value>) -> Option<Vec<Value>> {
     (values.len() <= MAX_DOMAIN).then_some(values)
 }
 
-/// Takes in what a WHERE clause says about single columns: `c = 1`, `c IN (1, 2)`, `c < 5`, `c IS NOT NULL`.
+/// Takes in what a WHERE clause says about single columns: `c = 1`, `c IN (1, 2)`, `c < 5`, `c <> 0`, `c IS NOT NULL`.
 pub(crate) fn narrow(facts: &mut [Fact], predicate: &Expr, scope: &Scope<'_>) {
-    for condition in split_conjunction(predicate) {
+    let conditions = split_conjunction(predicate);
+    // What is not an end before the others are taken in may be one then.
+    for condition in conditions.iter().chain(&conditions) {
         let position = |e: &Expr| match e {
             Expr::Column(column) => scope.position(column),
             _ => None,
@@ -57,6 +59,13 @@ pub(crate) fn narrow(facts: &mut [Fact], predicate: &Expr, scope: &Scope<'_>) {
             fact.nullable = false;
             if let Some(interval) = &mut fact.interval {
                 interval.clip(low, high);
+            }
+        } else if let Some((column, value)) = unequal(condition)
+            && let Some(fact) = position(column).and_then(|i| facts.get_mut(i))
+        {
+            fact.nullable = false;
+            if let Some(interval) = &mut fact.interval {
+                interval.clip((interval.lo == value).then_some(value + 1), (interval.hi == value).then_some(value - 1));
             }
         } else if let Expr::IsNotNull(column) = condition
             && let Some(fact) = position(column).and_then(|i| facts.get_mut(i))
@@ -118,11 +127,7 @@ fn listed_once(condition: &Expr) -> Option<(&Expr, Vec<Value>)> {
 /// Can no value meet both? Of conditions like `c < 5` and `c BETWEEN 5 AND 9` on the same column.
 pub(crate) fn exclude(a: &Expr, b: &Expr) -> bool {
     let (Some((column, a_low, a_high)), Some((other, b_low, b_high))) = (ranged(a), ranged(b)) else { return false };
-    let is_strict = |e: &Expr| matches!(e, Expr::BinaryExpr(b) if matches!(b.op, Operator::Lt | Operator::Gt));
-    let before = |high: Option<i128>, low: Option<i128>| match (high, low) {
-        (Some(high), Some(low)) => high < low || high == low && (is_strict(a) || is_strict(b)),
-        _ => false,
-    };
+    let before = |high: Option<i128>, low: Option<i128>| matches!((high, low), (Some(high), Some(low)) if high < low);
     column == other && (before(a_high, b_low) || before(b_high, a_low))
 }
 
@@ -137,10 +142,25 @@ fn ranged(condition: &Expr) -> Option<(&Expr, Option<i128>, Option<i128>)> {
         (constant @ Expr::Literal(..), column @ Expr::Column(_)) => (column, op.swap()?, constant),
         _ => return None,
     };
-    // A strict end is kept as it stands: the interval is a bound, not the set.
+    // Whole numbers and decimals have a next one.
     match op {
-        Operator::Lt | Operator::LtEq => Some((column, None, exact(constant))),
-        Operator::Gt | Operator::GtEq => Some((column, exact(constant), None)),
+        Operator::Lt => Some((column, None, exact(constant).map(|end| end.saturating_sub(1)))),
+        Operator::LtEq => Some((column, None, exact(constant))),
+        Operator::Gt => Some((column, exact(constant).map(|end| end.saturating_add(1)), None)),
+        Operator::GtEq => Some((column, exact(constant), None)),
+        _ => None,
+    }
+}
+
+/// `c <> 5`: a column and what it is not, unscaled.
+fn unequal(condition: &Expr) -> Option<(&Expr, i128)> {
+    match condition {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::NotEq, right }) => match (&**left, &**right) {
+            (column @ Expr::Column(_), constant) | (constant, column @ Expr::Column(_)) => {
+                Some((column, exact(constant)?))
+            }
+            _ => None,
+        },
         _ => None,
     }
 }

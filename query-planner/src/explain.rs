@@ -49,6 +49,13 @@ fn write_plan(out: &mut String, plan: &JointPlan, joint_cost: &[String]) -> fmt:
     let (site, all) = (cost.bytes_per_site, cost.bytes_total);
     writeln!(out, "Cost\n  {} rounds, at most {site} bytes from each site, {all} in all", cost.rounds)?;
     work(plan).iter().try_for_each(|work| writeln!(out, "  and {work}"))?;
+    if plan.is_ledgered() {
+        // Which there are, the plan does not say.
+        writeln!(
+            out,
+            "  and, after earlier answers of the study, matching the patients behind its figures with theirs: not counted here"
+        )?;
+    }
     if !plan.is_linear() && plan.intersection.is_none() {
         writeln!(out, "  on shares: {}", plan.link.words())?;
     }

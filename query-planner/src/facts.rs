@@ -266,7 +266,25 @@ impl<'a> Scope<'a> {
     }
 }
 
+impl<'a> Scope<'a> {
+    /// The same columns with other facts about those of the first input.
+    pub fn knowing<'b>(&'b self, relation: &'b Relation) -> Scope<'b>
+    where
+        'a: 'b,
+    {
+        let first = self.parts.iter().take(1).map(|(schema, _)| (*schema, &relation.facts[..]));
+        Scope { parts: first.chain(self.parts.iter().skip(1).copied()).collect(), rows: relation.rows }
+    }
+}
+
 impl Scope<'_> {
+    /// What is known of the rows of the first input that meet all of these.
+    pub fn narrowed<'e>(&self, conditions: impl Iterator<Item = &'e Expr>) -> Relation {
+        let mut facts = self.parts.first().map(|(_, facts)| facts.to_vec()).unwrap_or_default();
+        conditions.for_each(|condition| domain::narrow(&mut facts, condition, self));
+        Relation { facts, rows: self.rows }
+    }
+
     /// What is known about an expression.
     pub fn fact(&self, expr: &Expr) -> Fact {
         if let Expr::Alias(alias) = expr {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::{Catalog, Column, ColumnType, SiteName, Table};
 use crate::error::{PlanError, nearest};
 use crate::linkage::Linkage;
-use crate::settings::{ColumnSettings, Settings, TableSettings, read_domain, read_range};
+use crate::settings::{ColumnSettings, Settings, TableSettings};
 use crate::site_policy::{Clamp, SitePolicy};
 
 /// What one site says about its own tables.
@@ -76,6 +76,7 @@ fn merge_all(
     settings: &Settings,
     linkage: Option<Linkage>,
 ) -> Result<Catalog, PlanError> {
+    let settings = &settings.with_profile(sites.iter().map(|(_, schema)| schema));
     let mut differences = Vec::new();
     let mut tables = Vec::new();
     for (key, holders) in holders(sites)? {
@@ -244,8 +245,8 @@ fn column(
     place: &str,
 ) -> Result<Column, PlanError> {
     let is_key = settings.patient_key.eq_ignore_ascii_case(name);
-    let domain = said.and_then(|c| c.domain.as_ref()).map(|d| read_domain(d, data_type, place)).transpose()?;
-    let range = said.and_then(|c| c.range.as_ref()).map(|r| read_range(r, data_type, place)).transpose()?;
+    let domain = said.map(|c| c.domain_of(data_type, place)).transpose()?.flatten();
+    let range = said.map(|c| c.range_of(data_type, place)).transpose()?.flatten();
     Ok(Column {
         name: name.to_owned(),
         data_type,

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use datafusion_sql::sqlparser::ast::{Query, Statement, Visit, Visitor, visit_relations};
+use datafusion_sql::sqlparser::ast::{
+    Query, Statement, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut, visit_relations,
+};
 use datafusion_sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
@@ -15,7 +17,7 @@ use crate::error::PlanError;
 #[derive(Debug)]
 pub(crate) struct Question {
     pub statement: Statement,
-    /// The statement printed again: comments and layout are gone.
+    /// The statement printed again: comments and layout are gone. As it came where that would not read back the same.
     pub text: String,
 }
 
@@ -24,6 +26,17 @@ pub(crate) struct Question {
 /// # Errors
 /// `QUERY_TOO_LONG`, `CONTROL_CHARACTERS`, `QUERY_TOO_DEEP`, `SQL_SYNTAX`, `ONE_STATEMENT`, `NOT_A_QUERY`.
 pub(crate) fn parse(sql: &str) -> Result<Question, PlanError> {
+    let statement = statement(sql)?;
+    check_expansion(&statement)?;
+    let text = printed(&statement).unwrap_or_else(|_| sql.trim().to_owned());
+    Ok(Question { statement, text })
+}
+
+/// The one SELECT of a text, within the limits on length and depth, bound to nothing.
+///
+/// # Errors
+/// `QUERY_TOO_LONG`, `CONTROL_CHARACTERS`, `QUERY_TOO_DEEP`, `SQL_SYNTAX`, `ONE_STATEMENT`, `NOT_A_QUERY`.
+pub fn statement(sql: &str) -> Result<Statement, PlanError> {
     check_text(sql)?;
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql)
         .tokenize_with_location()
@@ -34,10 +47,36 @@ pub(crate) fn parse(sql: &str) -> Result<Question, PlanError> {
         .with_tokens_with_locations(tokens)
         .parse_statements()
         .map_err(|e| parser_error(sql, e))?;
-    let statement = only(statements)?;
-    check_expansion(&statement)?;
-    let text = statement.to_string();
-    Ok(Question { statement, text })
+    only(statements)
+}
+
+/// A text that reads back as this statement.
+///
+/// # Errors
+/// As [`statement`], and `UNSUPPORTED` where what is printed would be another one.
+pub fn printed(statement: &Statement) -> Result<String, PlanError> {
+    let mut copy = statement.clone();
+    let _ = VisitMut::visit(&mut copy, &mut Doubler);
+    let text = copy.to_string();
+    match self::statement(&text) {
+        Ok(again) if again == *statement => Ok(text),
+        Err(error) if error.code != "SQL_SYNTAX" => Err(error),
+        _ => Err(PlanError::new("UNSUPPORTED", "the question cannot be written with these values")),
+    }
+}
+
+/// The printer takes a quote that follows a backslash or another quote for one that is doubled already: so it gets doubled ones.
+struct Doubler;
+
+impl VisitorMut for Doubler {
+    type Break = ();
+
+    fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<()> {
+        if let Value::SingleQuotedString(text) = &mut value.value {
+            *text = text.replace('\'', "''");
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 fn check_text(sql: &str) -> Result<(), PlanError> {
@@ -328,6 +367,16 @@ mod tests {
 
     fn refused(sql: &str) -> PlanError {
         parse(sql).unwrap_err()
+    }
+
+    #[test]
+    fn the_text_that_is_shown_reads_back_as_what_runs() {
+        for literal in [r"'\'", "''''", r"'\''; x'", r"'\\''b'", "'a''''b'", r"E'\' OR 1=1 --'", "'it''s'"] {
+            let sql = format!("SELECT  COUNT(*) /* . */ FROM t WHERE a = {literal} AND \"b\"\"c\" = 1");
+            let Question { statement: runs, text } = parse(&sql).unwrap();
+            assert_eq!(statement(&text).unwrap(), runs, "{sql} is shown as {text}");
+        }
+        assert_eq!(parse("select 1 -- one\n from  t").unwrap().text, "SELECT 1 FROM t");
     }
 
     #[test]

@@ -441,6 +441,11 @@ impl JointPlan {
         self.min_patients > 1 && self.intersection.is_none()
     }
 
+    /// Between two cells, or two releases, are so many patients at least, or none.
+    pub fn least_between(&self) -> u32 {
+        self.min_patients.max(self.released_tables.k_anonymous)
+    }
+
     /// Is it held against earlier answers? Not figures with noise: the ledger would look at what they are without, for no ε at all; and what
     /// several of them tell together is bounded by the sum of their ε.
     pub fn is_ledgered(&self) -> bool {

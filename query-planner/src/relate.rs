@@ -78,7 +78,7 @@ impl Footprint {
         conditions.dedup();
         let texts: Vec<String> = slots.slots.iter().map(|slot| slot_wording(slot, slots, &wording)).collect();
         let measured = |drawn: &Drawn| -> Vec<(Atom, String)> {
-            drawn.leaves.iter().map(|leaf| (slots.leaves[*leaf].clone(), texts[drawn.cell].clone())).collect()
+            drawn.leaves.iter().map(|leaf| (slots.leaves[*leaf].0.clone(), texts[drawn.cell].clone())).collect()
         };
         Footprint {
             tables: tables(input),

@@ -8,6 +8,7 @@ use toml::{Table as TomlTable, Value as Toml};
 use crate::catalog::{ColumnType, Link, MAX_ROWS, Policy};
 use crate::error::PlanError;
 use crate::linkage::LinkageSettings;
+use crate::profile::Profile;
 use crate::released_tables::{self, ReleasedTables};
 use crate::site_policy::{self, SitePolicy};
 use crate::toml_keys::{Unknown, known, members};
@@ -17,6 +18,9 @@ use crate::value::{Value, read_decimal};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
+    /// What is declared about tables of a known form, unless it is declared here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
     /// The column that identifies a patient.
     pub patient_key: String,
     /// Smallest cell that may be released.
@@ -79,9 +83,28 @@ pub struct ColumnSettings {
     pub allowed: Option<bool>,
 }
 
+impl ColumnSettings {
+    /// The declared domain, as values of a type.
+    ///
+    /// # Errors
+    /// `BAD_SETTINGS` for an entry that is no value of it.
+    pub fn domain_of(&self, data_type: ColumnType, place: &str) -> Result<Option<Vec<Value>>, PlanError> {
+        self.domain.as_ref().map(|domain| read_domain(domain, data_type, place)).transpose()
+    }
+
+    /// The declared range of a type, unscaled.
+    ///
+    /// # Errors
+    /// `BAD_SETTINGS` where it is none of this type.
+    pub fn range_of(&self, data_type: ColumnType, place: &str) -> Result<Option<(i64, i64)>, PlanError> {
+        self.range.as_ref().map(|range| read_range(range, data_type, place)).transpose()
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            profile: None,
             patient_key: "person_id".into(),
             min_patients: 1,
             zero_allowed: false,
@@ -129,9 +152,7 @@ impl Settings {
 
     /// Is the type of this column declared?
     pub fn declares_type(&self, table: &str, column: &str) -> bool {
-        let tables = self.tables.iter().filter(|(name, _)| name.eq_ignore_ascii_case(table));
-        let mut columns = tables.flat_map(|(_, table)| &table.columns);
-        columns.any(|(name, settings)| name.eq_ignore_ascii_case(column) && settings.data_type.is_some())
+        self.declared(table, column).data_type.is_some()
     }
 
     /// The joint policy: of what the network and its sites ask for, the strictest. Where classes of groups are judged some cells are
@@ -324,6 +345,7 @@ pub(crate) const MAX_PATIENTS: u64 = 1 << 24;
 pub(crate) const MAX_MIN_PATIENTS: u32 = 10_000;
 
 const TOP_KEYS: &[&str] = &[
+    "profile",
     "patient_key",
     "min_patients",
     "zero_allowed",

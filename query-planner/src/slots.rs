@@ -12,12 +12,12 @@ use crate::catalog::Catalog;
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
 use crate::groups::GroupKey;
-use crate::measured::{Atom, Measured};
+use crate::measured::Measured;
 use crate::orders::is_order;
 use crate::plan::{Form, Order, Output, Ring, Scale, SketchOf, Slot, Summand};
 use crate::small::{carries_condition, conditional_columns};
 use crate::split::not_yet;
-use crate::supports::{Added, Drawn};
+use crate::supports::{Added, Drawn, Leaf};
 use crate::words::words;
 
 /// The slots of one secure sum while they are being collected.
@@ -48,7 +48,7 @@ pub(crate) struct Slots<'a> {
     /// The cells that figures of value are shown with.
     pub supports: Vec<Drawn>,
     /// What they measure.
-    pub leaves: Vec<Atom>,
+    pub leaves: Vec<Leaf>,
     keys: Vec<Expr>,
     pub scope: &'a Scope<'a>,
     /// Bound on the rows of one contributor.

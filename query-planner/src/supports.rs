@@ -1,20 +1,18 @@
-//! Whose values are in a sum: for each term of a figure of value a cell of its own, the patients for whom it is not 0. It is judged
-//! as other cells are, and never opened; the figure is shown only with it.
+//! Whose values are in a sum: for each term of a figure of value, and each value that many may share (`measured/resting.rs`), a cell of
+//! its own, the patients who have another. It is judged as other cells are, and never opened; the figure is shown only with it.
 //!
 //! Which of these cells are related: a figure tells the sum over the patients of its cell, and two figures tell the sum over those in
-//! which their cells differ only if both add up the same values. So cells that measure a column in common are compared with each other, as
-//! counts are, and cells that do not are not: nothing but the figures depends on them, and a sum of one column less one of another is a
-//! figure of nobody. A term that is a literal counts its condition's rows, and so is a count like others.
+//! which their cells differ only if both add up the same values, less the same for everybody. So cells that measure a column in common, beside
+//! one value, are compared with each other, as counts are, and cells that do not are not: nothing but the figures depends on them, and a
+//! sum of one column less one of another is a figure of nobody. Where the rows of a figure cannot have a value, all of them are its cell. A term that is a literal counts its condition's rows, and so is a count like others.
 
-use arrow::datatypes::DataType;
-use datafusion_common::ScalarValue;
-use datafusion_expr::{Expr, ExprSchemable, lit, when};
+use datafusion_expr::utils::conjunction;
+use datafusion_expr::{Expr, lit, when};
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::Interval;
 use crate::error::{PlanError, refuse};
-use crate::facts::Scope;
-use crate::measured::{Atom, Atoms, Term, are_apart, refusal};
+use crate::measured::{Atom, Atoms, Term, are_apart, resting};
 use crate::plan::{SecureSum, Summand};
 use crate::slots::Slots;
 use crate::small::{are_understood, excludes, overlapping};
@@ -27,7 +25,7 @@ pub struct Support {
     pub cell: usize,
     /// The slots that are shown only if it is large enough.
     pub figures: Vec<usize>,
-    /// Numbers of the columns that it measures; none for a literal.
+    /// Numbers of the columns that it measures, each beside the value that its rows have not; none for a literal.
     pub leaves: Vec<usize>,
     /// Cells of others that have no row in common with it.
     pub apart: Vec<usize>,
@@ -39,11 +37,16 @@ pub(crate) struct Drawn {
     pub cell: usize,
     pub figures: Vec<usize>,
     pub leaves: Vec<usize>,
-    /// What chooses its rows, besides that the term is not 0.
+    /// What chooses its rows, besides what they have not.
     pub conditions: Vec<Expr>,
     /// What its rows meet, without what DISTINCT leaves out; none where it is a count that there is anyway.
     pub rows: Option<Expr>,
+    /// Said with one cell of each term: the cell of all that are in it, and which values they can have.
+    pub whole: Option<(usize, Interval)>,
 }
+
+/// A column that is measured, and a value, unscaled.
+pub(crate) type Leaf = (Atom, i128);
 
 /// What a figure adds up.
 pub(crate) struct Added<'e> {
@@ -100,7 +103,7 @@ pub(crate) fn are_apart_in(disjoint: &[Vec<usize>], supports: &[Support], a: usi
 }
 
 impl Slots<'_> {
-    /// A cell for each term of a figure.
+    /// A cell for each term of a figure, and each value that many may share.
     pub(crate) fn supported(
         &mut self,
         added: &Added<'_>,
@@ -109,32 +112,30 @@ impl Slots<'_> {
         figures: &[usize],
     ) -> Result<(), PlanError> {
         let many = added.terms.iter().filter(|(term, _)| !term.is_literal()).count() > 1;
-        for (term, atoms) in &added.terms {
-            let mut rows = not_zero(term, self.scope)?;
-            if term.is_literal() {
-                continue;
-            }
-            // A sum with a NULL in it is NULL.
-            if many && !rows.is_empty() && self.scope.fact(added.expr).nullable {
-                rows.push(added.expr.clone().is_not_null());
-            }
-            let (cell, met) = match rows.into_iter().reduce(Expr::and) {
-                None => (count, None),
-                Some(met) => {
-                    let there = when(met.clone(), lit(true)).end().map_err(|e| refuse(&e))?;
-                    let text = words(&there);
-                    let column = self.column("arg", there, text);
-                    (self.count(Summand::NotNull(column), filter), Some(met))
+        let clause: Vec<Expr> = added.clause.into_iter().cloned().collect();
+        for (term, atoms) in added.terms.iter().filter(|(term, _)| !term.is_literal()) {
+            let resting = resting(term, &clause, self.scope)?;
+            for (rest, mut rows) in resting.values {
+                // A sum with a NULL in it is NULL.
+                if many && !rows.is_empty() && self.scope.fact(added.expr).nullable {
+                    rows.push(added.expr.clone().is_not_null());
                 }
-            };
-            let conditions = term.when.iter().chain(added.clause).cloned().collect();
-            let rows = met.map(|met| added.clause.map_or(met.clone(), |clause| met.clone().and(clause.clone())));
-            // Of zeros and ones it counts the ones.
-            let is_flag =
-                |leaf: &Expr| self.scope.interval(leaf).is_some_and(|values| (values.lo, values.hi) == (0, 1));
-            let counts = term.leaf.as_ref().is_some_and(is_flag);
-            let leaves = if counts { Vec::new() } else { numbers(&mut self.leaves, atoms) };
-            self.supports.push(Drawn { cell, figures: figures.to_vec(), leaves, conditions, rows });
+                let (cell, met) = match conjunction(rows) {
+                    None => (count, None),
+                    Some(met) => {
+                        let there = when(met.clone(), lit(true)).end().map_err(|e| refuse(&e))?;
+                        let text = words(&there);
+                        let column = self.column("arg", there, text);
+                        (self.count(Summand::NotNull(column), filter), Some(met))
+                    }
+                };
+                let conditions = [&term.when[..], &clause].concat();
+                let rows =
+                    met.map(|met| conjunction(clause.iter().cloned()).map_or(met.clone(), |clause| met.and(clause)));
+                let leaves = if resting.counts { Vec::new() } else { numbers(&mut self.leaves, atoms, rest) };
+                let whole = whole(term, (rest, cell), count, resting.range);
+                self.supports.push(Drawn { cell, figures: figures.to_vec(), leaves, conditions, rows, whole });
+            }
         }
         Ok(())
     }
@@ -156,12 +157,40 @@ impl Slots<'_> {
                 return Err(overlapping());
             }
         }
-        Ok(needed(&self.supports, counts))
+        Ok(needed(&self.supports, counts, &self.leaves))
     }
 }
 
+/// The cell of all that are in a term: those who are not at 0 where nobody can be, else the count where no CASE chooses.
+pub(crate) fn whole(
+    term: &Term,
+    (rest, cell): (i128, usize),
+    count: usize,
+    range: Option<Interval>,
+) -> Option<(usize, Interval)> {
+    let range = range.filter(|_| rest == 0)?;
+    let is_zero_out = !(range.lo..=range.hi).contains(&0);
+    let cell = if term.when.is_empty() { Some(count) } else { Some(cell).filter(|_| is_zero_out) };
+    cell.map(|cell| (cell, range))
+}
+
+/// Beside a value that a term cannot have, all that are in it.
+fn beside_all(drawn: &[Drawn], leaves: &[Leaf]) -> Vec<Drawn> {
+    let mut all = Vec::new();
+    for (of, (cell, range)) in drawn.iter().filter_map(|of| Some((of, of.whole?))) {
+        let measures = |atom: &Atom| of.leaves.iter().any(|leaf| leaves[*leaf].0 == *atom);
+        let cannot = |(_, (atom, rest)): &(usize, &Leaf)| measures(atom) && !(range.lo..=range.hi).contains(rest);
+        let beside: Vec<usize> = leaves.iter().enumerate().filter(cannot).map(|(leaf, _)| leaf).collect();
+        if !beside.is_empty() {
+            all.push(Drawn { cell, leaves: beside, rows: None, whole: None, ..of.clone() });
+        }
+    }
+    all
+}
+
 /// Where the only cells that measure something are counts anyway, these are compared as counts, and nothing is added.
-pub(crate) fn needed(drawn: &[Drawn], counts: &[usize]) -> Vec<Support> {
+pub(crate) fn needed(drawn: &[Drawn], counts: &[usize], leaves: &[Leaf]) -> Vec<Support> {
+    let drawn = [drawn, &beside_all(drawn, leaves)].concat();
     let is_new = |s: &&Drawn| !counts.contains(&s.cell);
     let needed = |s: &&Drawn| {
         let shares = |other: &Drawn| other.leaves.iter().any(|leaf| s.leaves.contains(leaf));
@@ -188,11 +217,12 @@ pub(crate) fn needed(drawn: &[Drawn], counts: &[usize]) -> Vec<Support> {
     supports
 }
 
-/// The numbers of what is measured, among all that is.
-pub(crate) fn numbers(known: &mut Vec<Atom>, atoms: &Atoms) -> Vec<usize> {
+/// The numbers of what is measured, beside a value, among all that is.
+pub(crate) fn numbers(known: &mut Vec<Leaf>, atoms: &Atoms, rest: i128) -> Vec<usize> {
     let mut number = |atom: &Atom| {
-        known.iter().position(|other| other == atom).unwrap_or_else(|| {
-            known.push(atom.clone());
+        let leaf = (atom.clone(), rest);
+        known.iter().position(|other| *other == leaf).unwrap_or_else(|| {
+            known.push(leaf);
             known.len() - 1
         })
     };
@@ -201,37 +231,4 @@ pub(crate) fn numbers(known: &mut Vec<Atom>, atoms: &Atoms) -> Vec<usize> {
 
 fn has_no_row_of(a: &Drawn, b: &Drawn) -> bool {
     are_apart(&a.conditions, &b.conditions) || a.conditions.iter().any(|x| b.conditions.iter().any(|y| excludes(x, y)))
-}
-
-/// What the rows of a term meet.
-pub(crate) fn not_zero(term: &Term, scope: &Scope<'_>) -> Result<Vec<Expr>, PlanError> {
-    let mut rows = term.when.clone();
-    if let Some(leaf) = &term.leaf {
-        not_one_of_two(leaf, scope.interval(leaf))?;
-    }
-    if let Some(leaf) = &term.leaf
-        && scope.interval(leaf).is_none_or(|values| values.lo <= 0 && values.hi >= 0)
-    {
-        let data_type = leaf.get_type(scope).map_err(|e| refuse(&e))?;
-        rows.push(leaf.clone().not_eq(lit(zero(&data_type)?)));
-    }
-    Ok(rows)
-}
-
-/// Refuses what has one of two values: its sum and the number of rows say how many have which. Zeros and ones are counted.
-///
-/// # Errors
-/// `SUM_NOT_JUDGED`.
-pub(crate) fn not_one_of_two(leaf: &Expr, values: Option<Interval>) -> Result<(), PlanError> {
-    match values {
-        Some(Interval { lo, hi }) if hi.checked_sub(lo) == Some(1) && lo != 0 => {
-            Err(refusal(&format!("{}, of which a range leaves two values,", words(leaf)))
-                .hint("count one of them: COUNT(*) FILTER (WHERE …), or take a wider range"))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn zero(data_type: &DataType) -> Result<ScalarValue, PlanError> {
-    ScalarValue::new_zero(data_type).map_err(|e| refuse(&e))
 }

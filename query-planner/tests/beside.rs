@@ -2,12 +2,13 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use common::{OPTIONS, planned_hiding};
 use query_planner::catalog::{InferredType, SiteName, SiteSchema, SiteTableSchema, merge};
-use query_planner::matched::Node;
+use query_planner::matched::{Node, What};
 use query_planner::plan::{SecureSum, Summand};
 use query_planner::{Compiled, Settings, explain, plan};
 
@@ -131,6 +132,60 @@ fn matched_figures_have_the_patients_between_them_judged() {
     for none in ["COUNT(*) AS a, COUNT(DISTINCT m.person_id) AS b", "AVG(d.c) AS a"] {
         assert_eq!(between(&of(none)), 0, "{none}");
     }
+}
+
+#[test]
+fn matched_figures_under_conditions_on_rows_of_two_tables_have_the_patients_between_them_judged() {
+    let from = "FROM hospital_A.measurement m JOIN hospital_B.drug_exposure d ON m.person_id = d.person_id";
+    let sql = format!(
+        "SELECT COUNT(*) FILTER (WHERE m.measurement_id <> 17) AS a, COUNT(*) FILTER (WHERE d.drug_concept_id <> 18) AS b {from}"
+    );
+    let sum = sum(&sql);
+    let matching = sum.matching.as_ref().unwrap();
+    println!("{}", explain(&compiled(&sql)));
+    // Of each table who has a row that meets its condition, and who has one that does not.
+    let met = |relation: usize| {
+        let of = matching.features.iter().filter(move |f| f.relation == relation && matches!(f.what, What::Any));
+        of.filter_map(|feature| feature.filter).collect::<BTreeSet<_>>().len()
+    };
+    assert_eq!([met(0), met(1)], [2, 2]);
+    assert_eq!(sum.between.len(), 1, "{:?}", sum.between);
+}
+
+#[test]
+fn figures_behind_a_window_have_the_patients_between_them_judged_or_are_refused() {
+    let numbered = |table: &str| {
+        let number = "ROW_NUMBER() OVER (PARTITION BY person_id ORDER BY condition_start_date)";
+        let columns =
+            "person_id, condition_concept_id AS c, condition_start_date AS since, condition_end_date AS until";
+        format!("(SELECT {columns}, {number} AS n FROM {table}) t")
+    };
+    let pairs = [
+        "COUNT(*) AS a, COUNT(until) AS b",
+        "COUNT(*) AS a, COUNT(since) AS b",
+        "COUNT(*) AS a, COUNT(*) FILTER (WHERE c <> 17) AS b",
+        "COUNT(DISTINCT person_id) AS a, COUNT(DISTINCT person_id) FILTER (WHERE c <> 17) AS b",
+    ];
+    let (mut judged, mut refused) = (0, 0);
+    for table in ["condition_occurrence", "hospital_A.condition_occurrence"] {
+        for what in pairs {
+            for condition in ["", " WHERE n = 1", " WHERE n >= 2", " WHERE n <= 3"] {
+                let sql = format!("SELECT {what} FROM {}{condition}", numbered(table));
+                match planned_hiding(&sql) {
+                    Ok(compiled) => {
+                        judged += 1;
+                        assert_eq!(compiled.joint.sums[0].between.len(), 1, "{sql}");
+                    }
+                    Err(why) => {
+                        refused += 1;
+                        assert!(why.code == "NOT_YET" && !condition.is_empty() && !table.contains('.'), "{sql}: {why}");
+                    }
+                }
+            }
+        }
+    }
+    println!("{judged} judged, {refused} refused");
+    assert!(judged >= 20);
 }
 
 #[test]

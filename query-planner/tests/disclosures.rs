@@ -36,7 +36,8 @@ fn every_disclosure_of_a_plan_has_a_name_of_its_own() {
         let names: BTreeSet<_> = plan.disclosures.iter().map(|disclosure| &disclosure.id).collect();
         assert_eq!(names.len(), plan.disclosures.len(), "{}", plan.query);
         let own = !plan.side_by_side.is_empty();
-        let compared = |of| plan.disclosures.contains(&Disclosure::difference(plan.min_patients, "person_id", of, own));
+        let compared =
+            |of| plan.disclosures.contains(&Disclosure::difference(plan.least_between(), "person_id", of, own));
         let counted = [Compared::All, Compared::Whole, Compared::Groups].map(compared);
         assert_eq!(counted.contains(&true), plan.hides(), "{}", plan.query);
         assert!(!counted[0] || !counted[1], "{}", plan.query);

@@ -83,7 +83,7 @@ fn what_could_tell_a_class_otherwise_is_refused_where_diversity_is_asked_for() {
     for sql in [
         "SELECT year_of_birth, COUNT(*) FROM person WHERE gender_concept_id = 8507 GROUP BY 1",
         "SELECT year_of_birth, COUNT(*) FILTER (WHERE gender_concept_id = 8507) FROM person GROUP BY 1",
-        "SELECT year_of_birth, SUM(gender_concept_id) FROM person GROUP BY 1",
+        "SELECT year_of_birth, COUNT(gender_concept_id) FROM person GROUP BY 1",
         "SELECT CASE WHEN gender_concept_id = 8507 THEN 1 ELSE 0 END AS c, COUNT(*) FROM person GROUP BY c",
         "SELECT year_of_birth, COUNT(*) FROM person WHERE EXISTS (SELECT 1 FROM person q WHERE q.person_id = person.person_id AND \
          q.gender_concept_id = 8507) GROUP BY 1",

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use common::{OPTIONS, SETTINGS, catalog_with, planned_hiding};
 use query_planner::cells::gates;
+use query_planner::matched::Node;
 use query_planner::noise::{Asked, Mechanism};
-use query_planner::plan::SecureSum;
+use query_planner::plan::{Output, SecureSum, Summand};
 use query_planner::{Options, plan};
 
 fn code(sql: &str) -> &'static str {
@@ -70,7 +71,7 @@ fn a_support_is_judged_and_never_opened_as_a_number() {
 fn a_column_that_cannot_be_zero_costs_no_more_than_before() {
     for sql in [
         "SELECT AVG(2019 - year_of_birth) AS a FROM person WHERE year_of_birth > 1900".to_owned(),
-        format!("SELECT SUM(score) AS s {M} WHERE score BETWEEN 1 AND 50"),
+        format!("SELECT SUM(score) AS s {M} WHERE score BETWEEN 1 AND 90"),
         format!("SELECT SUM(score + 1000) AS s, SUM(2 * score) AS t {M} WHERE score >= 5"),
         format!("SELECT SUM(CASE WHEN score > 5 THEN 1 ELSE 0 END) AS n {M}"),
     ] {
@@ -147,6 +148,114 @@ fn what_has_one_of_two_values_is_counted_or_refused() {
     let [support] = &flag.supports[..] else { panic!("{:?}", flag.supports) };
     // It is compared with the rows, so that few zeros are hidden too.
     assert!(support.leaves.is_empty() && flag.cells.contains(&0) && flag.cells.contains(&support.cell));
+}
+
+/// Supports of one figure, and what they count.
+fn supports(sql: &str) -> Vec<String> {
+    let sum = sum(sql);
+    let mut told: Vec<String> = Vec::new();
+    for support in &sum.supports {
+        let words = match sum.slots[support.cell].what {
+            Summand::NotNull(column) => sum.columns[column].clone(),
+            _ => "all".into(),
+        };
+        if !told.contains(&words) {
+            told.push(words);
+        }
+    }
+    told
+}
+
+#[test]
+fn the_ends_of_a_short_range_are_judged_beside_zero() {
+    let of = |what: &str, condition: &str| supports(&format!("SELECT {what} AS s {M} WHERE {condition}"));
+    let score =
+        |ends: &[&str]| -> Vec<String> { ends.iter().map(|end| format!("score != {end} THEN true END")).collect() };
+    let has = |told: &[String], end: &String| told.iter().any(|text| text.ends_with(end.as_str()));
+    // 0 is no value: whoever has one is in the count.
+    let short = of("SUM(score)", "score BETWEEN 7 AND 20");
+    println!("{short:?}");
+    assert!(score(&["7", "20"]).iter().all(|end| has(&short, end)) && short.len() == 2, "{short:?}");
+    for (condition, ends) in [
+        ("score BETWEEN 0 AND 10", vec!["0", "10"]),
+        // The values next to those that are left out.
+        ("score > 6 AND score < 21", vec!["7", "20"]),
+        ("score <> 0 AND score BETWEEN 0 AND 20", vec!["1", "20"]),
+    ] {
+        let told = of("AVG(score)", condition);
+        assert!(score(&ends).iter().all(|end| has(&told, end)), "{condition}: {told:?}");
+    }
+    // Of a wide one no end is.
+    assert_eq!(of("SUM(score)", "score >= 0").len(), 1);
+    assert_eq!(of("SUM(score)", "score BETWEEN 7 AND 80"), Vec::<String>::new());
+    // A product of short columns, however wide its own range is.
+    let square = of("SUM(score * score)", "score BETWEEN 2 AND 11");
+    assert!(square.iter().any(|text| text.ends_with("!= 4 THEN true END")), "{square:?}");
+    assert!(square.iter().any(|text| text.ends_with("!= 121 THEN true END")), "{square:?}");
+    // By what the figure itself chooses.
+    let filtered = |what: &str| supports(&format!("SELECT {what} AS s {M}"));
+    assert!(has(&filtered("SUM(score) FILTER (WHERE score BETWEEN 7 AND 20)"), &score(&["20"])[0]));
+    let case = filtered("SUM(CASE WHEN score BETWEEN 7 AND 20 THEN score ELSE 0 END)");
+    assert!(case.iter().any(|text| text.contains("score != 20")), "{case:?}");
+    for two in
+        ["SUM(score) FILTER (WHERE score BETWEEN 7 AND 8)", "SUM(CASE WHEN score BETWEEN 7 AND 8 THEN score END)"]
+    {
+        assert_eq!(code(&format!("SELECT {two} AS s {M}")), "SUM_NOT_JUDGED", "{two}");
+    }
+    for two in ["score > 6 AND score < 9", "score BETWEEN 0 AND 2 AND score <> 0"] {
+        assert_eq!(code(&format!("SELECT SUM(score) AS s {M} WHERE {two}")), "SUM_NOT_JUDGED", "{two}");
+    }
+    assert_eq!(code("SELECT SUM(gender_concept_id) AS s FROM person"), "SUM_NOT_JUDGED");
+}
+
+#[test]
+fn cells_beside_two_values_are_not_compared_and_beside_one_they_are() {
+    let one = sum(&format!("SELECT SUM(score) AS s {M} WHERE score BETWEEN 7 AND 20"));
+    assert!(one.between.is_empty(), "{:?}", one.between);
+    // What the second cannot have is an end of the first: everybody in the second is beside it.
+    let two = sum(&format!(
+        "SELECT SUM(score) AS a, SUM(score) FILTER (WHERE score <= 19 AND measurement_id <> 17) AS b {M} WHERE score BETWEEN 7 AND 20"
+    ));
+    let cell = |ending: &str| {
+        let of =
+            |slot: &usize| matches!(two.slots[*slot].what, Summand::NotNull(c) if two.columns[c].ends_with(ending));
+        two.cells.iter().copied().find(|slot| two.slots[*slot].filter.is_none() && of(slot)).unwrap()
+    };
+    let end = cell("score != 20 THEN true END");
+    let of = |cell: usize| two.supports.iter().filter(move |s| s.cell == cell).flat_map(|s| s.leaves.clone());
+    let Output::Sum { count: rows, .. } = two.outputs[1] else { panic!("{:?}", two.outputs) };
+    assert!(of(end).any(|leaf| of(rows).any(|other| other == leaf)), "{:?}", two.supports);
+}
+
+#[test]
+fn whoever_has_no_value_has_no_part_in_a_sum_under_a_case() {
+    let sql = format!("SELECT SUM(CASE WHEN measurement_id > 5 THEN score ELSE 0 END) AS s {M}");
+    let catalog = catalog_with(&format!("min_patients = 11\n{SETTINGS}").replace("[0, 100]", "[5, 100]"));
+    let sum = plan(&sql, &catalog, &OPTIONS).unwrap().joint.sums[0].clone();
+    let [support] = &sum.supports[..] else { panic!("{:?}", sum.supports) };
+    let Summand::NotNull(column) = sum.slots[support.cell].what else { panic!("{:?}", sum.slots) };
+    assert!(sum.columns[column].contains("score IS NOT NULL"), "{}", sum.columns[column]);
+}
+
+#[test]
+fn zeros_and_ones_of_matched_patients_are_counted_whatever_they_are_multiplied_by() {
+    let joined = "hospital_A.measurement m JOIN hospital_B.person p ON m.person_id = p.person_id";
+    let of_rows =
+        sum(&format!("SELECT COUNT(*) AS n, SUM(2 * m.score) AS s FROM {joined} WHERE m.score BETWEEN 0 AND 1"));
+    let [support] = &of_rows.supports[..] else { panic!("{:?}", of_rows.supports) };
+    assert!(of_rows.matching.is_some() && support.leaves.is_empty() && support.cell != 0, "{support:?}");
+    // Who has 0 is between it and all.
+    assert!(of_rows.between.iter().any(|pair| [0, support.cell].contains(&pair.cell)), "{:?}", of_rows.between);
+    let flag = "MAX(CASE WHEN measurement_id > 5 THEN 1 ELSE 0 END)";
+    let flags = format!("(SELECT person_id, {flag} AS flag FROM measurement GROUP BY person_id) t");
+    let of_patients = sum(&format!("SELECT COUNT(*) AS n, SUM(2 * flag) AS s FROM {flags}"));
+    let matching = of_patients.matching.as_ref().unwrap();
+    let constant = |node: usize, value: i64| matches!(matching.nodes[node].node, Node::Constant(x) if x == value);
+    let is_other = |value: i64| {
+        let equal = |node: &Node| matches!(node, Node::Equal(a, b) if constant(*a, value) || constant(*b, value));
+        matching.nodes.iter().any(|step| equal(&step.node))
+    };
+    assert!(is_other(0) && is_other(1), "{:?}", matching.nodes);
 }
 
 #[test]

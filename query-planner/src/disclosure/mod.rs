@@ -442,7 +442,7 @@ pub enum Language {
 }
 
 /// A disclosure in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sentence {
     /// Who learns it.
     pub to: String,

@@ -67,7 +67,7 @@ fn sites(out: &mut String, annex: &Annex<'_>) -> fmt::Result {
     writeln!(out, "\n接收方：份额发给其他 {} 家医院；{to}。\n", sites.saturating_sub(1))
 }
 
-fn work(work: &Work) -> String {
+pub(super) fn work(work: &Work) -> String {
     match work {
         Work::FrequentKeys { sum } => format!("商定第 {sum} 项求和中足够常见的分组取值"),
         Work::Visible { cells, bits, differences, equations } => {

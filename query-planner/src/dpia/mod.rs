@@ -38,6 +38,15 @@ pub fn annex(plan: &JointPlan, purpose: Option<&Purpose>, prepared: Prepared, la
     }
 }
 
+/// What a plan does with shared values, in words; nothing for plans of sums alone.
+pub fn work_in_words(plan: &JointPlan, language: Language) -> Vec<String> {
+    let word = |work: &Work| match language {
+        Language::English => work.to_string(),
+        Language::Chinese => chinese::work(work),
+    };
+    work(plan).iter().map(word).collect()
+}
+
 /// What both languages tell.
 struct Annex<'p> {
     plan: &'p JointPlan,

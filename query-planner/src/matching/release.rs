@@ -22,10 +22,10 @@ use crate::matching::supports::parts;
 use crate::matching::tally::{Arg, Only, Tally, distinct_only_of_key, no_key_value};
 use crate::matching::values::{Choice, Linear, Value, values_of};
 use crate::matching::view::{Col, View, Weight, not_yet_because};
-use crate::measured::{Atom, Measured, Powers};
+use crate::measured::{Measured, Powers};
 use crate::plan::{Between, Groups, Key, Output, Ring, Scale, SecureSum, Slot, Summand};
 use crate::small::{carries_condition, conditional_columns};
-use crate::supports::{Drawn, Support, are_apart_in, measure_alike, needed, numbers};
+use crate::supports::{Drawn, Leaf, Support, are_apart_in, measure_alike, needed, numbers, whole};
 use crate::words::words;
 
 /// A sum over matched patients.
@@ -55,8 +55,8 @@ pub(crate) fn matched(
     let groups = keys.groups(catalog)?;
     let tally = Tally { view: &view, keyed: keys.keyed.clone(), nodes: &mut nodes };
     let measured = judged.then(|| Measured::of(aggregate, catalog));
-    let (slots, cells, behind, drawn, atoms) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut figures = Figures { tally, aggregate, measured, slots, cells, behind, drawn, atoms };
+    let (slots, cells, behind, drawn, leaves) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut figures = Figures { tally, aggregate, measured, slots, cells, behind, drawn, leaves };
     figures.patients(Bit::Yes, &Only::ALL)?;
     let mut outputs: Vec<Output> = (0..keys.keys.len()).map(Output::Key).collect();
     for expr in &aggregate.aggr_expr {
@@ -67,7 +67,8 @@ pub(crate) fn matched(
     if !catalog.policy.hides() {
         figures.cells.clear();
     }
-    let supports = needed(&figures.drawn, &figures.cells.iter().map(|(cell, _)| *cell).collect::<Vec<_>>());
+    let counts: Vec<usize> = figures.cells.iter().map(|(cell, _)| *cell).collect();
+    let supports = needed(&figures.drawn, &counts, &figures.leaves);
     let between = if judged { figures.between(&outputs, &supports)? } else { Vec::new() };
     let Figures { slots, mut cells, measured, .. } = figures;
     let powers = measured.map(|measured| measured.powers).unwrap_or_default();
@@ -261,7 +262,7 @@ struct Figures<'v, 'n, 'a> {
     /// The cells that figures of value are shown with.
     drawn: Vec<Drawn>,
     /// What they measure.
-    atoms: Vec<Atom>,
+    leaves: Vec<Leaf>,
 }
 
 impl Figures<'_, '_, '_> {
@@ -407,7 +408,7 @@ impl Figures<'_, '_, '_> {
         matches!((range.lo, range.hi, arg), (0, 1, Arg::Patient(_)))
     }
 
-    /// A cell for each term of a figure.
+    /// A cell for each term of a figure, and each value that many may share.
     fn supported(
         &mut self,
         call: &AggregateFunction,
@@ -427,9 +428,11 @@ impl Figures<'_, '_, '_> {
                 }
                 None => count,
             };
-            let leaves = numbers(&mut self.atoms, &part.atoms);
+            let measures = !part.counts;
+            let leaves = if measures { numbers(&mut self.leaves, &part.atoms, part.rest) } else { Vec::new() };
+            let whole = whole(&part.term, (part.rest, cell), count, part.range);
             let conditions = part.term.when.iter().chain(call.params.filter.as_deref()).cloned().collect();
-            self.drawn.push(Drawn { cell, figures: figures.to_vec(), leaves, conditions, rows: None });
+            self.drawn.push(Drawn { cell, figures: figures.to_vec(), leaves, conditions, rows: None, whole });
         }
         Ok(())
     }
@@ -437,7 +440,8 @@ impl Figures<'_, '_, '_> {
     /// For each two cells that can tell something together: two counts that are shown, or two that measure something in common.
     fn between(&mut self, outputs: &[Output], supports: &[Support]) -> Result<Vec<Between>, PlanError> {
         let shown = |cell: usize| cell != 0 || outputs.iter().any(|output| output.count(&[]) == Some(0));
-        let counts = |cell: usize| self.cells.iter().any(|(count, _)| *count == cell) && shown(cell);
+        let literal = |cell: usize| supports.iter().any(|support| support.cell == cell && support.leaves.is_empty());
+        let counts = |cell: usize| literal(cell) || self.cells.iter().any(|(count, _)| *count == cell) && shown(cell);
         let bound = |a: usize, b: usize| {
             let related = counts(a) && counts(b) || measure_alike(supports, a, b);
             a != b && related && !are_apart_in(&[], supports, a, b)

@@ -1,23 +1,28 @@
-//! Whose values are in a sum over matched patients: for each of its terms the patients for whom it is not 0.
+//! Whose values are in a sum over matched patients: for each of its terms, and each value that many may share, the patients who have another.
 
 use datafusion_expr::Expr;
 use datafusion_expr::expr::AggregateFunction;
 use datafusion_expr::utils::conjunction;
 
+use crate::bounds::Interval;
 use crate::error::PlanError;
 use crate::facts::Scope;
-use crate::matching::nodes::Bit;
 use crate::matching::tally::{Only, Tally};
 use crate::matching::values::{Compare, Linear};
 use crate::matching::view::{Col, not_yet_because};
-use crate::measured::{Measured, Term};
-use crate::supports::{not_one_of_two, not_zero};
+use crate::measured::{Measured, Term, not_one_of_two, resting, short_ends};
 use crate::words::words;
 
-/// A term of a figure: who has part in it, and what it measures.
+/// A term of a figure: who has part in it beside a value that many may share, and what it measures.
 pub(crate) struct Part {
-    /// The rows whose term is not 0; none where these are all that have a value.
+    /// The rows that have another; none where these are all that have a value.
     pub whose: Option<Only>,
+    /// The value, unscaled.
+    pub rest: i128,
+    /// Does it count who meets something?
+    pub counts: bool,
+    /// Values that it can have, if that is known.
+    pub range: Option<Interval>,
     pub term: Term,
     pub atoms: crate::measured::Atoms,
 }
@@ -35,41 +40,33 @@ pub(crate) fn parts(
 ) -> Result<Vec<Part>, PlanError> {
     let figure = measured.figure(call, squares)?;
     let many = figure.iter().filter(|(term, _)| !term.is_literal()).count() > 1;
+    let whole = call.params.args.first().filter(|_| many);
     let mut parts = Vec::new();
-    for (term, atoms) in figure {
-        if term.is_literal() {
-            continue;
-        }
-        let whole = call.params.args.first().filter(|_| many);
-        let whose = whose(&term, whole, only, tally)?;
-        parts.push(Part { whose, term, atoms });
+    for (term, atoms) in figure.iter().filter(|(term, _)| !term.is_literal()) {
+        let Whose { values, counts, range } = match in_rows(term, whole, only, tally)? {
+            Some(whose) => whose,
+            None => of_patient(term, whole, only, tally)?,
+        };
+        let part = |(rest, whose)| Part { whose, rest, counts, range, term: term.clone(), atoms: atoms.clone() };
+        parts.extend(values.into_iter().map(part));
     }
     Ok(parts)
 }
 
-fn whose(
-    term: &Term,
-    whole: Option<&Expr>,
-    only: &Only,
-    tally: &mut Tally<'_, '_, '_>,
-) -> Result<Option<Only>, PlanError> {
-    match in_rows(term, whole, tally)? {
-        Some((_, None)) => Ok(None),
-        Some((part, Some(rows))) => tally.also(part, rows, only).map(Some),
-        None => {
-            let bit = of_patient(term, whole, tally)?;
-            let bit = tally.nodes.and(only.bit, bit);
-            Ok(Some(Only { bit, ..only.clone() }))
-        }
-    }
+/// Who is not at each of the values that many may share.
+struct Whose {
+    values: Vec<(i128, Option<Only>)>,
+    counts: bool,
+    range: Option<Interval>,
 }
 
-/// The part whose rows a term is in, and what these meet; none where it is not of one part's rows.
+/// Of a term of one part's rows; none where it is not.
 fn in_rows(
     term: &Term,
     whole: Option<&Expr>,
+    only: &Only,
     tally: &Tally<'_, '_, '_>,
-) -> Result<Option<(usize, Option<Expr>)>, PlanError> {
+) -> Result<Option<Whose>, PlanError> {
     let all = term.leaf.iter().chain(&term.when).chain(whole);
     let Some(all) = conjunction(all.map(|expr| expr.clone().is_not_null())) else { return Ok(None) };
     let Some((part, _)) = tally.view.local(&all) else { return Ok(None) };
@@ -78,16 +75,29 @@ fn in_rows(
     let of = &tally.view.parts[part];
     let relation = of.facts(tally.nodes)?;
     let scope = Scope::over(of.schema(), &relation);
-    let mut rows = not_zero(&term, &scope)?;
-    let whole = whole.filter(|_| !rows.is_empty()).map(inner);
-    rows.extend(whole.filter(|whole| scope.fact(whole).nullable).map(Expr::is_not_null));
-    Ok(Some((part, conjunction(rows))))
+    let chosen: Vec<Expr> = only.rows.iter().filter(|(of, _)| *of == part).map(|(_, filter)| filter.clone()).collect();
+    let resting = resting(&term, &chosen, &scope)?;
+    let whole = whole.map(inner).filter(|whole| scope.fact(whole).nullable);
+    let whose = |(rest, mut rows): (i128, Vec<Expr>)| {
+        if !rows.is_empty() {
+            rows.extend(whole.clone().map(Expr::is_not_null));
+        }
+        let whose = conjunction(rows).map(|rows| tally.also(part, rows, only)).transpose()?;
+        Ok((rest, whose))
+    };
+    let values = resting.values.into_iter().map(whose).collect::<Result<_, PlanError>>()?;
+    Ok(Some(Whose { values, counts: resting.counts, range: resting.range }))
 }
 
 /// Of numbers of the patient.
-fn of_patient(term: &Term, whole: Option<&Expr>, tally: &mut Tally<'_, '_, '_>) -> Result<Bit, PlanError> {
+fn of_patient(
+    term: &Term,
+    whole: Option<&Expr>,
+    only: &Only,
+    tally: &mut Tally<'_, '_, '_>,
+) -> Result<Whose, PlanError> {
     let (view, nodes) = (tally.view, &mut *tally.nodes);
-    let mut bit = Bit::Yes;
+    let mut bit = only.bit;
     for condition in &term.when {
         let holds = view.truth(condition, nodes)?.yes;
         bit = nodes.and(bit, holds);
@@ -97,18 +107,26 @@ fn of_patient(term: &Term, whole: Option<&Expr>, tally: &mut Tally<'_, '_, '_>) 
         Col::Refused(why) => Err(why),
         _ => Err(not_yet_because(format!("a sum of {}", words(expr)))),
     };
-    if let Some(leaf) = &term.leaf {
-        let measured = number(leaf, nodes)?;
-        let node = measured.node(nodes)?;
-        not_one_of_two(leaf, Some(nodes.range(node)))?;
-        let differs = measured.compare(Compare::Equal, Linear::constant(0, 0), nodes)?.no;
-        bit = nodes.and(bit, differs);
-    }
     if let Some(whole) = whole {
         let present = number(whole, nodes)?.present;
         bit = nodes.and(bit, present);
     }
-    Ok(bit)
+    let of = |bit| Some(Only { bit, ..only.clone() });
+    let Some(leaf) = &term.leaf else {
+        return Ok(Whose { values: vec![(0, of(bit))], counts: true, range: None });
+    };
+    let measured = number(leaf, nodes)?;
+    let node = measured.node(nodes)?;
+    let (range, digits) = (nodes.range(node), measured.digits);
+    let counts = (range.lo, range.hi) == (0, 1);
+    not_one_of_two(leaf, Some(range).filter(|range| range.hi - range.lo == 1))?;
+    let ends = short_ends(range).into_iter().filter(|end| *end != 0 && !counts);
+    let mut values = Vec::new();
+    for rest in std::iter::once(0).chain(ends) {
+        let differs = measured.clone().compare(Compare::Equal, Linear::constant(rest, digits), nodes)?.no;
+        values.push((rest, of(nodes.and(bit, differs))));
+    }
+    Ok(Whose { values, counts, range: Some(range) })
 }
 
 impl Tally<'_, '_, '_> {

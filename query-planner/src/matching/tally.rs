@@ -143,6 +143,11 @@ impl Tally<'_, '_, '_> {
         }
         let rows =
             codes::not_null(&self.view.parts[part], expr, &Choose { filter: own, keys: Vec::new() }, self.nodes)?;
+        let numbered = self.view.parts[part].ranked.as_ref();
+        if rows.filter.is_some() && numbered.is_some_and(|numbered| !numbered.has_last(expr)) {
+            // Rows are numbered before it is asked which of them have a value.
+            return Err(not_yet_because(format!("whether {} is NULL in rows that are numbered", words(expr))));
+        }
         // An outer join's missing row has no value, whatever the column says of itself.
         let filter = match (&rows.filter, &self.view.parts[part].weight) {
             (None, Weight::Optional(_)) => Some(codes::always()),

@@ -306,6 +306,13 @@ fn at_least(part: &Part, rows: &Choose, least: u64, nodes: &mut Nodes<'_>) -> Re
     Ok(nodes.less(before, count))
 }
 
+impl Ranked {
+    /// Do rows without this come last?
+    pub fn has_last(&self, expr: &Expr) -> bool {
+        self.order == *expr && !self.nulls_first
+    }
+}
+
 /// Is a row of a ranked part kept?
 pub(crate) fn exists(part: &Part, rows: &Choose, nodes: &mut Nodes<'_>) -> Result<Bit, PlanError> {
     match part.ranked.as_ref().map(|ranked| ranked.keep) {

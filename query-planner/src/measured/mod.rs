@@ -3,9 +3,10 @@
 //!
 //! # Source
 //! Thresholds for magnitude tables: Hundepool et al., Statistical Disclosure Control, Wiley 2012, chapter 4. Deviation: a cell counts
-//! who contributes something else than 0 to each term; dominance of one contributor is not judged.
+//! who contributes something else to each term than 0 or an end of a short range; dominance of one contributor is not judged.
 
 mod flow;
+mod resting;
 mod rows;
 mod terms;
 #[cfg(test)]
@@ -26,7 +27,8 @@ use crate::slots::Kind;
 use crate::words::words;
 pub(crate) use flow::{Atom, Atoms};
 use flow::{Flow, Rows};
-pub(crate) use terms::{Term, are_apart, refusal};
+pub(crate) use resting::{not_one_of_two, resting, short_ends};
+pub(crate) use terms::{Term, are_apart};
 
 /// The rows of a release point, for the figures of value over them.
 #[derive(Debug)]
