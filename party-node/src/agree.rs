@@ -12,7 +12,7 @@ use crate::govern::meeting::Past;
 use crate::state::audit::Head;
 
 /// Version of these messages and of the protocols behind them.
-pub const PROTOCOL_VERSION: u16 = 4;
+pub const PROTOCOL_VERSION: u16 = 5;
 
 /// A run, named by the analyst at random.
 pub type JobId = [u8; 16];
@@ -39,6 +39,43 @@ pub enum Greeting {
         /// [`PROTOCOL_VERSION`].
         version: u16,
     },
+    /// An analyst who asks for consent alone: one [`Consult`] follows.
+    Consult {
+        /// [`PROTOCOL_VERSION`].
+        version: u16,
+    },
+    /// An analyst with an account at this node, under the account's key: one [`JobOrder`](crate::jobs::control::JobOrder) follows.
+    Jobs {
+        /// [`PROTOCOL_VERSION`].
+        version: u16,
+    },
+    /// Whoever the network knows, to compare what both have: a [`Checked`] is the answer.
+    Check {
+        /// [`PROTOCOL_VERSION`].
+        version: u16,
+    },
+}
+
+/// What a node has, for `consilium check` at another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// [`PROTOCOL_VERSION`].
+    pub version: u16,
+    /// Its clock, milliseconds since 1970.
+    pub at_ms: u64,
+    /// Digest of its network file.
+    pub network: [u8; 32],
+    /// Digest of the tables that the network file says the sites have.
+    pub schema: [u8; 32],
+}
+
+/// A question that a site is to decide about. It does no work on its rows for it and gives no word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consult {
+    /// The question.
+    pub propose: Propose,
+    /// For how long the site may wait with its reply for somebody's decision, in milliseconds; it waits less if it likes.
+    pub hold_ms: u64,
 }
 
 /// The question, with digests of everything it is to be understood by.
@@ -73,7 +110,13 @@ pub enum Reply {
     Waiting {
         /// How the site's stewards name the plan.
         plan: String,
+        /// How many stewards have to say yes.
+        needs: u32,
+        /// Who has, if the site tells.
+        consents: Vec<String>,
     },
+    /// It consents to this plan. The reply to [`Consult`] alone.
+    Approved,
     /// It has verified everybody's words and joins the run.
     Entered,
     /// It will not or cannot.

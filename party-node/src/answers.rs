@@ -1,28 +1,50 @@
 //! Answers that an analyst keeps: the same question about the same data is answered from here, because asking the sites again
-//! would be another release.
+//! would be another release. Each is that of one run: the same question about other data is another answer.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
 
-use crate::agree::Propose;
+use crate::agree::JobId;
 use crate::output::Answer;
 
-/// By study and plan, while the program runs.
-#[derive(Default)]
-pub struct Answers(Mutex<HashMap<Key, Answer>>);
+/// Where an analyst's answers are.
+pub enum Answers {
+    /// Here, while the program runs.
+    Here(Mutex<HashMap<JobId, Answer>>),
+    /// Those of these runs are kept somewhere else.
+    Elsewhere(BTreeSet<JobId>),
+}
 
-/// Digests of the study and of the plan.
-type Key = ([u8; 32], [u8; 32]);
+/// An answer that is kept.
+pub enum Kept {
+    /// It.
+    Here(Box<Answer>),
+    /// That of this run, somewhere else.
+    Elsewhere(JobId),
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self::Here(Mutex::default())
+    }
+}
 
 impl Answers {
-    /// The answer to this question, if it was kept.
-    pub fn get(&self, propose: &Propose) -> Option<Answer> {
-        self.0.lock().expect("no code panics while it holds the answers").get(&(propose.study, propose.plan)).cloned()
+    /// The answer of one of these runs, if one is kept.
+    pub fn of(&self, runs: &[JobId]) -> Option<Kept> {
+        match self {
+            Self::Here(kept) => {
+                let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                runs.iter().find_map(|run| kept.get(run)).map(|answer| Kept::Here(Box::new(answer.clone())))
+            }
+            Self::Elsewhere(kept) => runs.iter().find(|run| kept.contains(*run)).map(|run| Kept::Elsewhere(*run)),
+        }
     }
 
-    /// Keeps an answer.
-    pub fn keep(&self, propose: &Propose, answer: &Answer) {
-        let mut kept = self.0.lock().expect("no code panics while it holds the answers");
-        kept.insert((propose.study, propose.plan), answer.clone());
+    /// Keeps the answer of a run, where answers are kept here.
+    pub fn keep(&self, run: JobId, answer: &Answer) {
+        if let Self::Here(kept) = self {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).insert(run, answer.clone());
+        }
     }
 }

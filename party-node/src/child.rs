@@ -66,7 +66,8 @@ pub async fn run(
     children::tell(&Line::Ok(()))?;
     tokio::select! {
         () = site.clone().serve() => (),
-        () = parent.gone() => site.drain(deadline).await,
+        // What still runs then is the peers' to notice.
+        () = parent.gone() => drop(site.drain(deadline).await),
     }
     Ok(())
 }
@@ -84,7 +85,7 @@ fn introduce(folder: &Path, patient_key: &str) -> Result<(Own, Hello), NodeError
     let data = SiteData::open_beside(folder, policy.opt_out().as_deref())?;
     let identity = Identity::generate().map_err(|e| NodeError::new("NO_RANDOMNESS", e.to_string()))?;
     let (endpoint, address) = loopback()?;
-    let schema = data.schema(patient_key);
+    let schema = data.published(patient_key)?;
     let hello = Hello { pin: identity.pin(), address, schema, doubts: doubts(&data) };
     Ok((Own { identity, data, policy, endpoint }, hello))
 }

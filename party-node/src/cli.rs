@@ -5,17 +5,21 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use query_planner::noise::{self, Epsilon};
-use query_planner::{Audience, Language};
+use query_planner::{Audience, Language, Profile};
 
 use protocols::additive::demand::Link as Planned;
 
 use crate::bench::questions::{self, Question};
 use crate::bench::{Bench, Network, Protocol, psi};
+use crate::console::tokens::TokenCommand;
+use crate::data_check::{self, DataArgs};
 use crate::drill::Drill;
 use crate::fault::NodeError;
+use crate::jobs::command::JobsCommand;
 use crate::linkage::command::ReportFormat;
 use crate::output::Format;
 use crate::steward::StewardCommand;
+use crate::wire::accounts::AccountCommand;
 
 /// Joint questions over the records of hospitals that may not share them.
 #[derive(Debug, Parser)]
@@ -103,12 +107,21 @@ pub enum Command {
         /// The network's policy and declarations, if some columns need a declared type
         #[arg(long)]
         settings: Option<PathBuf>,
+        /// Tables of a known form, such as omop-5.4, where the settings name none
+        #[arg(long, value_parser = data_check::profile, conflicts_with = "analyst")]
+        profile: Option<Profile>,
         /// The site's policy; without one it allows nothing until somebody writes it
         #[arg(long, conflicts_with = "analyst")]
         policy: Option<PathBuf>,
         /// An analyst, who owns no data
         #[arg(long, conflicts_with_all = ["data", "listen", "settings"])]
         analyst: bool,
+        /// The site whose node keeps the analyst's key and asks for them; it sees the answers
+        #[arg(long, value_name = "SITE", requires = "analyst")]
+        at: Option<String>,
+        /// Other sites cannot dial this node: it dials them
+        #[arg(long, conflicts_with = "analyst")]
+        only_dials: bool,
     },
     /// Put everybody's public files together to a network file
     Enroll {
@@ -118,15 +131,21 @@ pub enum Command {
         /// Policy and declarations
         #[arg(long)]
         settings: Option<PathBuf>,
+        /// Tables of a known form, such as omop-5.4, where the settings name none
+        #[arg(long, value_parser = data_check::profile)]
+        profile: Option<Profile>,
         /// The public files that `init` wrote
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// Say what is wrong with a node: key, network file, data, port, peers
+    /// Say what is wrong with a node: key, network file, data, port, peers; or with --data, what is odd about its tables
     Check {
         /// The configuration that `init` wrote
-        #[arg(long)]
-        config: PathBuf,
+        #[arg(long, required_unless_present = "data")]
+        config: Option<PathBuf>,
+        /// Its tables
+        #[command(flatten)]
+        data: DataArgs,
     },
     /// Read a linkage file and say its digest; with data, report the quality of a site's own identifiers
     Linkage {
@@ -167,6 +186,20 @@ pub enum Command {
         #[command(flatten)]
         queries: Queries,
     },
+    /// The questions of an analyst who has an account at a node
+    Jobs {
+        /// What to do
+        #[command(subcommand)]
+        what: JobsCommand,
+    },
+    /// Which accounts of a node log in over the database protocol
+    Account {
+        /// What to do
+        #[command(subcommand)]
+        what: AccountCommand,
+    },
+    /// Make or revoke a token for the node's web console; it is printed once
+    ConsoleToken(TokenCommand),
     /// What a site's stewards do
     #[command(flatten)]
     Steward(StewardCommand),

@@ -3,23 +3,26 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mpc_core::identity::Identity;
 use mpc_core::session::DEFAULT_DEADLINE;
-use query_planner::Settings;
 use query_planner::catalog::SiteName;
 use query_planner::site_policy::SitePolicy;
+use query_planner::{Profile, Settings};
 use serde::{Deserialize, Serialize};
 
-use crate::fault::NodeError;
+use crate::fault::{NodeError, printable};
 use crate::govern::gate::{POLICY, Posted};
 use crate::govern::study::Study;
 use crate::linkage::Agreed;
-use crate::network::{AnalystEntry, NETWORK_VERSION, Network, SiteEntry};
+use crate::log::LogForm;
+use crate::network::{AnalystEntry, NETWORK_VERSION, Network, Reach, SiteEntry};
 use crate::secret_file;
-use crate::source::SiteData;
+use crate::source::{SiteData, postgres};
 use crate::state::State;
+use crate::wire;
 
 /// `node.toml` or `analyst.toml`. Paths are relative to the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +37,9 @@ pub struct Config {
     /// The folder with the site's tables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
+    /// The database with the site's tables, in the place of a folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<postgres::settings::Settings>,
     /// Where the node listens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
@@ -52,13 +58,139 @@ pub struct Config {
     /// How long a step waits for a message.
     #[serde(default = "default_timeout_ms")]
     pub step_timeout_ms: u64,
+    /// Can other sites dial this node? As in the network file.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub reach: Reach,
+    /// Where figures about the node can be read, on this machine alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<SocketAddr>,
+    /// The web console, on this machine alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console: Option<ConsoleSettings>,
+    /// How the node writes its log.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub log: LogForm,
+    /// How long runs may go on after the node was told to stop.
+    #[serde(default = "default_shutdown_seconds", skip_serializing_if = "is_default_shutdown")]
+    pub shutdown_seconds: u64,
+    /// Where database programs of the accounts reach the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire: Option<wire::settings::Settings>,
+    /// The jobs of the node's accounts.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub jobs: JobSettings,
+    /// The analysts for whom the node asks.
+    #[serde(default, rename = "account", skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<AccountEntry>,
+}
+
+/// `[console]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsoleSettings {
+    /// Where it listens: an address of this machine alone.
+    pub listen: SocketAddr,
+}
+
+/// An analyst whose key lies at a node. The node sees the answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountEntry {
+    /// The name in the network file.
+    pub name: String,
+    /// The private key that `init --analyst --at` made.
+    pub key: PathBuf,
+}
+
+/// What a node gives its accounts' jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JobSettings {
+    /// Days after which a job that ended is deleted, its answer with it.
+    pub keep_days: u32,
+    /// Memory that all jobs that run may be forecast to need, in MiB.
+    pub memory_mb: u32,
+    /// Jobs that run at a time.
+    pub running: u32,
+    /// Jobs of one account that have not ended.
+    pub unfinished: u32,
+    /// Jobs of one account that have ended and are kept; the oldest go first.
+    pub kept: u32,
+}
+
+impl Default for JobSettings {
+    fn default() -> Self {
+        Self { keep_days: 30, memory_mb: 2048, running: 4, unfinished: 100, kept: 1000 }
+    }
+}
+
+impl JobSettings {
+    /// # Errors
+    /// `BAD_CONFIG` for a zero.
+    fn checked(self) -> Result<Self, NodeError> {
+        let Self { keep_days, memory_mb, running, unfinished, kept } = self;
+        let named = [("keep_days", keep_days), ("memory_mb", memory_mb), ("running", running)];
+        match named.iter().chain(&[("unfinished", unfinished), ("kept", kept)]).find(|(_, value)| *value == 0) {
+            Some((name, _)) => Err(NodeError::new("BAD_CONFIG", format!("[jobs] {name} is 1 or more"))),
+            None => Ok(self),
+        }
+    }
+}
+
+/// How long a node that is told to stop lets its runs end.
+const SHUTDOWN_SECONDS: u64 = 60;
+
+fn default_shutdown_seconds() -> u64 {
+    SHUTDOWN_SECONDS
+}
+
+fn is_default_shutdown(seconds: &u64) -> bool {
+    *seconds == SHUTDOWN_SECONDS
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn default_timeout_ms() -> u64 {
     DEFAULT_DEADLINE.as_millis() as u64
 }
 
+/// An analyst for whom a node asks.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// The name in the network file.
+    pub name: String,
+    /// The key.
+    pub identity: Arc<Identity>,
+}
+
 impl Config {
+    /// What `init` writes of everybody.
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            key: "private.key".into(),
+            network: "network.toml".into(),
+            data: None,
+            postgres: None,
+            listen: None,
+            policy: None,
+            studies: Vec::new(),
+            state: None,
+            state_key: None,
+            step_timeout_ms: default_timeout_ms(),
+            reach: Reach::default(),
+            metrics: None,
+            console: None,
+            log: LogForm::default(),
+            shutdown_seconds: SHUTDOWN_SECONDS,
+            wire: None,
+            jobs: JobSettings::default(),
+            accounts: Vec::new(),
+        }
+    }
+
     /// Reads a configuration; its paths become absolute or relative to the working folder.
     ///
     /// # Errors
@@ -70,11 +202,42 @@ impl Config {
         config.key = base.join(config.key);
         config.network = base.join(config.network);
         config.data = config.data.map(|data| base.join(data));
+        config.postgres = config.postgres.map(|settings| settings.beside(base));
+        if config.data.is_some() && config.postgres.is_some() {
+            let message = format!("{}: 'data' and [postgres] stand beside each other", path.display());
+            return Err(NodeError::new("BAD_CONFIG", message).hint("a site has its tables in files or in a database"));
+        }
         config.policy = config.policy.map(|policy| base.join(policy));
         config.studies = config.studies.iter().map(|study| base.join(study)).collect();
+        config.accounts.iter_mut().for_each(|account| account.key = base.join(&account.key));
+        config.jobs.checked().map_err(|error| in_file(path, error))?;
+        config.wire = config.wire.map(|wire| wire.beside(base));
+        config.wire.iter().try_for_each(|wire| wire.checked().map_err(|error| in_file(path, error)))?;
+        if config.metrics.is_some_and(|address| !address.ip().is_loopback()) {
+            let message =
+                format!("{}: metrics are served on this machine alone, such as at 127.0.0.1:9464", path.display());
+            return Err(NodeError::new("BAD_CONFIG", message));
+        }
+        if config.console.is_some_and(|console| !console.listen.ip().is_loopback()) {
+            let message =
+                format!("{}: [console] listens on this machine alone, such as at 127.0.0.1:7801", path.display());
+            return Err(NodeError::new("BAD_CONFIG", message).hint("from another machine: ssh -L 7801:127.0.0.1:7801"));
+        }
         config.state = Some(base.join(config.state.unwrap_or_else(|| "state".into())));
         config.state_key = Some(base.join(config.state_key.unwrap_or_else(|| "state.key".into())));
         Ok(config)
+    }
+
+    /// The site's tables, with a list of patients who opted out beside them; none for who has no tables.
+    ///
+    /// # Errors
+    /// As [`SiteData::open_beside`] and [`SiteData::of_database`].
+    pub fn tables(&self, list: Option<&Path>) -> Result<Option<SiteData>, NodeError> {
+        match (&self.data, &self.postgres) {
+            (Some(folder), _) => SiteData::open_beside(folder, list).map(Some),
+            (None, Some(database)) => SiteData::of_database(database.clone()).map(Some),
+            (None, None) => Ok(None),
+        }
     }
 
     /// The site's policy; one that allows nothing where the configuration names none.
@@ -136,6 +299,36 @@ impl Config {
         key(&self.key)
     }
 
+    /// The keys of the analysts for whom the node asks.
+    ///
+    /// # Errors
+    /// As [`key`]; `ACCOUNT_NOT_PINNED`, `ACCOUNT_ELSEWHERE` where the network file does not say that this key's analyst asks at this
+    /// site; `DUPLICATE_ACCOUNT`.
+    pub fn accounts(&self, network: &Network) -> Result<Vec<Account>, NodeError> {
+        let mut all: Vec<Account> = Vec::with_capacity(self.accounts.len());
+        for AccountEntry { name, key: file } in &self.accounts {
+            let (shown, identity) = (printable(name), key(file)?);
+            if all.iter().any(|other| other.name == *name) {
+                return Err(NodeError::new("DUPLICATE_ACCOUNT", format!("account {shown} is listed twice")));
+            }
+            let entry =
+                network.analyst.iter().find(|entry| entry.name == *name && entry.pins.contains(&identity.pin()));
+            let entry = entry.ok_or_else(|| {
+                let message = format!("the network file has no analyst {shown} with the key of {}", file.display());
+                NodeError::new("ACCOUNT_NOT_PINNED", message).hint("enroll the analyst's public file")
+            })?;
+            if entry.at.as_ref().is_none_or(|at| at.0 != self.name) {
+                let message = format!("the network file does not say that analyst {shown} asks through this node");
+                return Err(NodeError::new("ACCOUNT_ELSEWHERE", message).hint(format!(
+                    "make the key with `init --analyst --at {}`: everybody is to know who sees the answers",
+                    self.name
+                )));
+            }
+            all.push(Account { name: name.clone(), identity: Arc::new(identity) });
+        }
+        Ok(all)
+    }
+
     /// How long a step waits for a message.
     pub fn deadline(&self) -> Duration {
         Duration::from_millis(self.step_timeout_ms)
@@ -176,64 +369,44 @@ pub fn init_site(
     listen: SocketAddr,
     settings: &Settings,
     policy: Option<&Path>,
+    reach: Reach,
 ) -> Result<PathBuf, NodeError> {
     let text = policy.map_or_else(|| Ok(CLOSED.to_owned()), read)?;
     let policy = SitePolicy::from_toml(&text)?;
     let list = policy.opt_out.as_ref().map(|list| PathBuf::from(&list.file));
     let source = SiteData::open_beside(data, list.as_deref())?;
     source.raise_doubts(settings)?;
-    let schema = source.schema(&settings.patient_key);
+    let schema = source.published(&settings.patient_key)?;
     let name = SiteName(name.to_owned());
     if !name.is_valid() {
         return Err(NodeError::new("BAD_CONFIG", "a site's name is 1 to 63 letters, digits, '_' or '-'"));
     }
     let data = fs::canonicalize(data).map_err(|e| missing(data, &e))?;
     let identity = new_key(dir)?;
-    let config = Config {
-        name: name.0.clone(),
-        key: "private.key".into(),
-        network: "network.toml".into(),
-        data: Some(data),
-        listen: Some(listen),
-        policy: Some(POLICY.into()),
-        studies: Vec::new(),
-        state: None,
-        state_key: None,
-        step_timeout_ms: default_timeout_ms(),
-    };
+    let config =
+        Config { data: Some(data), listen: Some(listen), policy: Some(POLICY.into()), reach, ..Config::new(&name.0) };
     write(&dir.join("node.toml"), &to_toml(&config)?)?;
     write(&dir.join(POLICY), &text)?;
-    let site = SiteEntry { name, address: listen, pins: vec![identity.pin()], schema };
+    let site = SiteEntry { name, address: listen, pins: vec![identity.pin()], schema, reach };
     public(dir, &config.name, &Public { site: Some(site), analyst: None, policy: Some(policy.published()) })
 }
 
-/// Makes an analyst's key, configuration and public file in `dir`.
-pub fn init_analyst(dir: &Path, name: &str) -> Result<PathBuf, NodeError> {
-    let identity = new_key(dir)?;
-    let config = Config {
-        name: name.to_owned(),
-        key: "private.key".into(),
-        network: "network.toml".into(),
-        data: None,
-        listen: None,
-        policy: None,
-        studies: Vec::new(),
-        state: None,
-        state_key: None,
-        step_timeout_ms: default_timeout_ms(),
-    };
+/// Makes an analyst's key, configuration and public file in `dir`; with a site, the key of an account at its node.
+pub fn init_analyst(dir: &Path, name: &str, at: Option<SiteName>) -> Result<PathBuf, NodeError> {
+    let (identity, config) = (new_key(dir)?, Config::new(name));
     write(&dir.join("analyst.toml"), &to_toml(&config)?)?;
-    let analyst = AnalystEntry { name: name.to_owned(), pins: vec![identity.pin()] };
+    let analyst = AnalystEntry { name: name.to_owned(), at, pins: vec![identity.pin()] };
     public(dir, name, &Public { site: None, analyst: Some(analyst), policy: None })
 }
 
 /// Puts public files together to a network file. The order of the files is the order of the sites, so everybody must give
-/// the same: sites are sorted by name.
-pub fn enroll(files: &[PathBuf], settings: Option<&Path>) -> Result<Network, NodeError> {
+/// the same: sites are sorted by name. The profile is for settings that name none.
+pub fn enroll(files: &[PathBuf], settings: Option<&Path>, profile: Option<Profile>) -> Result<Network, NodeError> {
     let linkage = settings.map(self::linked_settings).transpose()?;
     let (settings, linkage) = linkage.unzip();
-    let mut network =
-        Network { version: NETWORK_VERSION, settings: settings.unwrap_or_default(), site: vec![], analyst: vec![] };
+    let mut settings = settings.unwrap_or_default();
+    settings.profile = settings.profile.or(profile);
+    let mut network = Network { version: NETWORK_VERSION, settings, site: vec![], analyst: vec![] };
     for file in files {
         let public: Public = toml::from_str(&read(file)?).map_err(|e| {
             NodeError::new("BAD_PUBLIC_FILE", format!("{}: {}", file.display(), e.to_string().trim_end()))

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use query_planner::Audience;
 
-use crate::analyst::{Question, options_now};
+use crate::analyst::{Question, Quiet, options_now};
 use crate::config;
 use crate::fault::NodeError;
 use crate::output::Format;
@@ -87,7 +88,7 @@ const SMALL: (&str, &str) = (
 pub async fn run(format: Format) -> Result<(), NodeError> {
     let folder = Unpacked::new()?;
     let began = Instant::now();
-    let running = Sandbox::open(&folder.0, &[])?.start(false).await?;
+    let running = Sandbox::open(&folder.0, &[])?.start(Arc::new(Quiet)).await?;
     println!(
         "Three hospitals are up as three processes ({:.1} s). Nobody deals randomness, nobody sees",
         began.elapsed().as_secs_f64()
@@ -98,7 +99,7 @@ pub async fn run(format: Format) -> Result<(), NodeError> {
         ask(&running, sql, format).await?;
     }
     drop(running);
-    let strict = Sandbox::open(&folder.0, &["min_patients=11".into()])?.start(false).await?;
+    let strict = Sandbox::open(&folder.0, &["min_patients=11".into()])?.start(Arc::new(Quiet)).await?;
     println!("\n{}. {}\n   {}\n", QUESTIONS.len() + 1, SMALL.0, SMALL.1);
     ask(&strict, SMALL.1, format).await
 }

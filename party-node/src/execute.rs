@@ -18,6 +18,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use futures::future::BoxFuture;
 use mpc_core::error::LocalFault;
 use mpc_core::step::StepPath;
 use mpc_core::{Error, PartyId, Result};
@@ -38,7 +39,7 @@ use query_planner::{Audience, Compiled, JointPlan, decode, keys};
 use sha2::{Digest, Sha256};
 
 use crate::fault::NodeError;
-use crate::govern::meeting::Earlier;
+use crate::govern::meeting::{Earlier, Extent};
 use crate::govern::sets::{MAX_SETS, Planned, Sets};
 use crate::local::Partials;
 use crate::local::patients::Patients;
@@ -46,6 +47,7 @@ use aligned::aligned;
 pub use forecast::{forecast, prepared};
 pub use inputs::Own;
 use ledgered::Ledgered;
+pub use near::{Unfit, comparable};
 pub use patients::Matched;
 pub use program::{Public, program};
 pub use statement::statement;
@@ -59,6 +61,9 @@ pub struct Met<'a> {
     /// What a site's patients are known by.
     pub domain: [u8; 32],
 }
+
+/// Keeps these of a site's sets of patients, durably.
+pub type Keep<'a> = &'a (dyn Fn(Extent, Sets) -> BoxFuture<'static, std::result::Result<(), NodeError>> + Sync);
 
 /// How a run ended.
 pub enum Ended {
@@ -74,10 +79,10 @@ pub enum Ended {
     TooWide(NodeError),
 }
 
-/// Runs the plan at this party. A site gives its partials, one for each sum, and keeps its patients behind each figure before anything
-/// but the agreed group keys is opened; the analyst gives none. Where small cells are hidden, the ledger is asked beside the work on
-/// the figures, of which nothing is revealed unless it says that they are far from earlier ones; where group keys are agreed, it is
-/// asked before about the figures that need none of them.
+/// Runs the plan at this party. A site gives its partials, one for each sum; the analyst gives none. Where small cells are hidden, the
+/// ledger is asked beside the work on the figures, of which nothing is revealed unless it says that they are far from earlier ones; where
+/// group keys are agreed, it is asked before about the figures that need none of them. A site keeps its patients behind the figures before
+/// anything of them is opened: first, if it is asked twice, behind those, then behind all.
 ///
 /// # Errors
 /// The protocols' own; `Local` when more keys are agreed than the plan allows, and as `keep`.
@@ -86,14 +91,14 @@ pub async fn run(
     compiled: &Compiled,
     own: Option<&[Partials]>,
     met: Met<'_>,
-    keep: impl AsyncFnOnce(Sets) -> std::result::Result<(), NodeError>,
+    keep: Keep<'_>,
 ) -> Result<Ended> {
     let plan = &compiled.joint;
     if plan.noise.is_some() && own.is_some_and(|own| own.iter().any(|partials| !partials.noised)) {
         return Err(engine.fault(LocalFault::Other("figures without the noise that the plan promises".into())));
     }
     let ledgered = Ledgered { compiled, own, met: &met };
-    let (whole, is_close) = ledgered.ask_whole(engine).await?;
+    let (whole, is_close) = ledgered.ask_whole(engine, keep).await?;
     if is_close {
         return Ok(Ended::TooClose { after_keys: false });
     }
@@ -160,18 +165,17 @@ fn at_home(what: String) -> Error {
     Error::Local { step: StepPath::root(), fault: LocalFault::Other(what) }
 }
 
-/// Where small cells are hidden and all groups are declared, a plan says by itself how many figures it has and what comparing them takes: it
-/// is refused before anything is agreed.
+/// Where small cells are hidden, a plan says by itself how many figures it has, those that need agreed keys aside, and what comparing them
+/// takes: it is refused before anything is agreed.
 ///
 /// # Errors
 /// `TOO_MANY_FIGURES`.
 pub fn fits_a_ledger(compiled: &Compiled) -> std::result::Result<(), NodeError> {
     let plan = &compiled.joint;
-    if !plan.is_ledgered() || plan.sums.iter().any(|sum| matches!(sum.groups, Groups::Agreed { .. })) {
+    if !plan.is_ledgered() {
         return Ok(());
     }
-    let planned = Planned::new(compiled, &plan.sums.iter().map(decode::groups).collect::<Vec<_>>());
-    few_enough(compiled, &planned.map_err(|why| NodeError::new("PLAN_INVALID", why))?)
+    few_enough(compiled, &Planned::whole(compiled).map_err(|why| NodeError::new("PLAN_INVALID", why))?)
 }
 
 /// A study goes on only if later releases can be compared with this one.
@@ -182,11 +186,10 @@ fn few_enough(compiled: &Compiled, planned: &Planned) -> std::result::Result<(),
             format!("{count} figures and groups: a site holds at most {most} of an answer against later ones");
         return Err(NodeError::new("TOO_MANY_FIGURES", message).hint("ask for fewer groups"));
     }
-    let work = near::ands(compiled, planned.figures()).map_err(|why| NodeError::new("PLAN_INVALID", why))?;
+    let work = near::ands(compiled, planned).map_err(|why| NodeError::new("PLAN_INVALID", why))?;
     if work > MAX_OWN_ANDS {
         let message = format!(
-            "every later answer would be compared with this one's patients by {work} operations, of which a study has {MAX_ANDS}; one answer may \
-             take {MAX_OWN_ANDS}"
+            "comparing this answer's patients takes {work} operations, of which a comparison has {MAX_ANDS}; one answer may take {MAX_OWN_ANDS}"
         );
         let hint = "ask for fewer groups, or declare lower bounds (max_patients, max_events)";
         return Err(NodeError::new("TOO_MANY_FIGURES", message).hint(hint));
@@ -194,7 +197,7 @@ fn few_enough(compiled: &Compiled, planned: &Planned) -> std::result::Result<(),
     Ok(())
 }
 
-/// What one release may take of a later one's comparison, an eighth; the pairs of sets are not counted here.
+/// What one release may take of a comparison, an eighth: its sets of every later one, and its pairs of its own; not the pairs with later sets.
 const MAX_OWN_ANDS: usize = MAX_ANDS / 8;
 
 /// The plan's choice in the protocols' words.

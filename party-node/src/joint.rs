@@ -26,6 +26,8 @@ use zeroize::Zeroize;
 pub struct Policy {
     /// k: counts from 1 to k − 1 are hidden.
     pub threshold: u64,
+    /// So many patients, or rows, at least are between two cells that are shown beside each other, or none.
+    pub between: u64,
     /// May a zero be shown?
     pub zero_allowed: bool,
     /// Every count of all sites together is below 2^`bits`.
@@ -90,10 +92,10 @@ pub async fn visible<E: Engine>(
     for (view, patients) in without.iter().zip(&few.without) {
         views.push(extended(e, table, policy, (few, patients), view).await?);
     }
-    let Policy { threshold, zero_allowed, bits } = policy;
+    let Policy { threshold, between, zero_allowed, bits } = policy;
     // Rows and patients together.
     let bound_bits = bits + usize::from(!few.cells.is_empty());
-    let rules = Rules { threshold, zero_allowed, bound_bits, differences, unseen, peopled, tables };
+    let rules = Rules { threshold, between, zero_allowed, bound_bits, differences, unseen, peopled, tables };
     let shown = match also {
         None => suppress::visible(e, &rules, &counts, &views).await?,
         Some(mut also) => {

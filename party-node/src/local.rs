@@ -34,7 +34,7 @@ use zeroize::Zeroize;
 
 use crate::exec::{self, Rows, external, in_our_words};
 use crate::fault::NodeError;
-use crate::source::BoundData;
+use crate::source::{BoundData, postgres};
 use groups::GroupTable;
 use orders::Codes;
 use patients::Patients;
@@ -94,7 +94,10 @@ pub async fn partials(
     let mut groups = GroupTable::new(sum, site);
     let (mut totals, mut codes) = (Totals::new(sum, site), Codes::new(sum, site));
     let mut sketches = Sketches::new(sum, site, network.catalog);
-    if let Some((_, fragment)) = stage.fragments.iter().find(|(name, _)| name.same(site)) {
+    let fragment = stage.fragments.iter().find(|(name, _)| name.same(site)).map(|(_, fragment)| fragment);
+    if let Some(made) = fragment.map(|fragment| made_groups(fragment, sum, site, data)).transpose()?.flatten() {
+        add_groups(made, sum, &mut groups, &mut totals).await?;
+    } else if let Some(fragment) = fragment {
         let mut batches = batches(fragment, site, data).await?;
         while let Some(batch) = batches.next().await? {
             let rows = groups.assign(&batch)?;
@@ -163,8 +166,53 @@ impl fmt::Debug for Partials {
 /// The rows of a fragment.
 async fn batches<'a>(fragment: &LogicalPlan, site: &'a SiteName, data: &BoundData) -> Result<Batches<'a>, NodeError> {
     let rows_of = |scan: &TableScan| site_rows(scan, site, data);
-    let stream = exec::run(fragment.clone(), rows_of).await.map_err(|e| failed(site, &e))?;
-    Ok(Batches { stream, site })
+    let stream = match data.database() {
+        Some(database) => database.rows(fragment).await,
+        None => exec::run(fragment.clone(), rows_of).await,
+    };
+    Ok(Batches { stream: stream.map_err(|e| failed(site, &e))?, site })
+}
+
+/// What a site's database is asked for a sum, as SQL without any value; nothing where its tables are files. `data` is of
+/// [`BoundData::at_one_moment`].
+///
+/// # Errors
+/// `LOCAL_FAILED` for a plan that cannot be laid out.
+pub fn asked_of_database(
+    stage: &LocalStage,
+    sum: &SecureSum,
+    site: &SiteName,
+    data: &BoundData,
+) -> Result<Vec<String>, NodeError> {
+    let fragment = stage.fragments.iter().find(|(name, _)| name.same(site)).map(|(_, fragment)| fragment);
+    let Some((database, fragment)) = data.database().zip(fragment) else { return Ok(Vec::new()) };
+    database.asked(fragment, sum).map_err(|e| failed(site, &e))
+}
+
+/// The groups of a fragment with their totals, where the site's database makes them.
+fn made_groups<'a>(
+    fragment: &LogicalPlan,
+    sum: &SecureSum,
+    site: &'a SiteName,
+    data: &BoundData,
+) -> Result<Option<Batches<'a>>, NodeError> {
+    let Some(database) = data.database() else { return Ok(None) };
+    let stream = database.groups(fragment, sum).map_err(|e| failed(site, &e))?;
+    Ok(stream.map(|stream| Batches { stream, site }))
+}
+
+async fn add_groups(
+    mut made: Batches<'_>,
+    sum: &SecureSum,
+    groups: &mut GroupTable<'_>,
+    totals: &mut Totals<'_>,
+) -> Result<(), NodeError> {
+    while let Some(batch) = made.next().await? {
+        let (keys, slots) = postgres::split(&batch, sum.keys.len());
+        let rows = groups.assign(&keys)?;
+        totals.add_made(&slots, &rows, groups.len())?;
+    }
+    Ok(())
 }
 
 struct Batches<'a> {

@@ -3,26 +3,23 @@
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
 use mpc_core::PartyId;
-use party_node::analyst::{Analyst, Question, options_now};
-use party_node::answers::Answers;
+use party_node::analyst::{Analyst, Listener, Question, Quiet, Terminal, Who, options_now};
 use party_node::bench::questions::Question as BenchQuestion;
 use party_node::bench::{self, Bench, Network, Protocol};
 use party_node::cli::{AskedOf, BenchCommand, Cli, Command, Pair, Queries, Shares, Text};
 use party_node::config::{self, Config};
 use party_node::fault::{NodeError, printable};
-use party_node::govern::gate;
+use party_node::network::Reach;
 use party_node::output::Format;
 use party_node::plans::{self, Asked, Planned, Wanted};
 use party_node::sandbox::Sandbox;
-use party_node::site::{Site, Startup, place_of};
-use party_node::source::SiteData;
-use party_node::{check, child, connect, demo, linkage, steward};
+use party_node::{check, child, connect, console, data_check, demo, jobs, linkage, serve, steward, wire};
 use query_planner::catalog::SiteName;
-use query_planner::grants;
 
 fn main() -> ExitCode {
     // Memory holds shares and rows: a crash must not leave it on the disk. Where the system has no such limit, it has no core
@@ -54,7 +51,7 @@ async fn run(command: Command) -> Result<(), NodeError> {
             let mut sandbox = Sandbox::open(&folder.data, &folder.set)?;
             sandbox.state = state;
             sandbox.drill = drill.map(|text| parse_drill(&text, &sandbox)).transpose()?;
-            let running = sandbox.start(progress()).await?;
+            let running = sandbox.start(listener()).await?;
             let asked = ask_all(&running.analyst, &queries).await;
             running.close().await;
             asked
@@ -74,32 +71,43 @@ async fn run(command: Command) -> Result<(), NodeError> {
             let asked = Asked { what, language: lang.into(), study, audience: to.into(), noise: noise.asked()? };
             for sql in texts(&text)? {
                 print(&plans::explained(&sql, &catalog, &asked)?)?;
+                if asked.what == Wanted::Plan {
+                    print(&from.homes()?)?;
+                }
             }
             Ok(())
         }
+        Command::ConsoleToken(command) => print(&console::tokens::run(command)?),
         Command::Steward(command) => print(&steward::run(command).await?),
-        Command::Init { dir, name, data, listen, settings, policy, analyst } => {
-            let settings = settings.map(|file| config::linked_settings(&file)).transpose()?.unwrap_or_default().0;
+        Command::Init { dir, name, data, listen, settings, profile, policy, analyst, at, only_dials } => {
+            let reach = if only_dials { Reach::Out } else { Reach::Both };
+            let mut settings = settings.map(|file| config::linked_settings(&file)).transpose()?.unwrap_or_default().0;
+            settings.profile = settings.profile.or(profile);
             let public = match (analyst, data, listen) {
                 (false, Some(data), Some(listen)) => {
-                    config::init_site(&dir, &name, &data, listen, &settings, policy.as_deref())?
+                    config::init_site(&dir, &name, &data, listen, &settings, policy.as_deref(), reach)?
                 }
-                _ => config::init_analyst(&dir, &name)?,
+                _ => config::init_analyst(&dir, &name, at.map(SiteName))?,
             };
             print(&format!("made a key that stays in {}; give {} to the others\n", dir.display(), public.display()))
         }
-        Command::Enroll { out, settings, files } => {
-            let network = config::enroll(&files, settings.as_deref())?;
+        Command::Enroll { out, settings, profile, files } => {
+            let network = config::enroll(&files, settings.as_deref(), profile)?;
             config::write(&out, &network.to_toml()?)?;
             print(&format!("{}: {} sites, digest {}\n", out.display(), network.site.len(), hex(&network.digest())))
         }
-        Command::Check { config } => check::run(&config).await,
+        Command::Check { config, data } => match (&data.data, config) {
+            (None, Some(config)) => check::run(&config).await,
+            (_, config) => data_check::run(config.as_deref(), &data, print),
+        },
         Command::Linkage { file, data, table, patient_key, format } => {
             let (table, patient_key) = (table.as_deref(), patient_key.as_deref());
             let identities = linkage::command::Identities { data: data.as_deref(), table, patient_key };
             print(&linkage::command::run(&file, identities, format)?)
         }
-        Command::Node { config, drill } => serve(&Config::load(&config)?, drill).await,
+        Command::Node { config, drill } => serve::run(&Config::load(&config)?, drill).await,
+        Command::Jobs { what } => jobs::command::run(what, texts, print).await,
+        Command::Account { what } => print(&wire::accounts::run(what)?),
         Command::Query { config, study, queries } => {
             let config = Config::load(&config)?;
             let (identity, network) = (config.identity()?, config.network()?);
@@ -112,9 +120,8 @@ async fn run(command: Command) -> Result<(), NodeError> {
             let endpoint = connect::endpoint(([0, 0, 0, 0], 0).into())?;
             let deadline = config.deadline();
             let study = config.study(study.as_deref())?;
-            let (answers, progress) = (Answers::default(), progress());
-            let analyst = Analyst { identity, network, catalog, study, answers, endpoint, deadline, progress };
-            ask_all(&analyst, &queries).await
+            let who = Who { identity: identity.into(), network: network.into(), catalog: catalog.into() };
+            ask_all(&Analyst::new(who, study, endpoint, deadline, listener()), &queries).await
         }
         Command::ChildNode { name, data, patient_key, step_timeout_ms, drill, network_folder, state } => {
             let deadline = Duration::from_millis(step_timeout_ms);
@@ -128,49 +135,6 @@ async fn run(command: Command) -> Result<(), NodeError> {
         Command::ChildPsi(job) => bench::psi::party_process(job).await,
         Command::Bench { .. } => unreachable!("benchmarks make their own runtimes, see main"),
     }
-}
-
-async fn serve(config: &Config, drill: Option<party_node::drill::Drill>) -> Result<(), NodeError> {
-    let (identity, network) = (config.identity()?, config.network()?);
-    let name = SiteName(config.name.clone());
-    let (Some(data), Some(listen)) = (config.data.as_deref(), config.listen) else {
-        return Err(NodeError::new("BAD_CONFIG", "a node needs `data` and `listen`"));
-    };
-    // Who it is comes before what it has, and its port before its ledger: so a mistake is called by its own name.
-    place_of(&network, &name, identity.pin())?;
-    let policy = config.policy()?;
-    let data = SiteData::open_beside(data, policy.opt_out().as_deref())?;
-    data.raise_doubts(&network.settings)?;
-    let linkage = config.linkage(&network)?;
-    let catalog = network.catalog(linkage.as_ref())?;
-    let data = data.bind_linked(&catalog, &name, linkage.as_ref())?;
-    let data = gate::left_out(data, &policy, &catalog, &name)?;
-    grants::check_current(&catalog, &name, &policy.policy)?;
-    let endpoint = connect::endpoint(listen)?;
-    let (studies, state) = (config.studies()?, config.state(&identity)?);
-    let deadline = config.deadline();
-    connect::listen(&endpoint, &identity, &network, connect::idle(deadline))?;
-    let site = Site::new(Startup {
-        identity,
-        network,
-        catalog,
-        name,
-        data,
-        endpoint: endpoint.clone(),
-        deadline,
-        drill,
-        policy,
-        studies,
-        state,
-    })?;
-    eprintln!("[{}] serving at {listen}", config.name);
-    tokio::select! {
-        () = site.serve() => (),
-        _ = tokio::signal::ctrl_c() => (),
-    }
-    endpoint.close(0u32.into(), b"the node stops");
-    endpoint.wait_idle().await;
-    Ok(())
 }
 
 async fn ask_all(analyst: &Analyst, queries: &Queries) -> Result<(), NodeError> {
@@ -231,8 +195,8 @@ fn print(text: &str) -> Result<(), NodeError> {
 }
 
 /// Progress goes to people, not to files.
-fn progress() -> bool {
-    std::io::stderr().is_terminal()
+fn listener() -> Arc<dyn Listener> {
+    if std::io::stderr().is_terminal() { Arc::new(Terminal) } else { Arc::new(Quiet) }
 }
 
 fn hex(bytes: &[u8]) -> String {

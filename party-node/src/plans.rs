@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use query_planner::{Audience, Catalog, Compiled, Language, dpia, explain, grants, noise};
+use query_planner::{Audience, Catalog, Compiled, Language, Options, PlanError, dpia, explain, grants, noise};
 
 use crate::analyst::options_now;
 use crate::config;
@@ -10,8 +10,24 @@ use crate::execute;
 use crate::fault::NodeError;
 use crate::govern::study::Study;
 use crate::linkage::Agreed;
-use crate::network::Network;
+use crate::network::{AnalystEntry, Network};
 use crate::sandbox::Sandbox;
+
+/// The plan of a question, also of one that some site's published policy refuses, with that refusal: whoever looks at it may want to
+/// change the policy. Such a plan has another digest than the one that would run.
+///
+/// # Errors
+/// What the planner refuses by itself.
+pub fn planned_anyway(
+    sql: &str,
+    catalog: &Catalog,
+    options: &Options,
+) -> Result<(Compiled, Option<PlanError>), PlanError> {
+    match query_planner::plan(sql, catalog, options) {
+        Ok(compiled) => Ok((compiled, None)),
+        Err(why) => Ok((query_planner::plan(sql, &grants::without_policies(catalog), options)?, Some(why))),
+    }
+}
 
 /// What is explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +79,16 @@ impl Planned {
             }
             Planned::Folder(folder, set) => Sandbox::open(folder, set)?.catalog(),
         }
+    }
+
+    /// Who sees the answers of which analysts besides themselves: a paragraph for the plan, or nothing.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the network file.
+    pub fn homes(&self) -> Result<String, NodeError> {
+        let Planned::Network(file) = self else { return Ok(String::new()) };
+        let network = Network::from_toml(&config::read(file)?)?;
+        Ok(network.analyst.iter().map(AnalystEntry::seen_through).collect())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mpc_core::identity::Identity;
@@ -15,8 +16,7 @@ use tokio::time::timeout;
 use query_planner::Settings;
 use query_planner::catalog::SiteName;
 
-use crate::analyst::Analyst;
-use crate::answers::Answers;
+use crate::analyst::{Analyst, Listener, Who};
 use crate::children::{Children, Hello, Line};
 use crate::config;
 use crate::connect;
@@ -24,7 +24,7 @@ use crate::fault::{NodeError, printable};
 use crate::govern::gate::Posted;
 use crate::govern::study::Study;
 use crate::linkage::Agreed;
-use crate::network::{self, AnalystEntry, NETWORK_VERSION, Network, SiteEntry};
+use crate::network::{self, AnalystEntry, NETWORK_VERSION, Network, Reach, SiteEntry};
 use crate::source::SiteData;
 
 /// What a sandbox is made of.
@@ -127,17 +127,17 @@ impl Sandbox {
             let list = Posted::beside(path)?.and_then(|posted| posted.opt_out());
             let data = SiteData::open_beside(path, list.as_deref())?;
             data.raise_doubts(&self.settings)?;
-            Ok((name.clone(), data.schema(&self.settings.patient_key)))
+            Ok((name.clone(), data.published(&self.settings.patient_key)?))
         };
         let schemas = self.sites.iter().map(schema).collect::<Result<Vec<_>, NodeError>>()?;
         network::catalog(&schemas, &self.settings, self.linkage.as_ref())
     }
 
-    /// Starts the nodes and an analyst.
+    /// Starts the nodes and an analyst; the listener hears how its runs go.
     ///
     /// # Errors
     /// What a node reports about its data, with the site's name; `SCHEMA_DIFFERS` and the like.
-    pub async fn start(&self, progress: bool) -> Result<Running, NodeError> {
+    pub async fn start(&self, listener: Arc<dyn Listener>) -> Result<Running, NodeError> {
         let state = Kept::of(self.state.as_deref())?;
         let commands = self.sites.iter().map(|(name, path)| self.command(name, path, state.path()));
         let mut children = Children::start(commands.collect())?;
@@ -150,8 +150,8 @@ impl Sandbox {
         let _: Vec<()> = children.lines().await?;
         let endpoint = connect::endpoint(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let study = self.study.clone().unwrap_or_else(|| everything(&catalog));
-        let (deadline, answers) = (self.deadline, Answers::default());
-        let analyst = Analyst { identity, network, catalog, study, answers, endpoint, deadline, progress };
+        let who = Who { identity: Arc::new(identity), network: Arc::new(network), catalog: Arc::new(catalog) };
+        let analyst = Analyst::new(who, study, endpoint, self.deadline, listener);
         Ok(Running { analyst, children, _state: state })
     }
 
@@ -186,12 +186,13 @@ impl Sandbox {
             address: hello.address,
             pins: vec![hello.pin],
             schema: hello.schema,
+            reach: Reach::Both,
         });
         Network {
             version: NETWORK_VERSION,
             settings: self.settings.clone(),
             site: site.collect(),
-            analyst: vec![AnalystEntry { name: ANALYST.into(), pins: vec![analyst.pin()] }],
+            analyst: vec![AnalystEntry { name: ANALYST.into(), at: None, pins: vec![analyst.pin()] }],
         }
     }
 }

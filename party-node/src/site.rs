@@ -1,11 +1,15 @@
 //! A site's node: listens, derives the plan itself, decides, does its local work, computes with the others.
 
+mod beside;
+mod closing;
+mod desk;
+mod figures;
 mod prepare;
 mod run;
+pub mod runs;
+mod unstarted;
 
-use std::collections::HashSet;
-use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use mpc_core::PartyId;
@@ -22,13 +26,21 @@ use crate::connect::Link;
 use crate::drill::Drill;
 use crate::fault::{NodeError, printable};
 use crate::govern::gate::{Asker, Gate, Posted};
-use crate::govern::steward::{Desk, Order, Refusal, perform};
+use crate::govern::steward::{Order, Refusal};
 use crate::govern::study::Study;
+use crate::jobs::Jobs;
 use crate::joins::Joins;
+use crate::log;
+use crate::metrics::Meter;
 use crate::network::Network;
 use crate::source::BoundData;
 use crate::state::State;
 use crate::state::audit::Event;
+use beside::Beside;
+use closing::Closing;
+pub(crate) use closing::stopped;
+use runs::Runs;
+use unstarted::Unstarted;
 
 /// How long a new connection may take to say what it wants.
 const GREETING_PATIENCE: Duration = Duration::from_secs(5);
@@ -37,24 +49,47 @@ const MAX_HANDSHAKES: usize = 64;
 /// Runs at a time.
 const MAX_JOBS: usize = 16;
 
+/// How long runs that are ended may take to say so.
+const ABORT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What of a node its jobs are made with.
+pub struct Home {
+    /// The site.
+    pub name: SiteName,
+    /// The network.
+    pub network: Arc<Network>,
+    /// Its catalogue.
+    pub catalog: Arc<Catalog>,
+    /// How the site decides, and what it keeps.
+    pub gate: Arc<Gate>,
+    /// The runs that it takes part in.
+    pub runs: Arc<Runs>,
+}
+
 /// A running node.
 pub struct Site {
-    network: Network,
+    network: Arc<Network>,
     catalog: Arc<Catalog>,
     me: PartyId,
     data: Arc<BoundData>,
-    /// Digest of the data.
+    /// Digest of the data, where they are files.
     snapshot: [u8; 32],
     gate: Arc<Gate>,
-    /// Plans that this site was ready for and that were not begun.
-    unstarted: Mutex<HashSet<[u8; 32]>>,
+    unstarted: Unstarted,
     /// Held while a release is decided about and begins.
     beginning: Mutex<()>,
     endpoint: Endpoint,
     deadline: Duration,
     drill: Option<Drill>,
     joins: Joins,
-    jobs: tokio::sync::Semaphore,
+    /// Runs at a time.
+    room: tokio::sync::Semaphore,
+    runs: Arc<Runs>,
+    beside: Beside,
+    closing: Closing,
+    meter: Arc<Meter>,
+    /// What its accounts ask.
+    jobs: OnceLock<Arc<Jobs>>,
 }
 
 /// What a node is started with.
@@ -94,28 +129,34 @@ impl Site {
         let me = place_of(&network, &name, identity.pin())?;
         state.log(Event::Policy { policy: policy.policy.digest() })?;
         if let Some(linked) = data.linked() {
-            log(&name, &linked.summary.to_string());
+            log::say(&name, "linkage", &linked.summary.to_string());
         }
         for crate::source::Clamped { table, column, values } in data.clamped(&catalog, &name) {
             let place = printable(&format!("{table}.{column}"));
-            log(&name, &format!("{place}: {values} values lie outside the clamp, and count as its nearest end"));
+            let text = format!("{place}: {values} values lie outside the clamp, and count as its nearest end");
+            log::say(&name, "clamp", &text);
         }
         let (identity, state) = (Arc::new(identity), Arc::new(state));
         let gate = Gate { name, identity, network: network.digest(), studies, policy, state };
         Ok(Arc::new(Self {
-            network,
+            network: Arc::new(network),
             catalog: Arc::new(catalog),
             me,
             snapshot: data.snapshot(),
             data: Arc::new(data),
             gate: Arc::new(gate),
-            unstarted: Mutex::default(),
+            unstarted: Unstarted::default(),
             beginning: Mutex::default(),
             endpoint,
             deadline,
             drill,
             joins: Joins::default(),
-            jobs: tokio::sync::Semaphore::new(MAX_JOBS),
+            room: tokio::sync::Semaphore::new(MAX_JOBS),
+            runs: Arc::default(),
+            beside: Beside::default(),
+            closing: Closing::default(),
+            meter: Arc::default(),
+            jobs: OnceLock::new(),
         }))
     }
 
@@ -140,23 +181,40 @@ impl Site {
                 if let Ok(connection) = connected
                     && let Err(error) = site.greet(connection).await
                 {
-                    site.log(&error.to_string());
+                    log::fault(site.name(), "connection", None, &error);
                 }
             });
         }
     }
 
-    fn log(&self, text: &str) {
-        log(self.name(), text);
+    /// Takes the jobs of this node's accounts in.
+    pub fn serve_jobs(&self, jobs: Arc<Jobs>) {
+        let _ = self.jobs.set(jobs);
+    }
+
+    /// What this node's jobs are made with.
+    pub fn home(&self) -> Home {
+        let (network, catalog) = (self.network.clone(), self.catalog.clone());
+        Home { name: self.name().clone(), network, catalog, gate: self.gate.clone(), runs: self.runs.clone() }
     }
 
     fn name(&self) -> &SiteName {
         &self.gate.name
     }
 
-    /// Waits for runs that are going on, but no longer than their steps may wait.
-    pub async fn drain(&self, patience: Duration) {
-        let _ = timeout(patience, self.jobs.acquire_many(MAX_JOBS as u32)).await;
+    /// Waits for runs that are going on, but no longer than this. Did all end?
+    pub async fn drain(&self, patience: Duration) -> bool {
+        timeout(patience, self.room.acquire_many(MAX_JOBS as u32)).await.is_ok()
+    }
+
+    /// Takes no new question, lets runs end as long as `patience`, and ends those that are left with a code that says why. They
+    /// count as releases all the same.
+    pub async fn shut(&self, patience: Duration) {
+        self.closing.drain();
+        if !self.drain(patience).await {
+            self.closing.abort();
+            self.drain(ABORT_PATIENCE).await;
+        }
     }
 
     /// Who is at the other end of a connection, for the log.
@@ -178,17 +236,21 @@ impl Site {
             Greeting::Question { version, job } => {
                 let asker = match self.admit(version, pin) {
                     Ok(asker) => asker,
-                    Err(refusal) => {
-                        refuse(&mut control, &refusal).await;
-                        control.close().await;
-                        return Err(refusal);
-                    }
+                    Err(refusal) => return self.sent_away(control, refusal).await,
                 };
-                self.job(job, &asker, Link { connection, control }).await
+                let began = std::time::Instant::now();
+                let ended = self.job(job, &asker, Link { connection, control }).await;
+                self.meter.ended(ended.as_ref().err().map(|error| &*error.code), began.elapsed());
+                // The run's own line: the connection it came by is no more.
+                if let Err(error) = &ended {
+                    log::fault(self.name(), "run", Some(job), error);
+                }
+                Ok(())
             }
             Greeting::Join { version, job } => {
                 let from = self.network.site_of(pin).filter(|_| version == PROTOCOL_VERSION);
                 let from = from.ok_or_else(|| violation("a join by a party that is no site of this version"))?;
+                self.meter.met(from);
                 self.joins.arrive((job, PartyId(from as u8)), Link { connection, control });
                 Ok(())
             }
@@ -198,23 +260,40 @@ impl Site {
                 }
                 self.steward(control).await
             }
+            Greeting::Consult { version } => {
+                let asker = match self.admit(version, pin) {
+                    Ok(asker) => asker,
+                    Err(refusal) => return self.sent_away(control, refusal).await,
+                };
+                self.consult(&asker, Link { connection, control }).await
+            }
+            Greeting::Jobs { version } => {
+                self.admit(version, pin)?;
+                self.job_order(pin, control).await
+            }
+            Greeting::Check { .. } => {
+                // Whoever left before hearing it asks again.
+                let _ = control.send(&self.compared()).await;
+                control.close().await;
+                Ok(())
+            }
         }
     }
 
     /// Does what a steward orders, beside whatever runs.
     async fn steward(self: &Arc<Self>, mut control: ControlStream) -> Result<(), NodeError> {
         let order: Order = control.recv().await.map_err(|e| violation(&format!("a steward's order: {e}")))?;
-        let site = self.clone();
-        let work = move || {
-            let pins = &site.network.site[site.me.index()].pins;
-            perform(&Desk { gate: &site.gate, catalog: &site.catalog, data: Some(&site.data), pins }, order)
-        };
-        let done = tokio::task::spawn_blocking(work).await;
-        let done = done.unwrap_or_else(|_| Err(NodeError::new("INTERNAL", "the order ended unexpectedly")));
+        let done = self.order(order).await;
         // Whoever left before hearing it looks again.
         let _ = control.send(&done.map_err(Refusal::from)).await;
         control.close().await;
         Ok(())
+    }
+
+    async fn sent_away(&self, mut control: ControlStream, why: NodeError) -> Result<(), NodeError> {
+        refuse(&mut control, &why).await;
+        control.close().await;
+        Err(why)
     }
 
     fn admit(&self, version: u16, pin: Pin) -> Result<Asker, NodeError> {
@@ -222,10 +301,11 @@ impl Site {
             let message = format!("the analyst speaks version {version} of the protocol, this site {PROTOCOL_VERSION}");
             return Err(NodeError::new("VERSION_MISMATCH", message));
         }
-        let analyst = self.network.analyst.iter().find(|analyst| analyst.pins.contains(&pin));
-        let analyst = analyst
+        let analyst = self
+            .network
+            .analyst_of(pin)
             .ok_or_else(|| NodeError::new("NOT_AN_ANALYST", "this key may not ask questions in this network"))?;
-        Ok(Asker { name: analyst.name.clone(), pin })
+        Ok(Asker { name: analyst.name.clone(), pin, at: analyst.at.clone() })
     }
 }
 
@@ -239,13 +319,6 @@ pub fn place_of(network: &Network, name: &SiteName, pin: Pin) -> Result<PartyId,
         return Err(NodeError::new("NOT_IN_NETWORK", message).hint("enroll this site's public file again"));
     }
     Ok(PartyId(index as u8))
-}
-
-/// One line on standard error, written at once so that nodes that share it do not garble each other's.
-pub(crate) fn log(site: &SiteName, text: &str) {
-    let line = format!("[{site}] {}\n", printable(&text.replace('\n', " ")));
-    // Without a standard error nobody reads the log.
-    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 async fn refuse(control: &mut ControlStream, why: &NodeError) {

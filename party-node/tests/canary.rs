@@ -17,7 +17,7 @@ use mpc_core::world::World;
 use mpc_core::{PartyId, Session};
 use party_node::config;
 use party_node::execute::{self, Ended, Met};
-use party_node::govern::meeting::Earlier;
+use party_node::govern::meeting::{Earlier, Extent};
 use party_node::govern::sets::Sets;
 use party_node::linkage::Agreed;
 use party_node::local::{NetworkFacts, Partials, partials_blocking};
@@ -251,11 +251,12 @@ fn sent_by(party: PartyId, compiled: &Arc<Compiled>, own: Vec<Vec<Partials>>) ->
         let compiled = compiled.clone();
         async move {
             let mut engine = Additive::new(session, execute::statement(&compiled.joint));
-            let earlier = [Earlier { id: [1; 16], sets: 1, busy_ms: 0, everyone: false }];
+            let earlier = [Earlier { id: [1; 16], of: Extent::All, sets: 1, busy_ms: 0, everyone: false }];
             let noted =
                 if own.is_some() { vec![Sets::said([0; 32], Vec::new(), vec![Vec::new()])] } else { Vec::new() };
             let met = Met { earlier: &earlier, noted: &noted, domain: [0; 32] };
-            let ended = execute::run(&mut engine, &compiled, own.as_deref(), met, async |_| Ok(())).await;
+            let ended =
+                execute::run(&mut engine, &compiled, own.as_deref(), met, &|_, _| Box::pin(async { Ok(()) })).await;
             (engine.into_session(), ended)
         }
     };

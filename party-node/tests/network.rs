@@ -165,11 +165,14 @@ fn a_network_of_three_nodes_checks_itself_and_answers() {
     }
     network.up();
     for (i, site) in SITES.iter().enumerate() {
-        // Everything is well but for the node's own port, which the running node holds.
+        // Everything is well; that the port is taken is the running node's doing.
         let ended = network.check(site);
-        let port = format!("127.0.0.1:{}", network.ports[i]);
-        let bad: Vec<&str> = ended.stdout.lines().filter(|line| line.contains("BAD ")).collect();
-        assert!(bad.iter().all(|line| line.contains(&port) && line.contains("PORT_IN_USE")), "{}", ended.stdout);
+        assert_eq!(ended.status, Some(0), "{}", ended.stdout);
+        let runs = format!("ok   this node runs at 127.0.0.1:{}", network.ports[i]);
+        assert!(ended.stdout.contains(&runs), "{}", ended.stdout);
+        for same in ["the same version", "the same tables", "the same network file", "the same time"] {
+            assert_eq!(ended.stdout.matches(same).count(), 2, "{}", ended.stdout);
+        }
         assert_eq!(ended.stdout.matches("answers with its pinned key").count(), 2, "{}", ended.stdout);
     }
     let doses = DOSES.concat();
@@ -229,6 +232,23 @@ fn a_site_with_another_network_file_refuses() {
     fs::write(&file, text.replace("max_groups = 4096", "max_groups = 4095")).unwrap();
     network.restart("huaxi");
     refused(&network.query("analyst"), "NETWORK_DIFFERS", &["site huaxi", "digest"]);
+    let seen = network.check("charite").stdout;
+    let bad: Vec<&str> = seen.lines().filter(|line| line.contains("BAD ")).collect();
+    assert!(bad.len() == 1 && bad[0].contains("huaxi") && bad[0].contains("NETWORK_DIFFERS"), "{seen}");
+}
+
+#[test]
+fn check_names_a_port_that_is_not_the_enrolled_one_or_that_another_program_has() {
+    let network = Network::new("port");
+    let taken = UdpSocket::bind(("127.0.0.1", network.ports[0])).unwrap();
+    let seen = network.check("st_mary").stdout;
+    assert!(seen.contains("PORT_IN_USE"), "{seen}");
+    drop(taken);
+    let config = fs::read_to_string(network.config("st_mary")).unwrap();
+    let [old, new] = [network.ports[0], free_ports()[0]].map(|port| format!("127.0.0.1:{port}"));
+    fs::write(network.config("st_mary"), config.replace(&old, &new)).unwrap();
+    let seen = network.check("st_mary").stdout;
+    assert!(seen.contains("PORT_DIFFERS") && seen.contains(&network.ports[0].to_string()), "{seen}");
 }
 
 #[test]

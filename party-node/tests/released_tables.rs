@@ -204,6 +204,12 @@ fn figures_that_are_in_no_class_are_of_k_patients_too() {
         ("SELECT COUNT(*) AS n FROM t WHERE k = 2 AND s = 1", "[[27]]", "[[27]]"),
         ("SELECT COUNT(*) AS n, COUNT(*) FILTER (WHERE s = 2) AS m FROM t WHERE k = 2", "[[42,15]]", "[[42,15]]"),
         ("SELECT COUNT(*) FILTER (WHERE s = 2) AS m FROM t WHERE k = 1", "[[null]]", "[[9]]"),
+        // Between the two are nine.
+        (
+            "SELECT COUNT(*) AS n, COUNT(*) FILTER (WHERE k = 2 OR s = 1) AS m FROM t WHERE k IN (1, 2)",
+            "[[63,null]]",
+            "[[63,54]]",
+        ),
         (
             "SELECT k, COUNT(*) AS n, COUNT(*) FILTER (WHERE s = 2) AS m FROM t WHERE k IN (1, 2) GROUP BY k ORDER BY k",
             "[[1,21,null],[2,42,15]]",

@@ -21,7 +21,7 @@ use crate::child::loopback;
 use crate::children::{self, Children, Hello, Line, Parent};
 use crate::connect::{self, Place};
 use crate::fault::NodeError;
-use crate::network::{NETWORK_VERSION, Network, SiteEntry};
+use crate::network::{NETWORK_VERSION, Network, Reach, SiteEntry};
 
 /// No step of a benchmark waits longer.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -64,6 +64,7 @@ pub(super) fn named_network(names: impl Iterator<Item = String>, hellos: Vec<Hel
         address: hello.address,
         pins: vec![hello.pin],
         schema: hello.schema,
+        reach: Reach::Both,
     });
     Network { version: NETWORK_VERSION, settings: Settings::default(), site: site.collect(), analyst: Vec::new() }
 }

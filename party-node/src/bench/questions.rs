@@ -4,13 +4,14 @@
 mod tables;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use query_planner::Audience;
 use serde_json::Value;
 
 use super::measure::median;
 use super::psi::cannot_write;
-use crate::analyst::{Question as Asked, options_now};
+use crate::analyst::{Question as Asked, Quiet, options_now};
 use crate::fault::NodeError;
 use crate::output::{Cost, Format};
 use crate::sandbox::{Running, Sandbox};
@@ -114,7 +115,7 @@ pub fn run(bench: Bench) -> Result<Measurement, NodeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| NodeError::new("CANNOT_START", e.to_string()))?;
     let costs = runtime.block_on(async {
-        let running = sandbox.start(false).await?;
+        let running = sandbox.start(Arc::new(Quiet)).await?;
         let asked = ask(&running, bench, files.answer).await;
         running.close().await;
         asked

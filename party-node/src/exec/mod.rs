@@ -15,7 +15,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{LogicalPlan, TableScan};
+use datafusion::logical_expr::{LogicalPlan, TableScan, TableSource};
 use datafusion::optimizer::analyzer::Analyzer;
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
@@ -41,22 +41,55 @@ pub(crate) async fn run(
     execute_stream(plan, session.task_ctx())
 }
 
-/// Replaces the source of every scan, those inside subqueries included.
+/// Plans and starts a query over other sources, which `rewrite` puts something in the place of once the plan is optimized.
+pub(crate) async fn run_with(
+    plan: LogicalPlan,
+    source_of: impl Fn(&TableScan) -> Result<Arc<dyn TableSource>>,
+    rewrite: impl Fn(LogicalPlan) -> Result<LogicalPlan>,
+) -> Result<SendableRecordBatchStream> {
+    let session = session()?;
+    let plan = rewrite(session.optimize(&with_sources(plan, source_of)?)?)?;
+    let plan = session.query_planner().create_physical_plan(&plan, &session).await?;
+    execute_stream(plan, session.task_ctx())
+}
+
+/// The plan as it would be run over these sources.
+pub(crate) fn optimized(
+    plan: LogicalPlan,
+    source_of: impl Fn(&TableScan) -> Result<Arc<dyn TableSource>>,
+) -> Result<LogicalPlan> {
+    session()?.optimize(&with_sources(plan, source_of)?)
+}
+
 fn with_rows(plan: LogicalPlan, rows_of: impl Fn(&TableScan) -> Result<Rows>) -> Result<LogicalPlan> {
+    with_sources(plan, |scan| {
+        let Rows { schema, batches } = rows_of(scan)?;
+        let table: Arc<dyn TableProvider> = Arc::new(MemTable::try_new(schema, vec![batches])?);
+        Ok(provider_as_source(table))
+    })
+}
+
+/// Replaces the source of every scan, those inside subqueries included.
+fn with_sources(
+    plan: LogicalPlan,
+    source_of: impl Fn(&TableScan) -> Result<Arc<dyn TableSource>>,
+) -> Result<LogicalPlan> {
     let replace = |node| {
         let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
-        let Rows { schema, batches } = rows_of(&scan)?;
-        let table: Arc<dyn TableProvider> = Arc::new(MemTable::try_new(schema, vec![batches])?);
-        scan.source = provider_as_source(table);
+        scan.source = source_of(&scan)?;
         Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
     };
     plan.transform_up_with_subqueries(replace).map(|changed| changed.data)
 }
 
+/// Most bytes that a plan's joins, sorts and groups may hold; what needs more fails (`OUT_OF_MEMORY`), and the node stays up.
+const MOST_BYTES: usize = 4 << 30;
+
 /// One partition, the planner's functions, arithmetic that does not wrap, and no files: rows never touch the disk.
 fn session() -> Result<SessionState> {
     let no_files = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
-    let runtime = RuntimeEnvBuilder::new().with_disk_manager_builder(no_files).build_arc()?;
+    let runtime =
+        RuntimeEnvBuilder::new().with_disk_manager_builder(no_files).with_memory_limit(MOST_BYTES, 1.0).build_arc()?;
     let functions = query_planner::functions();
     let mut rules = Analyzer::new().rules;
     // Last: types are coerced by then, so both sides of an operator are of one type.

@@ -5,15 +5,14 @@ use mpc_core::Result;
 use mpc_core::error::LocalFault;
 use protocols::Engine;
 use protocols::additive::Additive;
+use query_planner::Compiled;
 use query_planner::disclosure::Compared;
 use query_planner::plan::Groups;
-use query_planner::value::Value;
-use query_planner::{Compiled, decode};
 
 use super::aligned::aligned;
 use super::near::{self, Asked};
-use super::{Ended, Met, Own, Public, at_home, figures, link, unless_held};
-use crate::fault::NodeError;
+use super::{Ended, Keep, Met, Own, Public, at_home, figures, link, unless_held};
+use crate::govern::meeting::Extent;
 use crate::govern::sets::{Planned, Sets};
 use crate::local::Partials;
 
@@ -26,22 +25,26 @@ pub struct Ledgered<'a> {
 
 impl Ledgered<'_> {
     /// Asks the ledger before any group key is agreed, if the plan says so, and gives what was asked about: the sets that need no agreed
-    /// key. Are any of them too near to earlier ones?
+    /// key. Are any of them too near to earlier ones? This site's part of them is kept before that is answered: the keys that follow are
+    /// opened by all sites together, so that whatever comes of the run, every site can compare later questions with it.
     ///
     /// # Errors
-    /// The protocols' own.
-    pub async fn ask_whole(&self, engine: &mut Additive) -> Result<(Planned, bool)> {
+    /// The protocols' own, and as `keep`.
+    pub async fn ask_whole(&self, engine: &mut Additive, keep: Keep<'_>) -> Result<(Planned, bool)> {
         let plan = &self.compiled.joint;
         if !plan.is_asked_twice() {
             return Ok((Planned::default(), false));
         }
-        let known = |sum| if is_agreed(sum) { Vec::new() } else { decode::groups(sum) };
-        let groups: Vec<Vec<Vec<Value>>> = plan.sums.iter().map(known).collect();
-        let whole = Planned::new(self.compiled, &groups).map_err(at_home)?;
+        let whole = Planned::whole(self.compiled).map_err(at_home)?;
         let (busy_ms, sets) = self.sets(engine, &whole)?;
-        let close = match self.asked(engine, (&whole, busy_ms, sets.as_ref()), Compared::Whole)? {
-            Some(asked) => asked.alone(engine, link(plan)).await?,
-            None => false,
+        let asked = self.asked(engine, (&whole, busy_ms, sets.as_ref()), Compared::Whole)?;
+        let keeping = kept(keep, Extent::Whole, sets);
+        let close = match asked {
+            Some(asked) => asked.alone(engine, keeping, link(plan)).await?,
+            None => {
+                keeping.await?;
+                false
+            }
         };
         Ok((whole, close))
     }
@@ -56,28 +59,23 @@ impl Ledgered<'_> {
         engine: &mut Additive,
         (public, encoded): (&Public<'_>, &[Vec<Vec<u8>>]),
         (planned, whole): (Planned, Planned),
-        keep: impl AsyncFnOnce(Sets) -> std::result::Result<(), NodeError>,
+        keep: Keep<'_>,
     ) -> Result<Ended> {
         let plan = &self.compiled.joint;
-        let (busy_ms, kept) = self.sets(engine, &planned)?;
+        let (busy_ms, all) = self.sets(engine, &planned)?;
         let mut asked = if plan.is_asked_twice() {
             // Sets that are compared with each other are all asked about together.
             let left = if plan.side_by_side.is_empty() { planned.without(&whole) } else { planned };
             let (busy_ms, sets) = self.sets(engine, &left)?;
             self.asked(engine, (&left, busy_ms, sets.as_ref()), Compared::Groups)?
         } else {
-            self.asked(engine, (&planned, busy_ms, kept.as_ref()), Compared::All)?
+            self.asked(engine, (&planned, busy_ms, all.as_ref()), Compared::All)?
         };
         let mut ledger = match &asked {
             Some(asked) => Some(asked.engine(engine, "ledger", link(plan)).await?),
             None => None,
         };
-        let keeping = async {
-            match kept {
-                Some(sets) => keep(sets).await.map_err(|error| at_home(error.to_string())),
-                None => Ok(()),
-            }
-        };
+        let keeping = kept(keep, Extent::All, all);
         let ((), bins) = try_join(keeping, aligned(engine, public, self.own, asked.as_mut())).await?;
         let far = engine.hold();
         let asking = async {
@@ -106,7 +104,8 @@ impl Ledgered<'_> {
         of: Compared,
     ) -> Result<Option<Asked>> {
         let side_by_side = planned.side_by_side(&self.compiled.joint.side_by_side);
-        let new = near::New { of, figures: planned.figures(), side_by_side, busy_ms, own };
+        let present = self.own.unwrap_or_default();
+        let new = near::New { of, figures: planned.figures(), side_by_side, busy_ms, own, present };
         Asked::new(engine.session(), self.compiled, new, self.met)
     }
 
@@ -117,6 +116,14 @@ impl Ledgered<'_> {
         let (sites, me) = (&self.compiled.joint.sites, engine.session().me().index());
         let own = self.own.map(|partials| planned.own(sites, me, partials, (self.met.domain, busy_ms)));
         Ok((busy_ms, own))
+    }
+}
+
+/// Keeps these sets, if this party has any.
+async fn kept(keep: Keep<'_>, of: Extent, sets: Option<Sets>) -> Result<()> {
+    match sets {
+        Some(sets) => keep(of, sets).await.map_err(|error| at_home(error.to_string())),
+        None => Ok(()),
     }
 }
 

@@ -2,7 +2,8 @@
 //! before.
 
 use mpc_core::PartyId;
-use protocols::relational::patients::{Bit, Circuit, Number, Place, Trend};
+use protocols::relational::differencing::Form;
+use protocols::relational::patients::{Bit, Circuit, Number, Place, Trend, When};
 use query_planner::matched::{Feature, Matching, Node, What};
 
 use super::patients::Layout;
@@ -45,29 +46,32 @@ pub(super) fn write(
 }
 
 /// Flags, in every site's bins and from set `first` on, who counts in the sets of a sum: see [`Counted`]. What is known of the patients of a site's
-/// bins is what that site and those behind it know. `matched` are the sites that know anything.
+/// bins is what that site and those behind it know; telescoped, what those before it know, and then with it. `matched` are the sites that
+/// know anything.
 ///
 /// # Errors
 /// What contradicts itself in the figures, in words.
 pub(super) fn mark(
     counted: &Counted,
     (matched, layouts): (&[PartyId], &[Layout]),
-    first: usize,
+    (first, form): (usize, Form),
     circuit: Circuit,
 ) -> Made<Circuit> {
-    let Counted { matching, tuples, groups, nodes } = counted;
-    let mut writer = Writer { matching, layouts, tuples: *tuples, circuit, receiver: PartyId(0) };
+    let mut writer =
+        Writer { matching: &counted.matching, layouts, tuples: counted.tuples, circuit, receiver: PartyId(0) };
     for receiver in (0..layouts.len()).map(|site| PartyId(site as u8)) {
         writer.receiver = receiver;
-        let behind: Vec<PartyId> = matched.iter().copied().filter(|site| *site > receiver).collect();
-        let values = writer.evaluate(&behind, matched.contains(&receiver).then_some(receiver))?;
-        let mut sets = first..;
-        for node in nodes {
-            let counts = groups.iter().map(|group| writer.counts(&values, *node, group));
-            let counts = counts.collect::<Made<Vec<Bit>>>()?;
-            let whole = (counts.len() > 1).then(|| combined(&mut writer.circuit, counts.clone(), None, Circuit::or));
-            let of_node = whole.flatten().into_iter().chain(counts);
-            of_node.zip(&mut sets).for_each(|(bit, set)| writer.circuit.flag(set, receiver, bit));
+        let of = |is_told: fn(&PartyId, &PartyId) -> bool| {
+            matched.iter().copied().filter(|site| is_told(site, &receiver)).collect::<Vec<PartyId>>()
+        };
+        let own = matched.contains(&receiver).then_some(receiver);
+        match form {
+            Form::Once => writer.flags(counted, first, (&of(PartyId::gt), own, When::After))?,
+            Form::Telescoped => {
+                let before = of(PartyId::lt);
+                writer.flags(counted, first, (&before, own, When::After))?;
+                writer.flags(counted, first, (&before, None, When::Before))?;
+            }
         }
     }
     Ok(writer.circuit)
@@ -92,6 +96,25 @@ struct Writer<'p> {
 }
 
 impl<'p> Writer<'p> {
+    /// Flags of what these sites and, if it is named, the receiver know.
+    fn flags(
+        &mut self,
+        Counted { groups, nodes, .. }: &Counted,
+        first: usize,
+        (senders, own, when): (&[PartyId], Option<PartyId>, When),
+    ) -> Made<()> {
+        let (values, receiver) = (self.evaluate(senders, own)?, self.receiver);
+        let mut sets = first..;
+        for node in nodes {
+            let counts = groups.iter().map(|group| self.counts(&values, *node, group));
+            let counts = counts.collect::<Made<Vec<Bit>>>()?;
+            let whole = (counts.len() > 1).then(|| combined(&mut self.circuit, counts.clone(), None, Circuit::or));
+            let of_node = whole.flatten().into_iter().chain(counts);
+            of_node.zip(&mut sets).for_each(|(bit, set)| self.circuit.flag_when(set, receiver, when, bit));
+        }
+        Ok(())
+    }
+
     /// A slot's node for the patients of a group.
     fn within(&mut self, values: &[Terms], node: usize, group: &Group) -> Made<Term> {
         let mut inside = self.circuit.bit(true);

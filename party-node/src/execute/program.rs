@@ -160,6 +160,7 @@ async fn shown<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Re
     let cells = plan.sums.iter().flat_map(|sum| sum.cells.iter().map(|slot| sum.slots[*slot].partial_bits));
     let policy = Policy {
         threshold: plan.min_patients.into(),
+        between: plan.least_between().into(),
         zero_allowed: plan.zero_allowed,
         bits: (cells.max().unwrap_or(0) + public.site_bits()) as usize,
     };

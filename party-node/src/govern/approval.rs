@@ -4,6 +4,7 @@ use mpc_core::identity::{Identity, Pin, PublicKey};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::NodeError;
+use crate::state::inbox;
 
 /// What a site consents to. Nothing else may run under its signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,16 @@ pub enum By {
     Hand(Vec<String>),
 }
 
+impl By {
+    /// In words.
+    pub fn names(&self) -> String {
+        match self {
+            By::Rule(rule) => format!("rule {rule}"),
+            By::Hand(names) => names.join(" and "),
+        }
+    }
+}
+
 /// Terms with the site's signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
@@ -55,6 +66,20 @@ pub struct Asked {
     pub network: [u8; 32],
     /// Who asks.
     pub analyst: Pin,
+}
+
+impl Terms {
+    /// How the site that consents names what it is about.
+    pub fn case(&self) -> [u8; 32] {
+        inbox::case(&self.plan, &self.study, &self.analyst.to_string())
+    }
+}
+
+impl Asked {
+    /// How a site names what is asked.
+    pub fn case(&self) -> [u8; 32] {
+        inbox::case(&self.plan, &self.study, &self.analyst.to_string())
+    }
 }
 
 impl Approval {

@@ -9,7 +9,7 @@ use mpc_core::identity::{Identity, Pin};
 use query_planner::catalog::SiteName;
 use query_planner::grants;
 use query_planner::site_policy::SitePolicy;
-use query_planner::{Catalog, JointPlan};
+use query_planner::{Audience, Catalog, JointPlan};
 
 use sha2::{Digest, Sha256};
 
@@ -18,7 +18,7 @@ use super::study::{Study, Wanted};
 use crate::agree::Propose;
 use crate::config;
 use crate::fault::{NodeError, printable};
-use crate::site::log;
+use crate::log;
 use crate::source::{BoundData, LeftOut, OptOut};
 use crate::state::audit;
 use crate::state::inbox::Decision;
@@ -68,6 +68,8 @@ pub struct Asker {
     pub name: String,
     /// The key.
     pub pin: Pin,
+    /// The site whose node asks for it and reads the answers, if one does.
+    pub at: Option<SiteName>,
 }
 
 /// What becomes of a question.
@@ -195,7 +197,7 @@ impl Gate {
     ///
     /// # Errors
     /// `STUDY_UNKNOWN`, `STUDY_ENDED`, `NOT_IN_STUDY`, `POLICY_CHANGED`, `OPT_OUT_CHANGED`, what the policy forbids
-    /// ([`grants::check`]), `OTHER_LEDGER`, `TOO_MANY_RELEASES`, `TOO_MANY_REFUSALS`, `BUDGET_EXHAUSTED`, `REJECTED`.
+    /// ([`grants::check`]), `NODE_SEES_ANSWER`, `OTHER_LEDGER`, `TOO_MANY_RELEASES`, `TOO_MANY_REFUSALS`, `BUDGET_EXHAUSTED`, `REJECTED`.
     pub fn decide(&self, propose: &Propose, plan: &JointPlan, asker: &Asker, now: u64) -> Result<Verdict, NodeError> {
         let policy = &self.policy.policy;
         let who = self.charged(propose, asker);
@@ -206,12 +208,28 @@ impl Gate {
         study.admits(wanted)?;
         self.policy.unchanged()?;
         grants::check(plan, &self.name, policy, Some(&asker.name))?;
+        self.for_whoever_reads(plan, asker)?;
         self.has_one_ledger(study)?;
         if let Some(spend) = self.spend(plan)? {
             spend.after(self.state.spent(&propose.study)?)?;
         }
         let asked = Asked { plan: plan.digest(), study: propose.study, network: self.network, analyst: asker.pin };
         self.consent(plan, &asked, &asker.name, now as i64)
+    }
+
+    /// The node that asks for an analyst reads the answer and knows its own rows: less these, a figure that is large enough for the analyst
+    /// may be of fewer patients than the least number. For everyone this is judged, for the analyst alone it is not.
+    fn for_whoever_reads(&self, plan: &JointPlan, asker: &Asker) -> Result<(), NodeError> {
+        let is_judged = !plan.is_ledgered() || plan.audience == Audience::Everyone;
+        let Some(at) = asker.at.as_ref().filter(|at| !at.same(&self.name)) else { return Ok(()) };
+        if is_judged || self.policy.policy.allow_all {
+            return Ok(());
+        }
+        let message = format!(
+            "the node of {at} reads the answer, and small cells are not hidden from a site that knows its own rows"
+        );
+        Err(NodeError::new("NODE_SEES_ANSWER", message)
+            .hint("ask with --to everyone, for whom a figure is judged without each site's own rows; or under a key that lies at no site"))
     }
 
     /// Answers of two studies are not compared. A site whose rule is `one_ledger` therefore answers in one alone of those that
@@ -276,7 +294,7 @@ impl Gate {
     /// # Errors
     /// `REJECTED`.
     pub fn by_hand(&self, asked: &Asked, now: i64) -> Result<Option<Approval>, NodeError> {
-        match self.state.decision(&asked.plan)? {
+        match self.state.decision(&asked.case())? {
             Some(Decision::Rejected { reason, .. }) => {
                 Err(NodeError::new("REJECTED", format!("a steward rejected this plan: {}", printable(&reason))))
             }
@@ -356,10 +374,11 @@ const RULE_MS: i64 = 15 * 60 * 1000;
 /// What is wrong with the list.
 pub fn left_out(data: BoundData, posted: &Posted, catalog: &Catalog, site: &SiteName) -> Result<BoundData, NodeError> {
     let Some(file) = posted.opt_out() else { return Ok(data) };
-    let (data, left_out) = data.without(&OptOut::read(&file, &catalog.patient_key)?, catalog)?;
+    let (data, left_out) = data.without(OptOut::read(&file, &catalog.patient_key)?, catalog)?;
     let LeftOut { patients, rows, unknown } = left_out;
-    log(
+    log::say(
         site,
+        "opt_out",
         &format!(
             "opt-out list: {patients} patients with {rows} rows are left out; {unknown} entries have no rows here"
         ),

@@ -19,14 +19,10 @@ pub struct Past {
     pub id: [u8; 16],
     /// Digest of its plan.
     pub plan: [u8; 32],
-    /// How many sets of patients it has.
-    pub sets: u32,
-    /// How they are made, as a digest; none where this site keeps no sets of it.
-    pub figures: Option<[u8; 32]>,
-    /// What working them out on shares may take whoever waits for it.
-    pub busy_ms: u64,
-    /// Did every site receive the answer?
-    pub everyone: bool,
+    /// The sets of patients that this site kept before any group key was agreed; none where it keeps none, or no key is agreed.
+    pub whole: Option<Kept>,
+    /// All of its sets; none where this site keeps none of it, or not all.
+    pub all: Option<Kept>,
     /// Were small cells shown?
     pub unhidden: bool,
     /// Is this site's data what it was then?
@@ -35,12 +31,46 @@ pub struct Past {
     pub released: bool,
 }
 
+impl Past {
+    /// What this site keeps of it.
+    pub fn kept(&self, of: Extent) -> Option<Kept> {
+        match of {
+            Extent::Whole => self.whole,
+            Extent::All => self.all,
+        }
+    }
+}
+
+/// Which of a release's sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Those that need no agreed key: kept before keys are agreed.
+    Whole,
+    /// All of them, with the former among them: kept before a figure is opened.
+    All,
+}
+
+/// What a site says of sets that it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// How many.
+    pub sets: u32,
+    /// How they are made, as a digest.
+    pub figures: [u8; 32],
+    /// What working them out on shares may take whoever waits for it.
+    pub busy_ms: u64,
+    /// Did every site receive the answer?
+    pub everyone: bool,
+}
+
 /// An earlier release that a new one is compared with. Public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Earlier {
     /// Its id.
     pub id: [u8; 16],
-    /// How many sets of patients it has.
+    /// Which of its sets.
+    pub of: Extent,
+    /// How many these are.
     pub sets: usize,
     /// What working them out on shares may take whoever waits for it.
     pub busy_ms: u64,
@@ -48,56 +78,93 @@ pub struct Earlier {
     pub everyone: bool,
 }
 
+/// Why there is nothing that a new release can be compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unmet {
+    /// These runs answered the same question from the same data: their ids.
+    Repeated(Vec<JobId>),
+    /// Sites cannot have been at the same releases, or small cells were shown.
+    Refused(NodeError),
+}
+
+impl From<Unmet> for NodeError {
+    fn from(unmet: Unmet) -> Self {
+        match unmet {
+            Unmet::Repeated(_) => {
+                let message = "the same question was answered from the same data before";
+                NodeError::new("ALREADY_RELEASED", message).hint("the analyst keeps the answer")
+            }
+            Unmet::Refused(why) => why,
+        }
+    }
+}
+
 /// The releases that count at any site, by id. The same plan on the same data at every site tells nothing new, and is not compared. Nor is
-/// what not every site keeps sets of: sites keep them before they open a figure together, so that such a release broke off before.
+/// what not every site keeps sets of: sites keep them before they open anything together, so that such a release broke off before.
+///
+/// Where all sites keep all sets of a release, these are compared: the ones that were kept before its keys are among them. Where they came
+/// to keep those only, it may have told its keys and no figure, and those are compared. It follows from everybody's words, so that a site
+/// that fell over between its two writes changes nothing at the others, and all compare the same.
 ///
 /// # Errors
-/// `ALREADY_RELEASED` when that answer came out before: the analyst has it. `ANSWERED_UNHIDDEN` when something may have come out of which no
+/// [`Unmet::Repeated`] (`ALREADY_RELEASED`) when that answer came out before: the analyst has it. `ANSWERED_UNHIDDEN` when something may have come out of which no
 /// site keeps patients, because small cells were shown. `LEDGER_DIFFERS`, `LEDGER_ROLLED_BACK` when sites cannot have
 /// been at the same release.
-pub fn earlier(words: &[Signed], plan: &[u8; 32]) -> Result<Vec<Earlier>, NodeError> {
+pub fn earlier(words: &[Signed], plan: &[u8; 32]) -> Result<Vec<Earlier>, Unmet> {
     let mut all: BTreeMap<[u8; 16], Vec<&Past>> = BTreeMap::new();
     for past in words.iter().flat_map(|said| &said.word.past) {
         all.entry(past.id).or_default().push(past);
     }
+    let everywhere = |known: &[&Past]| known.len() == words.len();
+    let same = |known: &[&Past]| everywhere(known) && known.iter().all(|past| past.plan == *plan && past.same_data);
+    let answered = all.iter().filter(|(_, known)| same(known) && known.iter().any(|past| past.released));
+    let repeated: Vec<JobId> = answered.map(|(id, _)| *id).collect();
+    if !repeated.is_empty() {
+        return Err(Unmet::Repeated(repeated));
+    }
     let mut earlier = Vec::new();
     for (id, known) in all {
-        let everywhere = known.len() == words.len();
-        let same = everywhere && known.iter().all(|past| past.plan == *plan && past.same_data);
-        if same && known.iter().any(|past| past.released) {
-            let message = "the same question was answered from the same data before";
-            return Err(NodeError::new("ALREADY_RELEASED", message).hint("the analyst keeps the answer"));
-        }
         if known.iter().any(|past| past.unhidden) {
             let message = "questions of this study were answered before small cells were hidden: nothing can be compared with them";
-            return Err(NodeError::new("ANSWERED_UNHIDDEN", message).hint("agree on another study"));
+            return Err(Unmet::Refused(NodeError::new("ANSWERED_UNHIDDEN", message).hint("agree on another study")));
         }
-        if !same && let Some(sets) = kept(&known, everywhere)? {
-            let busy_ms = known.iter().map(|past| past.busy_ms).max().unwrap_or_default();
-            let everyone = known.iter().any(|past| past.everyone);
-            earlier.push(Earlier { id, sets, busy_ms, everyone });
+        if !same(&known) {
+            earlier.extend(kept(id, &known, everywhere(&known)).map_err(Unmet::Refused)?);
         }
     }
     Ok(earlier)
 }
 
-/// How many sets all sites keep of a release, if they do.
-fn kept(known: &[&Past], everywhere: bool) -> Result<Option<usize>, NodeError> {
-    let mut kept = known.iter().filter_map(|past| Some((past.figures?, past.sets)));
-    let Some(first) = kept.next() else { return Ok(None) };
-    if kept.any(|other| other != first) {
+/// What all sites keep of a release, if they do.
+fn kept(id: [u8; 16], known: &[&Past], everywhere: bool) -> Result<Option<Earlier>, NodeError> {
+    let [all, whole] = [Extent::All, Extent::Whole].map(|of| by_all(id, of, known, everywhere));
+    let (all, whole) = (all?, whole?);
+    // Keys are agreed after every site has kept the sets that need none, and all sets are made of the keys.
+    let is_without_whole = whole.is_none() && known.iter().any(|past| past.whole.is_some() && past.all.is_some());
+    // Of what has noise, or was not compared then, nobody keeps sets.
+    let is_kept = known.iter().any(|past| past.all.is_some() || past.whole.is_some());
+    if all.is_none() && is_kept && (is_without_whole || known.iter().any(|past| past.released)) {
+        let message = "keys or an answer of this study came out, and a site does not keep its patients";
+        return Err(NodeError::new("LEDGER_ROLLED_BACK", message)
+            .hint("restore the newest ledger and log; nothing is answered from this one"));
+    }
+    Ok(all.or(whole))
+}
+
+/// These sets of a release, if all sites keep them.
+fn by_all(id: [u8; 16], of: Extent, known: &[&Past], everywhere: bool) -> Result<Option<Earlier>, NodeError> {
+    let kept: Vec<Kept> = known.iter().filter_map(|past| past.kept(of)).collect();
+    let Some(first) = kept.first() else { return Ok(None) };
+    if kept.iter().any(|other| (other.figures, other.sets) != (first.figures, first.sets)) {
         let message = "sites keep sets of patients of the same release that were not made in the same way";
         return Err(
             NodeError::new("LEDGER_DIFFERS", message).hint("ask the stewards to compare what `consilium ledger` lists")
         );
     }
-    let by_all = everywhere && known.iter().all(|past| past.figures.is_some());
-    if !by_all && known.iter().any(|past| past.released) {
-        let message = "an answer of this study came out, and a site does not keep its patients";
-        return Err(NodeError::new("LEDGER_ROLLED_BACK", message)
-            .hint("restore the newest ledger and log; nothing is answered from this one"));
-    }
-    Ok(by_all.then_some(first.1 as usize))
+    let busy_ms = kept.iter().map(|kept| kept.busy_ms).max().unwrap_or_default();
+    let everyone = kept.iter().any(|kept| kept.everyone);
+    let earlier = Earlier { id, of, sets: first.sets as usize, busy_ms, everyone };
+    Ok((everywhere && kept.len() == known.len()).then_some(earlier))
 }
 
 /// Every site's word is its own and of this run, everybody consents to exactly this plan, and nobody's log is shorter than it was.

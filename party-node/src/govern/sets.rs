@@ -9,9 +9,9 @@ use mpc_core::Block;
 use protocols::matching::Further;
 use query_planner::catalog::SiteName;
 use query_planner::matched::{Matching, Node};
-use query_planner::plan::{SecureSum, Summand};
+use query_planner::plan::{Groups, SecureSum, Summand};
 use query_planner::value::Value;
-use query_planner::{Audience, Compiled};
+use query_planner::{Audience, Compiled, decode};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
@@ -149,6 +149,18 @@ impl Planned {
         Ok(planned)
     }
 
+    /// The sets that need no agreed key: all, where no key is agreed.
+    ///
+    /// # Errors
+    /// As [`Planned::new`].
+    pub fn whole(compiled: &Compiled) -> Result<Self, String> {
+        let known = |sum: &SecureSum| match sum.groups {
+            Groups::Agreed { .. } => Vec::new(),
+            _ => decode::groups(sum),
+        };
+        Self::new(compiled, &compiled.joint.sums.iter().map(known).collect::<Vec<_>>())
+    }
+
     /// The sets that are not among these, which are some of them.
     pub fn without(self, others: &Planned) -> Self {
         let is_other = |sum: &usize| others.counted.iter().all(|(known, _)| known != sum);
@@ -277,6 +289,20 @@ impl People {
     /// How each is known.
     pub fn all(&self) -> &[Person] {
         &self.all
+    }
+
+    /// With the patients of a release.
+    pub fn meet(&mut self, of: &Sets) {
+        for person in &of.people {
+            self.place(person.clone());
+        }
+    }
+
+    /// With the patients by whom a sum is matched.
+    pub fn meet_all(&mut self, known: &Patients) {
+        for patient in 0..known.keys.len() {
+            self.patient(known, patient);
+        }
     }
 
     /// The columns of a release among these patients, whom its own join.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use mpc_core::identity::Identity;
 use query_planner::catalog::{InferredType, SiteName, SiteSchema, SiteTableSchema};
-use query_planner::{Audience, JointPlan, Options, Settings};
+use query_planner::{Audience, Compiled, JointPlan, Options, Settings};
 
 use super::approval::Approval;
 use super::gate::{Asker, Gate, Posted, Verdict};
@@ -43,6 +43,10 @@ fn study(name: &str, tables: &[&str], ends: &str) -> Study {
 }
 
 fn site(policy: &str) -> Site {
+    asked(policy, "min_sites = 2", Audience::Analyst)
+}
+
+fn asked(policy: &str, settings: &str, audience: Audience) -> Site {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("consilium-gate-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let folder = std::env::temp_dir().join(name);
@@ -55,15 +59,15 @@ fn site(policy: &str) -> Site {
     let table = SiteTableSchema { name: "person".into(), columns, rows: 100 };
     let schema = SiteSchema { tables: vec![table], patients: 100 };
     let sites = ["a", "b"].map(|name| (SiteName(name.into()), schema.clone()));
-    let catalog = network::catalog(&sites, &Settings::from_toml("min_sites = 2").unwrap(), None).unwrap();
-    let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
+    let catalog = network::catalog(&sites, &Settings::from_toml(settings).unwrap(), None).unwrap();
+    let options = Options { now_ms: 0, audience, noise: None };
     let sql = "SELECT COUNT(*) FROM person";
     let plan = query_planner::plan(sql, &catalog, &options).unwrap().joint;
     let studies = vec![study("one", &["person"], "2999-12-31"), study("two", &["Person", "visit"], "2999-12-31")];
     let propose = Propose {
         sql: sql.into(),
         now_ms: 0,
-        audience: Audience::Analyst,
+        audience,
         noise: None,
         network: [3; 32],
         linkage: None,
@@ -74,7 +78,7 @@ fn site(policy: &str) -> Site {
     let policy = Posted::read(folder.join("policy.toml")).unwrap();
     let name = SiteName("a".into());
     let gate = Gate { name, identity: Arc::new(identity), network: [3; 32], studies, policy, state };
-    Site { folder, gate, plan, propose, asker: Asker { name: "ana".into(), pin: analyst } }
+    Site { folder, gate, plan, propose, asker: Asker { name: "ana".into(), pin: analyst, at: None } }
 }
 
 impl Site {
@@ -105,7 +109,7 @@ impl Site {
             unhidden: false,
             progress: Progress::Begun,
         };
-        let after = self.gate.state.digest_of(&study).unwrap();
+        let after = self.gate.state.standing(&study).unwrap();
         self.gate.state.begin(&release, &Terms { after, releases: None, refusals: None, privacy: None }).unwrap();
     }
 }
@@ -124,6 +128,22 @@ fn a_study_that_ends_between_a_sites_word_and_the_run_ends_the_run() {
 }
 
 #[test]
+fn what_is_hidden_from_the_analyst_alone_is_not_answered_through_another_sites_node() {
+    let grants = "classes = ['count', 'matching', 'table']\n[columns.person]\nperson_id = ['link']\n[[approve]]\nclasses = ['count', 'matching', 'table']\n";
+    let decided = |policy: &str, (least, audience), at: &str| {
+        let mut site = asked(policy, &format!("min_sites = 2\nmin_patients = {least}"), audience);
+        site.asker.at = (!at.is_empty()).then(|| SiteName(at.into()));
+        site.decide().map_or_else(|error| error.code.into_owned(), |_| String::new())
+    };
+    assert_eq!(decided(grants, (2, Audience::Analyst), "b"), "NODE_SEES_ANSWER");
+    assert_eq!(decided(grants, (2, Audience::Analyst), ""), "", "its key lies at no site");
+    assert_eq!(decided(grants, (2, Audience::Analyst), "a"), "", "its own node");
+    assert_eq!(decided(grants, (2, Audience::Everyone), "b"), "", "without each site's own rows");
+    assert_eq!(decided(grants, (1, Audience::Analyst), "b"), "", "nothing is hidden");
+    assert_eq!(decided(POLICY, (2, Audience::Analyst), "b"), "", "everything is allowed");
+}
+
+#[test]
 fn whoever_is_over_its_limit_uses_up_nobody_elses_by_naming_studies() {
     let site = site(&format!("{POLICY}[refusals]\nmost = 2\ntotal = 8\ndays = 1\n"));
     let mut unknown = site.propose.clone();
@@ -137,8 +157,8 @@ fn whoever_is_over_its_limit_uses_up_nobody_elses_by_naming_studies() {
     assert_eq!(code(site.gate.decide(&site.propose, &site.plan, &other, now_ms()).map(drop)), "NOT_IN_STUDY");
 }
 
-/// May these sites answer a question by `k`, of so many declared values, where each has so many patients?
-fn fits(sites: &[&str], patients: u64, (groups, least): (usize, u32), sql: &str) -> Result<(), String> {
+/// A question by `k`, of so many declared values, at sites each of which has so many patients.
+fn planned(sites: &[&str], patients: u64, (groups, least): (usize, u32), sql: &str) -> Compiled {
     let columns = ["person_id", "k"].map(|name| (name.to_owned(), InferredType::Typed("int".parse().unwrap())));
     let table = SiteTableSchema { name: "person".into(), columns: columns.into(), rows: patients };
     let schema = SiteSchema { tables: vec![table], patients };
@@ -150,8 +170,32 @@ fn fits(sites: &[&str], patients: u64, (groups, least): (usize, u32), sql: &str)
     );
     let catalog = network::catalog(&sites, &Settings::from_toml(&settings).unwrap(), None).unwrap();
     let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
-    let compiled = query_planner::plan(sql, &catalog, &options).unwrap();
-    crate::execute::fits_a_ledger(&compiled).map_err(|error| error.code.into_owned())
+    query_planner::plan(sql, &catalog, &options).unwrap()
+}
+
+/// May they answer it?
+fn fits(sites: &[&str], patients: u64, by: (usize, u32), sql: &str) -> Result<(), String> {
+    fits_a_ledger(&planned(sites, patients, by, sql))
+}
+
+fn fits_a_ledger(compiled: &Compiled) -> Result<(), String> {
+    crate::execute::fits_a_ledger(compiled).map_err(|error| error.code.into_owned())
+}
+
+#[test]
+fn what_an_answer_compares_of_its_own_counts_and_more_of_it_where_every_site_sees_it() {
+    let of = |groups: usize, audience: Audience| {
+        let mut compiled = planned(&["a", "b", "c"], 1000, (groups, 11), "SELECT k, COUNT(*) FROM person GROUP BY k");
+        assert_eq!(fits_a_ledger(&compiled), Ok(()), "without pairs of its own");
+        // As where its groups may be copies of the same rows.
+        compiled.joint.side_by_side = vec![(0, 0)];
+        compiled.joint.audience = audience;
+        fits_a_ledger(&compiled)
+    };
+    assert_eq!([of(10, Audience::Analyst), of(10, Audience::Everyone)], [Ok(()), Ok(())]);
+    assert_eq!(of(80, Audience::Analyst), Ok(()));
+    assert_eq!(of(80, Audience::Everyone), Err("TOO_MANY_FIGURES".into()));
+    assert_eq!(of(600, Audience::Analyst), Err("TOO_MANY_FIGURES".into()));
 }
 
 #[test]
@@ -193,11 +237,11 @@ fn who_is_between_two_figures_and_also_behind_a_third_is_a_set_of_the_ledger() {
         (shared, behind.len(), planned.figures().said)
     };
     let counts = "COUNT(*) AS n, COUNT(*) FILTER (WHERE z <> 17) AS a";
-    // Who is between the counts is whose values are added up.
     let (none, behind, said) = sets(&format!("SELECT {counts} FROM t"));
     assert_eq!((none, said), (0, behind));
+    // Who is between the counts is whom a third one counts.
     let (shared, behind, said) =
-        sets(&format!("SELECT {counts}, SUM(CASE WHEN z <> 17 THEN 0 ELSE x END) AS b FROM t"));
+        sets(&format!("SELECT {counts}, COUNT(*) FILTER (WHERE (z <> 17) IS NOT TRUE) AS b FROM t"));
     assert_eq!((shared, said), (1, behind));
 }
 

@@ -9,6 +9,7 @@ use super::exact::ExactSum;
 use super::numbers::Numbers;
 use super::plan_invalid;
 use crate::fault::NodeError;
+use crate::source::parse::{self, Rule};
 
 /// The totals of one site.
 pub(super) struct Totals<'a> {
@@ -54,6 +55,27 @@ impl<'a> Totals<'a> {
         Ok(())
     }
 
+    /// Adds totals of whole groups: `made[slot][row]` as text, none for nothing.
+    pub(super) fn add_made(
+        &mut self,
+        made: &[Vec<Option<String>>],
+        rows: &[usize],
+        groups: usize,
+    ) -> Result<(), NodeError> {
+        for ((slot, totals), made) in self.sum.slots.iter().zip(&mut self.slots).zip(made) {
+            totals.resize(groups, Total::zero(slot));
+            let digits = match slot.scale {
+                Scale::Decimal(digits) if !counts(slot.what) => digits,
+                _ => 0,
+            };
+            for (group, text) in rows.iter().zip(made) {
+                let Some(text) = text else { continue };
+                totals[*group].add_exact(unscaled(text, digits)?);
+            }
+        }
+        Ok(())
+    }
+
     /// `slots[slot][group]` as integers within their bounds.
     pub(super) fn finish(mut self, groups: usize) -> Result<Vec<Vec<i128>>, NodeError> {
         let slots = std::mem::take(&mut self.slots);
@@ -95,6 +117,16 @@ impl Total {
         if let Self::Exact(total) = self {
             *total = total.zip(value).and_then(|(total, value)| total.checked_add(value));
         }
+    }
+}
+
+/// An exact number as an integer with so many digits after the point; none where that has more than 38 digits.
+fn unscaled(text: &str, digits: u8) -> Result<Option<i128>, NodeError> {
+    let digits = i8::try_from(digits).map_err(|_| plan_invalid("a slot with too many digits"))?;
+    match parse::decimal(text, 38, digits) {
+        Ok(total) => Ok(Some(total)),
+        Err(Rule::DecimalOverflow) => Ok(None),
+        Err(_) => Err(plan_invalid("a slot with fewer digits than its column")),
     }
 }
 

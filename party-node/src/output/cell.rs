@@ -4,17 +4,22 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use query_planner::value::write_decimal;
+use serde::{Deserialize, Serialize};
 
 use crate::fault::hostile;
 
-/// A value, or what stands in its place.
-pub(super) enum Cell {
+/// A value, or what stands in its place. It does not print.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cell {
     /// Hidden; the label.
     Hidden(String),
+    /// No value.
     Null,
     /// Written as a JSON number.
     Number(String),
+    /// True or false.
     Bool(bool),
+    /// Anything else.
     Text(String),
 }
 
@@ -43,6 +48,14 @@ impl Cell {
                 let text = formatter.map_or_else(|_| "?".to_owned(), |f| f.value(row).to_string());
                 if data_type.is_integer() { Self::Number(text) } else { Self::Text(text) }
             }
+        }
+    }
+
+    /// What a hidden cell shows.
+    pub fn label(&self) -> Option<&str> {
+        match self {
+            Self::Hidden(label) => Some(label),
+            _ => None,
         }
     }
 

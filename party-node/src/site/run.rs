@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use mpc_core::handshake::ControlStream;
 use mpc_core::identity::Pin;
 use mpc_core::stats::Stats;
 use mpc_core::transport::quic;
 use mpc_core::{Parties, PartyId, Session};
 use protocols::additive::Additive;
+use query_planner::Compiled;
 use query_planner::decode::Opened;
 use query_planner::intersection::Intersection;
-use query_planner::{Compiled, JointPlan};
 use quinn::Connection;
 use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::Zeroizing;
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 use super::prepare::{Prepared, Ready};
 use super::{MAX_JOBS, Site, refuse, violation};
 use crate::agree::{JobId, Propose, Reply, Report, Start, session_id};
+use crate::analyst::stopped;
 use crate::blame;
 use crate::connect::{self, Link, Place};
 use crate::drill::Drill;
@@ -28,10 +30,12 @@ use crate::fault::NodeError;
 use crate::finish::{self, Finished};
 use crate::govern::approval::Asked;
 use crate::govern::gate::Asker;
-use crate::govern::meeting::{self, Earlier};
+use crate::govern::meeting::{self, Earlier, Extent};
 use crate::govern::sets::Sets;
 use crate::local::common::OwnSet;
+use crate::log::{self, LogForm};
 use crate::output::{Answer, Cost, Format};
+use crate::source::BoundData;
 use crate::state::audit::{SiteHead, Step};
 use crate::state::ledger::{Progress, Release, Terms};
 use crate::state::{State, now_ms};
@@ -49,31 +53,45 @@ struct Entered {
     noted: Vec<Sets>,
 }
 
+impl Entered {
+    fn met(&self, data: &BoundData) -> Met<'_> {
+        Met { earlier: &self.earlier, noted: &self.noted, domain: data.study() }
+    }
+}
+
 impl Site {
     pub(super) async fn job(self: &Arc<Self>, job: JobId, asker: &Asker, mut link: Link) -> Result<(), NodeError> {
-        let Ok(_permit) = self.jobs.try_acquire() else {
+        if let Err(stopping) = self.closing.is_open() {
+            return self.turn_away(link, stopping).await;
+        }
+        let Ok(_permit) = self.room.try_acquire() else {
             let busy = NodeError::new("SITE_BUSY", format!("{MAX_JOBS} runs are going on")).hint("try again later");
             return self.turn_away(link, busy).await;
         };
         let propose: Propose = link.control.recv().await.map_err(|e| violation(&e.to_string()))?;
         Drill::at(self.drill.as_ref(), "propose");
-        let ready = match self.prepare(job, &propose, asker).await {
+        let ready = match self.prepare(job, &propose, asker, &link.connection).await {
             Ok(Prepared::Ready(ready)) => ready,
-            Ok(Prepared::Waiting { plan }) => {
+            Ok(Prepared::Waiting(waits)) => {
                 // Whoever left before hearing it asks again.
-                let _ = link.control.send(&Reply::Waiting { plan }).await;
+                let _ = link.control.send(&Reply::from(waits)).await;
                 link.control.close().await;
                 return Ok(());
             }
-            Err(refusal) => return self.turn_away(link, refusal).await,
+            // It has heard nothing, and is not charged.
+            Ok(Prepared::Left) => return Ok(()),
+            Err(refusal) => {
+                self.unstarted.forget(&propose.plan);
+                return self.turn_away(link, refusal).await;
+            }
         };
         let said = Box::new(ready.said.clone());
         link.control.send(&Reply::Ready(said)).await.map_err(|e| violation(&e.to_string()))?;
         Drill::at(self.drill.as_ref(), "ready");
         // The analyst may leave: another site refused, or it gave up. Nothing was sent; but that this site would have
-        // answered is a word about it, and words are counted: once for a plan, which may wait for another site's steward.
+        // answered is a word about it, and words are counted.
         let Ok(start) = link.control.recv_within::<Start>(START_PATIENCE).await else {
-            if !self.unstarted.lock().expect("no code panics while it holds the plans").insert(propose.plan) {
+            if !self.unstarted.is_new(&propose.plan, ready.data) {
                 return Ok(());
             }
             let (asker, gate) = (asker.clone(), self.gate.clone());
@@ -81,15 +99,16 @@ impl Site {
             return charged.unwrap_or_else(|_| Err(ended_unexpectedly()));
         };
         Drill::at(self.drill.as_ref(), "start");
+        let ready = Arc::new(*ready);
         let entered = match self.enter(job, asker, &propose, &start, &ready).await {
             Ok(entered) => entered,
             Err(refusal) => return self.turn_away(link, refusal).await,
         };
         link.control.send(&Reply::Entered).await.map_err(|e| violation(&e.to_string()))?;
-        self.compute(job, link, &propose, &start, *ready, entered).await
+        self.compute(job, link, &propose, &start, &ready, entered).await
     }
 
-    async fn turn_away(&self, mut link: Link, why: NodeError) -> Result<(), NodeError> {
+    pub(super) async fn turn_away(&self, mut link: Link, why: NodeError) -> Result<(), NodeError> {
         refuse(&mut link.control, &why).await;
         link.control.close().await;
         Err(why)
@@ -102,15 +121,15 @@ impl Site {
         asker: &Asker,
         propose: &Propose,
         start: &Start,
-        ready: &Ready,
+        ready: &Arc<Ready>,
     ) -> Result<Entered, NodeError> {
         if start.words.get(self.me.index()) != Some(&ready.said) {
             return Err(violation("the analyst did not bring this site's word"));
         }
         let (site, asker, propose, start) = (self.clone(), asker.clone(), propose.clone(), start.clone());
-        let plan = ready.compiled.joint.clone();
+        let ready = ready.clone();
         let work = move || {
-            let entered = site.enter_blocking(job, &asker, &propose, &start, &plan);
+            let entered = site.enter_blocking(job, &asker, &propose, &start, &ready);
             if let Err(refusal) = &entered {
                 site.gate.refused(&propose, &asker, &refusal.code)?;
             }
@@ -125,8 +144,9 @@ impl Site {
         asker: &Asker,
         propose: &Propose,
         start: &Start,
-        plan: &JointPlan,
+        ready: &Ready,
     ) -> Result<Entered, NodeError> {
+        let plan = &ready.compiled.joint;
         // What is decided here stands until the release has begun, also what other studies' releases have to do with it.
         let _alone = self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
         let (gate, state, now) = (&self.gate, &self.gate.state, now_ms());
@@ -146,14 +166,19 @@ impl Site {
             sites: names.iter().map(|name| name.0.clone()).collect(),
             analyst: asker.name.clone(),
             at_ms: now,
-            snapshot: self.snapshot,
+            snapshot: ready.snapshot,
             unhidden: plan.min_patients == 1 && plan.noise.is_none() && plan.intersection.is_none(),
             progress: Progress::Begun,
         };
         state.catch_up(&start.words, &release)?;
         // Taken before the look at the releases: one that begins between the two, or after them, makes `begin` refuse.
-        let after = state.digest_of(&propose.study)?;
-        state.not_moved(&propose.study, &self.data.study(), &start.words)?;
+        let after = state.standing(&propose.study)?;
+        state.not_moved(&propose.study, &self.data.study(), (&start.words, self.me.index()))?;
+        let mut noted = state.noted(&earlier)?;
+        noted.iter_mut().for_each(|sets| sets.renew(&self.data, self.name()));
+        let entered = Entered { earlier, noted };
+        // Before anything is charged: what cannot be compared would never come to an answer.
+        self.comparable(&ready.compiled, &ready.partials, &entered.met(&self.data))?;
         let others = names.iter().zip(&start.words).enumerate().filter(|(at, _)| *at != self.me.index());
         let heads = others.map(|(_, (name, said))| SiteHead { site: name.0.clone(), head: said.word.head }).collect();
         let policy = &gate.policy.policy;
@@ -165,9 +190,7 @@ impl Site {
         };
         let approval = &start.words[self.me.index()].word.approval;
         state.begin_under(approval, &release, &terms, heads)?;
-        let mut noted = state.noted(&earlier)?;
-        noted.iter_mut().for_each(|sets| sets.renew(&self.data, self.name()));
-        Ok(Entered { earlier, noted })
+        Ok(entered)
     }
 
     async fn compute(
@@ -176,35 +199,51 @@ impl Site {
         analyst: Link,
         propose: &Propose,
         start: &Start,
-        ready: Ready,
+        ready: &Ready,
         entered: Entered,
     ) -> Result<(), NodeError> {
         let Ready { compiled, partials, common, .. } = ready;
         let place = self.place(&analyst, job, propose, start)?;
         let asker = analyst.connection.clone();
-        let links = self.links(job, analyst, place).await?;
+        let links = tokio::select! {
+            links = self.links(job, analyst, place) => links?,
+            why = self.closing.aborted() => return Err(why),
+        };
         Drill::at(self.drill.as_ref(), "connected");
         let (session, mut controls) =
             connect::session(place, links, |transport| Drill::wrap(self.drill.as_ref(), transport))
                 .await
                 .map_err(|error| blame::with_names(error, &self.network))?;
+        let counters = session.counters();
+        let _going = self.runs.begin(job, counters.clone());
         let mut engine = Additive::new(session, execute::statement(&compiled.joint));
         let state = self.gate.state.clone();
-        let keep = async move |sets: Sets| blocking(&state, move |state| state.note(&job, &sets)).await;
-        let met = Met { earlier: &entered.earlier, noted: &entered.noted, domain: self.data.study() };
-        let result = match &compiled.joint.intersection {
-            None => execute::run(&mut engine, &compiled, Some(&partials), met, keep).await,
-            Some(found) => {
-                let deliver = async |positions| self.deliver(job, found, common.as_ref(), positions).await;
-                let plan = (&compiled.joint, found);
-                execute::intersection::run(&mut engine, plan, common.as_ref(), keep, deliver).await
+        let keep = move |of: Extent, sets: Sets| -> BoxFuture<'static, Result<(), NodeError>> {
+            let state = state.clone();
+            Box::pin(async move { blocking(&state, move |state| state.note(&job, of, &sets)).await })
+        };
+        let met = entered.met(&self.data);
+        let running = async {
+            match &compiled.joint.intersection {
+                None => execute::run(&mut engine, compiled, Some(partials), met, &keep).await,
+                Some(found) => {
+                    let deliver = async |positions| self.deliver(job, found, common.as_ref(), positions).await;
+                    let plan = (&compiled.joint, found);
+                    let note = async move |sets: Sets| keep(Extent::All, sets).await;
+                    execute::intersection::run(&mut engine, plan, common.as_ref(), note, deliver).await
+                }
             }
         };
+        let (result, told) = tokio::select! {
+            result = running => (result, None),
+            why = self.closing.aborted() => (Err(stopped(&why)), Some(why)),
+        };
+        self.meter.sent(counters.latest().bytes);
         let session = engine.into_session();
         let ended = match result {
             Ok(ended) => {
                 let control = place.parties.analyst().and_then(|a| controls.remove(&a));
-                self.close(job, (control, &asker), session, ended, &compiled, place.deadline).await?
+                self.close(job, (control, &asker), session, ended, compiled, place.deadline).await?
             }
             Err(error) => {
                 session.abort(&error);
@@ -213,7 +252,7 @@ impl Site {
                 Err(error)
             }
         };
-        ended.map_err(|error| blame::explain(&error, &self.network))
+        ended.map_err(|error| told.unwrap_or_else(|| blame::explain(&error, &self.network)))
     }
 
     /// Keeps the patients in common where only this site reads them, as it writes them itself.
@@ -232,7 +271,8 @@ impl Site {
         let text = Zeroizing::new(lines.collect::<String>());
         let path = blocking(&self.gate.state, move |state| state.keep_matched(&job, &text)).await?;
         let (count, sender) = (positions.len(), &found.sender);
-        self.log(&format!("{count} patients in common with {sender}: {}", path.display()));
+        let text = format!("{count} patients in common with {sender}: {}", path.display());
+        log::say(self.name(), "intersection", &text);
         Ok(())
     }
 
@@ -298,7 +338,11 @@ impl Site {
         let parties = self.network.site.len();
         let cost = Cost { rounds: u64::from(stats.rounds), bytes: stats.bytes(), wall_ms: 0, parties };
         let answer = Answer { table, suppressed, disclosures, cost };
-        eprintln!("[{}] received an answer:\n{}", self.name(), answer.render(Format::Table));
+        match log::form() {
+            LogForm::Text => eprintln!("[{}] received an answer:\n{}", self.name(), answer.render(Format::Table)),
+            // A log that machines collect is no place for figures.
+            LogForm::Json => log::say(self.name(), "answer", "an answer that every site sees came out"),
+        }
         Ok(())
     }
 
@@ -314,7 +358,7 @@ impl Site {
         Ok(Place { me: self.me, parties, id, deadline })
     }
 
-    /// Dials the sites before this one and waits for those after it.
+    /// Dials the sites before this one and waits for those after it; where one cannot be dialled, it is the other way round.
     /// Whoever is connected already hears why if that fails.
     async fn links(&self, job: JobId, analyst: Link, place: Place) -> Result<HashMap<PartyId, Link>, NodeError> {
         let mut links: HashMap<_, _> = place.parties.analyst().map(|party| (party, analyst)).into_iter().collect();
@@ -329,14 +373,16 @@ impl Site {
 
     async fn link_all(&self, job: JobId, place: Place, links: &mut HashMap<PartyId, Link>) -> Result<(), NodeError> {
         let by = Instant::now() + place.deadline;
-        for peer in place.parties.sites().filter(|p| *p < self.me) {
+        let dialled = |peer: &PartyId| self.network.dials(self.me.index(), peer.index());
+        for peer in place.parties.sites().filter(|p| *p != self.me && dialled(p)) {
             let left = by.saturating_duration_since(Instant::now());
             let (idle, at) = (connect::idle(self.deadline), peer.index());
             let connection = connect::dial(&self.endpoint, &self.gate.identity, &self.network, at, left, idle).await?;
+            self.meter.met(at);
             let link = connect::join(connection, job, place.deadline).await.map_err(|e| violation(&e.to_string()))?;
             links.insert(peer, link);
         }
-        for peer in place.parties.sites().filter(|p| *p > self.me) {
+        for peer in place.parties.sites().filter(|p| *p != self.me && !dialled(p)) {
             let link = timeout_at(by, self.joins.wait((job, peer))).await.ok().flatten();
             let silent = || {
                 let message = format!(

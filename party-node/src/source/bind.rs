@@ -1,5 +1,6 @@
 //! From the fields of the files to the columns that the catalogue declares, or an error that names the field.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -15,11 +16,14 @@ use arrow::datatypes::{
 use datafusion::scalar::ScalarValue;
 use query_planner::bind::{arrow_type, table_schema};
 use query_planner::catalog::{Catalog, Column, ColumnType, SiteName, Table};
+use query_planner::plan::LocalStage;
 use query_planner::value::Value;
 use sha2::{Digest, Sha256};
 
+use super::left::Left;
 use super::parse::{self, Rule};
-use super::{RawColumn, SiteData, SourceTable, Values, identities, patients};
+use super::postgres::Database;
+use super::{Place, RawColumn, SiteData, SourceTable, Values, identities, patients};
 use crate::fault::{NodeError, printable};
 use crate::linkage::{Agreed, Linked};
 
@@ -29,6 +33,16 @@ pub struct BoundData {
     pub(super) tables: BTreeMap<String, BoundTable>,
     study: [u8; 32],
     linked: Option<Arc<Linked>>,
+    /// Where the tables are if not in memory.
+    pub(super) database: Option<Database>,
+}
+
+/// A site's data as one question sees them.
+pub struct Moment<'a> {
+    /// The same rows until this is dropped.
+    pub data: Cow<'a, BoundData>,
+    /// The digest of the rows that the question reads, where they may have changed since the node started.
+    pub snapshot: Option<[u8; 32]>,
 }
 
 /// One table: columns in the catalogue's order, named in lower case.
@@ -63,6 +77,10 @@ impl SiteData {
         linkage: Option<&Agreed>,
     ) -> Result<BoundData, NodeError> {
         identities::check_agreed(catalog, linkage)?;
+        if let Some(database) = self.database.take() {
+            let database = Some(database.bind(catalog, site)?);
+            return Ok(BoundData { tables: BTreeMap::new(), study: study(catalog), linked: None, database });
+        }
         let keyed = linkage.map(|linkage| self.keyed(catalog, site, linkage)).transpose()?.flatten();
         let held = |table: &&Table| table.sites.iter().any(|s| s.0.eq_ignore_ascii_case(&site.0));
         let mut tables = BTreeMap::new();
@@ -76,7 +94,7 @@ impl SiteData {
             tables.insert(name, source.bind(table, catalog)?);
         }
         patients::check(&tables, catalog, site)?;
-        let mut data = BoundData { tables, study: study(catalog), linked: None };
+        let mut data = BoundData { tables, study: study(catalog), linked: None, database: None };
         if let Some(keyed) = keyed {
             data.linked = Some(Arc::new(data.link(&keyed, catalog, site)?));
         }
@@ -111,6 +129,36 @@ impl BoundData {
     /// This site's patients as others can find them, where the network declares a linkage and this site has patients.
     pub fn linked(&self) -> Option<&Linked> {
         self.linked.as_deref()
+    }
+
+    /// The data as a question sees them from its first row to its last: a database's in one transaction, in which `digest` asks for
+    /// the digest of what the stages read.
+    ///
+    /// # Errors
+    /// A database's: it cannot be read, or its rows are no longer as the catalogue declares.
+    pub fn at_one_moment(&self, stages: &[LocalStage], site: &SiteName, digest: bool) -> Result<Moment<'_>, NodeError> {
+        self.at_one_moment_for(stages, site, digest, Left::never())
+    }
+
+    /// [`BoundData::at_one_moment`] for somebody who may leave: a database's work, then and later, is given up for it.
+    ///
+    /// # Errors
+    /// As there; `ANALYST_LEFT`.
+    pub fn at_one_moment_for(
+        &self,
+        stages: &[LocalStage],
+        site: &SiteName,
+        digest: bool,
+        left: Left,
+    ) -> Result<Moment<'_>, NodeError> {
+        let Some(database) = &self.database else { return Ok(Moment { data: Cow::Borrowed(self), snapshot: None }) };
+        let (database, snapshot) = database.begin(stages, site, digest, left)?;
+        Ok(Moment { data: Cow::Owned(Self { database: Some(database), ..self.clone() }), snapshot })
+    }
+
+    /// Are the tables in a database?
+    pub(crate) fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
     }
 
     /// All tables with their names in lower case, sorted.
@@ -173,7 +221,7 @@ impl SourceTable {
     }
 
     /// Takes a column out of the table, so that its text is freed as soon as it is typed.
-    fn bind_column(&mut self, declared: &Column) -> Result<ArrayRef, NodeError> {
+    pub(super) fn bind_column(&mut self, declared: &Column) -> Result<ArrayRef, NodeError> {
         let column = self.take_column(declared)?;
         let typed = typed(&column.values, declared.data_type).map_err(|misfit| match misfit {
             Misfit::Field(row, rule) => self.broken(&column, row, rule),
@@ -220,6 +268,10 @@ impl SourceTable {
 
     fn refuse_rows(&self, column: &RawColumn, rows: &[usize], code: &'static str, why: &str) -> Result<(), NodeError> {
         let Some(first) = rows.first() else { return Ok(()) };
+        if matches!(self.place, Place::Nowhere) {
+            // Rows come in portions: how many there are in all is not known here.
+            return Err(self.origin.fault(code, &format!("column {}: some rows are {why}", printable(&column.name))));
+        }
         let (first, name) = (self.place.name(*first), printable(&column.name));
         let what = format!("column {name}: {} of {} rows are {why}, the first at {first}", rows.len(), self.rows);
         Err(self.origin.fault(code, &what))

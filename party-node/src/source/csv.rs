@@ -45,6 +45,24 @@ pub(super) fn read(path: &Path, origin: Origin) -> Result<SourceTable, NodeError
     Ok(SourceTable { rows: lines.len(), place: Place::Lines(lines), origin, columns })
 }
 
+/// Hands on the fields of every row; the names of the columns.
+pub(super) fn visit(path: &Path, origin: &Origin, mut take: impl FnMut(&[&str])) -> Result<Vec<String>, NodeError> {
+    let (file, watched) = Watched::open(path, origin)?;
+    if watched.bytes() == 0 {
+        return Err(empty(origin));
+    }
+    let mut records = Records::open(file, origin)?;
+    let header = records.header()?;
+    check_names(&header, origin)?;
+    while records.advance()? {
+        let text = records.text(header.len())?;
+        let fields = (0..header.len()).map(|i| records.field(text, i)).collect::<Result<Vec<_>, _>>()?;
+        take(&fields);
+    }
+    watched.verify(origin)?;
+    Ok(header)
+}
+
 /// Hands on the fields of one column, in the order of the rows.
 pub(super) fn visit_column(
     path: &Path,

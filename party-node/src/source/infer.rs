@@ -79,6 +79,18 @@ impl Shape {
         let same_family = if good & (INT | REAL) != 0 { bad & BAD_DATE == 0 } else { bad & !BAD_DATE == 0 };
         if one_family && same_family { self.spoiler } else { None }
     }
+
+    /// The type of all the fields but those in doubt.
+    pub(super) fn likely(&self) -> Option<ColumnType> {
+        self.doubt()?;
+        Some(match self.kinds & (INT | REAL | DATE | TIMESTAMP | BOOL) {
+            INT => ColumnType::Int,
+            DATE => ColumnType::Date,
+            TIMESTAMP => ColumnType::Timestamp,
+            BOOL => ColumnType::Bool,
+            _ => ColumnType::Real,
+        })
+    }
 }
 
 /// The kind of one field, and the rule it breaks if it is nearly of a type.

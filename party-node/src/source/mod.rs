@@ -1,4 +1,4 @@
-//! A site's own data: one folder, one table for each CSV or Parquet file in it.
+//! A site's own data: one folder with a table for each CSV or Parquet file in it, or the tables of a PostgreSQL database.
 
 mod bind;
 mod clamped;
@@ -6,11 +6,14 @@ mod csv;
 mod identities;
 mod ids;
 mod infer;
+pub(crate) mod left;
 mod opt_out;
 mod parquet;
-mod parse;
+pub(crate) mod parse;
 mod patients;
+pub mod postgres;
 mod snapshot;
+pub mod survey;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -25,22 +28,24 @@ use query_planner::Settings;
 use query_planner::catalog::ColumnType;
 use query_planner::merge::{InferredType, SiteSchema, SiteTableSchema, row_bound};
 
-pub use bind::{BoundData, BoundTable};
+pub use bind::{BoundData, BoundTable, Moment};
 pub use clamped::Clamped;
 pub use csv::MAX_LINE_BYTES;
 pub use identities::Known;
 pub use ids::Ids;
+pub use left::{Leave, Left};
 pub use opt_out::{LeftOut, OptOut};
 
 use crate::fault::{NodeError, printable};
 use infer::Shape;
 use parse::Rule;
 
-/// All tables of one site, as they stand in its files: text is not yet typed.
+/// All tables of one site, as they stand in its files: text is not yet typed. Or what its database says of itself.
 #[derive(Debug)]
 pub struct SiteData {
-    /// By table name.
+    /// By table name; none where the site has a database.
     tables: BTreeMap<String, SourceTable>,
+    database: Option<postgres::Tables>,
 }
 
 /// A column whose inferred type is probably not what its owner means.
@@ -88,20 +93,24 @@ enum Place {
     Lines(Vec<u64>),
     /// The file has no lines; rows are counted from 1.
     Rows,
+    /// A database's rows have no places.
+    Nowhere,
 }
 
 /// Names of a table and of its file, for messages.
 #[derive(Debug, Clone)]
 struct Origin {
     table: String,
+    /// Empty where the table is a database's.
     file: String,
 }
 
 impl SiteData {
-    /// Reads every `*.csv` and `*.parquet` of a folder. A table is named by its file's stem, in lower case.
+    /// Reads every `*.csv` and `*.parquet` of a folder. A table is named by its file's stem, in lower case. Where the folder has a
+    /// `postgres.toml` instead, the tables are those of a database.
     ///
     /// # Errors
-    /// A stable code with the file, and the line and column where there is one.
+    /// A stable code with the file, and the line and column where there is one; `TWO_SOURCES` for files beside a database.
     pub fn open(dir: &Path) -> Result<Self, NodeError> {
         Self::open_beside(dir, None)
     }
@@ -111,6 +120,10 @@ impl SiteData {
     /// # Errors
     /// As [`SiteData::open`].
     pub fn open_beside(dir: &Path, list: Option<&Path>) -> Result<Self, NodeError> {
+        let database = dir.join(postgres::settings::POSTGRES);
+        if database.exists() {
+            return Self::of_database_in(dir, &database, list);
+        }
         let mut tables = BTreeMap::new();
         let is_list = |path: &PathBuf| list.is_some_and(|list| path.file_name() == list.file_name());
         for path in table_files(dir)?.into_iter().filter(|path| !is_list(path)) {
@@ -121,7 +134,32 @@ impl SiteData {
                 return Err(NodeError::new("DUPLICATE_TABLE", message).hint("keep one of them in the folder"));
             }
         }
-        Ok(Self { tables })
+        Ok(Self { tables, database: None })
+    }
+
+    /// Looks at a database.
+    ///
+    /// # Errors
+    /// `DATABASE_UNREACHABLE`, `DATABASE_REFUSED`, `DATABASE_TLS`, `DATABASE_DENIED`, `DATABASE_ENCODING`, `NO_TABLES`,
+    /// `DUPLICATE_TABLE`, `DUPLICATE_COLUMN`, `TABLE_NAME`, and what is wrong with the files it names.
+    pub fn of_database(settings: postgres::settings::Settings) -> Result<Self, NodeError> {
+        Ok(Self { tables: BTreeMap::new(), database: Some(postgres::Tables::open(settings)?) })
+    }
+
+    fn of_database_in(dir: &Path, file: &Path, list: Option<&Path>) -> Result<Self, NodeError> {
+        alone(dir, file, list)?;
+        Self::of_database(postgres::settings::Settings::read(file)?)
+    }
+
+    /// What a site says of its tables to the network: [`SiteData::schema`], or the same of a database.
+    ///
+    /// # Errors
+    /// A database's.
+    pub fn published(&self, patient_key: &str) -> Result<SiteSchema, NodeError> {
+        match &self.database {
+            Some(database) => database.schema(patient_key),
+            None => Ok(self.schema(patient_key)),
+        }
     }
 
     /// What the files look like: names, inferred types, row counts rounded up, and so the number of patients.
@@ -190,18 +228,40 @@ impl Place {
         match self {
             Self::Lines(lines) => format!("line {}", lines.get(row).copied().unwrap_or(0)),
             Self::Rows => format!("row {}", row + 1),
+            Self::Nowhere => "a row".into(),
         }
     }
 }
 
 impl Origin {
+    fn of_database(table: &str) -> Self {
+        Self { table: printable(table), file: String::new() }
+    }
+
     fn fault(&self, code: &'static str, what: &str) -> NodeError {
-        NodeError::new(code, format!("file {} (table {}): {what}", self.file, self.table))
+        NodeError::new(
+            code,
+            match self.file.as_str() {
+                "" => format!("table {} of the database: {what}", self.table),
+                file => format!("file {file} (table {}): {what}", self.table),
+            },
+        )
     }
 
     fn at_line(&self, line: u64, code: &'static str, what: &str) -> NodeError {
         self.fault(code, &format!("line {line}: {what}"))
     }
+}
+
+/// A folder whose tables are a database's has no others.
+fn alone(dir: &Path, file: &Path, list: Option<&Path>) -> Result<(), NodeError> {
+    let beside = table_files(dir).unwrap_or_default();
+    let Some(other) = beside.iter().find(|path| list.is_none_or(|list| path.file_name() != list.file_name())) else {
+        return Ok(());
+    };
+    let other = printable(&other.file_name().unwrap_or_default().to_string_lossy());
+    let message = format!("{} stands beside the table file {other}", file.display());
+    Err(NodeError::new("TWO_SOURCES", message).hint("a site has its tables in files or in a database"))
 }
 
 /// The data files of a folder, sorted by name.
@@ -243,6 +303,15 @@ fn format_of(path: &Path) -> Option<Format> {
 }
 
 fn read_table(dir: &Path, path: &Path) -> Result<SourceTable, NodeError> {
+    let origin = origin_in(dir, path)?;
+    match format_of(path) {
+        Some(Format::Parquet) => parquet::read(path, origin),
+        _ => csv::read(path, origin),
+    }
+}
+
+/// The names of a file of the folder that is no link to elsewhere.
+fn origin_in(dir: &Path, path: &Path) -> Result<Origin, NodeError> {
     let origin = origin_of(path)?;
     let real = |path: &Path| path.canonicalize().map_err(|e| watch::unreadable(&origin, &e));
     if !real(path)?.starts_with(real(dir)?) {
@@ -250,10 +319,7 @@ fn read_table(dir: &Path, path: &Path) -> Result<SourceTable, NodeError> {
             .fault("SYMLINK_OUTSIDE", "is a link that leaves the data folder")
             .hint("copy the file instead"));
     }
-    match format_of(path) {
-        Some(Format::Parquet) => parquet::read(path, origin),
-        _ => csv::read(path, origin),
-    }
+    Ok(origin)
 }
 
 fn origin_of(path: &Path) -> Result<Origin, NodeError> {

@@ -41,17 +41,34 @@ impl OptOut {
     }
 }
 
+impl OptOut {
+    /// A key in the list's spelling, if it is on the list.
+    pub(super) fn entry(&self, key: &str) -> Option<Box<str>> {
+        Some(one_spelling(key)).filter(|key| self.0.contains(key))
+    }
+
+    /// Number of patients on the list.
+    pub fn patients(&self) -> usize {
+        self.0.len()
+    }
+}
+
 impl BoundData {
     /// The same data without the rows of patients on the list. Tables without a patient key stay as they are.
     ///
     /// # Errors
-    /// `INTERNAL` for a patient key of a type that has no text.
-    pub fn without(mut self, list: &OptOut, catalog: &Catalog) -> Result<(Self, LeftOut), NodeError> {
+    /// `INTERNAL` for a patient key of a type that has no text; a database's when it is one.
+    pub fn without(mut self, list: OptOut, catalog: &Catalog) -> Result<(Self, LeftOut), NodeError> {
+        if let Some(database) = self.database.take() {
+            let (database, left_out) = database.without(list)?;
+            self.database = Some(database);
+            return Ok((self, left_out));
+        }
         let (mut seen, mut rows) = (HashSet::new(), 0);
         for table in self.tables.values_mut() {
             let key = table.schema.fields().iter().position(|field| catalog.is_patient_key(field.name()));
             if let Some(key) = key {
-                rows += table.drop_rows(key, list, &mut seen)?;
+                rows += table.drop_rows(key, &list, &mut seen)?;
             }
         }
         let (patients, unknown) = (seen.len(), list.0.len() - seen.len());
@@ -77,7 +94,7 @@ impl BoundTable {
 fn kept(keys: &ArrayRef, list: &OptOut, seen: &mut HashSet<Box<str>>) -> Result<BooleanArray, NodeError> {
     let texts = cast(&Arc::clone(keys), &DataType::Utf8).map_err(|_| odd())?;
     let mut keep = |text: Option<&str>| {
-        let listed = text.map(one_spelling).filter(|text| list.0.contains(text));
+        let listed = text.and_then(|text| list.entry(text));
         let keep = listed.is_none();
         seen.extend(listed);
         Some(keep)

@@ -1,22 +1,30 @@
 //! The end of a study: what could name patients is deleted, what happened stays known.
 
+use std::sync::PoisonError;
+
 use zeroize::Zeroize;
 
 use super::State;
 use super::audit::Event;
+use super::beside::Write;
+use super::inbox::{delete_waiting, forget_decided};
 use super::ledger::{Release, outlines, row};
 use super::past::delete_sets;
 use super::store::{Change, Rows, Table};
 use crate::fault::NodeError;
 
 impl State {
-    /// Deletes the patient sets, the questions' texts, the answers and the lists of matched patients of a study, and closes it: without the sets no further
-    /// release could be compared with the earlier ones. Releases and log stay. Returns the receipt: the log's line, which is
+    /// Deletes the patient sets, the questions' texts, also of those that wait, the answers, the lists of matched patients and the
+    /// jobs of a study, and closes it: without the sets no further release could be compared with the earlier ones. Releases and log stay. Returns the receipt: the log's line, which is
     /// signed by the site's key and holds what was deleted.
     ///
     /// # Errors
     /// `STUDY_CLOSED` when that was done before.
     pub fn forget(&self, study: &[u8; 32]) -> Result<String, NodeError> {
+        // A job that ends meanwhile is written before this, and deleted, or not at all.
+        let closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before the receipt: it is signed for what has been done.
+        let jobs = self.beside.forget_jobs(study)?;
         self.change(|change| {
             if change.bytes(Table::Closed, study)?.is_some() {
                 return Err(NodeError::new("STUDY_CLOSED", "what this study kept was deleted before"));
@@ -31,10 +39,33 @@ impl State {
                 self.remove_matched(&release.id)?;
                 delete_text(change, study, order as u64, release)?;
             }
-            change.log(Event::Deleted { study: *study, releases: deleted, sets, answers });
+            delete_waiting(change, study)?;
+            forget_decided(change, study)?;
+            change.log(Event::Deleted { study: *study, releases: deleted, sets, answers, jobs });
             Ok(())
         })?;
+        drop(closing);
         self.receipt(study)
+    }
+
+    /// Writes rows of a study beside the ledger.
+    ///
+    /// # Errors
+    /// `STUDY_CLOSED` after [`State::forget`]; as [`Beside::write`](super::beside::Beside::write).
+    pub fn write_beside(&self, study: &[u8; 32], write: Write) -> Result<(), NodeError> {
+        let _closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closed(study)? {
+            return Err(NodeError::new(
+                "STUDY_CLOSED",
+                "what was kept of the study was deleted: it takes nothing more",
+            ));
+        }
+        self.beside.write(write)
+    }
+
+    /// Was a study closed by [`State::forget`]?
+    pub fn is_closed(&self, study: &[u8; 32]) -> Result<bool, NodeError> {
+        Ok(self.view()?.bytes(Table::Closed, study)?.is_some())
     }
 
     /// The receipt of a closed study, as [`State::forget`] gave it.

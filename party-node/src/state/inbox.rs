@@ -1,9 +1,13 @@
 //! Plans that wait for somebody at the site, and what was decided about them.
+//!
+//! What is decided is a case: one plan, of one study, for one analyst's key. Two analysts who ask the same are two cases.
 
 use query_planner::{Audience, noise};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::audit::{Asked, Event};
+use super::ledger::still_open;
 use super::store::{Change, Rows, Table};
 use super::{State, hex, now_ms};
 use crate::fault::NodeError;
@@ -67,26 +71,54 @@ pub enum Decision {
         by: String,
         /// Why: the analyst is told.
         reason: String,
+        /// Digest of the plan.
+        #[serde(default, with = "hex")]
+        plan: [u8; 32],
     },
 }
 
+/// A case's name: the first 8 bytes of the plan's digest, by which analyst and stewards speak of it, then 24 bytes of SHA-256 over
+/// plan, study and the analyst's key, as texts have it.
+pub fn case(plan: &[u8; 32], study: &[u8; 32], analyst_pin: &str) -> [u8; 32] {
+    let hash = Sha256::new().chain_update(b"consilium case v1\0").chain_update(plan).chain_update(study);
+    let mut name: [u8; 32] = hash.chain_update(analyst_pin).finalize().into();
+    name.copy_within(..24, 8);
+    name[..8].copy_from_slice(&plan[..8]);
+    name
+}
+
+/// What stewards read of a decision afterwards. Deleted with its study, as the questions of releases are.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    /// Digest of the study.
+    #[serde(with = "hex")]
+    pub study: [u8; 32],
+    /// Its name.
+    pub study_name: String,
+    /// Who asked.
+    pub analyst: String,
+    /// The question; its first part if it is long.
+    pub query: String,
+    /// When it was decided, in ms since 1970.
+    pub at_ms: u64,
+}
+
+/// A case, what was decided about it, and what stewards read of that.
+pub type Made = ([u8; 32], Decision, Option<Decided>);
+
 impl State {
-    /// Puts a plan into the inbox, if it is not there.
+    /// Puts a plan into the inbox, if this case is not there.
     ///
     /// # Errors
-    /// `INBOX_FULL` when too many plans wait.
+    /// `INBOX_FULL` when too many plans wait, or too many of this analyst; `STUDY_CLOSED`.
     pub fn wait(&self, waiting: &Waiting) -> Result<(), NodeError> {
         self.change(|change| {
-            if change.bytes(Table::Inbox, &waiting.plan)?.is_some() {
+            if change.bytes(Table::Inbox, &waiting.case())?.is_some() {
                 return Ok(());
             }
-            if change.rows(Table::Inbox, &[], &[])?.len() >= MAX_WAITING {
-                let message = format!("{MAX_WAITING} plans wait for a decision at this site");
-                return Err(
-                    NodeError::new("INBOX_FULL", message).hint("its stewards have to decide about some of them")
-                );
-            }
-            change.put(Table::Inbox, &waiting.plan, waiting)?;
+            still_open(change, &waiting.study)?;
+            has_room(&change.list(Table::Inbox, &[])?, &waiting.analyst)?;
+            change.put(Table::Inbox, &waiting.case(), waiting)?;
             change.log(Event::Waiting(asked(waiting)));
             Ok(())
         })
@@ -94,17 +126,25 @@ impl State {
 
     /// The plans that wait, the oldest first.
     pub fn inbox(&self) -> Result<Vec<Waiting>, NodeError> {
-        let mut all: Vec<Waiting> = self.view()?.list(Table::Inbox, &[])?.into_iter().map(|(_, plan)| plan).collect();
+        let rows: Vec<(Vec<u8>, Waiting)> = self.view()?.list(Table::Inbox, &[])?;
+        // Versions before this one named a row by its plan alone: nobody asks for such a one any more.
+        let named = rows.into_iter().filter(|(key, waiting)| *key == waiting.case());
+        let mut all: Vec<Waiting> = named.map(|(_, waiting)| waiting).collect();
         all.sort_by_key(|plan| plan.since_ms);
         Ok(all)
     }
 
-    /// The plan that stewards name so: the first digits of its digest, at least four.
+    /// This case, if it waits.
+    pub fn waits(&self, case: &[u8; 32]) -> Result<Option<Waiting>, NodeError> {
+        self.view()?.get(Table::Inbox, case)
+    }
+
+    /// The case that stewards name so: its first digits, at least four; where two analysts ask the same, more than sixteen.
     ///
     /// # Errors
     /// `NO_SUCH_PLAN` when none waits or several do.
     pub fn waiting(&self, name: &str) -> Result<Waiting, NodeError> {
-        let mut found = self.inbox()?.into_iter().filter(|plan| named(&plan.plan, name));
+        let mut found = self.inbox()?.into_iter().filter(|plan| named(&plan.case(), name));
         match (found.next(), found.next()) {
             (Some(plan), None) => Ok(plan),
             _ => Err(NodeError::new("NO_SUCH_PLAN", "no plan, or more than one, of that name waits for a decision")
@@ -116,45 +156,43 @@ impl State {
     ///
     /// # Errors
     /// `NO_SUCH_PLAN` when it no longer waits.
-    pub fn consent(&self, plan: &[u8; 32], consent: Consent) -> Result<Vec<Consent>, NodeError> {
+    pub fn consent(&self, case: &[u8; 32], consent: Consent) -> Result<Vec<Consent>, NodeError> {
         self.change(|change| {
-            let mut waiting: Waiting = change.get(Table::Inbox, plan)?.ok_or_else(not_waiting)?;
+            let mut waiting: Waiting = change.get(Table::Inbox, case)?.ok_or_else(not_waiting)?;
             waiting.consents.retain(|other| other.by != consent.by && other.policy == consent.policy);
             let (by, until_ms) = (format!("{} (one of two)", consent.by), consent.until_ms as u64);
             waiting.consents.push(consent);
-            change.put(Table::Inbox, plan, &waiting)?;
-            change.log(Event::Approved { plan: *plan, by, until_ms });
+            change.put(Table::Inbox, case, &waiting)?;
+            change.log(Event::Approved { plan: waiting.plan, by, until_ms });
             Ok(waiting.consents)
         })
     }
 
-    /// Writes a decision about a plan down that waits; it no longer does.
+    /// Writes a decision about a case down that waits; it no longer does.
     ///
     /// # Errors
     /// `NO_SUCH_PLAN` when it does not wait: somebody else has decided.
-    pub fn decide(&self, plan: &[u8; 32], decision: &Decision) -> Result<(), NodeError> {
+    pub fn decide(&self, case: &[u8; 32], decision: &Decision) -> Result<(), NodeError> {
         self.change(|change| {
-            if !change.remove(Table::Inbox, plan)? {
-                return Err(not_waiting());
-            }
-            change.put(Table::Approvals, plan, decision)?;
+            let waiting: Waiting = change.get(Table::Inbox, case)?.ok_or_else(not_waiting)?;
+            let plan = waiting.plan;
+            change.remove(Table::Inbox, case)?;
+            change.put(Table::Approvals, case, decision)?;
+            change.put(Table::Decided, case, &Decided::of(waiting))?;
             change.log(match decision {
                 Decision::Approved(approval) => {
-                    let by = match &approval.terms.by {
-                        By::Rule(rule) => format!("rule {rule}"),
-                        By::Hand(names) => names.join(" and "),
-                    };
-                    Event::Approved { plan: *plan, by, until_ms: approval.terms.until_ms as u64 }
+                    let by = approval.terms.by.names();
+                    Event::Approved { plan, by, until_ms: approval.terms.until_ms as u64 }
                 }
-                Decision::Rejected { by, reason } => {
-                    Event::Rejected { plan: *plan, by: by.clone(), reason: reason.clone() }
+                Decision::Rejected { by, reason, .. } => {
+                    Event::Rejected { plan, by: by.clone(), reason: reason.clone() }
                 }
             });
             Ok(())
         })
     }
 
-    /// Takes a decision back: the plan may wait again. What had been decided.
+    /// Takes a decision back: the plan may wait again. The case, and what had been decided.
     ///
     /// # Errors
     /// `NO_SUCH_PLAN` when nothing was decided about it, or the name fits several.
@@ -162,30 +200,70 @@ impl State {
         self.change(|change: &mut Change| {
             let decided = change.list(Table::Approvals, &[])?.into_iter();
             let decided = decided.filter_map(|(key, decision)| Some((<[u8; 32]>::try_from(&key[..]).ok()?, decision)));
-            let mut found = decided.filter(|(plan, _)| named(plan, name));
-            let (Some((plan, decision)), None) = (found.next(), found.next()) else {
+            let mut found = decided.filter(|(case, _)| named(case, name));
+            let (Some((case, decision)), None) = (found.next(), found.next()) else {
                 return Err(NodeError::new(
                     "NO_SUCH_PLAN",
                     "nothing was decided about a plan, or one plan only, of that name",
                 ));
             };
-            change.remove(Table::Approvals, &plan)?;
+            change.remove(Table::Approvals, &case)?;
+            change.remove(Table::Decided, &case)?;
+            let plan = match &decision {
+                Decision::Approved(approval) => approval.terms.plan,
+                Decision::Rejected { plan, .. } => *plan,
+            };
             change.log(Event::Withdrawn { plan, by: by.to_owned() });
-            Ok((plan, decision))
+            Ok((case, decision))
         })
     }
 
-    /// What was decided about a plan, if anything was.
-    pub fn decision(&self, plan: &[u8; 32]) -> Result<Option<Decision>, NodeError> {
-        self.view()?.get(Table::Approvals, plan)
+    /// Everything that was decided and can be withdrawn, the newest first, with what stewards read of it where it is kept.
+    pub fn decided(&self) -> Result<Vec<Made>, NodeError> {
+        let view = self.view()?;
+        let mut all = Vec::new();
+        for (key, decision) in view.list(Table::Approvals, &[])? {
+            let Ok(case) = <[u8; 32]>::try_from(&key[..]) else { continue };
+            all.push((case, decision, view.get::<Decided>(Table::Decided, &key)?));
+        }
+        all.sort_by_key(|(case, _, kept)| (std::cmp::Reverse(kept.as_ref().map(|kept| kept.at_ms)), *case));
+        Ok(all)
+    }
+
+    /// What was decided about a case, if anything was.
+    pub fn decision(&self, case: &[u8; 32]) -> Result<Option<Decision>, NodeError> {
+        self.view()?.get(Table::Approvals, case)
     }
 }
 
 impl Waiting {
+    /// Its name.
+    pub fn case(&self) -> [u8; 32] {
+        case(&self.plan, &self.study, &self.analyst_pin)
+    }
+
     /// For how long it has waited, in ms.
     pub fn age_ms(&self) -> u64 {
         now_ms().saturating_sub(self.since_ms)
     }
+}
+
+impl Decided {
+    fn of(waiting: Waiting) -> Self {
+        let Waiting { study, study_name, analyst, query, .. } = waiting;
+        let query = match query.char_indices().nth(QUERY_CHARS) {
+            Some((end, _)) => format!("{}…", &query[..end]),
+            None => query,
+        };
+        Self { study, study_name, analyst, query, at_ms: now_ms() }
+    }
+}
+
+/// The questions of these decisions are deleted.
+pub(super) fn forget_decided(change: &mut Change, study: &[u8; 32]) -> Result<(), NodeError> {
+    let kept: Vec<(Vec<u8>, Decided)> = change.list(Table::Decided, &[])?;
+    let own = kept.into_iter().filter(|(_, decided)| decided.study == *study);
+    own.map(|(key, _)| key).try_for_each(|key| change.remove(Table::Decided, &key).map(drop))
 }
 
 /// Does an approval still stand? One by rule does unless somebody decided otherwise.
@@ -193,7 +271,7 @@ impl Waiting {
 /// # Errors
 /// `NOT_APPROVED` when it was withdrawn, or another decision took its place.
 pub(super) fn stands(rows: &impl Rows, approval: &Approval) -> Result<(), NodeError> {
-    let stands = match (rows.get(Table::Approvals, &approval.terms.plan)?, &approval.terms.by) {
+    let stands = match (rows.get(Table::Approvals, &approval.terms.case())?, &approval.terms.by) {
         (Some(Decision::Rejected { .. }), _) | (None, By::Hand(_)) => false,
         (Some(Decision::Approved(now)), By::Hand(_)) => *now == *approval,
         (_, By::Rule(_)) => true,
@@ -202,9 +280,29 @@ pub(super) fn stands(rows: &impl Rows, approval: &Approval) -> Result<(), NodeEr
     if stands { Ok(()) } else { Err(withdrawn()) }
 }
 
-/// Do these first digits, at least four, name the plan?
-fn named(plan: &[u8; 32], name: &str) -> bool {
-    name.len() >= 4 && hex::text(plan).starts_with(&name.to_lowercase())
+/// The questions of a study that wait are deleted.
+pub(super) fn delete_waiting(change: &mut Change, study: &[u8; 32]) -> Result<(), NodeError> {
+    let all: Vec<(Vec<u8>, Waiting)> = change.list(Table::Inbox, &[])?;
+    let own = all.into_iter().filter(|(_, waiting)| waiting.study == *study);
+    own.map(|(key, _)| key).try_for_each(|key| change.remove(Table::Inbox, &key).map(drop))
+}
+
+/// May one more plan of this analyst wait?
+fn has_room(all: &[(Vec<u8>, Waiting)], analyst: &str) -> Result<(), NodeError> {
+    let own = all.iter().filter(|(_, waiting)| waiting.analyst == analyst).count();
+    let message = if all.len() >= MAX_WAITING {
+        format!("{MAX_WAITING} plans wait for a decision at this site")
+    } else if own >= MAX_OF_ONE {
+        format!("{MAX_OF_ONE} plans of this analyst wait for a decision at this site")
+    } else {
+        return Ok(());
+    };
+    Err(NodeError::new(INBOX_FULL, message).hint("its stewards have to decide about some of them"))
+}
+
+/// Do these first digits, at least four, name the case?
+fn named(case: &[u8; 32], name: &str) -> bool {
+    name.len() >= 4 && hex::text(case).starts_with(&name.to_lowercase())
 }
 
 fn not_waiting() -> NodeError {
@@ -216,5 +314,13 @@ fn asked(waiting: &Waiting) -> Asked {
     Asked { study: *study, plan: *plan, disclosure: *disclosure, analyst: analyst.clone() }
 }
 
+/// What of a question stands in a list.
+pub(crate) const QUERY_CHARS: usize = 1000;
+
 /// An analyst can fill an inbox with questions; stewards should not have to read more.
 const MAX_WAITING: usize = 256;
+/// One analyst cannot fill it for the others.
+const MAX_OF_ONE: usize = 64;
+
+/// It passes by itself, and says nothing of anybody's rows: it is charged to nobody.
+pub(crate) const INBOX_FULL: &str = "INBOX_FULL";

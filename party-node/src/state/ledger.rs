@@ -76,7 +76,7 @@ impl Progress {
 /// What a release must obey at the moment when it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
-    /// The study's [`State::digest_of`] that the sites compared. Of two releases that were compared with the same ones, one begins.
+    /// The study's [`State::standing`] when the sites' words were compared. Of two releases that were compared with the same ones, one begins.
     pub after: [u8; 32],
     /// Of releases per period.
     pub releases: Option<Limit>,
@@ -277,6 +277,13 @@ impl State {
         within(&self.view()?, who, releases, refusals, at_ms)
     }
 
+    /// How many releases, or refusals, count against a limit now: everybody's.
+    pub fn charged(&self, refusals: bool, limit: Limit, at_ms: u64) -> Result<usize, NodeError> {
+        let kind = if refusals { Charge::Refusal } else { Charge::Release };
+        let from = charge_key(kind, limit.since_ms(at_ms));
+        Ok(self.view()?.rows(Table::Charges, &[kind as u8], &from)?.len())
+    }
+
     /// The answer to the same plan on the same data, if it was kept.
     pub fn answer(
         &self,
@@ -310,7 +317,7 @@ fn admit(change: &Change, release: &Release, terms: &Terms) -> Result<u64, NodeE
         return Err(NodeError::new("RELEASE_EXISTS", "a release with this id began before"));
     }
     let before = outlines(change, &release.study)?;
-    if digest(&release.study, &before) != terms.after {
+    if past::standing(change, &release.study)? != terms.after {
         let message = "another release of this study began, or was refused, since the sites compared their ledgers";
         return Err(NodeError::new("LEDGER_MOVED", message).hint("ask again"));
     }
@@ -345,6 +352,20 @@ pub(super) fn going_on(change: &Change, id: &[u8; 16]) -> Result<(), NodeError> 
     still_open(change, &release.study)
 }
 
+/// Nothing that counts began behind it in its study.
+pub(super) fn is_latest(rows: &impl Rows, id: &[u8; 16]) -> Result<(), NodeError> {
+    let place: Option<Place> = rows.get(Table::Places, id)?;
+    let Some(Place { study, order }) = place else { return Ok(()) };
+    let later = rows.rows(Table::Releases, &study, &row(&study, order + 1))?;
+    for (_, record) in later {
+        if store::from_bytes::<Release>(Table::Releases, &record)?.progress.counts() {
+            let message = "another release of this study began while this one was going on";
+            return Err(NodeError::new("LEDGER_MOVED", message).hint("ask one question of a study after the other"));
+        }
+    }
+    Ok(())
+}
+
 /// Ends a begun release.
 fn end(change: &mut Change, id: &[u8; 16], progress: Progress) -> Result<Release, NodeError> {
     let (key, mut release) = begun(change, id)?;
@@ -361,7 +382,7 @@ fn begun(rows: &impl Rows, id: &[u8; 16]) -> Result<(Vec<u8>, Release), NodeErro
     Ok((key, release))
 }
 
-fn still_open(rows: &impl Rows, study: &[u8; 32]) -> Result<(), NodeError> {
+pub(super) fn still_open(rows: &impl Rows, study: &[u8; 32]) -> Result<(), NodeError> {
     let closed = || NodeError::new("STUDY_CLOSED", "the study's patient sets were deleted: it takes no more questions");
     rows.bytes(Table::Closed, study)?.map_or(Ok(()), |_| Err(closed()))
 }
@@ -378,7 +399,7 @@ pub(super) fn outlines(rows: &impl Rows, study: &[u8; 32]) -> Result<Vec<Release
     Ok(rows.list(Table::Releases, study)?.into_iter().map(|(_, release)| release).collect())
 }
 
-fn digest(study: &[u8; 32], releases: &[Release]) -> [u8; 32] {
+pub(super) fn digest(study: &[u8; 32], releases: &[Release]) -> [u8; 32] {
     let first = Sha256::new().chain_update(b"consilium ledger v1\0").chain_update(study).finalize().into();
     releases.iter().filter(|release| release.progress.counts()).fold(first, |before: [u8; 32], release| {
         Sha256::new().chain_update(before).chain_update(release.id).chain_update(release.plan).finalize().into()

@@ -26,11 +26,17 @@
 //! The key is made under another name and gets its own when ledger and log have their first record. A start that was interrupted
 //! before that begins anew: nothing had been answered under it.
 //!
+//! # Beside the ledger
+//! `jobs.redb` holds what a node does for its own analysts ([`beside`]): sealed under a key of its own, made of the same file. It is no
+//! record of what came out, so that it is not logged and not summed; whoever puts it back to an earlier state gets jobs
+//! that ask again, which the ledger judges as it judges every question.
+//!
 //! # Deletion
 //! A deleted row is gone from the tables; its ciphertext may lie in unused pages of the file until they are written again.
 //! It opens with the key only.
 
 pub mod audit;
+pub mod beside;
 mod budget;
 mod closing;
 pub(crate) mod hex;
@@ -58,6 +64,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::NodeError;
 use audit::{Entry, Event, Head, LogFile, Tail};
+use beside::Beside;
 use moment::{Hook, Moment};
 use store::Store;
 pub use store::{Change, Row, Rows, Table, View};
@@ -71,6 +78,9 @@ pub struct State {
     identity: Identity,
     vault: Vault,
     store: Store,
+    beside: Beside,
+    /// Held while a study is closed, and while something of a study is written beside the ledger.
+    closing: Mutex<()>,
     writer: Mutex<Writer>,
     hook: Hook,
     /// Held as long as the state is open.
@@ -143,6 +153,11 @@ impl State {
     /// The state as it is now.
     pub fn view(&self) -> Result<View<'_>, NodeError> {
         self.store.view(&self.vault)
+    }
+
+    /// What is kept beside the ledger.
+    pub fn beside(&self) -> &Beside {
+        &self.beside
     }
 
     /// Logs something that changes nothing else.

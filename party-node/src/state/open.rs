@@ -8,6 +8,7 @@ use mpc_core::identity::Identity;
 use zeroize::Zeroizing;
 
 use super::audit::{Event, LogFile, Tail, rolled_back};
+use super::beside::Beside;
 use super::moment::{Hook, Moment};
 use super::store::{self, Store, Table};
 use super::vault::{KEY_BYTES, Vault, fresh};
@@ -92,6 +93,7 @@ impl<'a> Files<'a> {
             return Err(rolled_back("the state key is there and the ledger is not"));
         }
         let (vault, store) = (Vault::new(key)?, Store::open(&self.ledger)?);
+        let beside = Beside::new(self.folder.join("jobs.redb"), Vault::beside(key)?);
         hook.at(Moment::LedgerMade);
         let top = known_top(&store, &vault, first)?;
         let mut log = LogFile::open(&self.log)?;
@@ -102,7 +104,17 @@ impl<'a> Files<'a> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let started = Event::Started { key: identity.public_key(), version, repaired_bytes };
         let writer = Mutex::new(Writer { top, log, broken: false });
-        let state = State { log_path: self.log.clone(), identity, vault, store, writer, hook, lock };
+        let state = State {
+            log_path: self.log.clone(),
+            identity,
+            vault,
+            store,
+            beside,
+            closing: Mutex::default(),
+            writer,
+            hook,
+            lock,
+        };
         state.log(started)?;
         Ok(state)
     }

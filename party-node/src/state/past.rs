@@ -5,36 +5,39 @@ use std::collections::BTreeSet;
 
 use query_planner::catalog::SiteName;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::audit::{Event, Head, SiteHead};
-use super::ledger::{Progress, Release, find, going_on};
+use super::ledger::{Progress, Release, digest, find, going_on, is_latest, outlines};
 use super::store::{self, Change, Rows, Table};
 use super::{State, audit};
 use crate::agree::Signed;
 use crate::fault::NodeError;
-use crate::govern::meeting::{Earlier, Past};
+use crate::govern::meeting::{Earlier, Extent, Kept, Past};
 use crate::govern::sets::Sets;
 
 impl State {
-    /// Keeps this site's own patients behind each figure of a begun release: durable before its answer is opened.
+    /// Keeps this site's own patients behind figures of a begun release: durable before its keys are agreed, and before its answer is
+    /// opened. Whatever began since was not compared with them, so that nothing more of this one may come out.
     ///
     /// # Errors
-    /// `NO_SUCH_RELEASE`, `RELEASE_ENDED`, `STUDY_CLOSED`: nothing would delete them.
-    pub fn note(&self, release: &[u8; 16], sets: &Sets) -> Result<(), NodeError> {
+    /// `NO_SUCH_RELEASE`, `RELEASE_ENDED`, `LEDGER_MOVED`, `STUDY_CLOSED`: nothing would delete them.
+    pub fn note(&self, release: &[u8; 16], of: Extent, sets: &Sets) -> Result<(), NodeError> {
         self.change(|change| {
             going_on(change, release)?;
-            change.put_bytes(Table::Sets, release, &store::to_record(sets)?)?;
-            change.put(Table::Sets, &outline_key(release), &Outline::of(sets))?;
+            is_latest(change, release)?;
+            change.put_bytes(Table::Sets, &sets_key(release, of), &store::to_record(sets)?)?;
+            change.put(Table::Sets, &outline_key(release, of), &Outline::of(sets))?;
             change.log(Event::Noted { release: *release, sets: sets.figures.sets() as u64 });
             Ok(())
         })
     }
 
-    /// This site's own patients behind each figure of earlier releases; none of a release that this site did not come to.
+    /// This site's own patients behind the figures of earlier releases that are compared; none of a release that this site did not come to.
     pub fn noted(&self, earlier: &[Earlier]) -> Result<Vec<Sets>, NodeError> {
         let view = self.view()?;
         let noted = |past: &Earlier| {
-            let record = view.bytes(Table::Sets, &past.id)?;
+            let record = view.bytes(Table::Sets, &sets_key(&past.id, past.of))?;
             record.map_or(Ok(Sets::default()), |record| store::from_record(Table::Sets, &record))
         };
         earlier.iter().map(noted).collect()
@@ -43,16 +46,13 @@ impl State {
     /// The study's releases that count, and what they have to do with the site's data as it is.
     pub fn past(&self, study: &[u8; 32], snapshot: &[u8; 32]) -> Result<Vec<Past>, NodeError> {
         let view = self.view()?;
-        let releases = self.outlines(study)?.into_iter().filter(|release| release.progress.counts());
+        let releases = outlines(&view, study)?.into_iter().filter(|release| release.progress.counts());
         let past = |release: Release| {
-            let outline: Option<Outline> = view.get(Table::Sets, &outline_key(&release.id))?;
             Ok(Past {
                 id: release.id,
                 plan: release.plan,
-                sets: outline.as_ref().map_or(0, |outline| outline.sets),
-                figures: outline.as_ref().map(|outline| outline.figures),
-                busy_ms: outline.as_ref().map_or(0, |outline| outline.busy_ms),
-                everyone: outline.is_some_and(|outline| outline.everyone),
+                whole: kept(&view, &release.id, Extent::Whole)?,
+                all: kept(&view, &release.id, Extent::All)?,
                 unhidden: release.unhidden,
                 same_data: release.snapshot == *snapshot,
                 released: release.progress == Progress::Released,
@@ -61,21 +61,39 @@ impl State {
         releases.map(past).collect()
     }
 
-    /// The words were said over the ledger as it is: no release that counts here is missing from them, and patients are
-    /// known by the same keys as then.
+    /// What a release must find when it begins as it was when its words were compared: the releases that count, and which sets are kept of
+    /// each.
+    pub fn standing(&self, study: &[u8; 32]) -> Result<[u8; 32], NodeError> {
+        standing(&self.view()?, study)
+    }
+
+    /// The words were said over the ledger as it is: no release that counts here is missing from them, this site's own says which sets it
+    /// keeps of each, and patients are known by the same keys as then.
     ///
     /// # Errors
     /// `LEDGER_MOVED`, `LEDGER_OTHER_KEYS`.
-    pub fn not_moved(&self, study: &[u8; 32], domain: &[u8; 32], words: &[Signed]) -> Result<(), NodeError> {
+    pub fn not_moved(
+        &self,
+        study: &[u8; 32],
+        domain: &[u8; 32],
+        (words, me): (&[Signed], usize),
+    ) -> Result<(), NodeError> {
         let view = self.view()?;
+        let own = words.get(me).map(|said| &said.word.past[..]).unwrap_or_default();
+        for past in own {
+            let kept = [Extent::Whole, Extent::All].map(|of| Ok(kept(&view, &past.id, of)? == past.kept(of)));
+            if !kept.into_iter().collect::<Result<Vec<bool>, NodeError>>()?.into_iter().all(|same| same) {
+                let message = "another release of this study went on since the sites said that they were ready";
+                return Err(NodeError::new("LEDGER_MOVED", message).hint("ask again"));
+            }
+        }
         let said: BTreeSet<[u8; 16]> = words.iter().flat_map(|said| &said.word.past).map(|past| past.id).collect();
         for release in self.outlines(study)?.iter().filter(|release| release.progress.counts()) {
             if !said.contains(&release.id) {
                 let message = "another release of this study began since the sites said that they were ready";
                 return Err(NodeError::new("LEDGER_MOVED", message).hint("ask again"));
             }
-            let outline: Option<Outline> = view.get(Table::Sets, &outline_key(&release.id))?;
-            if outline.is_some_and(|outline| outline.domain.is_some_and(|known| known != *domain)) {
+            if domains(&view, &release.id)?.iter().any(|known| known != domain) {
                 let message = "patients are known by other keys than in earlier releases of this study";
                 return Err(NodeError::new("LEDGER_OTHER_KEYS", message)
                     .hint("another linkage or patient key is another study"));
@@ -91,7 +109,9 @@ impl State {
         for past in words.iter().flat_map(|said| &said.word.past).filter(|past| !counting.contains(&past.id)) {
             match self.count(&past.id) {
                 // Sets are kept, and answers come out, only after every site has begun.
-                Err(error) if error.code == "NO_SUCH_RELEASE" && (past.released || past.sets > 0) => {
+                Err(error)
+                    if error.code == "NO_SUCH_RELEASE" && (past.released || past.whole.or(past.all).is_some()) =>
+                {
                     let message = "another site has an answer of this study that this site's ledger does not know";
                     return Err(NodeError::new("LEDGER_ROLLED_BACK", message)
                         .hint("restore the newest ledger and log; nothing is answered from this one"));
@@ -182,16 +202,52 @@ impl Outline {
     }
 }
 
-/// Deletes what is kept of a release's patients. How many sets there were.
-pub(super) fn delete_sets(change: &mut Change, release: &[u8; 16]) -> Result<u64, NodeError> {
-    let outline: Option<Outline> = change.get(Table::Sets, &outline_key(release))?;
-    change.remove(Table::Sets, release)?;
-    change.remove(Table::Sets, &outline_key(release))?;
-    Ok(outline.map_or(0, |outline| outline.sets.into()))
+/// See [`State::standing`].
+pub(super) fn standing(rows: &impl Rows, study: &[u8; 32]) -> Result<[u8; 32], NodeError> {
+    let releases = outlines(rows, study)?;
+    let mut hash = Sha256::new().chain_update(b"consilium standing v1\0").chain_update(digest(study, &releases));
+    for release in releases.iter().filter(|release| release.progress.counts()) {
+        for of in [Extent::Whole, Extent::All] {
+            hash.update([u8::from(kept(rows, &release.id, of)?.is_some())]);
+        }
+    }
+    Ok(hash.finalize().into())
 }
 
-fn outline_key(release: &[u8; 16]) -> Vec<u8> {
-    [release.as_slice(), b" outline"].concat()
+/// What is kept of a release's patients.
+fn kept(rows: &impl Rows, release: &[u8; 16], of: Extent) -> Result<Option<Kept>, NodeError> {
+    let outline: Option<Outline> = rows.get(Table::Sets, &outline_key(release, of))?;
+    Ok(outline.map(|Outline { sets, figures, busy_ms, everyone, .. }| Kept { sets, figures, busy_ms, everyone }))
+}
+
+/// What the keys of its patients are hashes under.
+fn domains(rows: &impl Rows, release: &[u8; 16]) -> Result<Vec<[u8; 32]>, NodeError> {
+    let of = |of| rows.get::<Outline>(Table::Sets, &outline_key(release, of));
+    let outlines = [of(Extent::Whole)?, of(Extent::All)?];
+    Ok(outlines.into_iter().flatten().filter_map(|outline| outline.domain).collect())
+}
+
+/// Deletes what is kept of a release's patients. How many sets there were; those of the whole are among all.
+pub(super) fn delete_sets(change: &mut Change, release: &[u8; 16]) -> Result<u64, NodeError> {
+    let mut sets = 0;
+    for of in [Extent::Whole, Extent::All] {
+        sets = sets.max(kept(change, release, of)?.map_or(0, |kept| kept.sets));
+        change.remove(Table::Sets, &sets_key(release, of))?;
+        change.remove(Table::Sets, &outline_key(release, of))?;
+    }
+    Ok(sets.into())
+}
+
+fn sets_key(release: &[u8; 16], of: Extent) -> Vec<u8> {
+    let of: &[u8] = match of {
+        Extent::Whole => b" whole",
+        Extent::All => b"",
+    };
+    [release, of].concat()
+}
+
+fn outline_key(release: &[u8; 16], of: Extent) -> Vec<u8> {
+    [&sets_key(release, of), b" outline".as_slice()].concat()
 }
 
 fn seen_key(site: &str) -> Vec<u8> {

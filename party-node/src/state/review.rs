@@ -55,6 +55,17 @@ impl State {
         Ok(entries)
     }
 
+    /// So many lines of the log, the newest first, after this many newer ones; and how many there are. They are not checked here.
+    pub fn newest(&self, after: u64, most: u64) -> Result<(Vec<Entry>, u64), NodeError> {
+        let all = self.head()?.seq;
+        let last = all.saturating_sub(after);
+        if last == 0 || most == 0 {
+            return Ok((Vec::new(), all));
+        }
+        let lines = audit::lines(self.log_path(), last.saturating_sub(most - 1).max(1)..=last)?;
+        Ok((lines.into_iter().rev().map(|line| line.entry).collect(), all))
+    }
+
     /// At most so many bytes of an export from a place on, and the place after them; none with the export's last line. What is
     /// logged between two parts is in a later one.
     ///

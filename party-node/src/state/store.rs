@@ -21,7 +21,7 @@ pub enum Table {
     Releases,
     /// Where a release is, by its id.
     Places,
-    /// The patients of a release, by its id and the set's number.
+    /// The patients of a release, by its id and which of its sets.
     Sets,
     /// What counts against limits per period, by kind and time.
     Charges,
@@ -29,6 +29,8 @@ pub enum Table {
     Inbox,
     /// What was approved.
     Approvals,
+    /// What stewards read of a decision afterwards.
+    Decided,
     /// Answers, by study, plan and snapshot.
     Answers,
     /// Budgets and use-once indices.
@@ -37,17 +39,22 @@ pub enum Table {
     Closed,
     /// The head, alone.
     Head,
+    /// Jobs, by account and id: in a file of their own.
+    Jobs,
+    /// Their answers, by account, id and part: there too.
+    JobAnswers,
 }
 
 impl Table {
-    /// All that hold rows; the head is the sum of them.
-    pub(super) const ROWS: [Table; 9] = [
+    /// All of the ledger that hold rows; the head is the sum of them.
+    pub(super) const ROWS: [Table; 10] = [
         Table::Releases,
         Table::Places,
         Table::Sets,
         Table::Charges,
         Table::Inbox,
         Table::Approvals,
+        Table::Decided,
         Table::Answers,
         Table::Counters,
         Table::Closed,
@@ -61,14 +68,17 @@ impl Table {
             Table::Charges => "charges",
             Table::Inbox => "inbox",
             Table::Approvals => "approvals",
+            Table::Decided => "decided",
             Table::Answers => "answers",
             Table::Counters => "counters",
             Table::Closed => "closed",
             Table::Head => "head",
+            Table::Jobs => "jobs",
+            Table::JobAnswers => "job answers",
         }
     }
 
-    fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
+    pub(super) fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
         TableDefinition::new(self.name())
     }
 }
@@ -129,7 +139,7 @@ impl Store {
 }
 
 /// A table as it lies on disk.
-type Sealed = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+pub(super) type Sealed = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 /// A reader's transaction.
 pub struct View<'a> {
@@ -156,7 +166,7 @@ impl View<'_> {
         Ok(sum)
     }
 
-    fn table(&self, table: Table) -> Result<Option<Sealed>, NodeError> {
+    pub(super) fn table(&self, table: Table) -> Result<Option<Sealed>, NodeError> {
         match self.transaction.open_table(table.definition()) {
             Ok(rows) => Ok(Some(rows)),
             Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
@@ -243,7 +253,7 @@ impl Rows for Change<'_> {
     }
 }
 
-fn one(
+pub(super) fn one(
     vault: &Vault,
     table: Table,
     rows: &impl ReadableTable<&'static [u8], &'static [u8]>,
@@ -253,7 +263,7 @@ fn one(
     sealed.map(|sealed| vault.open(table, key, sealed.value())).transpose()
 }
 
-fn range(
+pub(super) fn range(
     vault: &Vault,
     table: Table,
     rows: &impl ReadableTable<&'static [u8], &'static [u8]>,
@@ -267,6 +277,22 @@ fn range(
             break;
         }
         found.push((key.value().to_vec(), vault.open(table, key.value(), sealed.value())?));
+    }
+    Ok(found)
+}
+
+/// The keys that begin so.
+pub(super) fn keys(
+    rows: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    prefix: &[u8],
+) -> Result<Vec<Vec<u8>>, NodeError> {
+    let mut found = Vec::new();
+    for row in rows.range(prefix..).map_err(failed)? {
+        let (key, _) = row.map_err(failed)?;
+        if !key.value().starts_with(prefix) {
+            break;
+        }
+        found.push(key.value().to_vec());
     }
     Ok(found)
 }

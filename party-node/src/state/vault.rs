@@ -40,6 +40,13 @@ pub(super) struct Vault {
 pub(super) type Mark = [u8; 32];
 
 impl Vault {
+    /// From the bytes of a key file, for what is kept beside the ledger: nothing that one of the two seals opens with the other.
+    pub(super) fn beside(key: &[u8]) -> Result<Self, NodeError> {
+        let root = hmac::Key::new(hmac::HMAC_SHA256, key);
+        let own = hmac::sign(&root, b"consilium state v1 beside");
+        if key.len() == KEY_BYTES { Self::new(own.as_ref()) } else { Self::new(key) }
+    }
+
     /// From the bytes of a key file.
     pub(super) fn new(key: &[u8]) -> Result<Self, NodeError> {
         if key.len() != KEY_BYTES {
@@ -144,6 +151,14 @@ mod tests {
         let vault = Vault::new(&[1; 32]).unwrap();
         let seal = || vault.seal(Table::Releases, b"a", b"record").unwrap();
         assert_ne!(seal(), seal());
+    }
+
+    #[test]
+    fn what_is_kept_beside_the_ledger_has_a_key_of_its_own() {
+        let (vault, beside) = (Vault::new(&[1; 32]).unwrap(), Vault::beside(&[1; 32]).unwrap());
+        let sealed = beside.seal(Table::Jobs, b"a", b"record").unwrap();
+        assert!(vault.open(Table::Jobs, b"a", &sealed).is_err());
+        assert_eq!(*Vault::beside(&[1; 32]).unwrap().open(Table::Jobs, b"a", &sealed).unwrap(), b"record");
     }
 
     #[test]

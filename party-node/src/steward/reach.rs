@@ -16,7 +16,7 @@ use crate::govern::gate::{self, Gate};
 use crate::govern::steward::{Desk, Order, Refusal, Reply, perform};
 use crate::network::Network;
 use crate::site::place_of;
-use crate::source::{BoundData, SiteData};
+use crate::source::BoundData;
 
 /// How long the node may take to answer a connection, and to do what is ordered.
 const DIAL_PATIENCE: Duration = Duration::from_secs(5);
@@ -74,7 +74,7 @@ impl Reach {
         let listen = self.config.listen.ok_or_else(|| NodeError::new("BAD_CONFIG", "a node needs `listen`"))?;
         let from = if listen.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         let endpoint = connect::endpoint(from.parse().expect("an address"))?;
-        let connection = connect::dial_own(&endpoint, &self.identity, listen, DIAL_PATIENCE).await?;
+        let connection = connect::dial_own(&endpoint, &self.identity, &[self.pin()], listen, DIAL_PATIENCE).await?;
         let refused = |e: HandshakeError| {
             NodeError::new("NODE_REFUSED", format!("the node did not answer: {e}"))
                 .hint("is it of this version, and does it have the same key?")
@@ -101,14 +101,14 @@ impl Folder {
         let state = Arc::new(config.state(&identity)?);
         let linkage = config.linkage(&network)?;
         let catalog = network.catalog(linkage.as_ref())?;
-        let data = match &config.data {
-            Some(folder) if needs_data => {
-                let data = SiteData::open_beside(folder, policy.opt_out().as_deref())?;
+        let wanted = if needs_data { config.tables(policy.opt_out().as_deref())? } else { None };
+        let data = match wanted {
+            Some(data) => {
                 data.raise_doubts(&network.settings)?;
                 let data = data.bind_linked(&catalog, &name, linkage.as_ref())?;
                 Some(gate::left_out(data, &policy, &catalog, &name)?)
             }
-            _ => None,
+            None => None,
         };
         let pins = network.site[place.index()].pins.clone();
         let gate = Gate { name, identity, network: network.digest(), studies, policy, state };

@@ -38,10 +38,16 @@ pub(super) fn inbox(plans: &[Entry]) -> String {
     }
     let entry = |Entry { plan, study, analyst, since_ms, query, consents }: &Entry| {
         let said = if consents.is_empty() { String::new() } else { format!("  approved by {}", consents.join(", ")) };
-        let (plan, since) = (short(plan), utc(*since_ms));
+        let (plan, since) = (name(plan, plans), utc(*since_ms));
         clean(&format!("{plan}  study {study}  analyst {analyst}  since {since}{said}\n{}", indented(query)))
     };
     plans.iter().map(entry).collect()
+}
+
+/// As many digits as tell it from the others: two analysts may ask the same.
+fn name(plan: &[u8; 32], all: &[Entry]) -> String {
+    let alike = all.iter().filter(|other| other.plan[..8] == plan[..8]).count();
+    if alike > 1 { hex::text(&plan[..12]) } else { short(plan) }
 }
 
 pub(super) fn ledger(releases: &[Line], budgets: &[Budget]) -> String {

@@ -1,5 +1,7 @@
 //! Patients that are linked by identifiers: those that cannot be, those with several keys, and those whose keys change.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::common::{Run, Scratch, sandbox};
@@ -95,4 +97,28 @@ fn a_patient_whose_identifier_was_corrected_is_the_same_patient() {
     println!("one patient more: {}", later.code());
     assert_eq!(later.code(), "RELEASE_TOO_CLOSE", "{}", later.all());
     assert_eq!(answers(&ask(&folder, &[], &[sql])), [json!([[43]])]);
+}
+
+/// How many releases began at A.
+fn begun_at_a(state: &str) -> usize {
+    let log = std::fs::read_to_string(Path::new(state).join("A/audit.log")).unwrap_or_default();
+    log.lines().filter(|line| line.contains("\"kind\":\"begun\"")).count()
+}
+
+#[test]
+fn patients_who_cannot_be_linked_or_are_gone_count_against_the_bound_before_anything_begins() {
+    let sql = "SELECT COUNT(*) AS n FROM p";
+    let nobodys: Vec<Row> = (500..515).map(|n| (n, String::new(), 1)).collect();
+    // A table has no more than 30 at any time; with those of the first question there are more.
+    for (label, later) in [("gone", people(200, 25, 1)), ("unlinked", [people(100, 12, 1), nobodys].concat())] {
+        let folder = network(label, &[("A", people(100, 25, 1)), ("B", people(300, 12, 1))]);
+        let states = Scratch::new(&format!("{label}-state"));
+        let kept = states.at("kept").to_string_lossy().into_owned();
+        let asked = || ask(&folder, &["--state", &kept, "--set", "max_patients=30"], &[sql]);
+        assert_eq!(answers(&asked()), [json!([[37]])]);
+        write(&folder, "A", &later);
+        let refused = asked();
+        println!("{label}: {}", refused.code());
+        assert_eq!((refused.code().as_str(), begun_at_a(&kept)), ("LOCAL_FAILED", 1), "{}", refused.all());
+    }
 }

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use mpc_core::identity::{Identity, Pin, PublicKey};
 use party_node::agree::{Signed, Start, Word};
+use party_node::fault::NodeError;
 use party_node::govern::approval::{Approval, Asked, By, Terms, agree};
-use party_node::govern::meeting::{self, Past};
-use party_node::network::{NETWORK_VERSION, Network, SiteEntry};
+use party_node::govern::meeting::{self, Earlier, Extent, Kept, Past, Unmet};
+use party_node::network::{NETWORK_VERSION, Network, Reach, SiteEntry};
 use party_node::state::audit::{self, Head};
 use query_planner::Settings;
 use query_planner::catalog::SiteName;
@@ -42,13 +43,12 @@ fn word(identity: &Identity, asked: &Asked) -> Word {
 fn only_a_release_that_all_sites_keep_in_the_same_way_is_compared() {
     let (identities, asked) =
         ([(); 2].map(|()| Identity::generate().unwrap()), asked(1, Identity::generate().unwrap().pin()));
-    let past = |figures: Option<u8>, released| Past {
+    let kept = |digest: Option<u8>, sets| digest.map(|d| Kept { sets, figures: [d; 32], busy_ms: 5, everyone: false });
+    let past = |whole: Option<u8>, all: Option<u8>, released| Past {
         id: [1; 16],
         plan: [8; 32],
-        sets: if figures.is_some() { 3 } else { 0 },
-        figures: figures.map(|digest| [digest; 32]),
-        busy_ms: 5,
-        everyone: false,
+        whole: kept(whole, 1),
+        all: kept(all, 3),
         unhidden: false,
         same_data: true,
         released,
@@ -58,21 +58,46 @@ fn only_a_release_that_all_sites_keep_in_the_same_way_is_compared() {
             Signed::new(Word { past: past.into_iter().collect(), ..word(identity, &asked) }, identity)
         });
         let earlier = meeting::earlier(&words.collect::<Vec<_>>(), &[9; 32]);
-        earlier.map(|all| all.iter().map(|past| (past.sets, past.busy_ms)).collect()).map_err(|e| e.code.into_owned())
+        let brief = |all: Vec<Earlier>| all.iter().map(|past| (past.of, past.sets, past.busy_ms)).collect::<Vec<_>>();
+        let refused = |unmet| NodeError::from(unmet).code.into_owned();
+        earlier.map(brief).map_err(refused)
     };
-    let kept = Some(past(Some(1), true));
-    assert_eq!(met(kept, kept), Ok(vec![(3, 5)]));
+    let all = Some(past(None, Some(1), true));
+    assert_eq!(met(all, all), Ok(vec![(Extent::All, 3, 5)]));
     // It broke off before any figure was opened: not every site came to keep its sets.
-    for gone in [None, Some(past(None, false))] {
-        assert_eq!(met(Some(past(Some(1), false)), gone), Ok(vec![]));
+    for gone in [None, Some(past(None, None, false))] {
+        assert_eq!(met(Some(past(None, Some(1), false)), gone), Ok(vec![]));
+        assert_eq!(met(Some(past(Some(1), None, false)), gone), Ok(vec![]), "and before any key was agreed");
     }
-    assert_eq!(met(kept, Some(past(None, false))).unwrap_err(), "LEDGER_ROLLED_BACK");
-    assert_eq!(met(kept, None).unwrap_err(), "LEDGER_ROLLED_BACK");
-    assert_eq!(met(kept, Some(past(Some(2), true))).unwrap_err(), "LEDGER_DIFFERS");
+    assert_eq!(met(all, Some(past(None, None, false))).unwrap_err(), "LEDGER_ROLLED_BACK");
+    assert_eq!(met(all, None).unwrap_err(), "LEDGER_ROLLED_BACK");
+    assert_eq!(met(all, Some(past(None, Some(2), true))).unwrap_err(), "LEDGER_DIFFERS");
+    // Keys may have come out once all had kept what needs none; all sets stand for these, and they for all where a site fell over.
+    let [keys, both] = [past(Some(1), None, false), past(Some(1), Some(2), false)];
+    for (a, b, of, sets) in
+        [(keys, keys, Extent::Whole, 1), (both, keys, Extent::Whole, 1), (both, both, Extent::All, 3)]
+    {
+        assert_eq!(met(Some(a), Some(b)), Ok(vec![(of, sets, 5)]));
+        assert_eq!(met(Some(b), Some(a)), Ok(vec![(of, sets, 5)]));
+    }
+    assert_eq!(met(Some(keys), Some(past(Some(2), None, false))).unwrap_err(), "LEDGER_DIFFERS");
+    for less in [None, Some(past(None, None, false)), Some(past(None, Some(2), false))] {
+        let met = met(Some(past(Some(1), Some(2), true)), less);
+        let is_all = less.is_some_and(|past| past.all.is_some());
+        assert_eq!(met.is_ok(), is_all, "{met:?}");
+        assert!(is_all || met.unwrap_err() == "LEDGER_ROLLED_BACK");
+    }
+    // All sets are made of the keys, which come out after every site has kept the others.
+    assert_eq!(met(Some(both), Some(past(None, None, false))).unwrap_err(), "LEDGER_ROLLED_BACK");
+    // Every site says that the same was answered from the same data: by which runs.
+    let same = |id| Past { id: [id; 16], plan: [9; 32], ..past(None, Some(1), true) };
+    let words = [vec![same(3), same(4)], vec![same(4), Past { same_data: false, ..same(3) }]];
+    let words = identities.iter().zip(words).map(|(id, past)| Signed::new(Word { past, ..word(id, &asked) }, id));
+    assert_eq!(meeting::earlier(&words.collect::<Vec<_>>(), &[9; 32]), Err(Unmet::Repeated(vec![[4; 16]])));
     // Of figures with noise nothing is kept; of what was answered while nothing was hidden neither, and then nothing can be compared.
-    assert_eq!(met(Some(past(None, true)), Some(past(None, true))), Ok(vec![]));
+    assert_eq!(met(Some(past(None, None, true)), Some(past(None, None, true))), Ok(vec![]));
     for released in [true, false] {
-        let shown = Some(Past { unhidden: true, ..past(None, released) });
+        let shown = Some(Past { unhidden: true, ..past(None, None, released) });
         assert_eq!(met(shown, shown).unwrap_err(), "ANSWERED_UNHIDDEN");
     }
 }
@@ -85,6 +110,7 @@ fn an_approval_of_one_plan_is_none_of_another() {
         address: SocketAddr::from(([127, 0, 0, 1], 1)),
         pins: vec![identity.pin()],
         schema: SiteSchema::default(),
+        reach: Reach::Both,
     };
     let network = Network {
         version: NETWORK_VERSION,

@@ -1,6 +1,8 @@
 //! How much of a sum is whose: attacks that make a total one patient's value, by values that are 0 for everybody else or that are fixed
 //! for them, and the questions beside them that are answered.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::world::{Attack, LEAST, Patient, Random, World, answers};
@@ -10,11 +12,28 @@ fn dose(p: &Patient) -> i64 {
     if p.z % 2 == 0 { 0 } else { 1 + p.x }
 }
 
+/// A score from 1 to 40: 1 for the same half, more for the others.
+fn score(p: &Patient) -> i64 {
+    if p.z % 2 == 0 { 1 } else { 2 + p.x % 30 }
+}
+
 fn world(label: &str) -> World {
+    world_of(label, dose)
+}
+
+/// With the score in the place of the dose, and its range declared.
+fn scored(label: &str) -> World {
+    let world = world_of(label, score);
+    let network = fs::read_to_string(world.folder.path().join("network.toml")).unwrap();
+    world.folder.write("network.toml", format!("{network}[tables.t.columns.d]\nrange = [1, 40]\n"));
+    world
+}
+
+fn world_of(label: &str, value: fn(&Patient) -> i64) -> World {
     let world = World::new(label);
     for site in ["A", "B", "C"] {
         let own = world.patients.iter().filter(|patient| patient.sites.contains(&site));
-        let rows: String = own.map(|p| format!("{},{},{},{},{},{}\n", p.id, p.k, p.f, p.x, p.z, dose(p))).collect();
+        let rows: String = own.map(|p| format!("{},{},{},{},{},{}\n", p.id, p.k, p.f, p.x, p.z, value(p))).collect();
         world.folder.write(&format!("{site}/t.csv"), format!("person_id,k,f,x,z,d\n{rows}"));
     }
     world
@@ -98,6 +117,47 @@ fn two_sums_that_differ_by_one_value_and_many_zeros_are_too_close() {
     let run =
         world.ask(&[], &[&sum("t", "SUM(d)", all), &sum("t", "SUM(d)", &format!("z NOT IN ({})", far.join(", ")))]);
     assert_eq!(answers(&run).len(), 2, "{}", run.all());
+}
+
+#[test]
+fn a_score_that_is_the_lowest_for_all_but_one_is_not_told_by_its_sum() {
+    let world = scored("sum-lowest");
+    let (target, lowest) = (target(&world), nothing(&world, 2 * LEAST));
+    assert!(score(target) > 1);
+    let cohort = format!("z IN ({}, {lowest})", target.z);
+    let highest = score(target);
+    for (what, condition) in [
+        ("SUM(d)", String::new()),
+        ("AVG(d)", String::new()),
+        ("VAR_SAMP(d)", String::new()),
+        ("SUM(d * d)", String::new()),
+        ("SUM(100 - d)", String::new()),
+        ("SUM(CASE WHEN x >= 0 THEN d ELSE 0 END)", String::new()),
+        ("SUM(d)", format!(" AND d BETWEEN 1 AND {highest}")),
+        ("SUM(d) FILTER (WHERE d > 0)", String::new()),
+    ] {
+        let (hidden, row) = shown(&world, &format!("SELECT {what} AS s FROM t WHERE {cohort}{condition}"));
+        assert_eq!((hidden.as_array().unwrap().len(), &row[0]), (1, &Value::Null), "{what}{condition}");
+    }
+    let (hidden, row) = shown(&world, &format!("SELECT COUNT(d) AS n FROM t WHERE {cohort}"));
+    assert_eq!((hidden, row), (json!([]), json!([2 * LEAST + 1])));
+    let rows = || world.patients.iter().flat_map(|p| p.sites.iter().map(move |_| p));
+    let (hidden, row) = shown(&world, "SELECT SUM(d) AS s FROM t");
+    assert_eq!((hidden, row), (json!([]), json!([rows().map(score).sum::<i64>()])));
+}
+
+#[test]
+fn sums_that_differ_by_one_score_and_many_lowest_ones_are_too_close_and_so_are_two_powers_of_the_same_rows() {
+    let world = scored("sum-lowest-pair");
+    let some = format!("z NOT IN ({}, {})", target(&world).z, nothing(&world, 2 * LEAST));
+    let sum = |what: &str, condition: &str| format!("SELECT {what} AS s FROM t WHERE {condition}");
+    for attack in [
+        Attack::new("two sums of rows", sum("SUM(d)", "z > 0"), sum("SUM(d)", &some)),
+        Attack::new("an average and a sum", sum("SUM(d)", &some), sum("AVG(d)", "z > 0")),
+        Attack::new("a sum, and the squares of the same rows", sum("SUM(d)", "z > 0"), sum("SUM(d * d)", "z > 1")),
+    ] {
+        attack.fails_in(&world);
+    }
 }
 
 #[test]

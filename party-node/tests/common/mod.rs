@@ -3,6 +3,11 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod cases;
+pub mod contract;
+#[cfg(unix)]
+pub mod postgres;
+#[cfg(unix)]
+pub mod wire;
 
 use std::fs;
 use std::io::Read;

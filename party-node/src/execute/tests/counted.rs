@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mpc_core::random::PublicSeed;
 use mpc_core::{Bits, Block, Z64};
 use protocols::matching::PatientTable;
-use protocols::relational::differencing::{Check, Columns, Counted as Sets, Ledgered, clear};
+use protocols::relational::differencing::{Check, Columns, Counted as Sets, Form, Ledgered, clear};
 use protocols::relational::patients::Circuit;
 use query_planner::decode;
 use query_planner::plan::Summand;
@@ -31,13 +31,13 @@ fn nodes(case: &Case) -> Vec<usize> {
 }
 
 /// How many patients are in each set, as sites' columns and the circuit say.
-fn flagged(case: &Case, nodes: &[usize]) -> Vec<u64> {
+fn flagged(case: &Case, nodes: &[usize], form: Form) -> Vec<u64> {
     let matching = case.sum.matching.clone().unwrap();
     let (tuples, groups) = keyed(&case.sum, &matching, &decode::groups(&case.sum)).unwrap();
     let counted = Counted { matching, tuples: tuples.len(), groups, nodes: nodes.to_vec() };
     let layouts: Vec<Layout> = case.sites.iter().map(|s| layout(&counted.matching, s, counted.tuples)).collect();
     let matched = counted.parties(&case.sites).unwrap();
-    let circuit = mark(&counted, (&matched, &layouts), 0, Circuit::default()).unwrap();
+    let circuit = mark(&counted, (&matched, &layouts), (0, form), Circuit::default()).unwrap();
     let tables: Vec<PatientTable> = case
         .known
         .iter()
@@ -61,7 +61,7 @@ fn flagged(case: &Case, nodes: &[usize]) -> Vec<u64> {
     // Each set against one of nobody.
     let (sets, patients) = (counted.sets(), tables.iter().map(PatientTable::rows).max().unwrap());
     let pairs = (0..sets).map(|set| (set, sets)).collect();
-    let shape = Ledgered { patients, passes: 1, sets: sets + 1, pairs, least: 2, ..Ledgered::default() };
+    let shape = Ledgered { patients, passes: 1, sets: sets + 1, pairs, least: 2, form, ..Ledgered::default() };
     let columns = layouts.iter().map(|own| Columns { numbers: own.numbers, bits: own.bits }).collect();
     let check =
         Check::of(&shape, &Sets { circuit, columns, said: BTreeMap::new() }, case.sites.len(), PublicSeed([0; 32]))
@@ -100,7 +100,10 @@ fn flagged_is_whoever_s_node_is_not_zero_in_a_group() {
                 continue;
             }
             let want = expected(&case, &nodes);
-            assert_eq!(flagged(&case, &nodes), want, "seed {seed}, {sites} sites: {:#?}", case.sum.matching);
+            for form in [Form::Once, Form::Telescoped] {
+                let flagged = flagged(&case, &nodes, form);
+                assert_eq!(flagged, want, "seed {seed}, {sites} sites, {form:?}: {:#?}", case.sum.matching);
+            }
             some += want.iter().filter(|patients| **patients > 0).count();
             none += want.iter().filter(|patients| **patients == 0).count();
         }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use futures::future::BoxFuture;
 use mpc_core::Session;
 use mpc_core::world::World;
 use protocols::additive::Additive;
@@ -14,8 +15,9 @@ use query_planner::noise::{Asked, Epsilon, Mechanism};
 use query_planner::value::Value;
 use query_planner::{Audience, Compiled, JointPlan, Options, Settings, explain, merge, plan};
 
-use crate::execute::{Ended, Met, run, statement};
-use crate::govern::meeting::Earlier;
+use crate::execute::{Ended, Met, Unfit, comparable, run, statement};
+use crate::fault::NodeError;
+use crate::govern::meeting::{Earlier, Extent};
 use crate::govern::sets::{Person, Planned, Sets};
 use crate::local::{NetworkFacts, Partials, noise, partials_blocking};
 use crate::source::{BoundData, SiteData};
@@ -125,11 +127,11 @@ fn opened(compiled: &Compiled, parts: Parts, seed: u64) -> Vec<(Vec<Opening>, bo
         let compiled = compiled.clone();
         async move {
             let mut engine = Additive::new(session, statement(&compiled.joint));
-            let earlier = [Earlier { id: [1; 16], sets: 1, busy_ms: 0, everyone: false }];
+            let earlier = [Earlier { id: [1; 16], of: Extent::All, sets: 1, busy_ms: 0, everyone: false }];
             let noted = if own.is_some() { vec![strangers()] } else { Vec::new() };
             let met = Met { earlier: &earlier, noted: &noted, domain: [0; 32] };
             let own = own.as_ref().map(|own| own.as_slice());
-            let ended = run(&mut engine, &compiled, own, met, async |_| Ok(())).await;
+            let ended = run(&mut engine, &compiled, own, met, &|_, _| Box::pin(async { Ok(()) })).await;
             let opened = protocols::Engine::statement(&mut engine).opened();
             let answered = |ended| match ended {
                 Ended::Released(answer) => answer.is_some(),
@@ -207,8 +209,8 @@ fn a_run_opens_what_its_plan_discloses_to_whom_it_says_and_nothing_else() {
 const QUESTIONS: u64 = 40;
 
 /// Seven patients with code 1, four of them and two more with code 2, at two sites.
-fn two_codes() -> Folders {
-    let root = std::env::temp_dir().join(format!("consilium-disclosed-{}-codes", std::process::id()));
+fn two_codes(label: &str) -> Folders {
+    let root = std::env::temp_dir().join(format!("consilium-disclosed-{}-codes-{label}", std::process::id()));
     let rows = [
         ("A", "1,F,1,5\n2,F,1,5\n3,M,1,5\n4,M,1,5\n4,M,2,5\n5,M,2,5\n8,F,2,5\n"),
         ("B", "5,M,1,7\n6,M,1,7\n6,M,2,7\n7,F,1,7\n7,F,2,7\n9,F,2,7\n"),
@@ -229,13 +231,20 @@ fn ended(compiled: &Compiled, parts: Parts, old: &Planned) -> Vec<(String, BTree
         async move {
             let me = session.me().index();
             let mut engine = Additive::new(session, statement(&compiled.joint));
-            let earlier =
-                [Earlier { id: [1; 16], sets: old.figures().sets(), busy_ms: 0, everyone: old.figures().everyone }];
+            let earlier = [Earlier {
+                id: [1; 16],
+                of: Extent::All,
+                sets: old.figures().sets(),
+                busy_ms: 0,
+                everyone: old.figures().everyone,
+            }];
             let noted = own.iter().map(|own| old.own(&compiled.joint.sites, me, own, ([0; 32], 0)));
             let noted: Vec<Sets> = noted.collect();
             let met = Met { earlier: &earlier, noted: &noted, domain: [0; 32] };
-            let ended =
-                run(&mut engine, &compiled, own.as_ref().map(|own| own.as_slice()), met, async |_| Ok(())).await;
+            let ended = run(&mut engine, &compiled, own.as_ref().map(|own| own.as_slice()), met, &|_, _| {
+                Box::pin(async { Ok(()) })
+            })
+            .await;
             let opened = protocols::Engine::statement(&mut engine).opened();
             let opened: BTreeSet<String> = opened.into_iter().map(|opening| opening.item.id.to_string()).collect();
             let ended = ended.map(|ended| match ended {
@@ -254,7 +263,7 @@ fn ended(compiled: &Compiled, parts: Parts, old: &Planned) -> Vec<(String, BTree
 #[test]
 fn no_key_is_opened_of_a_question_that_is_near_as_a_whole_and_no_figure_of_one_that_is_near_by_a_group() {
     println!("seed 1");
-    let (folders, mut settings) = (two_codes(), Settings::from_toml(SETTINGS).unwrap());
+    let (folders, mut settings) = (two_codes("near"), Settings::from_toml(SETTINGS).unwrap());
     settings.set("min_patients=2").unwrap();
     let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
     let (compiled, parts) =
@@ -277,6 +286,77 @@ fn no_key_is_opened_of_a_question_that_is_near_as_a_whole_and_no_figure_of_one_t
         assert_eq!(ended, "released");
         assert!(all.iter().all(|id| opened.contains(id)), "party {party}: {opened:?}");
         assert!(party < 2 || opened.len() > all.len(), "the analyst has figures: {opened:?}");
+    }
+}
+
+#[test]
+fn what_is_too_much_to_compare_or_has_too_many_patients_is_refused_before_it_begins() {
+    let (folders, mut settings) = (two_codes("much"), Settings::from_toml(SETTINGS).unwrap());
+    settings.set("min_patients=100").unwrap();
+    settings.set("max_patients=4000").unwrap();
+    let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
+    let sql = "SELECT sex, COUNT(*) FROM cond GROUP BY sex";
+    let (compiled, parts) = prepared(&folders, &settings, sql, &options).unwrap();
+    let one = Earlier { id: [1; 16], of: Extent::All, sets: 1024, busy_ms: 0, everyone: false };
+    let of = |releases: usize, people: usize| {
+        let somebody = |number: usize| Person::of(vec![Some((1 + number as u128).to_le_bytes())]);
+        let sets = || Sets::said([0; 32], (0..people).map(somebody).collect(), vec![Vec::new(); one.sets]);
+        let (earlier, noted): (Vec<Earlier>, Vec<Sets>) = (0..releases).map(|_| (one, sets())).unzip();
+        let met = Met { earlier: &earlier, noted: &noted, domain: [0; 32] };
+        comparable(&compiled, (0, &parts[0]), &met)
+    };
+    assert_eq!(of(0, 0), Ok(()));
+    assert_eq!(of(1, 1), Ok(()));
+    assert!(matches!(of(40, 1), Err(Unfit::Sizes(_))), "{:?}", of(40, 1));
+    // At most 4000 patients a site, with those of today.
+    assert!(matches!(of(1, 4000), Err(Unfit::Patients(_))), "{:?}", of(1, 4000));
+}
+
+/// Which sets each party kept, and what it opened, of a first question that ends because A cannot keep these.
+fn kept_until(compiled: &Compiled, parts: Parts, fails: Extent) -> Vec<(Vec<Extent>, BTreeSet<String>)> {
+    let (sites, compiled) = (parts.len(), Arc::new(compiled.clone()));
+    let program = move |session: Session, own: Option<Arc<Vec<Partials>>>| {
+        let compiled = compiled.clone();
+        async move {
+            let (is_a, kept) = (session.me().index() == 0, Arc::new(Mutex::new(Vec::new())));
+            let mut engine = Additive::new(session, statement(&compiled.joint));
+            let met = Met { earlier: &[], noted: &[], domain: [0; 32] };
+            let all = kept.clone();
+            let keep = move |of: Extent, _: Sets| -> BoxFuture<'static, Result<(), NodeError>> {
+                let can = !is_a || of != fails;
+                all.lock().unwrap().extend(can.then_some(of));
+                Box::pin(async move { if can { Ok(()) } else { Err(NodeError::new("STATE_FAILED", "no room")) } })
+            };
+            let ended = run(&mut engine, &compiled, own.as_ref().map(|own| own.as_slice()), met, &keep).await;
+            let opened = protocols::Engine::statement(&mut engine).opened();
+            let opened: BTreeSet<String> = opened.into_iter().map(|opening| opening.item.id.to_string()).collect();
+            let session = engine.into_session();
+            session.abort(&ended.err().expect("A cannot keep its sets"));
+            let kept = kept.lock().unwrap().clone();
+            (session, Ok((kept, opened)))
+        }
+    };
+    let inputs = parts.into_iter().map(|own| Some(Arc::new(own))).chain([None]).collect();
+    let world = World::new(sites).with_analyst().seed(1);
+    world.run(program, inputs).into_iter().map(|outcome| outcome.result.unwrap()).collect()
+}
+
+#[test]
+fn keys_come_out_after_every_site_has_kept_what_needs_none_and_figures_after_it_has_kept_all() {
+    println!("seed 1");
+    let (folders, mut settings) = (two_codes("kept"), Settings::from_toml(SETTINGS).unwrap());
+    settings.set("min_patients=2").unwrap();
+    let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
+    let sql = "SELECT code, COUNT(*) FROM cond GROUP BY code";
+    let (compiled, parts) = prepared(&folders, &settings, sql, &options).unwrap();
+    for (party, (kept, opened)) in kept_until(&compiled, parts.clone(), Extent::Whole).into_iter().enumerate() {
+        assert!(!opened.contains("keys/0"), "party {party}: {opened:?}");
+        assert_eq!(kept, [Extent::Whole][usize::from(party != 1)..], "party {party}");
+    }
+    for (party, (kept, opened)) in kept_until(&compiled, parts, Extent::All).into_iter().enumerate() {
+        assert!(opened.contains("keys/0"), "party {party}: {opened:?}");
+        // The other site need not have come to keep its own, too.
+        assert_eq!(kept.first().copied(), (party < 2).then_some(Extent::Whole), "party {party}");
     }
 }
 

@@ -398,7 +398,8 @@ fn a_run_does_not_begin_with_a_site_whose_figures_have_no_noise() {
         async move {
             let mut engine = Additive::new(session, statement(&compiled.joint));
             let met = Met { earlier: &[], noted: &[], domain: [0; 32] };
-            let ended: Result<Ended> = run(&mut engine, &compiled, Some(&own), met, async |_| Ok(())).await;
+            let ended: Result<Ended> =
+                run(&mut engine, &compiled, Some(&own), met, &|_, _| Box::pin(async { Ok(()) })).await;
             let opened = Engine::statement(&mut engine).opened().len();
             (engine.into_session(), Ok((ended.is_err(), opened)))
         }

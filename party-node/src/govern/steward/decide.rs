@@ -30,7 +30,7 @@ pub(super) fn approve(
         return Err(NodeError::new("BAD_DAYS", format!("an approval lasts 1 to {MAX_DAYS} days")));
     }
     gate.policy.unchanged()?;
-    let waiting = gate.state.inbox()?.into_iter().find(|waiting| waiting.plan == *plan);
+    let waiting = gate.state.inbox()?.into_iter().find(|waiting| waiting.case() == *plan);
     let waiting = waiting.ok_or_else(|| NodeError::new("NO_SUCH_PLAN", "this plan no longer waits for a decision"))?;
     let now = now_ms();
     gate.study(&waiting.study)?.goes_on(now as i64)?;
@@ -57,8 +57,9 @@ fn sign(gate: &Gate, waiting: &Waiting, by: Vec<String>, until_ms: i64) -> Resul
     let now = now_ms() as i64;
     let terms = gate.terms(&asked, By::Hand(by), now, until_ms - now);
     let approval = Approval::sign(terms, &gate.identity);
-    gate.state.decide(&waiting.plan, &Decision::Approved(Box::new(approval)))?;
-    Ok(Reply::Approved { plan: waiting.plan, until_ms })
+    let plan = waiting.case();
+    gate.state.decide(&plan, &Decision::Approved(Box::new(approval)))?;
+    Ok(Reply::Approved { plan, until_ms })
 }
 
 /// Who decides: a steward of the policy by their own signature, or by a note whoever holds the site's key.
@@ -82,7 +83,7 @@ fn steward(
     })?;
     let not =
         || NodeError::new("NOT_A_STEWARD", "this signature is none of the stewards' that the site's policy lists");
-    let pin = proof.signer(&waiting.plan, gate.identity.pin(), days).ok_or_else(not)?.to_string();
+    let pin = proof.signer(&waiting.case(), gate.identity.pin(), days).ok_or_else(not)?.to_string();
     // One made for an earlier wait is not used again after that was withdrawn.
     if proof.at_ms < waiting.since_ms || proof.at_ms.abs_diff(now) > FRESH_MS {
         let message =
@@ -99,9 +100,10 @@ pub(super) fn reject(desk: &Desk<'_>, name: &str, reason: &str, note: &str) -> R
         return Err(NodeError::new("BAD_REASON", message));
     }
     let (by, state) = (noted(note)?, &desk.gate.state);
-    let plan = state.waiting(name)?.plan;
-    state.decide(&plan, &Decision::Rejected { by, reason: reason.to_owned() })?;
-    Ok(Reply::Rejected { plan })
+    let waiting = state.waiting(name)?;
+    let (case, plan) = (waiting.case(), waiting.plan);
+    state.decide(&case, &Decision::Rejected { by, reason: reason.to_owned(), plan })?;
+    Ok(Reply::Rejected { plan: case })
 }
 
 pub(super) fn withdraw(desk: &Desk<'_>, name: &str, note: &str) -> Result<Reply, NodeError> {
@@ -110,7 +112,7 @@ pub(super) fn withdraw(desk: &Desk<'_>, name: &str, note: &str) -> Result<Reply,
     let begun = match decided {
         Decision::Approved(approval) => {
             let releases = state.outlines(&approval.terms.study)?;
-            releases.iter().any(|release| release.plan == plan && release.progress.counts())
+            releases.iter().any(|release| release.plan == approval.terms.plan && release.progress.counts())
         }
         Decision::Rejected { .. } => false,
     };

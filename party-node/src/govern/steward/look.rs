@@ -5,12 +5,10 @@ use query_planner::{Compiled, Options, explain};
 use super::{Budget, Desk, Entry, Line, PART_BYTES, Reply, Used, language};
 use crate::fault::{NodeError, printable};
 use crate::govern::approval::short;
-use crate::state::inbox::Waiting;
+use crate::state::inbox::{QUERY_CHARS, Waiting};
 use crate::state::ledger::{Progress, Release};
 use crate::state::limits::Spent;
 
-/// What of a question stands in a list.
-const QUERY_CHARS: usize = 1000;
 /// Most entries of a list in one reply: with questions of four bytes a character they fit a control message.
 const PART_ENTRIES: usize = 100;
 
@@ -36,7 +34,7 @@ pub(super) fn plan(desk: &Desk<'_>, name: &str, chinese: bool, from: u64) -> Res
 ///
 /// # Errors
 /// `PLAN_DIFFERS`, and what the planner refuses.
-pub(super) fn planned(desk: &Desk<'_>, waiting: &Waiting) -> Result<Compiled, NodeError> {
+pub fn planned(desk: &Desk<'_>, waiting: &Waiting) -> Result<Compiled, NodeError> {
     let options = Options { now_ms: waiting.now_ms, audience: waiting.audience, noise: waiting.noise };
     let compiled = query_planner::plan(&waiting.query, desk.catalog, &options)?;
     if compiled.joint.digest() == waiting.plan {
@@ -53,7 +51,8 @@ pub(super) fn ledger(desk: &Desk<'_>, study: Option<&str>, from: u64) -> Result<
     Ok(Reply::Ledger { releases, budgets, next })
 }
 
-fn budgets(desk: &Desk<'_>, only: Option<&[u8; 32]>) -> Result<Vec<Budget>, NodeError> {
+/// What is left of ε and δ, of every study or of one.
+pub fn budgets(desk: &Desk<'_>, only: Option<&[u8; 32]>) -> Result<Vec<Budget>, NodeError> {
     let Some(privacy) = &desk.gate.policy.policy.privacy else { return Ok(Vec::new()) };
     let Some([limit, _]) = privacy.limits() else { return Ok(Vec::new()) };
     let asked = desk.gate.studies.iter().filter(|study| only.is_none_or(|only| study.digest() == *only));
@@ -94,7 +93,7 @@ fn part<T, R>(all: &[T], from: u64, each: impl Fn(&T) -> R) -> (Vec<R>, Option<u
 
 fn entry(waiting: &Waiting) -> Entry {
     Entry {
-        plan: waiting.plan,
+        plan: waiting.case(),
         study: waiting.study_name.clone(),
         analyst: waiting.analyst.clone(),
         since_ms: waiting.since_ms,
@@ -103,7 +102,8 @@ fn entry(waiting: &Waiting) -> Entry {
     }
 }
 
-fn line(desk: &Desk<'_>, release: &Release) -> Line {
+/// A release as it stands in a list.
+pub fn line(desk: &Desk<'_>, release: &Release) -> Line {
     let study = desk.gate.studies.iter().find(|study| study.digest() == release.study);
     Line {
         id: release.id,
@@ -119,7 +119,11 @@ fn line(desk: &Desk<'_>, release: &Release) -> Line {
     }
 }
 
-fn digest_of(desk: &Desk<'_>, name: &str) -> Result<[u8; 32], NodeError> {
+/// The study of this name.
+///
+/// # Errors
+/// `NO_SUCH_STUDY`.
+pub fn digest_of(desk: &Desk<'_>, name: &str) -> Result<[u8; 32], NodeError> {
     let study = desk.gate.studies.iter().find(|study| study.name == name);
     study.map(|study| study.digest()).ok_or_else(|| {
         let known: Vec<String> = desk.gate.studies.iter().map(|study| printable(&study.name)).collect();

@@ -3,7 +3,7 @@
 
 mod decide;
 mod dry_run;
-mod look;
+pub(crate) mod look;
 #[cfg(test)]
 mod tests;
 mod trail;
@@ -30,7 +30,8 @@ pub struct Desk<'a> {
     pub pins: &'a [Pin],
 }
 
-/// One thing that a steward asks or orders. A plan and a release are named by the first digits of their digest or id, at least four.
+/// One thing that a steward asks or orders. A plan is named by the first digits of its case ([`case`](crate::state::inbox::case)), which are the
+/// plan's own as far as sixteen, a release by those of its id; at least four.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
     /// The plans that wait, or the one of this name, from a place in the list on.
@@ -51,7 +52,7 @@ pub enum Order {
     },
     /// Approve a plan that waits.
     Approve {
-        /// Its whole digest.
+        /// Its case, whole.
         plan: [u8; 32],
         /// For how many days.
         days: u32,
@@ -125,7 +126,7 @@ pub struct Proof {
     pub key: [u8; 32],
     /// When it was signed, milliseconds since 1970.
     pub at_ms: u64,
-    /// Of plan, site, days and time.
+    /// Of case, site, days and time.
     pub signature: Vec<u8>,
 }
 
@@ -148,26 +149,26 @@ pub enum Reply {
     },
     /// The plan may run.
     Approved {
-        /// Its digest.
+        /// Its case.
         plan: [u8; 32],
         /// Until when.
         until_ms: i64,
     },
     /// One steward has consented, and it takes another one.
     OneOfTwo {
-        /// The plan's digest.
+        /// Its case.
         plan: [u8; 32],
         /// Who.
         by: String,
     },
     /// The plan may not run.
     Rejected {
-        /// Its digest.
+        /// Its case.
         plan: [u8; 32],
     },
     /// Nothing is decided about the plan any more.
     Withdrawn {
-        /// Its digest.
+        /// Its case.
         plan: [u8; 32],
         /// Has a run of it begun before? What came out stays out.
         begun: bool,
@@ -211,7 +212,7 @@ pub enum Reply {
 /// A plan that waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its digest.
+    /// Its case: of the plan, the study and who asks.
     pub plan: [u8; 32],
     /// The study's name.
     pub study: String,
@@ -305,6 +306,19 @@ pub fn perform(desk: &Desk<'_>, order: Order) -> Result<Reply, NodeError> {
 }
 
 impl Order {
+    /// The study that it closes.
+    pub fn closes(&self) -> Option<[u8; 32]> {
+        match self {
+            Order::Forget { study } => Some(*study),
+            _ => None,
+        }
+    }
+
+    /// May it change what waits, or what was decided?
+    pub fn decides(&self) -> bool {
+        matches!(self, Order::Approve { .. } | Order::Reject { .. } | Order::Withdraw { .. } | Order::Forget { .. })
+    }
+
     /// Does it read the site's tables?
     pub fn needs_data(&self) -> bool {
         matches!(self, Order::DryRun(_))
@@ -312,7 +326,7 @@ impl Order {
 }
 
 impl Proof {
-    /// A steward's consent to a plan at the site that has one of these keys.
+    /// A steward's consent to a case at the site that has this key.
     pub fn sign(steward: &Identity, plan: &[u8; 32], site: Pin, days: u32, at_ms: u64) -> Self {
         let signature = steward.sign(CONSENT, &message(plan, site, days, at_ms)).to_vec();
         Self { key: steward.public_key().0, at_ms, signature }

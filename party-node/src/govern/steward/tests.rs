@@ -76,12 +76,17 @@ impl Site {
         self.gate.state.wait(&waiting).unwrap();
     }
 
+    /// How the stewards name what waits.
+    fn case(&self) -> [u8; 32] {
+        self.asked.case()
+    }
+
     fn order(&self, order: Order) -> Result<Reply, NodeError> {
         perform(&Desk { gate: &self.gate, catalog: &self.catalog, data: None, pins: &[] }, order)
     }
 
     fn approve(&self, days: u32, proof: Option<Proof>) -> Result<Reply, NodeError> {
-        self.order(Order::Approve { plan: PLAN, days, note: "ada".into(), proof })
+        self.order(Order::Approve { plan: self.case(), days, note: "ada".into(), proof })
     }
 
     fn withdraw(&self) -> Result<Reply, NodeError> {
@@ -107,7 +112,7 @@ impl Site {
             unhidden: false,
             progress: Progress::Begun,
         };
-        let after = self.gate.state.digest_of(&study)?;
+        let after = self.gate.state.standing(&study)?;
         let terms = Terms { after, releases: None, refusals: None, privacy: None };
         self.gate.state.begin_under(approval, &release, &terms, vec![])
     }
@@ -147,7 +152,7 @@ fn an_approval_that_was_withdrawn_after_the_site_was_ready_begins_nothing() {
     let site = site(SitePolicy::default());
     site.approve(1, None).unwrap();
     let ready = site.by_hand(0).unwrap().unwrap();
-    assert_eq!(site.withdraw(), Ok(Reply::Withdrawn { plan: PLAN, begun: false }));
+    assert_eq!(site.withdraw(), Ok(Reply::Withdrawn { plan: site.case(), begun: false }));
     assert_eq!(code(site.begin(1, &ready)), "NOT_APPROVED");
     assert!(site.gate.state.outlines(&site.asked.study).unwrap().is_empty());
     assert_eq!(code(site.withdraw()), "NO_SUCH_PLAN");
@@ -157,7 +162,7 @@ fn an_approval_that_was_withdrawn_after_the_site_was_ready_begins_nothing() {
     assert_eq!(code(site.begin(1, &ready)), "NOT_APPROVED");
     let ready = site.by_hand(0).unwrap().unwrap();
     assert_eq!(site.begin(1, &ready), Ok(()));
-    assert_eq!(site.withdraw(), Ok(Reply::Withdrawn { plan: PLAN, begun: true }));
+    assert_eq!(site.withdraw(), Ok(Reply::Withdrawn { plan: site.case(), begun: true }));
     // Rejected meanwhile, nothing runs, by rule neither.
     site.wait();
     site.order(Order::Reject { plan: "ABAB".into(), reason: "no".into(), note: "ada".into() }).unwrap();
@@ -190,17 +195,17 @@ fn two_stewards_sign_each_for_this_plan_this_site_these_days_and_now() {
     let proof = |key: &Identity, plan: [u8; 32], at: Pin, days| Some(Proof::sign(key, &plan, at, days, now_ms()));
     assert_eq!(code(site.approve(1, None)), "STEWARD_KEY_NEEDED");
     assert_eq!(code(site.approve(1, proof(&ada, [1; 32], own, 1))), "NOT_A_STEWARD");
-    assert_eq!(code(site.approve(1, proof(&ada, PLAN, Pin([1; 32]), 1))), "NOT_A_STEWARD");
-    assert_eq!(code(site.approve(1, proof(&ada, PLAN, own, 2))), "NOT_A_STEWARD");
-    assert_eq!(code(site.approve(1, proof(&Identity::generate().unwrap(), PLAN, own, 1))), "NOT_A_STEWARD");
-    let old = Proof::sign(&ada, &PLAN, own, 1, now_ms() - 3_600_000);
+    assert_eq!(code(site.approve(1, proof(&ada, site.case(), Pin([1; 32]), 1))), "NOT_A_STEWARD");
+    assert_eq!(code(site.approve(1, proof(&ada, site.case(), own, 2))), "NOT_A_STEWARD");
+    assert_eq!(code(site.approve(1, proof(&Identity::generate().unwrap(), site.case(), own, 1))), "NOT_A_STEWARD");
+    let old = Proof::sign(&ada, &site.case(), own, 1, now_ms() - 3_600_000);
     assert_eq!(code(site.approve(1, Some(old))), "SIGNATURE_TOO_OLD");
-    let first = proof(&ada, PLAN, own, 9);
-    let one = Reply::OneOfTwo { plan: PLAN, by: "ada".into() };
+    let first = proof(&ada, site.case(), own, 9);
+    let one = Reply::OneOfTwo { plan: site.case(), by: "ada".into() };
     assert_eq!(site.approve(9, first.clone()), Ok(one.clone()));
     assert_eq!(site.approve(9, first.clone()), Ok(one), "the same steward twice is one");
     assert_eq!(site.by_hand(0), Ok(None));
-    assert!(matches!(site.approve(1, proof(&bob, PLAN, own, 1)), Ok(Reply::Approved { .. })));
+    assert!(matches!(site.approve(1, proof(&bob, site.case(), own, 1)), Ok(Reply::Approved { .. })));
     let approval = site.by_hand(0).unwrap().unwrap();
     assert_eq!(approval.terms.by, By::Hand(vec!["ada".into(), "bob".into()]));
     assert_eq!(site.by_hand(2 * DAY_MS), Ok(None), "the shorter of the two times counts");
@@ -216,10 +221,11 @@ fn a_consent_under_another_policy_does_not_count_as_one_of_two() {
     let (policy, [ada, bob]) = persons();
     let mut site = site(policy);
     let own = site.gate.identity.pin();
-    let proof = |key: &Identity| Some(Proof::sign(key, &PLAN, own, 1, now_ms()));
+    let case = site.case();
+    let proof = |key: &Identity| Some(Proof::sign(key, &case, own, 1, now_ms()));
     site.approve(1, proof(&ada)).unwrap();
     site.gate.policy.policy.min_patients = Some(12);
-    assert_eq!(site.approve(1, proof(&bob)), Ok(Reply::OneOfTwo { plan: PLAN, by: "bob".into() }));
+    assert_eq!(site.approve(1, proof(&bob)), Ok(Reply::OneOfTwo { plan: site.case(), by: "bob".into() }));
     assert!(matches!(site.approve(1, proof(&ada)), Ok(Reply::Approved { .. })));
 }
 
@@ -227,13 +233,52 @@ fn a_consent_under_another_policy_does_not_count_as_one_of_two() {
 fn a_plan_is_decided_once() {
     let site = site(SitePolicy::default());
     let reject = || site.order(Order::Reject { plan: "abab".into(), reason: "no".into(), note: "ada".into() });
-    assert_eq!(reject(), Ok(Reply::Rejected { plan: PLAN }));
+    assert_eq!(reject(), Ok(Reply::Rejected { plan: site.case() }));
     assert_eq!(code(reject()), "NO_SUCH_PLAN");
     assert_eq!(code(site.approve(1, None)), "NO_SUCH_PLAN");
     let rule = Approval::sign(site.gate.terms(&site.asked, By::Rule(1), 0, 1), &site.gate.identity);
-    assert_eq!(code(site.gate.state.decide(&PLAN, &Decision::Approved(Box::new(rule)))), "NO_SUCH_PLAN");
+    assert_eq!(code(site.gate.state.decide(&site.case(), &Decision::Approved(Box::new(rule)))), "NO_SUCH_PLAN");
     let names = ["aba", "", "ffff", "abab0"].map(|name| site.order(Order::Inbox { plan: Some(name.into()), from: 0 }));
     assert!(names.into_iter().all(|found| code(found) == "NO_SUCH_PLAN"));
+}
+
+#[test]
+fn two_analysts_who_ask_the_same_are_decided_about_each_by_itself() {
+    let mut site = site(SitePolicy::default());
+    let first = site.asked;
+    site.asked.analyst = Pin([7; 32]);
+    site.wait();
+    let second = site.asked;
+    let Ok(Reply::Inbox { plans, .. }) = site.order(Order::Inbox { plan: None, from: 0 }) else { panic!() };
+    assert_eq!(plans.len(), 2, "each waits");
+    assert!(plans.iter().all(|entry| entry.plan[..8] == PLAN[..8]), "by the digits that the analysts know");
+    let named = |name: String| site.order(Order::Inbox { plan: Some(name), from: 0 });
+    assert_eq!(code(named(crate::state::hex::text(&PLAN[..8]))), "NO_SUCH_PLAN", "it names two");
+    assert!(named(crate::state::hex::text(&second.case()[..12])).is_ok());
+    // A yes to one is none to the other, and a no neither.
+    let decided = |asked: &Asked| site.gate.by_hand(asked, now_ms() as i64);
+    site.approve(1, None).unwrap();
+    assert_eq!(decided(&first), Ok(None));
+    let plan = crate::state::hex::text(&first.case()[..12]);
+    site.order(Order::Reject { plan, reason: "no".into(), note: "ada".into() }).unwrap();
+    assert_eq!(code(decided(&first)), "REJECTED");
+    let approval = decided(&second).unwrap().expect("it stands");
+    assert_eq!(approval.terms.analyst, second.analyst);
+    assert_eq!(site.begin(1, &approval), Ok(()));
+}
+
+#[test]
+fn one_analyst_does_not_fill_the_inbox_for_the_others() {
+    let site = site(SitePolicy::default());
+    let waiting = |analyst: &str, number: u8| {
+        let waiting = site.gate.state.waits(&site.case()).unwrap().unwrap();
+        let plan = [number; 32];
+        site.gate.state.wait(&Waiting { plan, analyst: analyst.into(), ..waiting })
+    };
+    let full = (0..=255).find(|number| waiting("ana", *number).is_err());
+    assert_eq!(full, Some(63), "one waited before");
+    assert_eq!(code(waiting("ana", 200)), "INBOX_FULL");
+    assert_eq!(waiting("bob", 200), Ok(()));
 }
 
 #[test]

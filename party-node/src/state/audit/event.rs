@@ -150,7 +150,7 @@ pub enum Event {
         /// How many.
         count: u64,
     },
-    /// Patient sets, texts and answers of a study were deleted; it takes no more questions.
+    /// Patient sets, texts, answers and jobs of a study were deleted; it takes no more questions.
     Deleted {
         /// The study.
         #[serde(with = "hex")]
@@ -161,6 +161,9 @@ pub enum Event {
         sets: u64,
         /// Answers.
         answers: u64,
+        /// Jobs of this node's accounts, with their answers.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        jobs: u64,
     },
 }
 

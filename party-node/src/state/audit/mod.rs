@@ -19,5 +19,5 @@ pub use verify::{BadLine, Summary, entries, verify};
 
 pub(super) use export::{export, seal};
 pub(super) use file::{LogFile, Tail, rolled_back};
-pub(super) use tail::line_hash;
+pub(super) use tail::{line_hash, lines};
 pub(super) use verify::{check_all, find_line, read_all};

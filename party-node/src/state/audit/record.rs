@@ -36,9 +36,9 @@ pub struct Entry {
 
 /// A line with its proof.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Line {
+pub(in crate::state) struct Line {
     #[serde(flatten)]
-    pub(super) entry: Entry,
+    pub(in crate::state) entry: Entry,
     #[serde(with = "hex")]
     pub(super) signature: [u8; SIGNATURE_BYTES],
     #[serde(with = "hex")]

@@ -1,7 +1,8 @@
-//! A line near the end of a log, without reading what stands before.
+//! Lines near the end of a log, without reading what stands before.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::record::Line;
@@ -10,6 +11,11 @@ use crate::fault::NodeError;
 
 /// The hash of a line by its number, unchecked; none if the log has no such line.
 pub(in crate::state) fn line_hash(path: &Path, seq: u64) -> Result<Option<[u8; 32]>, NodeError> {
+    Ok(lines(path, seq..=seq)?.pop().map(|line| line.hash))
+}
+
+/// The lines of these numbers, unchecked, as far as the log has them.
+pub(in crate::state) fn lines(path: &Path, wanted: RangeInclusive<u64>) -> Result<Vec<Line>, NodeError> {
     let mut file = File::open(path).map_err(|e| missing(path, &e))?;
     let bytes = file.metadata().map_err(|e| missing(path, &e))?.len();
     let mut back = FIRST_READ;
@@ -21,13 +27,9 @@ pub(in crate::state) fn line_hash(path: &Path, seq: u64) -> Result<Option<[u8; 3
         // What stands before the first end of a line may be half a line.
         let whole = if from == 0 { &read[..] } else { read.splitn(2, |b| *b == b'\n').nth(1).unwrap_or_default() };
         let text = String::from_utf8_lossy(whole);
-        let named = format!("{FIRST_KEY}{seq},");
-        let found = text.lines().filter(|line| line.starts_with(&named)).find_map(|line| Line::parse(line).ok());
-        if let Some(line) = found {
-            return Ok(Some(line.hash));
-        }
-        if from == 0 || text.lines().find_map(number).is_some_and(|first| first < seq) {
-            return Ok(None);
+        if from == 0 || text.lines().find_map(number).is_some_and(|first| first <= *wanted.start()) {
+            let named = text.lines().filter(|line| number(line).is_some_and(|number| wanted.contains(&number)));
+            return Ok(named.filter_map(|line| Line::parse(line).ok()).collect());
         }
         back = back.saturating_mul(8);
     }

@@ -21,7 +21,7 @@ struct Told {
 }
 
 /// Steps of [`script`].
-const STEPS: usize = 8;
+const STEPS: usize = 9;
 
 /// A site's life: each step changes something that must not be lost once it is done.
 fn script(state: &State, step: usize) {
@@ -30,14 +30,15 @@ fn script(state: &State, step: usize) {
         0 => begin(state, 1).unwrap(),
         1 => state.reserve(&STUDY, &spend).unwrap(),
         2 => drop(state.take("ot", 4).unwrap()),
-        3 => state.note(&[1; 16], &sets(1)).unwrap(),
-        4 => state.finish(&[1; 16], Some(b"answer"), sent()).unwrap(),
-        5 => {
+        3 => state.note(&[1; 16], Extent::Whole, &sets(3)).unwrap(),
+        4 => state.note(&[1; 16], Extent::All, &sets(1)).unwrap(),
+        5 => state.finish(&[1; 16], Some(b"answer"), sent()).unwrap(),
+        6 => {
             let terms = Terms { privacy: Some(spend), ..terms(state) };
             state.begin_under(&by_rule(), &release(2), &terms, vec![head_of_b()]).unwrap();
         }
-        6 => state.refuse(&[2; 16], "TOO_CLOSE", 5, sent()).unwrap(),
-        7 => drop(state.forget(&STUDY).unwrap()),
+        7 => state.refuse(&[2; 16], "TOO_CLOSE", 5, sent()).unwrap(),
+        8 => drop(state.forget(&STUDY).unwrap()),
         _ => unreachable!("{STEPS} steps"),
     }
 }
@@ -73,15 +74,16 @@ fn steps_done(state: &State) -> usize {
     // The next index, taken in a copy that is thrown away.
     let taken = state.take("ot", 1).unwrap().start;
     let closed = state.receipt(&STUDY).is_ok();
-    assert!(!closed || noted(state, 1) == Sets::default());
-    let kept = closed || noted(state, 1) == sets(1);
+    let noted = [Extent::Whole, Extent::All].map(|of| noted_of(state, 1, of));
+    assert!(!closed || noted == [Sets::default(), Sets::default()]);
+    let [whole, all] = [closed || noted[0] == sets(3), closed || noted[1] == sets(1)];
     // What is written with a release's beginning and end is there or not there with it.
     assert_eq!(begun[1], spent == 20);
     assert_eq!(begun[1], state.seen(&[SiteName("b".into())]).unwrap() == [head_of_b().head]);
     for (at, number) in [(0, 1), (1, 2)] {
         assert_eq!(ended(at), said_what_was_sent(state, number), "release {number}");
     }
-    let shown = [begun[0], spent >= 10, taken >= 4, kept, ended(0), begun[1], ended(1), closed];
+    let shown = [begun[0], spent >= 10, taken >= 4, whole, all, ended(0), begun[1], ended(1), closed];
     let done = shown.iter().take_while(|shown| **shown).count();
     assert!(shown[done..].iter().all(|shown| !shown), "steps are made as a whole and in order: {shown:?}");
     done

@@ -6,8 +6,10 @@ use std::thread;
 use super::*;
 use crate::agree::{Signed, Word};
 use crate::govern::approval::{self, Approval, By};
-use crate::govern::meeting::Past;
+use crate::govern::meeting::{Extent, Past};
 use crate::state::audit::{Asked, Event, Head};
+use crate::state::beside::Write;
+use crate::state::inbox::Waiting;
 use crate::state::ledger::Who;
 use crate::state::limits::Limit;
 use crate::state::{Rows, Table};
@@ -22,7 +24,7 @@ fn releases_come_back_in_order_with_their_sets_after_a_restart() {
     let state = scratch.open(&identity).unwrap();
     for number in [5, 3, 4] {
         begin(&state, number).unwrap();
-        state.note(&[number; 16], &sets(number)).unwrap();
+        state.note(&[number; 16], Extent::All, &sets(number)).unwrap();
     }
     state.finish(&[5; 16], Some(b"answer"), vec![]).unwrap();
     state.refuse(&[3; 16], "TOO_CLOSE", 0, vec![]).unwrap();
@@ -65,13 +67,13 @@ fn a_release_begins_once_and_ends_once() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
     assert_eq!(code(state.finish(&[1; 16], None, vec![])), "NO_SUCH_RELEASE");
-    assert_eq!(code(state.note(&[1; 16], &sets(1))), "NO_SUCH_RELEASE");
+    assert_eq!(code(state.note(&[1; 16], Extent::All, &sets(1))), "NO_SUCH_RELEASE");
     begin(&state, 1).unwrap();
     assert_eq!(code(begin(&state, 1)), "RELEASE_EXISTS");
     state.finish(&[1; 16], None, vec![]).unwrap();
     assert_eq!(code(state.finish(&[1; 16], None, vec![])), "RELEASE_ENDED");
     assert_eq!(code(state.refuse(&[1; 16], "LATE", 0, vec![])), "RELEASE_ENDED");
-    assert_eq!(code(state.note(&[1; 16], &sets(1))), "RELEASE_ENDED");
+    assert_eq!(code(state.note(&[1; 16], Extent::All, &sets(1))), "RELEASE_ENDED");
 }
 
 #[test]
@@ -216,7 +218,7 @@ fn an_analyst_who_uses_up_a_limit_locks_out_nobody_else_before_the_total_is_reac
     let ask = |number, analyst: &str, study| {
         let mut release = release(number);
         (release.analyst, release.study) = (analyst.into(), study);
-        let after = state.digest_of(&study).unwrap();
+        let after = state.standing(&study).unwrap();
         state.begin(&release, &Terms { after, releases: limit, refusals: limit, privacy: None })
     };
     let refuse = |analyst: &str, study| {
@@ -262,30 +264,48 @@ fn of_two_questions_that_were_ready_together_the_one_that_starts_later_is_refuse
     begin(&state, 1).unwrap();
     let words = || vec![said(state.past(&STUDY, &[3; 32]).unwrap(), &identity)];
     let (first, second) = (words(), words());
-    state.not_moved(&STUDY, &[0; 32], &first).unwrap();
+    state.not_moved(&STUDY, &[0; 32], (&first, 0)).unwrap();
     begin(&state, 2).unwrap();
-    state.note(&[2; 16], &sets(2)).unwrap();
+    state.note(&[2; 16], Extent::All, &sets(2)).unwrap();
     // The ledger is looked at anew when the second one starts, so its own digest would fit: the words do not.
-    assert_eq!(code(state.not_moved(&STUDY, &[0; 32], &second)), "LEDGER_MOVED");
-    assert_eq!(code(state.not_moved(&STUDY, &[1; 32], &words())), "LEDGER_OTHER_KEYS");
-    state.not_moved(&STUDY, &[0; 32], &words()).unwrap();
+    assert_eq!(code(state.not_moved(&STUDY, &[0; 32], (&second, 0))), "LEDGER_MOVED");
+    assert_eq!(code(state.not_moved(&STUDY, &[1; 32], (&words(), 0))), "LEDGER_OTHER_KEYS");
+    state.not_moved(&STUDY, &[0; 32], (&words(), 0)).unwrap();
+}
+
+#[test]
+fn what_keeps_its_sets_after_another_began_keeps_none_and_what_was_ready_before_it_kept_them_does_not_begin() {
+    for of in [Extent::Whole, Extent::All] {
+        let (scratch, identity) = (Scratch::new(), identity());
+        let state = scratch.open(&identity).unwrap();
+        begin(&state, 1).unwrap();
+        let words = || vec![said(state.past(&STUDY, &[3; 32]).unwrap(), &identity)];
+        let (before, late) = (words(), terms(&state));
+        state.note(&[1; 16], of, &sets(1)).unwrap();
+        assert_eq!(
+            code(state.not_moved(&STUDY, &[0; 32], (&before, 0))),
+            "LEDGER_MOVED",
+            "{of:?} are kept, and not compared"
+        );
+        assert_eq!(code(state.begin(&release(2), &late)), "LEDGER_MOVED", "{of:?}, kept after that look");
+        state.not_moved(&STUDY, &[0; 32], (&words(), 0)).unwrap();
+        begin(&state, 2).unwrap();
+        assert_eq!(
+            code(state.note(&[1; 16], Extent::All, &sets(1))),
+            "LEDGER_MOVED",
+            "the second is not compared with it"
+        );
+        state.refuse(&[2; 16], "TOO_CLOSE", 5, vec![]).unwrap();
+        state.note(&[1; 16], Extent::All, &sets(1)).unwrap();
+    }
 }
 
 #[test]
 fn of_a_release_that_began_while_this_site_was_away_it_knows_no_more_than_that() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
-    let past = Past {
-        id: [9; 16],
-        plan: [8; 32],
-        sets: 0,
-        figures: None,
-        busy_ms: 0,
-        everyone: false,
-        unhidden: false,
-        same_data: false,
-        released: false,
-    };
+    let past =
+        Past { id: [9; 16], plan: [8; 32], whole: None, all: None, unhidden: false, same_data: false, released: false };
     state.catch_up(&[said(vec![past], &identity)], &release(1)).unwrap();
     let adopted = state.outlines(&STUDY).unwrap().remove(0);
     assert_eq!((adopted.id, adopted.plan, &*adopted.text, &*adopted.analyst), ([9; 16], [8; 32], "", ""));
@@ -312,14 +332,14 @@ fn a_forgotten_study_keeps_its_chain_and_no_patients() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
     begin(&state, 1).unwrap();
-    state.note(&[1; 16], &sets(1)).unwrap();
+    state.note(&[1; 16], Extent::All, &sets(1)).unwrap();
     state.finish(&[1; 16], Some(b"answer"), vec![]).unwrap();
     begin(&state, 2).unwrap();
     let list = state.keep_matched(&[1; 16], "person_id\n7\n").unwrap();
     let mut other = release(9);
     other.study = [8; 32];
-    state.begin(&other, &Terms { after: state.digest_of(&[8; 32]).unwrap(), ..terms(&state) }).unwrap();
-    state.note(&other.id, &sets(9)).unwrap();
+    state.begin(&other, &Terms { after: state.standing(&[8; 32]).unwrap(), ..terms(&state) }).unwrap();
+    state.note(&other.id, Extent::All, &sets(9)).unwrap();
     let digest = state.digest_of(&STUDY).unwrap();
     assert_eq!(code(state.receipt(&STUDY)), "STUDY_OPEN");
     let receipt = state.forget(&STUDY).unwrap();
@@ -328,13 +348,62 @@ fn a_forgotten_study_keeps_its_chain_and_no_patients() {
     assert_eq!(state.receipt(&STUDY).unwrap(), receipt);
     let kept = &state.outlines(&STUDY).unwrap()[0];
     assert!(noted(&state, 1) == Sets::default() && kept.text.is_empty() && kept.id == [1; 16]);
-    assert_eq!(code(state.note(&[2; 16], &sets(2))), "STUDY_CLOSED", "a run that was going on leaves nothing behind");
+    assert_eq!(
+        code(state.note(&[2; 16], Extent::All, &sets(2))),
+        "STUDY_CLOSED",
+        "a run that was going on leaves nothing behind"
+    );
     assert_eq!(state.answer(&STUDY, &[0; 32], &[3; 32]).unwrap(), None);
     assert_eq!(state.digest_of(&STUDY).unwrap(), digest);
     assert!(noted(&state, 9) == sets(9));
     assert_eq!((code(begin(&state, 3)), code(state.forget(&STUDY))), ("STUDY_CLOSED".into(), "STUDY_CLOSED".into()));
     drop(state);
     scratch.open(&identity).unwrap();
+}
+
+#[test]
+fn a_forgotten_study_keeps_no_job_and_no_question_that_waits_and_the_receipt_counts_them() {
+    let (scratch, identity) = (Scratch::new(), identity());
+    let state = scratch.open(&identity).unwrap();
+    let job = |study: [u8; 32]| serde_json::json!({ "study_digest": hex_of(&study), "sql": TEXT });
+    let write = |key: &[u8], study: [u8; 32]| {
+        let write = Write::new().put(Table::Jobs, key, &job(study)).unwrap();
+        let write = write.put(Table::JobAnswers, &[key, b"part"].concat(), &"planted answer").unwrap();
+        state.write_beside(&study, write)
+    };
+    for key in [b"one", b"two"] {
+        write(key, STUDY).unwrap();
+    }
+    write(b"other", [8; 32]).unwrap();
+    let waiting = |plan: u8, study: [u8; 32]| Waiting {
+        plan: [plan; 32],
+        study,
+        disclosure: [4; 32],
+        study_name: "s".into(),
+        analyst: "ana".into(),
+        analyst_pin: "7".repeat(64),
+        query: TEXT.into(),
+        explained: "a plan".into(),
+        since_ms: 0,
+        now_ms: 0,
+        audience: query_planner::Audience::Analyst,
+        noise: None,
+        consents: vec![],
+    };
+    state.wait(&waiting(1, STUDY)).unwrap();
+    state.wait(&waiting(2, [8; 32])).unwrap();
+    let receipt = state.forget(&STUDY).unwrap();
+    assert!(receipt.contains(r#""answers":0,"jobs":2"#), "{receipt}");
+    let left = |table| state.beside().keys(table, &[]).unwrap();
+    assert_eq!((left(Table::Jobs), left(Table::JobAnswers)), (vec![b"other".to_vec()], vec![b"otherpart".to_vec()]));
+    assert_eq!(state.inbox().unwrap().iter().map(|waiting| waiting.plan[0]).collect::<Vec<_>>(), [2]);
+    // A job that ended meanwhile does not come back, nor a question.
+    assert_eq!(code(write(b"one", STUDY)), "STUDY_CLOSED");
+    assert_eq!(code(state.wait(&waiting(3, STUDY))), "STUDY_CLOSED");
+    drop(state);
+    let state = scratch.open(&identity).unwrap();
+    assert_eq!(state.receipt(&STUDY).unwrap(), receipt);
+    assert_eq!(state.check_log(&[identity.pin()]).unwrap().head, state.head().unwrap());
 }
 
 #[test]
@@ -364,7 +433,7 @@ fn neither_a_patient_nor_a_question_nor_an_answer_can_be_read_from_the_files() {
     let (scratch, identity) = (Scratch::new(), identity());
     let state = scratch.open(&identity).unwrap();
     begin(&state, 1).unwrap();
-    state.note(&[1; 16], &sets(1)).unwrap();
+    state.note(&[1; 16], Extent::All, &sets(1)).unwrap();
     state.finish(&[1; 16], Some(b"planted answer"), vec![]).unwrap();
     drop(state);
     for path in [scratch.ledger(), scratch.log()] {
@@ -413,7 +482,7 @@ fn a_release_of_a_thousand_patients_is_kept_within_its_time() {
     for number in 0..50 {
         let release = release(number);
         state.begin(&release, &terms(&state)).unwrap();
-        state.note(&release.id, &sets).unwrap();
+        state.note(&release.id, Extent::All, &sets).unwrap();
         state.finish(&release.id, None, vec![]).unwrap();
     }
     let each = began.elapsed() / 50;

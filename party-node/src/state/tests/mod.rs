@@ -16,7 +16,7 @@ use super::ledger::{Progress, Release, Terms};
 use super::limits::{Part, Spend};
 use super::moment::Hook;
 use crate::fault::NodeError;
-use crate::govern::meeting::Earlier;
+use crate::govern::meeting::{Earlier, Extent};
 use crate::govern::sets::{Person, Sets};
 
 /// A folder that is gone when the test is.
@@ -115,11 +115,15 @@ fn sets(number: u8) -> Sets {
 
 /// What a site noted of a release.
 fn noted(state: &State, number: u8) -> Sets {
-    state.noted(&[Earlier { id: [number; 16], sets: 2, busy_ms: 0, everyone: false }]).unwrap().remove(0)
+    noted_of(state, number, Extent::All)
+}
+
+fn noted_of(state: &State, number: u8, of: Extent) -> Sets {
+    state.noted(&[Earlier { id: [number; 16], of, sets: 2, busy_ms: 0, everyone: false }]).unwrap().remove(0)
 }
 
 fn terms(state: &State) -> Terms {
-    Terms { after: state.digest_of(&STUDY).unwrap(), releases: None, refusals: None, privacy: None }
+    Terms { after: state.standing(&STUDY).unwrap(), releases: None, refusals: None, privacy: None }
 }
 
 fn begin(state: &State, number: u8) -> Result<(), NodeError> {

@@ -1,0 +1,107 @@
+//! The node's tables, asked as programs ask.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use query_planner::catalog::{ColumnType, InferredType, SiteName, SiteSchema, SiteTableSchema, merge};
+use query_planner::{Catalog, Settings};
+
+use super::*;
+
+fn world() -> World {
+    let typed = |name: &str, data_type| (name.to_owned(), InferredType::Typed(data_type));
+    let columns = vec![typed("person_id", ColumnType::Int), typed("Sex", ColumnType::Text)];
+    let table = SiteTableSchema { name: "person".into(), columns, rows: 8 };
+    let schema = SiteSchema { tables: vec![table], patients: 8 };
+    let sites = ["a", "b", "c"].map(|name| (SiteName(name.into()), schema.clone()));
+    let catalog: Catalog = merge(&sites, &Settings::default()).unwrap();
+    let settings = BTreeMap::from([("search_path".to_owned(), "public".to_owned())]);
+    World { catalog: Arc::new(catalog), account: "ines".into(), database: "study".into(), settings, jobs: Vec::new() }
+}
+
+fn ask(sql: &str) -> Result<Vec<Vec<String>>, String> {
+    let statement = query_planner::statement(sql).map_err(|e| e.code.to_owned())?;
+    let datafusion::sql::sqlparser::ast::Statement::Query(query) = statement else { panic!("no query: {sql}") };
+    let shown = |cell: &Cell| match cell {
+        Cell::Null | Cell::Hidden(_) => "-".to_owned(),
+        Cell::Bool(value) => value.to_string(),
+        Cell::Number(text) | Cell::Text(text) => text.clone(),
+    };
+    let (_, rows) = run(*query, &[], world()).map_err(|e| e.code.into_owned())?;
+    Ok(rows.iter().map(|row| row.iter().map(shown).collect()).collect())
+}
+
+fn rows(sql: &str) -> Vec<Vec<String>> {
+    ask(sql).unwrap_or_else(|code| panic!("{code}: {sql}"))
+}
+
+#[test]
+fn tables_columns_and_types_are_found_as_programs_look_for_them() {
+    let visible = "SELECT c.relname, n.nspname FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                   WHERE c.relkind IN ('r','v','') AND n.nspname !~ '^pg_toast' AND pg_catalog.pg_table_is_visible(c.oid) ORDER BY 1,2";
+    assert_eq!(rows(visible), [["person", "public"]]);
+    let columns = "SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
+                   (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attrdef d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.atthasdef)
+                   FROM pg_catalog.pg_attribute a WHERE a.attrelid = 'person'::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+    assert_eq!(rows(columns), [["person_id", "bigint", "-"], ["sex", "text", "-"]]);
+    assert_eq!(
+        rows("SELECT table_schema FROM information_schema.tables WHERE table_name = 'person' ORDER BY 1"),
+        [["a"], ["b"], ["c"], ["public"]]
+    );
+    let counted = "SELECT n.nspname, COUNT(*) FROM pg_class c, pg_namespace n WHERE c.relnamespace = n.oid GROUP BY n.nspname HAVING COUNT(*) > 0 ORDER BY 1 DESC LIMIT 2";
+    assert_eq!(rows(counted), [["public", "1"], ["c", "1"]]);
+    assert_eq!(rows("SELECT oid::regclass FROM pg_class WHERE oid = 'person'::regclass"), [["person"]]);
+}
+
+#[test]
+fn what_programs_ask_before_anything_else_has_an_answer() {
+    assert_eq!(
+        rows("SELECT 1, 'x' AS y, 2 + 3 * 4, current_schema(), current_database(), current_user"),
+        [["1", "x", "14", "public", "study", "ines"]]
+    );
+    assert!(rows("SELECT version()")[0][0].starts_with("PostgreSQL 15.0 (Consilium"));
+    assert_eq!(
+        rows("SELECT current_setting('search_path'), pg_is_in_recovery(), NULL IS NULL"),
+        [["public", "false", "true"]]
+    );
+    assert_eq!(
+        rows("SELECT ARRAY(SELECT nspname FROM pg_namespace WHERE nspname LIKE 'p%' ORDER BY 1)"),
+        [["{pg_catalog,public}"]]
+    );
+    assert_eq!(
+        rows("SELECT typname FROM pg_type WHERE oid = ANY(ARRAY[20, 25]) ORDER BY typname"),
+        [["int8"], ["text"]]
+    );
+    assert_eq!(rows("WITH x AS (SELECT 1 AS a UNION ALL SELECT 2) SELECT SUM(a), MAX(a) FROM x"), [["3", "2"]]);
+    assert_eq!(rows("SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_index) THEN 'some' ELSE 'none' END"), [["none"]]);
+    assert_eq!(
+        rows("SELECT n FROM generate_series(1, 3) AS n WHERE n BETWEEN 2 AND 9 ORDER BY n DESC"),
+        [["3"], ["2"]]
+    );
+    assert_eq!(rows("SELECT c.nothing_known FROM pg_class c WHERE relname = 'person' LIMIT 1"), [["-"]]);
+}
+
+#[test]
+fn what_is_not_known_is_refused_and_only_where_it_would_be_called() {
+    for (sql, code) in [
+        ("SELECT * FROM pg_nothing", "UNKNOWN_TABLE"),
+        ("SELECT nothing FROM pg_class", "UNKNOWN_COLUMN"),
+        ("SELECT nothing()", "UNKNOWN_FUNCTION"),
+        ("SELECT 'nothing'::regclass", "UNKNOWN_TABLE"),
+        ("SELECT (SELECT oid FROM pg_type)", "INVALID_QUERY"),
+        ("SELECT 1/0", "DIVISION_BY_ZERO"),
+        ("SELECT '(' ~ '('", "INVALID_QUERY"),
+        (
+            "SELECT COUNT(*) FROM pg_type a, pg_type b, pg_type c, pg_type d, pg_type e, pg_type f, pg_type g, pg_type h",
+            "TOO_MUCH_WORK",
+        ),
+    ] {
+        assert_eq!(ask(sql), Err(code.to_owned()), "{sql}");
+    }
+    assert_eq!(rows("SELECT nothing(indrelid) FROM pg_index"), Vec::<Vec<String>>::new());
+    // Several rows of three values: NULL is neither in nor out.
+    assert_eq!(
+        rows("SELECT 1 IN (2, NULL), 1 IN (1, NULL), NULL = 1, NOT (1 = 2), NULL OR true"),
+        [["-", "true", "-", "true", "true"]]
+    );
+}

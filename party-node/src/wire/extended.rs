@@ -1,0 +1,161 @@
+//! The extended protocol: statements prepared, bound, described and run.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::{Sink, SinkExt};
+use pgwire::api::portal::Portal;
+use pgwire::api::query::ExtendedQueryHandler;
+use pgwire::api::results::{DescribePortalResponse, Response};
+use pgwire::api::stmt::StoredStatement;
+use pgwire::api::store::{Entry, PortalStore};
+use pgwire::api::{ClientInfo, ClientPortalStore, DEFAULT_NAME};
+use pgwire::error::{PgWireError, PgWireResult};
+use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::extendedquery::{Bind, BindComplete, Close, CloseComplete, Parse, ParseComplete};
+
+use super::Talk;
+use super::cells::Shown;
+use super::errors::refusal;
+use super::run::{Given, Prepared, fields, read};
+use super::statement::{Command, JobName};
+use crate::fault::NodeError;
+
+/// The extended protocol of a connection.
+pub struct Extended(pub Arc<Talk>);
+
+#[async_trait]
+impl ExtendedQueryHandler for Extended {
+    type Statement = Arc<Prepared>;
+    type QueryParser = Talk;
+
+    fn query_parser(&self) -> Arc<Talk> {
+        self.0.clone()
+    }
+
+    async fn on_parse<C>(&self, client: &mut C, message: Parse) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let name = message.name.as_deref().unwrap_or(DEFAULT_NAME);
+        self.0.keep('S', name).map_err(|error| refusal(&error, None))?;
+        match StoredStatement::parse(client, &message, self.query_parser()).await? {
+            Some(statement) => client.portal_store().put_statement(Arc::new(statement)),
+            None => client.portal_store().put_empty_statement(name),
+        }
+        client.send(PgWireBackendMessage::ParseComplete(ParseComplete::new())).await?;
+        Ok(())
+    }
+
+    async fn on_bind<C>(&self, client: &mut C, message: Bind) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let statement = message.statement_name.as_deref().unwrap_or(DEFAULT_NAME);
+        let portal = message.portal_name.as_deref().unwrap_or(DEFAULT_NAME);
+        self.0.keep('P', portal).map_err(|error| refusal(&error, None))?;
+        match client.portal_store().get_statement(statement) {
+            Some(Entry::Value(stored)) => {
+                fits(&message, &stored.statement).map_err(|error| refusal(&error, None))?;
+                client.portal_store().put_portal(Arc::new(Portal::try_new(&message, stored)?));
+            }
+            Some(Entry::Empty) => client.portal_store().put_empty_portal(portal),
+            None => return Err(PgWireError::StatementNotFound(statement.to_owned())),
+        }
+        client.send(PgWireBackendMessage::BindComplete(BindComplete::new())).await?;
+        Ok(())
+    }
+
+    async fn on_close<C>(&self, client: &mut C, message: Close) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let (name, kind) = (message.name.as_deref().unwrap_or(DEFAULT_NAME), char::from(message.target_type));
+        self.0.names().remove(&format!("{kind}{name}"));
+        match kind {
+            'S' => client.portal_store().rm_statement(name),
+            _ => client.portal_store().rm_portal(name),
+        }
+        client.send(PgWireBackendMessage::CloseComplete(CloseComplete::new())).await?;
+        Ok(())
+    }
+
+    async fn do_describe_portal<C>(
+        &self,
+        _client: &mut C,
+        portal: &Portal<Arc<Prepared>>,
+    ) -> PgWireResult<DescribePortalResponse>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let columns = self.0.columns(portal).await.map_err(|error| refusal(&error, None))?;
+        Ok(DescribePortalResponse::new(fields(&columns, Some(&portal.result_column_format))))
+    }
+
+    async fn do_query<C>(
+        &self,
+        client: &mut C,
+        portal: &Portal<Arc<Prepared>>,
+        _max_rows: usize,
+    ) -> PgWireResult<Response>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let prepared = portal.statement.statement.clone();
+        let done = async {
+            let values = read(portal)?;
+            let given = self.0.perform(client, &prepared.command, &values, prepared.settings.clone()).await?;
+            if let Given::Rows(rows) = &given {
+                let kinds = |columns: &[Shown]| columns.iter().map(|c| c.kind.clone()).collect::<Vec<_>>();
+                let known = matches!(prepared.command, Command::Answer(JobName::Parameter(_)));
+                if !known && kinds(&rows.columns) != kinds(&prepared.columns) {
+                    return Err(NodeError::new(
+                        "RESULT_CHANGED",
+                        "the answer has other types with these values than it was prepared with",
+                    )
+                    .hint("state the parameters' types, or ask without parameters"));
+                }
+            }
+            given.respond(|at| portal.result_column_format.format_for(at))
+        };
+        let text = prepared.parameters.is_empty().then_some(prepared.text.as_str());
+        done.await.map_err(|error| refusal(&error, text))
+    }
+}
+
+/// As many formats and values as there are columns and parameters, or one or no format for all.
+fn fits(bind: &Bind, prepared: &Prepared) -> Result<(), NodeError> {
+    let parameters = prepared.parameters.len();
+    let one_or = |formats: &[i16], count: usize| formats.len() <= 1 || formats.len() == count;
+    let open = matches!(prepared.command, Command::Answer(JobName::Parameter(_)));
+    if bind.parameters.len() != parameters {
+        let message = format!("{} values for {parameters} parameters", bind.parameters.len());
+        return Err(NodeError::new("PARAMETERS_DIFFER", message));
+    }
+    let results = &bind.result_column_format_codes;
+    if !one_or(&bind.parameter_format_codes, parameters)
+        || if open { results.len() > 1 } else { !one_or(results, prepared.columns.len()) }
+    {
+        return Err(NodeError::new(
+            "PARAMETERS_DIFFER",
+            "formats are stated for all values and columns, for one, or for none",
+        ));
+    }
+    Ok(())
+}
