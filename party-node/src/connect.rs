@@ -20,8 +20,9 @@ use crate::agree::{Greeting, JobId, PROTOCOL_VERSION};
 use crate::fault::{NodeError, printable};
 use crate::network::Network;
 
-/// A site links to all others within its deadline, agrees seeds within one margin more, and waits in the session with two
-/// margins more: whoever waits for the lost site itself gives up, and says so, before those who wait for the messenger.
+/// A site links to all others within its deadline and agrees seeds with them within one margin more. The analyst has two: it
+/// agrees seeds once every site has entered, so that one lost site silences it too. The session waits with three margins
+/// more: whoever waits for the lost site itself gives up, and says so, before those who wait for the messenger.
 const STAGE_MARGIN: Duration = Duration::from_millis(400);
 
 /// How long a connection may be silent before it counts as lost, given how long a step may wait. Kept alive at a quarter of
@@ -80,13 +81,14 @@ pub async fn dial(
     Err(last)
 }
 
-/// Dials the node that runs under one's own key on this machine.
+/// Dials a node that runs on this machine under one of these keys.
 ///
 /// # Errors
 /// `NODE_SILENT`.
 pub async fn dial_own(
     endpoint: &Endpoint,
     identity: &Identity,
+    pins: &[Pin],
     listen: SocketAddr,
     patience: Duration,
 ) -> Result<Connection, NodeError> {
@@ -96,11 +98,15 @@ pub async fn dial_own(
         IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, listen.port())),
         _ => listen,
     };
-    let connected = dial_pin(endpoint, identity, identity.pin(), here, patience, idle(patience)).await;
-    connected.map_err(|why| {
-        NodeError::new("NODE_SILENT", format!("this site's node at {here}: {}", printable(&why)))
-            .hint("a process has the state folder, and no node answers at the address of the configuration")
-    })
+    let mut last = "no key is pinned for it".to_owned();
+    for pin in pins {
+        match dial_pin(endpoint, identity, *pin, here, patience, idle(patience)).await {
+            Ok(connection) => return Ok(connection),
+            Err(why) => last = why,
+        }
+    }
+    Err(NodeError::new("NODE_SILENT", format!("this site's node at {here}: {}", printable(&last)))
+        .hint("no node answers at the address of the configuration, or a process has its state folder"))
 }
 
 async fn dial_pin(
@@ -150,7 +156,7 @@ pub async fn session(
         id: place.id,
         seeds: Seeds { private, pairs },
         transport: wrap(Arc::new(QuicTransport::new(connections))),
-        deadline: place.deadline + 2 * STAGE_MARGIN,
+        deadline: place.deadline + 3 * STAGE_MARGIN,
     };
     Ok((Session::new(setup), controls))
 }
@@ -164,7 +170,8 @@ async fn agree_seeds(
         return Err(failed(peer, &HandshakeError::Disagrees("being here")));
     }
     let exchanges = links.iter_mut().map(|(peer, link)| async {
-        let patience = place.deadline + STAGE_MARGIN;
+        let margins = if place.parties.analyst() == Some(*peer) { 2 } else { 1 };
+        let patience = place.deadline + margins * STAGE_MARGIN;
         let seed = pair_seed(&link.connection, &mut link.control, place.id, place.me, *peer, patience).await;
         let seed = seed.map_err(|e| stopped(*peer, link).unwrap_or_else(|| failed(*peer, &e)))?;
         Ok::<_, NodeError>((*peer, seed))
