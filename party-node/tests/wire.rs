@@ -369,6 +369,8 @@ async fn messages_that_are_too_long_or_none_close_the_connection_with_a_word() {
         (&[b"Q".as_slice(), &3u32.to_be_bytes()].concat(), "MESSAGE_TOO_LONG"),
         (&[b"Q".as_slice(), &13u32.to_be_bytes(), b"SELECT 1\0"].concat(), "BAD_MESSAGE"),
         (&[b"\xff".as_slice(), &4u32.to_be_bytes()].concat(), "BAD_MESSAGE"),
+        // A body that says it is longer than its message, which never ends.
+        (&[b"p".as_slice(), &22u32.to_be_bytes(), b"SCRAM-SHA-256\0\x7f\xff\xff\xff"].concat(), "BAD_MESSAGE"),
     ] {
         let mut stream = by_hand(&net);
         stream.write_all(message).unwrap();
@@ -389,6 +391,74 @@ async fn messages_that_are_too_long_or_none_close_the_connection_with_a_word() {
     assert_eq!(rest(stream), "");
     let (client, _) = ines(&net).await;
     assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_says_nothing_keeps_few_places_and_not_for_long() {
+    let net = net("wire-silent", BY_RULE, "", "");
+    let silent: Vec<TcpStream> = (0..64).map(|_| TcpStream::connect(("127.0.0.1", net.port)).unwrap()).collect();
+    // From one address no more than 32 log in at a time: the others find themselves outside at once.
+    let closed = |stream: &mut &TcpStream| {
+        stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        matches!(stream.read(&mut [0]), Ok(0))
+    };
+    let mut turned_away = 0;
+    until("half of them are turned away", || {
+        turned_away = silent.iter().filter(|stream| closed(&mut { *stream })).count();
+        turned_away >= 32
+    });
+    assert_eq!(turned_away, 32);
+    until("the others are sent away", || silent.iter().all(|stream| closed(&mut { stream })));
+    ines(&net).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_discarded_goes_back_to_what_the_connection_began_with() {
+    let net = net("wire-discard", BY_RULE, "", "");
+    let mut config = net.client(ACCOUNTS[0]);
+    let (client, _) = connect(config.options("-c consilium.epsilon=0.5")).await.unwrap();
+    for back in ["DISCARD ALL", "RESET ALL", "RESET consilium.epsilon"] {
+        client.simple_query("SET consilium.epsilon = ''").await.unwrap();
+        client.simple_query(back).await.unwrap();
+        let shown = texts(&client.simple_query("SHOW consilium.epsilon").await.unwrap());
+        assert_eq!(shown, [[Some("0.5".to_owned())]], "{back}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_keeps_a_bounded_memory_of_statements() {
+    let net = net("wire-kept", BY_RULE, "", "");
+    let (client, _) = ines(&net).await;
+    let sql = format!("SELECT '{}'", "x".repeat(60_000));
+    let mut kept = Vec::new();
+    let error = loop {
+        match client.prepare(&sql).await {
+            Ok(statement) => kept.push(statement),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(code(&error), ("54000".to_owned(), "TOO_MANY_STATEMENTS".to_owned()));
+    assert!((60..80).contains(&kept.len()), "{} of 60 KB are kept", kept.len());
+    kept.clear();
+    // Closed as they are dropped.
+    client.prepare(&sql).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_site_that_hides_cells_from_nodes_answers_to_everyone() {
+    let policy = "[columns.drug]\nperson_id = ['link']\nnote = ['group']\n[[approve]]\nclasses = ['count', 'table']\n";
+    let policy = format!("classes = ['count', 'table']\nmin_patients = 3\ntell_reasons = true\n{policy}");
+    let net = net("wire-audience", &policy, "min_patients = 3", "");
+    let (client, _) = ines(&net).await;
+    let sql = "SELECT note, COUNT(*) AS n FROM drug GROUP BY note ORDER BY note";
+    let error = client.simple_query(sql).await.unwrap_err();
+    assert_eq!(code(&error).1, "NODE_SEES_ANSWER");
+    let hint = error.as_db_error().unwrap().hint().unwrap().to_owned();
+    assert!(hint.contains("SET consilium.audience = everyone"), "{hint}");
+    client.simple_query("SET consilium.audience = everyone").await.unwrap();
+    let plan = texts(&client.simple_query(&format!("EXPLAIN DISCLOSURE {sql}")).await.unwrap());
+    assert!(plan.iter().flatten().flatten().any(|line| line.contains("every site")), "{plan:?}");
+    assert!(!texts(&client.simple_query(sql).await.unwrap()).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

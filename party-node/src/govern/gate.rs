@@ -229,7 +229,7 @@ impl Gate {
             "the node of {at} reads the answer, and small cells are not hidden from a site that knows its own rows"
         );
         Err(NodeError::new("NODE_SEES_ANSWER", message)
-            .hint("ask with --to everyone, for whom a figure is judged without each site's own rows; or under a key that lies at no site"))
+            .hint("ask with --to everyone (in a database program, SET consilium.audience = everyone), for whom a figure is judged without each site's own rows; or under a key that lies at no site"))
     }
 
     /// Answers of two studies are not compared. A site whose rule is `one_ledger` therefore answers in one alone of those that

@@ -6,11 +6,12 @@ use futures::{Sink, SinkExt};
 use pgwire::error::ErrorInfo;
 use pgwire::messages::PgWireBackendMessage;
 use query_planner::disclosure::Language;
-use query_planner::{Audience, Options, explain};
-use tokio::sync::{Notify, watch};
+use query_planner::{Options, explain};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::cells::Shown;
+use super::desk::Desk;
 use super::session::Settings;
 use crate::fault::{NodeError, printable};
 use crate::jobs::Jobs;
@@ -44,12 +45,14 @@ pub struct Asker {
     pub account: String,
     /// The connection's settings at this moment.
     pub settings: Settings,
+    /// Where work on statements takes its turn.
+    pub desk: Arc<Desk>,
 }
 
 /// What may end the wait for an answer before there is one.
 pub struct Ends {
     /// The client asked for an end.
-    pub cancel: Arc<Notify>,
+    pub cancel: watch::Receiver<()>,
     /// The node stops.
     pub stopping: watch::Receiver<bool>,
 }
@@ -61,8 +64,9 @@ impl Asker {
     /// What the planner refuses.
     pub async fn plan(&self, text: &str) -> Result<Planned, NodeError> {
         let (catalog, text) = (self.jobs.catalog().clone(), text.to_owned());
-        let options = Options { now_ms: now_ms() as i64, audience: Audience::Analyst, noise: self.settings.noise() };
-        blocking(move || {
+        let options =
+            Options { now_ms: now_ms() as i64, audience: self.settings.audience, noise: self.settings.noise() };
+        self.work(move || {
             let compiled = query_planner::plan(&text, &catalog, &options)?;
             let fields = compiled.finish.schema().fields();
             // Behind the answer's columns stand the marks of what is hidden.
@@ -80,11 +84,11 @@ impl Asker {
     /// What the planner refuses.
     pub async fn explain(&self, text: &str, disclosure: bool) -> Result<Vec<String>, NodeError> {
         let (jobs, text, noise) = (self.jobs.clone(), text.to_owned(), self.settings.noise());
-        let account = self.account.clone();
-        blocking(move || {
+        let (account, audience) = (self.account.clone(), self.settings.audience);
+        self.work(move || {
             let what = if disclosure { Wanted::Disclosures } else { Wanted::Plan };
             let language = Language::English;
-            let asked = plans::Asked { what, language, study: None, audience: Audience::Analyst, noise };
+            let asked = plans::Asked { what, language, study: None, audience, noise };
             let mut out = plans::explained(&text, jobs.catalog(), &asked)?;
             let entry = jobs.network().analyst.iter().find(|entry| entry.name == account);
             out += &entry.map_or_else(String::new, AnalystEntry::seen_through);
@@ -101,7 +105,7 @@ impl Asker {
         let submission = Submission {
             sql: text.to_owned(),
             study: self.settings.study.clone(),
-            audience: Audience::Analyst,
+            audience: self.settings.audience,
             noise: self.settings.noise(),
             now_ms: Some(planned.now_ms),
             plan: Some(planned.digest),
@@ -134,7 +138,7 @@ impl Asker {
             }
             job = tokio::select! {
                 newer = self.jobs.follow(&self.account, &id, job.revision) => newer?,
-                () = ends.cancel.notified() => {
+                () = asked_to_end(&mut ends.cancel) => {
                     left.armed = false;
                     self.jobs.cancel(&self.account, &id).await?;
                     return Err(NodeError::new("JOB_CANCELLED", format!("job {id} was taken back; what has begun counts as a release")));
@@ -171,6 +175,22 @@ impl Asker {
         Ok(job)
     }
 
+    /// Works on a statement in its turn, which lasts until the work is done, also when nobody waits for it any more.
+    ///
+    /// # Errors
+    /// As [`blocking`] and [`Desk::turn`].
+    pub async fn work<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<R, NodeError> + Send + 'static,
+    ) -> Result<R, NodeError> {
+        let turn = self.desk.turn(&self.account).await?;
+        blocking(move || {
+            let _turn = turn;
+            work()
+        })
+        .await
+    }
+
     /// A job's answer, whole.
     ///
     /// # Errors
@@ -200,6 +220,12 @@ where
     info.severity_nonlocalized = Some("NOTICE".to_owned());
     // A client that left is noticed elsewhere.
     let _ = client.send(PgWireBackendMessage::NoticeResponse(info.into())).await;
+}
+
+/// Waits until the client asks for an end.
+pub async fn asked_to_end(cancel: &mut watch::Receiver<()>) {
+    // The sender lives as long as the connection.
+    let _ = cancel.changed().await;
 }
 
 /// Waits until the node stops.
@@ -259,7 +285,7 @@ impl Drop for Left<'_> {
 ///
 /// # Errors
 /// Its own, `INTERNAL` where there is no thread for it.
-pub async fn blocking<R: Send + 'static>(
+async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, NodeError> + Send + 'static,
 ) -> Result<R, NodeError> {
     let (done, result) = tokio::sync::oneshot::channel();

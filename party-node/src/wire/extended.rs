@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::{Sink, SinkExt};
 use pgwire::api::portal::Portal;
 use pgwire::api::query::ExtendedQueryHandler;
@@ -19,7 +20,6 @@ use super::Talk;
 use super::cells::Shown;
 use super::errors::refusal;
 use super::run::{Given, Prepared, fields, read};
-use super::statement::{Command, JobName};
 use crate::fault::NodeError;
 
 /// The extended protocol of a connection.
@@ -42,8 +42,10 @@ impl ExtendedQueryHandler for Extended {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let name = message.name.as_deref().unwrap_or(DEFAULT_NAME);
-        self.0.keep('S', name).map_err(|error| refusal(&error, None))?;
-        match StoredStatement::parse(client, &message, self.query_parser()).await? {
+        let parsed = StoredStatement::parse(client, &message, self.query_parser()).await?;
+        let bytes = parsed.as_ref().map_or(0, |parsed| parsed.statement.bytes());
+        self.0.keep('S', name, bytes).map_err(|error| refusal(&error, None))?;
+        match parsed {
             Some(statement) => client.portal_store().put_statement(Arc::new(statement)),
             None => client.portal_store().put_empty_statement(name),
         }
@@ -51,16 +53,20 @@ impl ExtendedQueryHandler for Extended {
         Ok(())
     }
 
-    async fn on_bind<C>(&self, client: &mut C, message: Bind) -> PgWireResult<()>
+    async fn on_bind<C>(&self, client: &mut C, mut message: Bind) -> PgWireResult<()>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
         C::PortalStore: PortalStore<Statement = Self::Statement>,
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
+        // Values are parts of what was read, which would stay in memory with them.
+        message.parameters.iter_mut().flatten().for_each(|value| *value = Bytes::copy_from_slice(value));
         let statement = message.statement_name.as_deref().unwrap_or(DEFAULT_NAME);
         let portal = message.portal_name.as_deref().unwrap_or(DEFAULT_NAME);
-        self.0.keep('P', portal).map_err(|error| refusal(&error, None))?;
+        let values = message.parameters.iter().map(|value| value.as_ref().map_or(0, Bytes::len) + size_of::<Bytes>());
+        let formats = message.parameter_format_codes.len() + message.result_column_format_codes.len();
+        self.0.keep('P', portal, values.sum::<usize>() + 2 * formats).map_err(|error| refusal(&error, None))?;
         match client.portal_store().get_statement(statement) {
             Some(Entry::Value(stored)) => {
                 fits(&message, &stored.statement).map_err(|error| refusal(&error, None))?;
@@ -81,7 +87,7 @@ impl ExtendedQueryHandler for Extended {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let (name, kind) = (message.name.as_deref().unwrap_or(DEFAULT_NAME), char::from(message.target_type));
-        self.0.names().remove(&format!("{kind}{name}"));
+        self.0.kept().remove(&format!("{kind}{name}"));
         match kind {
             'S' => client.portal_store().rm_statement(name),
             _ => client.portal_store().rm_portal(name),
@@ -120,11 +126,11 @@ impl ExtendedQueryHandler for Extended {
         let prepared = portal.statement.statement.clone();
         let done = async {
             let values = read(portal)?;
-            let given = self.0.perform(client, &prepared.command, &values, prepared.settings.clone()).await?;
+            let command = self.0.command(&prepared.text).await?;
+            let given = self.0.perform(client, &command, &values, prepared.settings.clone()).await?;
             if let Given::Rows(rows) = &given {
                 let kinds = |columns: &[Shown]| columns.iter().map(|c| c.kind.clone()).collect::<Vec<_>>();
-                let known = matches!(prepared.command, Command::Answer(JobName::Parameter(_)));
-                if !known && kinds(&rows.columns) != kinds(&prepared.columns) {
+                if prepared.job.is_none() && kinds(&rows.columns) != kinds(&prepared.columns) {
                     return Err(NodeError::new(
                         "RESULT_CHANGED",
                         "the answer has other types with these values than it was prepared with",
@@ -143,14 +149,13 @@ impl ExtendedQueryHandler for Extended {
 fn fits(bind: &Bind, prepared: &Prepared) -> Result<(), NodeError> {
     let parameters = prepared.parameters.len();
     let one_or = |formats: &[i16], count: usize| formats.len() <= 1 || formats.len() == count;
-    let open = matches!(prepared.command, Command::Answer(JobName::Parameter(_)));
     if bind.parameters.len() != parameters {
         let message = format!("{} values for {parameters} parameters", bind.parameters.len());
         return Err(NodeError::new("PARAMETERS_DIFFER", message));
     }
     let results = &bind.result_column_format_codes;
     if !one_or(&bind.parameter_format_codes, parameters)
-        || if open { results.len() > 1 } else { !one_or(results, prepared.columns.len()) }
+        || if prepared.job.is_some() { results.len() > 1 } else { !one_or(results, prepared.columns.len()) }
     {
         return Err(NodeError::new(
             "PARAMETERS_DIFFER",

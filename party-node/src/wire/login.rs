@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -112,7 +113,13 @@ impl Talk {
             None,
             &NodeError::new("BAD_PASSWORD", "somebody showed no right password"),
         );
-        tokio::time::sleep(FAILED_COSTS).await;
+        // Its place is taken for that long, also if it leaves.
+        let place = self.arriving.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let paid = tokio::spawn(async move {
+            tokio::time::sleep(FAILED_COSTS).await;
+            drop(place);
+        });
+        let _ = paid.await;
         match why {
             Refused::Password => fatal(&error),
             Refused::Malformed(_) => malformed(why),
@@ -125,16 +132,12 @@ impl Talk {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let room = self.door.room.clone().try_acquire_owned().map_err(|_| {
-            fatal(&NodeError::new(
-                "TOO_MANY_CONNECTIONS",
-                "as many analysts are connected as [wire] connections allows",
-            ))
-        })?;
-        self.settings().begin(client.metadata()).map_err(|error| fatal(&error))?;
-        let database = client.metadata().get("database").cloned();
         let account = user(client);
-        self.entered(account.clone(), database.unwrap_or(account), room);
+        let seat = self.door.desk.sit(&account).map_err(|error| fatal(&error))?;
+        self.settings().begin(client.metadata()).map_err(|error| fatal(&error))?;
+        let _ = self.first.set(self.settings().clone());
+        let database = client.metadata().get("database").cloned();
+        self.entered(account.clone(), database.unwrap_or(account), seat);
         let (pid, key) = self.key(client.protocol_version()).map_err(|error| fatal(&error))?;
         client.set_pid_and_secret_key(pid, key);
         let parameters = Parameters(REPORTED.map(|name| (name, self.settings().show(name).unwrap_or_default())));

@@ -9,11 +9,14 @@
 //! statements and portals; TLS, lengths, logging in and everything behind a statement is here.
 
 pub mod accounts;
+mod arrivals;
 mod ask;
 mod browse;
 mod cells;
+mod desk;
 mod errors;
 mod extended;
+mod frames;
 mod line;
 mod login;
 mod params;
@@ -23,7 +26,7 @@ mod session;
 pub mod settings;
 mod statement;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -41,7 +44,7 @@ use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use pgwire::tokio::server::{PgWireMessageServerCodec, process_error, process_message};
 use query_planner::catalog::SiteName;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::codec::Framed;
@@ -49,17 +52,18 @@ use tokio_util::codec::Framed;
 use crate::fault::NodeError;
 use crate::jobs::Jobs;
 use crate::log;
+use arrivals::{Arrivals, Place};
+use desk::{Desk, Seat};
 use extended::Extended;
+use frames::Broken;
 use line::{Line, Peer};
 use run::Prepared;
 use scram::Exchange;
 use session::Settings as Session;
 use settings::Settings;
 
-/// Connections that have not logged in yet.
-const MAX_ARRIVING: usize = 32;
 /// How long logging in may take.
-const LOGIN: Duration = Duration::from_secs(30);
+const LOGIN: Duration = Duration::from_secs(10);
 /// How long a connection that is told to end may take.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -71,11 +75,11 @@ pub struct Door {
     tls: Option<TlsAcceptor>,
     /// Makes what is shown to somebody without an account.
     nobody: [u8; 32],
-    arriving: Arc<Semaphore>,
-    room: Arc<Semaphore>,
+    arriving: Arc<Arrivals>,
+    desk: Arc<Desk>,
     next_pid: AtomicI32,
     /// Who may be asked to end what runs, by number.
-    open: Mutex<HashMap<i32, (SecretKey, Arc<Notify>)>>,
+    open: Mutex<HashMap<i32, (SecretKey, watch::Sender<()>)>>,
     stopping: watch::Sender<bool>,
 }
 
@@ -103,8 +107,8 @@ impl Door {
             accounts: settings.accounts.clone(),
             tls,
             nobody,
-            arriving: Arc::new(Semaphore::new(MAX_ARRIVING)),
-            room: Arc::new(Semaphore::new(settings.connections as usize)),
+            arriving: Arc::default(),
+            desk: Arc::new(Desk::new(settings.connections)),
             next_pid: AtomicI32::new(1),
             open: Mutex::default(),
             stopping: watch::Sender::new(false),
@@ -126,7 +130,7 @@ impl Door {
                 continue;
             };
             // Whoever comes while so many are logging in finds the connection closed.
-            if let Ok(arriving) = self.arriving.clone().try_acquire_owned() {
+            if let Some(arriving) = self.arriving.take(from.ip()) {
                 tokio::spawn(self.clone().talk(stream, from, arriving));
             }
         }
@@ -149,7 +153,7 @@ impl Door {
         .await;
     }
 
-    async fn talk(self: Arc<Self>, stream: TcpStream, from: SocketAddr, arriving: OwnedSemaphorePermit) {
+    async fn talk(self: Arc<Self>, stream: TcpStream, from: SocketAddr, arriving: Place) {
         let by = Instant::now() + LOGIN;
         let opened = tokio::time::timeout_at(by, line::open(stream, self.tls.as_ref())).await;
         let Ok(Ok(opened)) = opened else { return };
@@ -169,7 +173,7 @@ impl Door {
         self.lock().remove(&pid);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<i32, (SecretKey, Arc<Notify>)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<i32, (SecretKey, watch::Sender<()>)>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -194,7 +198,7 @@ impl CancelHandler for Door {
             && key.eq_value(&request.secret_key)
         {
             // Only what runs now hears it.
-            cancel.notify_waiters();
+            cancel.send_replace(());
         }
     }
 }
@@ -213,12 +217,14 @@ pub struct Talk {
     /// Has it logged in?
     known: Arc<AtomicBool>,
     who: OnceLock<Who>,
-    arriving: Mutex<Option<OwnedSemaphorePermit>>,
+    arriving: Mutex<Option<Place>>,
     exchange: Mutex<Option<Exchange>>,
     settings: Mutex<Session>,
-    cancel: Arc<Notify>,
-    /// Names of prepared statements and portals.
-    names: Mutex<HashSet<String>>,
+    /// What the connection began with.
+    first: OnceLock<Session>,
+    cancel: watch::Sender<()>,
+    /// Prepared statements and portals by kind and name, with the bytes that each keeps.
+    kept: Mutex<HashMap<String, usize>>,
 }
 
 /// Who has logged in.
@@ -226,11 +232,11 @@ struct Who {
     account: String,
     database: String,
     /// Given back when the connection ends.
-    _room: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl Talk {
-    fn new(door: Arc<Door>, known: Arc<AtomicBool>, arriving: OwnedSemaphorePermit) -> Self {
+    fn new(door: Arc<Door>, known: Arc<AtomicBool>, arriving: Place) -> Self {
         Self {
             door,
             known,
@@ -238,8 +244,9 @@ impl Talk {
             arriving: Mutex::new(Some(arriving)),
             exchange: Mutex::default(),
             settings: Mutex::default(),
-            cancel: Arc::default(),
-            names: Mutex::default(),
+            first: OnceLock::new(),
+            cancel: watch::Sender::default(),
+            kept: Mutex::default(),
         }
     }
 
@@ -258,14 +265,12 @@ impl Talk {
                 message = socket.next() => message,
                 () = sleep_until(login_by), if waits_for_login => return Err(told("BAD_MESSAGE", "logging in took too long")),
                 Ok(_) = stopping.wait_for(|stops| *stops) => return Err(told("NODE_STOPPED", "the node stops")),
-                Ok(_) = peer.wait_for(|peer| *peer == Peer::TooLong) => return Err(too_long()),
             };
             let message = match message {
-                Some(Ok(PgWireFrontendMessage::Terminate(_))) | None => {
-                    return Err(if *peer.borrow() == Peer::TooLong { too_long() } else { Ended::Silent });
-                }
+                Some(Ok(PgWireFrontendMessage::Terminate(_))) => return Err(Ended::Silent),
+                None => return Err(broken(*peer.borrow())),
                 Some(Ok(message)) => message,
-                Some(Err(_)) => return Err(told("BAD_MESSAGE", "that is no message of the protocol")),
+                Some(Err(_)) => return Err(broken(Peer::Broken(Broken::Malformed))),
             };
             let is_extended = message.is_extended_query();
             let is_cancel = matches!(message, PgWireFrontendMessage::CancelRequest(_));
@@ -275,10 +280,7 @@ impl Talk {
                 tokio::select! {
                     done = work => done,
                     // What is dropped here takes its job back.
-                    Ok(peer) = peer.wait_for(|peer| *peer != Peer::There) => {
-                        let is_long = *peer == Peer::TooLong;
-                        return Err(if is_long { too_long() } else { Ended::Silent });
-                    }
+                    Ok(peer) = peer.wait_for(|peer| *peer != Peer::There) => return Err(broken(*peer)),
                     () = sleep_until(login_by), if waits_for_login => return Err(told("BAD_MESSAGE", "logging in took too long")),
                 }
             };
@@ -293,9 +295,9 @@ impl Talk {
         }
     }
 
-    fn entered(&self, account: String, database: String, room: OwnedSemaphorePermit) {
+    fn entered(&self, account: String, database: String, seat: Seat) {
         // A connection logs in once: the protocol goes on from there.
-        let _ = self.who.set(Who { account, database, _room: room });
+        let _ = self.who.set(Who { account, database, _seat: seat });
         self.arriving.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
@@ -307,26 +309,44 @@ impl Talk {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn names(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What RESET goes back to.
+    ///
+    /// # Errors
+    /// `NOT_AN_ACCOUNT` before the login.
+    fn first(&self) -> Result<&Session, NodeError> {
+        self.first.get().ok_or_else(logged_out)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// # Errors
     /// `NOT_AN_ACCOUNT` before the login.
     fn who(&self) -> Result<&Who, NodeError> {
-        self.who.get().ok_or_else(|| NodeError::new("NOT_AN_ACCOUNT", "log in first"))
+        self.who.get().ok_or_else(logged_out)
     }
 }
 
 /// There is no COPY.
 static NOTHING: std::sync::LazyLock<Arc<NoopHandler>> = std::sync::LazyLock::new(|| Arc::new(NoopHandler));
 
+fn logged_out() -> NodeError {
+    NodeError::new("NOT_AN_ACCOUNT", "log in first")
+}
+
 fn told(code: &'static str, text: &str) -> Ended {
     Ended::Told(errors::fatal(&NodeError::new(code, text)))
 }
 
-fn too_long() -> Ended {
-    told("MESSAGE_TOO_LONG", &format!("a message has at most {} bytes", line::MAX_MESSAGE))
+fn broken(peer: Peer) -> Ended {
+    match peer {
+        Peer::Broken(Broken::TooLong) => {
+            told("MESSAGE_TOO_LONG", &format!("a message has at most {} bytes", frames::MAX_MESSAGE))
+        }
+        Peer::Broken(Broken::Malformed) => told("BAD_MESSAGE", "that is no message of the protocol, in UTF-8"),
+        Peer::Broken(Broken::Gone) | Peer::There => Ended::Silent,
+    }
 }
 
 /// Why a node without accounts cannot have `[wire]`.

@@ -15,7 +15,7 @@ use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::startup::ParameterStatus;
 
-use super::ask::{Asker, Ends, blocking, notice};
+use super::ask::{Asker, Ends, asked_to_end, notice};
 use super::browse::{self, World};
 use super::cells::{self, Shown};
 use super::errors::refusal;
@@ -27,12 +27,17 @@ use crate::fault::NodeError;
 use crate::output::{Cell, Sheet};
 
 /// Statements and portals that a connection keeps.
-const MAX_NAMES: usize = 500;
+const MAX_KEPT: usize = 500;
+/// All they keep, in bytes.
+const MAX_KEPT_BYTES: usize = 4 << 20;
+/// Rows of the answers to one text that wait to be sent, in bytes, beside the last one.
+const MAX_WAITING_BYTES: usize = 32 << 20;
 
-/// A statement that may be run again and again.
+/// A statement that may be run again and again. It is read anew each time: its text takes little memory, its syntax tree much.
 pub struct Prepared {
     pub(super) text: String,
-    pub(super) command: Command,
+    /// The parameter that names a job whose answer is asked for, from 0: the columns are not known without it.
+    pub(super) job: Option<usize>,
     pub(super) parameters: Vec<Type>,
     /// The columns of its rows, as far as they are known before it has values; none where it has no rows.
     pub(super) columns: Vec<Shown>,
@@ -72,6 +77,16 @@ impl Rows {
 }
 
 impl Given {
+    /// What its rows take, about.
+    fn bytes(&self) -> usize {
+        let Given::Rows(rows) = self else { return 0 };
+        let beside = |cell: &Cell| match cell {
+            Cell::Hidden(text) | Cell::Number(text) | Cell::Text(text) => text.len(),
+            Cell::Null | Cell::Bool(_) => 0,
+        };
+        rows.rows.iter().flatten().map(|cell| size_of::<Cell>() + beside(cell)).sum()
+    }
+
     /// As the protocol says it, with the format of each column.
     pub(super) fn respond(self, format: impl Fn(usize) -> FieldFormat) -> Result<Response, NodeError> {
         Ok(match self {
@@ -85,17 +100,26 @@ impl Given {
 
 impl Talk {
     fn asker(&self, settings: Session) -> Result<Asker, NodeError> {
-        Ok(Asker { jobs: self.door.jobs.clone(), account: self.who()?.account.clone(), settings })
+        let (jobs, desk) = (self.door.jobs.clone(), self.door.desk.clone());
+        Ok(Asker { jobs, account: self.who()?.account.clone(), settings, desk })
     }
 
-    async fn command(&self, text: &str) -> Result<Command, NodeError> {
+    /// Reads a statement.
+    pub(super) async fn command(&self, text: &str) -> Result<Command, NodeError> {
         let (text, catalog) = (text.to_owned(), self.door.jobs.catalog().clone());
-        blocking(move || command(&text, &catalog)).await
+        self.asker(Session::default())?.work(move || command(&text, &catalog)).await
+    }
+
+    /// The statements of a text.
+    async fn statements(&self, text: &str) -> Result<Vec<String>, NodeError> {
+        let text = text.to_owned();
+        let read = move || Ok(statements(&text)?.into_iter().map(str::to_owned).collect());
+        self.asker(Session::default())?.work(read).await
     }
 
     /// Prepares a statement; its columns are those that it has with values of its parameters' types.
     async fn prepare(&self, text: &str, given: &[Option<Type>]) -> Result<Prepared, NodeError> {
-        let (command, settings) = (self.command(text).await?, self.settings().clone());
+        let (command, settings) = (self.command(text).await?, self.settings().asking());
         let catalog = self.door.jobs.catalog();
         let parameters = match &command {
             Command::Ask(asked) | Command::Explain { asked, .. } => params::kinds(&*asked.statement, catalog, given)?,
@@ -113,7 +137,11 @@ impl Talk {
             Command::Answer(JobName::Text(name)) => with_reasons(shown(&asker.answer(name).await?), &settings),
             _ => Vec::new(),
         };
-        Ok(Prepared { text: text.to_owned(), command, parameters, columns, settings })
+        let job = match command {
+            Command::Answer(JobName::Parameter(at)) => Some(at),
+            _ => None,
+        };
+        Ok(Prepared { text: text.to_owned(), job, parameters, columns, settings })
     }
 
     /// Does what a statement asks for.
@@ -149,12 +177,15 @@ impl Talk {
             }
             Command::Show(name) => self.show(name)?,
             Command::Set(name, value) => {
-                self.settings().set(name, value.as_deref())?;
+                match value {
+                    Some(value) => self.settings().set(name, Some(value))?,
+                    None => self.settings().reset(name, self.first()?)?,
+                }
                 self.report(client, name).await;
                 return Ok(Given::Word(if value.is_some() { "SET" } else { "RESET" }));
             }
             Command::DiscardAll => {
-                *self.settings() = Session::default();
+                *self.settings() = self.first()?.clone();
                 return Ok(Given::Word("DISCARD ALL"));
             }
             Command::Begin => return Ok(Given::Begun),
@@ -170,9 +201,14 @@ impl Talk {
         C: Sink<PgWireBackendMessage> + Unpin + Send,
     {
         let asker = self.asker(settings)?;
-        let planned = asker.plan(text).await?;
+        let mut ends = Ends { cancel: self.cancel.subscribe(), stopping: self.door.stopping.subscribe() };
+        let planned = tokio::select! {
+            planned = asker.plan(text) => planned?,
+            () = asked_to_end(&mut ends.cancel) => {
+                return Err(NodeError::new("JOB_CANCELLED", "the question was taken back before it was asked"));
+            }
+        };
         notice(client, &asker.settings, &planned.reveals).await;
-        let ends = Ends { cancel: self.cancel.clone(), stopping: self.door.stopping.subscribe() };
         let job = asker.submit(text, &planned).await?;
         let done = asker.wait(job, ends, client).await?;
         let sheet = asker.answer(&crate::state::hex::text(&done.id)).await?;
@@ -201,7 +237,8 @@ impl Talk {
             jobs,
         };
         let (query, values) = (Box::new(query.clone()), values.to_vec());
-        let (columns, rows) = blocking(move || browse::run(*query, &values, world)).await?;
+        let asker = self.asker(Session::default())?;
+        let (columns, rows) = asker.work(move || browse::run(*query, &values, world)).await?;
         Ok(Rows { columns, rows, tag: "SELECT" })
     }
 
@@ -233,26 +270,42 @@ impl Talk {
     /// The columns of an answer whose name came with the values.
     pub(super) async fn columns(&self, portal: &Portal<Arc<Prepared>>) -> Result<Vec<Shown>, NodeError> {
         let prepared = &portal.statement.statement;
-        let Command::Answer(JobName::Parameter(at)) = &prepared.command else { return Ok(prepared.columns.clone()) };
+        let Some(at) = prepared.job else { return Ok(prepared.columns.clone()) };
         let values = read(portal)?;
-        let Some(Literal::Text(name)) = values.get(*at) else {
+        let Some(Literal::Text(name)) = values.get(at) else {
             return Err(NodeError::new("BAD_PARAMETER", "a job is named by a text"));
         };
         let sheet = self.asker(prepared.settings.clone())?.answer(name).await?;
         Ok(with_reasons(shown(&sheet), &prepared.settings))
     }
 
-    pub(super) fn keep(&self, kind: char, name: &str) -> Result<(), NodeError> {
-        let mut names = self.names();
-        names.insert(format!("{kind}{name}"));
-        if names.len() > MAX_NAMES {
+    /// Counts what a statement or portal of this name keeps, in the place of the one before it.
+    ///
+    /// # Errors
+    /// `TOO_MANY_STATEMENTS`.
+    pub(super) fn keep(&self, kind: char, name: &str, bytes: usize) -> Result<(), NodeError> {
+        let mut kept = self.kept();
+        let key = format!("{kind}{name}");
+        let others = kept.iter().filter(|(known, _)| **known != key).map(|(_, bytes)| bytes);
+        let (count, sum) = (others.clone().count(), others.sum::<usize>());
+        let bytes = bytes + 2 * name.len();
+        if count >= MAX_KEPT || sum + bytes > MAX_KEPT_BYTES {
             return Err(NodeError::new(
                 "TOO_MANY_STATEMENTS",
-                format!("a connection keeps {MAX_NAMES} statements and portals"),
+                format!("a connection keeps {MAX_KEPT} statements and portals, and {MAX_KEPT_BYTES} bytes of them"),
             )
             .hint("close some, or use the unnamed ones"));
         }
+        kept.insert(key, bytes);
         Ok(())
+    }
+}
+
+impl Prepared {
+    /// The memory that it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let columns = self.columns.iter().map(|column| size_of::<Shown>() + column.name.len());
+        size_of::<Self>() + self.text.len() + columns.sum::<usize>() + self.parameters.len() * size_of::<Type>()
     }
 }
 
@@ -338,13 +391,19 @@ impl SimpleQueryHandler for Talk {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let mut responses = Vec::new();
-        let texts = statements(query).map_err(|error| refusal(&error, Some(query)))?;
-        let alone = texts.len() == 1;
-        for text in texts {
-            let settings = self.settings().clone();
+        let texts = self.statements(query).await.map_err(|error| refusal(&error, Some(query)))?;
+        let (alone, mut waiting) = (texts.len() == 1, 0);
+        for text in &texts {
+            let settings = self.settings().asking();
             let done = async {
+                if waiting > MAX_WAITING_BYTES {
+                    return Err(NodeError::new("TOO_MUCH_WORK", "the answers to one text are too long")
+                        .hint("send the statements one after the other"));
+                }
                 let command = self.command(text).await?;
-                self.perform(client, &command, &[], settings).await?.respond(|_| FieldFormat::Text)
+                let given = self.perform(client, &command, &[], settings).await?;
+                waiting += given.bytes();
+                given.respond(|_| FieldFormat::Text)
             };
             match done.await {
                 Ok(response) => responses.push(response),
@@ -371,7 +430,7 @@ impl QueryParser for Talk {
         C: ClientInfo + Unpin + Send + Sync,
     {
         let told = |error: NodeError| refusal(&error, Some(sql));
-        let texts = statements(sql).map_err(told)?;
+        let texts = self.statements(sql).await.map_err(told)?;
         match texts.as_slice() {
             [] => Ok(None),
             [text] => self.prepare(text, types).await.map(Arc::new).map(Some).map_err(told),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use query_planner::Audience;
 use query_planner::noise::{self, Epsilon};
 
 use crate::fault::{NodeError, printable};
@@ -20,6 +21,8 @@ pub struct Settings {
     pub epsilon: Option<Epsilon>,
     /// Discrete Gaussian noise instead of discrete Laplace.
     pub gaussian: bool,
+    /// Who learns the answers.
+    pub audience: Audience,
     /// Only errors are told.
     pub quiet: bool,
     /// What else programs set, to be shown again.
@@ -28,8 +31,16 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let others = BTreeMap::new();
-        Self { study: None, suppressed: false, wait: WAIT, epsilon: None, gaussian: false, quiet: false, others }
+        Self {
+            study: None,
+            suppressed: false,
+            wait: WAIT,
+            epsilon: None,
+            gaussian: false,
+            audience: Audience::Analyst,
+            quiet: false,
+            others: BTreeMap::new(),
+        }
     }
 }
 
@@ -91,6 +102,9 @@ impl Settings {
     pub fn set(&mut self, name: &str, value: Option<&str>) -> Result<(), NodeError> {
         let name = name.to_ascii_lowercase();
         let bad = |what: &str| NodeError::new("BAD_SETTING", format!("{} is {what}", printable(&name)));
+        if name.len() + value.map_or(0, str::len) > LONGEST_VALUE {
+            return Err(few_and_short());
+        }
         match (name.as_str(), value) {
             ("consilium.study", value) => self.study = value.filter(|v| !v.is_empty()).map(str::to_owned),
             ("consilium.suppressed", value) => {
@@ -111,10 +125,16 @@ impl Settings {
                     _ => return Err(bad("laplace or gaussian")),
                 };
             }
+            ("consilium.audience", value) => {
+                self.audience = match value.unwrap_or("analyst") {
+                    "analyst" => Audience::Analyst,
+                    "everyone" => Audience::Everyone,
+                    _ => return Err(bad("analyst or everyone")),
+                };
+            }
             (other, _) if other.starts_with("consilium.") => {
-                return Err(
-                    NodeError::new("UNKNOWN_SETTING", format!("there is no setting {}", printable(other))).hint(OURS)
-                );
+                return Err(NodeError::new("UNKNOWN_SETTING", format!("there is no setting {}", printable(other)))
+                    .hint(format!("there are {}", OURS.join(", "))));
             }
             ("client_encoding", Some(text)) if !["utf8", "utf-8", "unicode"].contains(&&*text.to_ascii_lowercase()) => {
                 return Err(bad("UTF8: texts have no other form"));
@@ -136,13 +156,27 @@ impl Settings {
         Ok(())
     }
 
+    /// Gives a setting the value that it had when the connection began.
+    ///
+    /// # Errors
+    /// As [`Settings::set`].
+    pub fn reset(&mut self, name: &str, first: &Self) -> Result<(), NodeError> {
+        let given = first.show(name).filter(|value| Self::default().show(name).as_ref() != Some(value));
+        self.set(name, given.as_deref())
+    }
+
+    /// What a question is asked under; nothing of what programs set to see it again.
+    pub fn asking(&self) -> Self {
+        Self { study: self.study.clone(), others: BTreeMap::new(), ..*self }
+    }
+
     fn remember(&mut self, name: &str, value: Option<&str>) -> Result<(), NodeError> {
         let Some(value) = value else {
             self.others.remove(name);
             return Ok(());
         };
-        if value.len() + name.len() > LONGEST_VALUE || self.others.len() >= MOST_OTHERS {
-            return Err(NodeError::new("BAD_SETTING", "a connection keeps few and short settings"));
+        if self.others.len() >= MOST_OTHERS && !self.others.contains_key(name) {
+            return Err(few_and_short());
         }
         self.others.insert(name.to_owned(), value.to_owned());
         Ok(())
@@ -158,6 +192,9 @@ impl Settings {
             "consilium.wait" => Some(format!("{}ms", self.wait.as_millis())),
             "consilium.epsilon" => Some(self.epsilon.map_or_else(String::new, |epsilon| epsilon.to_string())),
             "consilium.mechanism" => Some(if self.gaussian { "gaussian" } else { "laplace" }.to_owned()),
+            "consilium.audience" => {
+                Some(if self.audience == Audience::Analyst { "analyst" } else { "everyone" }.to_owned())
+            }
             other => {
                 let fixed = || FIXED.iter().find(|(known, _)| *known == other).map(|(_, value)| (*value).to_owned());
                 self.others.get(other).cloned().or_else(fixed)
@@ -167,9 +204,7 @@ impl Settings {
 
     /// All settings.
     pub fn all(&self) -> BTreeMap<String, String> {
-        let ours =
-            ["consilium.study", "consilium.suppressed", "consilium.wait", "consilium.epsilon", "consilium.mechanism"];
-        let names = FIXED.iter().map(|(name, _)| *name).chain(ours).chain(self.others.keys().map(String::as_str));
+        let names = FIXED.iter().map(|(name, _)| *name).chain(OURS).chain(self.others.keys().map(String::as_str));
         names.filter_map(|name| Some((name.to_owned(), self.show(name)?))).collect()
     }
 
@@ -201,8 +236,19 @@ impl Settings {
     }
 }
 
-const OURS: &str =
-    "there are consilium.study, consilium.suppressed, consilium.wait, consilium.epsilon and consilium.mechanism";
+/// The settings that PostgreSQL has not.
+const OURS: [&str; 6] = [
+    "consilium.study",
+    "consilium.suppressed",
+    "consilium.wait",
+    "consilium.epsilon",
+    "consilium.mechanism",
+    "consilium.audience",
+];
+
+fn few_and_short() -> NodeError {
+    NodeError::new("BAD_SETTING", "a connection keeps few and short settings")
+}
 
 fn switch(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
@@ -244,6 +290,8 @@ mod tests {
             ("consilium.wait", "soon", "BAD_SETTING"),
             ("consilium.wait", "99999999999999999999s", "BAD_SETTING"),
             ("consilium.sudo", "on", "UNKNOWN_SETTING"),
+            ("consilium.audience", "nobody", "BAD_SETTING"),
+            ("consilium.study", &"y".repeat(2_000), "BAD_SETTING"),
             ("client_encoding", "LATIN1", "BAD_SETTING"),
             ("DateStyle", "German", "BAD_SETTING"),
             ("standard_conforming_strings", "off", "BAD_SETTING"),
@@ -258,6 +306,24 @@ mod tests {
         );
         assert_eq!(settings.show("nothing_known"), None);
         assert!(settings.all().len() > 20);
+    }
+
+    #[test]
+    fn what_is_reset_has_the_value_that_the_connection_began_with() {
+        let (mut first, mut now) = (Settings::default(), Settings::default());
+        for (name, value) in
+            [("consilium.epsilon", "0.5"), ("consilium.audience", "everyone"), ("application_name", "R")]
+        {
+            first.set(name, Some(value)).unwrap();
+        }
+        for name in ["consilium.epsilon", "consilium.audience", "application_name", "consilium.wait", "datestyle"] {
+            now.reset(name, &first).unwrap();
+        }
+        assert_eq!(now.all(), first.all());
+        assert_eq!(now.show("consilium.audience").as_deref(), Some("everyone"));
+        now.set("application_name", Some("psql")).unwrap();
+        assert_eq!(now.asking().show("application_name").as_deref(), Some(""));
+        assert!(now.asking().noise().is_some());
     }
 
     #[test]

@@ -15,9 +15,19 @@ use crate::fault::{NodeError, printable};
 
 type Result<T> = std::result::Result<T, NodeError>;
 
+/// The most that a pattern takes when it is read, and what it counts for.
+const PATTERN_BYTES: usize = 256 << 10;
+
 impl Engine<'_> {
     /// The value of an expression in a row or group.
     pub fn value(&self, expr: &Expr, scope: &Scope<'_>) -> Result<Value> {
+        let value = self.evaluated(expr, scope)?;
+        self.steps(1)?;
+        self.make(value.beside())?;
+        Ok(value)
+    }
+
+    fn evaluated(&self, expr: &Expr, scope: &Scope<'_>) -> Result<Value> {
         Ok(match expr {
             Expr::Identifier(name) => self.column(None, name, scope)?,
             Expr::CompoundIdentifier(parts) => match parts.as_slice() {
@@ -42,31 +52,31 @@ impl Engine<'_> {
             Expr::IsNotDistinctFrom(a, b) => Value::Bool(same(&self.value(a, scope)?, &self.value(b, scope)?)),
             Expr::InList { expr, list, negated } => {
                 let list: Vec<Value> = list.iter().map(|item| self.value(item, scope)).collect::<Result<_>>()?;
-                not_if(*negated, any(&self.value(expr, scope)?, &BinaryOperator::Eq, &list)?)
+                not_if(*negated, self.any(&self.value(expr, scope)?, &BinaryOperator::Eq, &list)?)
             }
             Expr::InSubquery { expr, subquery, negated } => {
                 let list = self.first_column(subquery, scope)?;
-                not_if(*negated, any(&self.value(expr, scope)?, &BinaryOperator::Eq, &list)?)
+                not_if(*negated, self.any(&self.value(expr, scope)?, &BinaryOperator::Eq, &list)?)
             }
             Expr::AnyOp { left, compare_op, right, .. } => {
-                any(&self.value(left, scope)?, compare_op, &self.elements(right, scope)?)?
+                self.any(&self.value(left, scope)?, compare_op, &self.elements(right, scope)?)?
             }
             Expr::AllOp { left, compare_op, right } => {
                 let (left, list) = (self.value(left, scope)?, self.elements(right, scope)?);
-                let each = list.iter().map(|item| operate(compare_op, &left, item));
+                let each = list.iter().map(|item| self.operate(compare_op, &left, item));
                 Value::Bool(each.collect::<Result<Vec<_>>>()?.iter().all(Value::is_true))
             }
             Expr::Between { expr, negated, low, high } => {
                 let (value, low, high) = (self.value(expr, scope)?, self.value(low, scope)?, self.value(high, scope)?);
-                let (above, below) =
-                    (operate(&BinaryOperator::GtEq, &value, &low)?, operate(&BinaryOperator::LtEq, &value, &high)?);
-                not_if(*negated, Value::Bool(above.is_true() && below.is_true()))
+                let within = self.operate(&BinaryOperator::GtEq, &value, &low)?.is_true()
+                    && self.operate(&BinaryOperator::LtEq, &value, &high)?.is_true();
+                not_if(*negated, Value::Bool(within))
             }
             Expr::Like { negated, expr, pattern, .. } => {
-                not_if(*negated, like(&self.value(expr, scope)?, &self.value(pattern, scope)?, false)?)
+                not_if(*negated, self.like(&self.value(expr, scope)?, &self.value(pattern, scope)?, false)?)
             }
             Expr::ILike { negated, expr, pattern, .. } => {
-                not_if(*negated, like(&self.value(expr, scope)?, &self.value(pattern, scope)?, true)?)
+                not_if(*negated, self.like(&self.value(expr, scope)?, &self.value(pattern, scope)?, true)?)
             }
             Expr::Case { operand, conditions, else_result, .. } => {
                 let operand = operand.as_ref().map(|operand| self.value(operand, scope)).transpose()?;
@@ -149,7 +159,7 @@ impl Engine<'_> {
         match op {
             BinaryOperator::And if is_false(&left) => Ok(left),
             BinaryOperator::Or if left.is_true() => Ok(left),
-            _ => operate(op, &left, &self.value(right, scope)?),
+            _ => self.operate(op, &left, &self.value(right, scope)?),
         }
     }
 
@@ -252,19 +262,118 @@ impl Engine<'_> {
         }
         let only_distinct = matches!(&function.args, FunctionArguments::List(list) if list.duplicate_treatment == Some(DuplicateTreatment::Distinct));
         if only_distinct {
-            let mut seen: Vec<Value> = Vec::new();
-            values.retain(|value| {
-                !seen.contains(value) && {
-                    seen.push(value.clone());
-                    true
-                }
-            });
+            values = self.distinct(values, |value| value)?;
         }
         let between = match (name, args.get(1), group.first()) {
             ("string_agg", Some(arg), Some(row)) => self.argument(arg, &Scope { row, group: None, ..*scope })?.shown(),
             _ => None,
         };
-        Ok(functions::aggregate(name, values, between.as_deref().unwrap_or(",")))
+        functions::aggregate(name, values, between.as_deref().unwrap_or(","))
+    }
+
+    /// NULL where nothing fits and something was NULL.
+    fn any(&self, left: &Value, op: &BinaryOperator, list: &[Value]) -> Result<Value> {
+        self.steps(list.len())?;
+        let mut unknown = *left == Value::Null && !list.is_empty();
+        for item in list {
+            match self.operate(op, left, item)? {
+                Value::Null => unknown = true,
+                value if value.is_true() => return Ok(value),
+                _ => (),
+            }
+        }
+        Ok(if unknown { Value::Null } else { Value::Bool(false) })
+    }
+
+    fn operate(&self, op: &BinaryOperator, a: &Value, b: &Value) -> Result<Value> {
+        use BinaryOperator as Op;
+        let custom;
+        let op = match op {
+            Op::PGCustomBinaryOperator(parts) => {
+                custom = match parts.last().map(String::as_str) {
+                    Some("=") => Op::Eq,
+                    Some("<>" | "!=") => Op::NotEq,
+                    Some("~") => Op::PGRegexMatch,
+                    Some("~*") => Op::PGRegexIMatch,
+                    Some("!~") => Op::PGRegexNotMatch,
+                    Some("~~") => Op::PGLikeMatch,
+                    Some("||") => Op::StringConcat,
+                    Some("<") => Op::Lt,
+                    Some(">") => Op::Gt,
+                    Some("<=") => Op::LtEq,
+                    Some(">=") => Op::GtEq,
+                    _ => return Err(unsupported("this operator")),
+                };
+                &custom
+            }
+            other => other,
+        };
+        let compared =
+            |fits: fn(Ordering) -> bool| Ok(a.compare(b).map_or(Value::Null, |order| Value::Bool(fits(order))));
+        match op {
+            Op::And => Ok(match (a, b) {
+                (a, b) if is_false(a) || is_false(b) => Value::Bool(false),
+                (Value::Null, _) | (_, Value::Null) => Value::Null,
+                (a, b) => Value::Bool(a.is_true() && b.is_true()),
+            }),
+            Op::Or => Ok(match (a, b) {
+                (a, b) if a.is_true() || b.is_true() => Value::Bool(true),
+                (Value::Null, _) | (_, Value::Null) => Value::Null,
+                _ => Value::Bool(false),
+            }),
+            Op::Eq => compared(Ordering::is_eq),
+            Op::NotEq => compared(Ordering::is_ne),
+            Op::Lt => compared(Ordering::is_lt),
+            Op::LtEq => compared(Ordering::is_le),
+            Op::Gt => compared(Ordering::is_gt),
+            Op::GtEq => compared(Ordering::is_ge),
+            _ if *a == Value::Null || *b == Value::Null => Ok(Value::Null),
+            Op::StringConcat => Ok(match (a, b) {
+                (Value::List(a), Value::List(b)) => Value::List(a.iter().chain(b).cloned().collect()),
+                (a, b) => Value::Text(a.shown().unwrap_or_default() + &b.shown().unwrap_or_default()),
+            }),
+            Op::PGRegexMatch => self.matches(a, b, false),
+            Op::PGRegexIMatch => self.matches(a, b, true),
+            Op::PGRegexNotMatch => Ok(not_if(true, self.matches(a, b, false)?)),
+            Op::PGRegexNotIMatch => Ok(not_if(true, self.matches(a, b, true)?)),
+            Op::PGLikeMatch => self.like(a, b, false),
+            Op::PGILikeMatch => self.like(a, b, true),
+            Op::PGNotLikeMatch => Ok(not_if(true, self.like(a, b, false)?)),
+            Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo | Op::BitwiseAnd | Op::BitwiseOr => {
+                arithmetic(op, a, b)
+            }
+            _ => Err(unsupported("this operator")),
+        }
+    }
+
+    fn matches(&self, text: &Value, pattern: &Value, folds: bool) -> Result<Value> {
+        let (Some(text), Some(pattern)) = (text.shown(), pattern.shown()) else { return Ok(Value::Null) };
+        self.steps(text.len())?;
+        let mut known = self.patterns.borrow_mut();
+        let key = (pattern, folds);
+        if let Some(read) = known.get(&key) {
+            return Ok(Value::Bool(read.is_match(&text)));
+        }
+        self.make(PATTERN_BYTES)?;
+        let read = regex::RegexBuilder::new(&key.0).case_insensitive(folds).size_limit(PATTERN_BYTES).build();
+        let read = read.map_err(|_| NodeError::new("INVALID_QUERY", "that is no regular expression"))?;
+        let is_match = read.is_match(&text);
+        known.insert(key, read);
+        Ok(Value::Bool(is_match))
+    }
+
+    fn like(&self, text: &Value, pattern: &Value, folds: bool) -> Result<Value> {
+        let Some(pattern) = pattern.shown() else { return Ok(Value::Null) };
+        let (mut regex, mut letters) = ("(?s)^".to_owned(), pattern.chars());
+        while let Some(letter) = letters.next() {
+            match letter {
+                '%' => regex += ".*",
+                '_' => regex += ".",
+                '\\' => regex += &regex::escape(&letters.next().map(String::from).unwrap_or_default()),
+                letter => regex += &regex::escape(&letter.to_string()),
+            }
+        }
+        self.matches(text, &Value::Text(regex + "$"), folds)
     }
 }
 
@@ -333,19 +442,6 @@ fn not_if(negated: bool, value: Value) -> Value {
     }
 }
 
-/// NULL where nothing fits and something was NULL.
-fn any(left: &Value, op: &BinaryOperator, list: &[Value]) -> Result<Value> {
-    let mut unknown = *left == Value::Null && !list.is_empty();
-    for item in list {
-        match operate(op, left, item)? {
-            Value::Null => unknown = true,
-            value if value.is_true() => return Ok(value),
-            _ => (),
-        }
-    }
-    Ok(if unknown { Value::Null } else { Value::Bool(false) })
-}
-
 fn unary(op: UnaryOperator, value: Value) -> Result<Value> {
     Ok(match (op, value) {
         (_, Value::Null) => Value::Null,
@@ -355,66 +451,6 @@ fn unary(op: UnaryOperator, value: Value) -> Result<Value> {
         (UnaryOperator::Plus, value) => value,
         _ => return Err(unsupported("this operator")),
     })
-}
-
-fn operate(op: &BinaryOperator, a: &Value, b: &Value) -> Result<Value> {
-    use BinaryOperator as Op;
-    let custom;
-    let op = match op {
-        Op::PGCustomBinaryOperator(parts) => {
-            custom = match parts.last().map(String::as_str) {
-                Some("=") => Op::Eq,
-                Some("<>" | "!=") => Op::NotEq,
-                Some("~") => Op::PGRegexMatch,
-                Some("~*") => Op::PGRegexIMatch,
-                Some("!~") => Op::PGRegexNotMatch,
-                Some("~~") => Op::PGLikeMatch,
-                Some("||") => Op::StringConcat,
-                Some("<") => Op::Lt,
-                Some(">") => Op::Gt,
-                Some("<=") => Op::LtEq,
-                Some(">=") => Op::GtEq,
-                _ => return Err(unsupported("this operator")),
-            };
-            &custom
-        }
-        other => other,
-    };
-    let compared = |fits: fn(Ordering) -> bool| Ok(a.compare(b).map_or(Value::Null, |order| Value::Bool(fits(order))));
-    match op {
-        Op::And => Ok(match (a, b) {
-            (a, b) if is_false(a) || is_false(b) => Value::Bool(false),
-            (Value::Null, _) | (_, Value::Null) => Value::Null,
-            (a, b) => Value::Bool(a.is_true() && b.is_true()),
-        }),
-        Op::Or => Ok(match (a, b) {
-            (a, b) if a.is_true() || b.is_true() => Value::Bool(true),
-            (Value::Null, _) | (_, Value::Null) => Value::Null,
-            _ => Value::Bool(false),
-        }),
-        Op::Eq => compared(Ordering::is_eq),
-        Op::NotEq => compared(Ordering::is_ne),
-        Op::Lt => compared(Ordering::is_lt),
-        Op::LtEq => compared(Ordering::is_le),
-        Op::Gt => compared(Ordering::is_gt),
-        Op::GtEq => compared(Ordering::is_ge),
-        _ if *a == Value::Null || *b == Value::Null => Ok(Value::Null),
-        Op::StringConcat => Ok(match (a, b) {
-            (Value::List(a), Value::List(b)) => Value::List(a.iter().chain(b).cloned().collect()),
-            (a, b) => Value::Text(a.shown().unwrap_or_default() + &b.shown().unwrap_or_default()),
-        }),
-        Op::PGRegexMatch => matches(a, b, false),
-        Op::PGRegexIMatch => matches(a, b, true),
-        Op::PGRegexNotMatch => Ok(not_if(true, matches(a, b, false)?)),
-        Op::PGRegexNotIMatch => Ok(not_if(true, matches(a, b, true)?)),
-        Op::PGLikeMatch => like(a, b, false),
-        Op::PGILikeMatch => like(a, b, true),
-        Op::PGNotLikeMatch => Ok(not_if(true, like(a, b, false)?)),
-        Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo | Op::BitwiseAnd | Op::BitwiseOr => {
-            arithmetic(op, a, b)
-        }
-        _ => Err(unsupported("this operator")),
-    }
 }
 
 fn arithmetic(op: &BinaryOperator, a: &Value, b: &Value) -> Result<Value> {
@@ -432,25 +468,4 @@ fn arithmetic(op: &BinaryOperator, a: &Value, b: &Value) -> Result<Value> {
         _ => a.checked_rem(b),
     };
     value.map(Value::Int).ok_or_else(|| NodeError::new("ARITHMETIC_OVERFLOW", "the result is too large"))
-}
-
-fn matches(text: &Value, pattern: &Value, folds: bool) -> Result<Value> {
-    let (Some(text), Some(pattern)) = (text.shown(), pattern.shown()) else { return Ok(Value::Null) };
-    let pattern = regex::RegexBuilder::new(&pattern).case_insensitive(folds).size_limit(1 << 20).build();
-    let pattern = pattern.map_err(|_| NodeError::new("INVALID_QUERY", "that is no regular expression"))?;
-    Ok(Value::Bool(pattern.is_match(&text)))
-}
-
-fn like(text: &Value, pattern: &Value, folds: bool) -> Result<Value> {
-    let Some(pattern) = pattern.shown() else { return Ok(Value::Null) };
-    let (mut regex, mut letters) = ("(?s)^".to_owned(), pattern.chars());
-    while let Some(letter) = letters.next() {
-        match letter {
-            '%' => regex += ".*",
-            '_' => regex += ".",
-            '\\' => regex += &regex::escape(&letters.next().map(String::from).unwrap_or_default()),
-            letter => regex += &regex::escape(&letter.to_string()),
-        }
-    }
-    matches(text, &Value::Text(regex + "$"), folds)
 }

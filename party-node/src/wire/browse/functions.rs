@@ -14,8 +14,27 @@ pub fn is_aggregate(name: &str) -> bool {
     ["count", "min", "max", "sum", "array_agg", "string_agg", "bool_and", "bool_or", "every"].contains(&name)
 }
 
+/// The longest text that is made of others.
+const MAX_TEXT: usize = 1 << 20;
+
+/// Is a text of this length made?
+fn fits(bytes: usize) -> Result<(), NodeError> {
+    match bytes > MAX_TEXT {
+        true => Err(NodeError::new("TOO_MUCH_WORK", format!("a text has at most {MAX_TEXT} bytes"))),
+        false => Ok(()),
+    }
+}
+
+fn joined(texts: &[String], between: &str) -> Result<Value, NodeError> {
+    fits(texts.iter().map(|text| text.len() + between.len()).sum())?;
+    Ok(Value::Text(texts.join(between)))
+}
+
 /// Over the values of a group.
-pub fn aggregate(name: &str, values: Vec<Value>, between: &str) -> Value {
+///
+/// # Errors
+/// `TOO_MUCH_WORK`.
+pub fn aggregate(name: &str, values: Vec<Value>, between: &str) -> Result<Value, NodeError> {
     let there = values.iter().filter(|value| **value != Value::Null);
     let best = |pick: std::cmp::Ordering| {
         let better = |a: Value, b: &Value| if b.compare(&a) == Some(pick) { b.clone() } else { a };
@@ -23,7 +42,7 @@ pub fn aggregate(name: &str, values: Vec<Value>, between: &str) -> Value {
             Some(best.map_or_else(|| value.clone(), |best| better(best, value)))
         })
     };
-    match name {
+    Ok(match name {
         "count" => Value::Int(there.count() as i64),
         "min" => best(std::cmp::Ordering::Less).unwrap_or(Value::Null),
         "max" => best(std::cmp::Ordering::Greater).unwrap_or(Value::Null),
@@ -39,9 +58,9 @@ pub fn aggregate(name: &str, values: Vec<Value>, between: &str) -> Value {
         "array_agg" => Value::List(values),
         _ => {
             let texts: Vec<String> = there.filter_map(Value::shown).collect();
-            if texts.is_empty() { Value::Null } else { Value::Text(texts.join(between)) }
+            if texts.is_empty() { Value::Null } else { joined(&texts, between)? }
         }
-    }
+    })
 }
 
 /// What a function's values are, with the kind of its first argument.
@@ -89,7 +108,7 @@ pub fn kind(name: &str, first: Option<Kind>) -> Kind {
 /// Calls a function.
 ///
 /// # Errors
-/// `UNKNOWN_FUNCTION`.
+/// `UNKNOWN_FUNCTION`, `TOO_MUCH_WORK`.
 pub fn call(world: &World, name: &str, args: &[Value]) -> Result<Value, NodeError> {
     let name = name.strip_prefix("pg_catalog.").unwrap_or(name);
     let text = |at: usize| args.get(at).and_then(Value::shown);
@@ -157,13 +176,15 @@ pub fn call(world: &World, name: &str, args: &[Value]) -> Result<Value, NodeErro
         "upper" => or_null(text(0).map(|text| text.to_uppercase())),
         "btrim" | "trim" => or_null(text(0).map(|text| text.trim().to_owned())),
         "length" | "char_length" => text(0).map_or(Value::Null, |text| Value::Int(text.chars().count() as i64)),
-        "replace" => or_null(
-            text(0)
-                .zip(text(1))
-                .zip(text(2))
-                .map(|((text, from), to)| if from.is_empty() { text } else { text.replace(&from, &to) }),
-        ),
-        "concat" => Value::Text(args.iter().filter_map(Value::shown).collect()),
+        "replace" => match (text(0), text(1), text(2)) {
+            (Some(text), Some(from), Some(to)) if !from.is_empty() => {
+                fits(text.len() + text.matches(&from).count() * to.len())?;
+                Value::Text(text.replace(&from, &to))
+            }
+            (text, Some(_), Some(_)) => or_null(text),
+            _ => Value::Null,
+        },
+        "concat" => joined(&args.iter().filter_map(Value::shown).collect::<Vec<_>>(), "")?,
         "strpos" => text(0).zip(text(1)).map_or(Value::Null, |(text, part)| {
             Value::Int(text.find(&part).map_or(0, |at| text[..at].chars().count() as i64 + 1))
         }),
@@ -178,9 +199,10 @@ pub fn call(world: &World, name: &str, args: &[Value]) -> Result<Value, NodeErro
             [] => Value::Null,
         },
         "array_to_string" => match args {
-            [Value::List(list), between, ..] => Value::Text(
-                list.iter().filter_map(Value::shown).collect::<Vec<_>>().join(&between.shown().unwrap_or_default()),
-            ),
+            [Value::List(list), between, ..] => {
+                let texts: Vec<String> = list.iter().filter_map(Value::shown).collect();
+                joined(&texts, &between.shown().unwrap_or_default())?
+            }
             _ => Value::Null,
         },
         "array_length" | "array_upper" | "cardinality" => match args.first() {

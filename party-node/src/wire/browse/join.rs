@@ -57,10 +57,10 @@ impl Engine<'_> {
             }
             let mut found = false;
             for (at, other) in fixed.rows.iter().enumerate() {
-                self.step()?;
+                self.steps(1)?;
                 let both: Vec<Value> = row.iter().chain(other).cloned().collect();
                 if self.fits(constraint, &joined, left.columns.len(), &both, ctes, outer)? {
-                    self.keep(both.len())?;
+                    self.make(both.iter().map(|value| size_of::<Value>() + value.beside()).sum())?;
                     rows.push(both);
                     (found, met[at]) = (true, true);
                 }
@@ -135,6 +135,7 @@ impl Engine<'_> {
             [] => return Err(unsupported("a table without a name")),
         };
         if let Some(cte) = ctes.get(table).filter(|_| schema.is_none()) {
+            self.copied(&cte.rows)?;
             let mut relation = cte.as_ref().clone();
             relation.columns.iter_mut().for_each(|column| column.table = table.clone());
             return Ok(relation);
@@ -142,6 +143,7 @@ impl Engine<'_> {
         let unknown =
             || NodeError::new("UNKNOWN_TABLE", format!("there is no table '{}'", printable(&name.to_string())));
         let found = self.world.table(schema, table).ok_or_else(unknown)?;
+        self.copied(&found.rows)?;
         let columns = found.columns.iter().map(|(name, kind)| Column {
             table: table.clone(),
             name: (*name).to_owned(),
@@ -149,6 +151,12 @@ impl Engine<'_> {
         });
         let open = if found.open { vec![table.clone()] } else { Vec::new() };
         Ok(Relation { columns: columns.collect(), open, rows: found.rows })
+    }
+
+    /// Counts rows that are made once more.
+    fn copied(&self, rows: &[Vec<Value>]) -> Result<()> {
+        self.steps(rows.len())?;
+        self.make(rows.iter().flatten().map(|value| size_of::<Value>() + value.beside()).sum())
     }
 
     /// A function in the place of a table: elements of an array, numbers in a row.

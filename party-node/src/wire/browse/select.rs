@@ -1,6 +1,6 @@
 //! SELECT: tables joined, filtered, grouped, sorted.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -12,16 +12,18 @@ use datafusion::sql::sqlparser::ast::{
     Visitor,
 };
 
+use regex::Regex;
+
 use super::World;
 use super::functions::is_aggregate;
 use super::join::renamed;
 use super::value::{Kind, Value};
 use crate::fault::NodeError;
 
-/// Rows of pairs that are looked at for one question.
+/// Rows, pairs of rows and values that are looked at for one question.
 const MAX_STEPS: u64 = 20_000_000;
-/// Values of joined rows: some hundred megabytes.
-const MAX_KEPT: u64 = 4_000_000;
+/// Bytes of values that are made for one question, whether they are kept or not.
+const MAX_MADE: u64 = 64 << 20;
 
 /// A column of a relation.
 #[derive(Debug, Clone)]
@@ -68,7 +70,9 @@ pub struct Engine<'a> {
     /// What the tables are made of.
     pub world: &'a World,
     steps: Cell<u64>,
-    kept: Cell<u64>,
+    made: Cell<u64>,
+    /// Patterns that were read.
+    pub(super) patterns: RefCell<HashMap<(String, bool), Regex>>,
 }
 
 type Result<T> = std::result::Result<T, NodeError>;
@@ -81,20 +85,27 @@ pub fn unsupported(what: &str) -> NodeError {
 impl<'a> Engine<'a> {
     /// Nothing done yet.
     pub fn new(world: &'a World) -> Self {
-        Self { world, steps: Cell::new(0), kept: Cell::new(0) }
+        Self { world, steps: Cell::new(0), made: Cell::new(0), patterns: RefCell::default() }
     }
 
-    /// Values of a joined row are kept in memory.
-    pub(super) fn keep(&self, values: usize) -> Result<()> {
-        self.kept.set(self.kept.get() + values as u64 + 1);
-        match self.kept.get() > MAX_KEPT {
-            true => Err(NodeError::new("TOO_MUCH_WORK", "a question of the catalogue joins too many rows")),
+    /// Counts bytes of values.
+    ///
+    /// # Errors
+    /// `TOO_MUCH_WORK`.
+    pub(super) fn make(&self, bytes: usize) -> Result<()> {
+        self.made.set(self.made.get().saturating_add(bytes as u64));
+        match self.made.get() > MAX_MADE {
+            true => Err(NodeError::new("TOO_MUCH_WORK", "a question of the catalogue makes too many values")),
             false => Ok(()),
         }
     }
 
-    pub(super) fn step(&self) -> Result<()> {
-        self.steps.set(self.steps.get() + 1);
+    /// Counts rows or values that are looked at.
+    ///
+    /// # Errors
+    /// `TOO_MUCH_WORK`.
+    pub(super) fn steps(&self, count: usize) -> Result<()> {
+        self.steps.set(self.steps.get().saturating_add(count as u64));
         match self.steps.get() > MAX_STEPS {
             true => Err(NodeError::new("TOO_MUCH_WORK", "a question of the catalogue looks at too many rows")),
             false => Ok(()),
@@ -157,7 +168,7 @@ impl<'a> Engine<'a> {
                 }
                 left.rows.extend(right.rows);
                 if !matches!(set_quantifier, SetQuantifier::All) {
-                    distinct(&mut left.rows);
+                    left.rows = self.distinct(left.rows, |row| row)?;
                 }
                 Ok(left)
             }
@@ -194,7 +205,7 @@ impl<'a> Engine<'a> {
         if let Some(condition) = &select.selection {
             let rows = std::mem::take(&mut source.rows);
             for row in rows {
-                self.step()?;
+                self.steps(1)?;
                 let scope = Scope { relation: &source, row: &row, group: None, ctes, outer };
                 if self.value(condition, &scope)?.is_true() {
                     source.rows.push(row);
@@ -210,7 +221,7 @@ impl<'a> Engine<'a> {
         let order = order_of(order)?;
         let mut made: Vec<(Vec<Value>, Vec<Value>)> = Vec::new();
         for group in self.groups(select, &items, &source, ctes, outer)? {
-            self.step()?;
+            self.steps(1)?;
             let first = group.as_ref().map_or(&[][..], |group| group.first().map_or(&[][..], |row| row.as_slice()));
             let row = group.as_deref().filter(|_| is_grouped(select, &items));
             let scope = Scope { relation: &source, row: first, group: row, ctes, outer };
@@ -227,13 +238,7 @@ impl<'a> Engine<'a> {
             made.push((row, keys));
         }
         if select.distinct.is_some() {
-            let mut seen: Vec<Vec<Value>> = Vec::new();
-            made.retain(|(row, _)| {
-                !seen.contains(row) && {
-                    seen.push(row.clone());
-                    true
-                }
-            });
+            made = self.distinct(made, |(row, _)| row)?;
         }
         made.sort_by(|(_, a), (_, b)| by_keys(a, b, order));
         Ok(Relation { columns, open: Vec::new(), rows: made.into_iter().map(|(row, _)| row).collect() })
@@ -264,7 +269,7 @@ impl<'a> Engine<'a> {
                     None => self.value(expr, &scope),
                 };
             let key: Vec<Value> = keys.iter().map(key).collect::<Result<_>>()?;
-            self.step()?;
+            self.steps(groups.len())?;
             match groups.iter_mut().find(|(known, _)| *known == key) {
                 Some((_, rows)) => rows.push(row),
                 None => groups.push((key, vec![row])),
@@ -302,6 +307,18 @@ impl<'a> Engine<'a> {
         keyed.sort_by(|(_, a), (_, b)| by_keys(a, b, order));
         relation.rows = keyed.into_iter().map(|(row, _)| row).collect();
         Ok(())
+    }
+
+    /// The first of those that are equal in what is compared.
+    pub(super) fn distinct<T, K: PartialEq>(&self, all: Vec<T>, key: impl Fn(&T) -> &K) -> Result<Vec<T>> {
+        let mut kept: Vec<T> = Vec::new();
+        for one in all {
+            self.steps(kept.len())?;
+            if !kept.iter().any(|known| key(known) == key(&one)) {
+                kept.push(one);
+            }
+        }
+        Ok(kept)
     }
 
     /// The value of an argument.
@@ -446,15 +463,4 @@ fn by_keys(a: &[Value], b: &[Value], order: &[OrderByExpr]) -> Ordering {
         }
     });
     compared.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
-}
-
-fn distinct(rows: &mut Vec<Vec<Value>>) {
-    let mut seen: Vec<Vec<Value>> = Vec::new();
-    rows.retain(|row| {
-        let is_new = !seen.contains(row);
-        if is_new {
-            seen.push(row.clone());
-        }
-        is_new
-    });
 }

@@ -91,6 +91,19 @@ fn what_is_not_known_is_refused_and_only_where_it_would_be_called() {
         ("SELECT (SELECT oid FROM pg_type)", "INVALID_QUERY"),
         ("SELECT 1/0", "DIVISION_BY_ZERO"),
         ("SELECT '(' ~ '('", "INVALID_QUERY"),
+        // Texts that grow, and comparisons of each with each.
+        (
+            "SELECT replace(repeated, 'a', repeated) FROM (SELECT string_agg('aaaaaaaaaa', '') AS repeated FROM generate_series(1, 9000)) x",
+            "TOO_MUCH_WORK",
+        ),
+        (
+            "WITH a AS (SELECT string_agg('aaaaaaaaaa', '') AS t FROM generate_series(1, 9000)), b AS (SELECT t || t || t || t || t || t || t AS t FROM a), c AS (SELECT t || t || t || t || t || t || t AS t FROM b), d AS (SELECT t || t || t || t || t || t || t AS t FROM c) SELECT t || t || t || t || t FROM d",
+            "TOO_MUCH_WORK",
+        ),
+        ("SELECT DISTINCT a FROM generate_series(1, 9000) a", "TOO_MUCH_WORK"),
+        ("SELECT a FROM generate_series(1, 9000) a GROUP BY a", "TOO_MUCH_WORK"),
+        ("SELECT COUNT(DISTINCT a) FROM generate_series(1, 9000) a", "TOO_MUCH_WORK"),
+        ("SELECT 'a' ~ ('a' || a) FROM generate_series(1, 9000) a", "TOO_MUCH_WORK"),
         (
             "SELECT COUNT(*) FROM pg_type a, pg_type b, pg_type c, pg_type d, pg_type e, pg_type f, pg_type g, pg_type h",
             "TOO_MUCH_WORK",

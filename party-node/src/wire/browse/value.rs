@@ -75,6 +75,15 @@ impl Value {
         }
     }
 
+    /// Bytes that it keeps beside itself.
+    pub fn beside(&self) -> usize {
+        match self {
+            Value::Text(text) => text.len(),
+            Value::List(list) => list.iter().map(|value| size_of::<Self>() + value.beside()).sum(),
+            _ => 0,
+        }
+    }
+
     /// As a text, if it is not NULL.
     pub fn shown(&self) -> Option<String> {
         Some(match self {
