@@ -39,6 +39,7 @@ pub mod plans;
 pub mod sandbox;
 mod secret_file;
 pub mod serve;
+mod shares;
 pub mod site;
 pub mod source;
 pub mod state;

@@ -1,5 +1,6 @@
 //! What every request passes: where it comes from, who asks, how long it is.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
@@ -26,6 +27,8 @@ const BODY_PATIENCE: Duration = Duration::from_secs(10);
 /// What a wrong token costs.
 const WRONG_TOKEN: Duration = Duration::from_secs(1);
 
+/// The port that browsers leave out.
+const HTTP: u16 = 80;
 const CSRF: &str = "x-consilium-csrf";
 
 /// On every reply. Nothing from elsewhere, nothing inline, in no frame.
@@ -94,7 +97,15 @@ impl Console {
     fn is_of_this_page(&self, headers: &HeaderMap) -> Result<(), Refused> {
         let refused = || Refused::new("WRONG_ORIGIN", "the request is not from this console's own pages");
         let port = self.address.port();
-        let own = [format!("127.0.0.1:{port}"), format!("localhost:{port}"), format!("[::1]:{port}")];
+        let own_name = match self.address.ip() {
+            IpAddr::V6(ip) => format!("[{ip}]"),
+            ip => ip.to_string(),
+        };
+        let names = ["127.0.0.1".to_owned(), "localhost".to_owned(), "[::1]".to_owned(), own_name];
+        let mut own: Vec<String> = names.iter().map(|name| format!("{name}:{port}")).collect();
+        if port == HTTP {
+            own.extend(names);
+        }
         let host = http::host(headers).filter(|host| own.iter().any(|own| own == host)).ok_or_else(refused)?;
         let mut origins = headers.get_all(ORIGIN).iter();
         let page = format!("http://{host}");

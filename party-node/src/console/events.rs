@@ -13,7 +13,7 @@ use hyper::Response;
 use hyper::body::Frame;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
+use tokio::sync::{broadcast, watch};
 use tokio::time::{sleep, timeout};
 
 use super::refused::Refused;
@@ -24,6 +24,7 @@ use crate::fault::NodeError;
 use crate::http::Reply;
 use crate::jobs::job::Id;
 use crate::jobs::{Changed, Jobs};
+use crate::shares::Share;
 
 /// A comment line keeps the connection open.
 const QUIET: Duration = Duration::from_secs(15);
@@ -39,7 +40,7 @@ struct Told {
     /// Jobs that changed and were not told of: a wait for more of them may be broken off.
     changed: BTreeSet<Id>,
     begun: bool,
-    _room: OwnedSemaphorePermit,
+    _room: Share<[u8; 32]>,
 }
 
 /// What happened.
@@ -56,7 +57,7 @@ impl Console {
     /// A stream that lasts as long as its session.
     pub(super) fn events(self: &Arc<Self>, visit: Visit) -> Result<Reply, Refused> {
         let too_many = |_| Refused::new("TOO_MANY_EVENTS", "too many streams of events are open");
-        let room = self.streams.clone().try_acquire_owned().map_err(too_many)?;
+        let room = self.streams.take(visit.session.holder.hash).map_err(too_many)?;
         let jobs = self.jobs.clone().filter(|_| visit.is(Role::Analyst)).map(|jobs| {
             let changes = jobs.subscribe();
             (jobs, changes)

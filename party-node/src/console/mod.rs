@@ -34,6 +34,7 @@ use crate::config::Config;
 use crate::fault::NodeError;
 use crate::http::{self, Reply};
 use crate::jobs::Jobs;
+use crate::shares::Shares;
 use crate::site::Site;
 use hyper::StatusCode;
 use peers::Peers;
@@ -47,8 +48,8 @@ const CONNECTIONS: usize = 128;
 const TRIES: usize = 4;
 /// Questions that are planned at a time for whoever types; what is given up meanwhile is not planned.
 const PLANNING: usize = 2;
-/// Streams of events at a time.
-const STREAMS: usize = 64;
+/// Streams of events at a time, and of one token.
+const STREAMS: (usize, usize) = (64, 8);
 
 /// The console of a running node.
 pub struct Console {
@@ -62,7 +63,7 @@ pub struct Console {
     planning: Arc<Semaphore>,
     /// A dry run reads the site's tables: one at a time.
     counting: Semaphore,
-    streams: Arc<Semaphore>,
+    streams: Arc<Shares<[u8; 32]>>,
 }
 
 /// What somebody who is logged in asks.
@@ -99,7 +100,7 @@ impl Console {
             trying: Semaphore::new(TRIES),
             planning: Arc::new(Semaphore::new(PLANNING)),
             counting: Semaphore::new(1),
-            streams: Arc::new(Semaphore::new(STREAMS)),
+            streams: Shares::new(STREAMS.0, STREAMS.1),
         };
         Ok((Arc::new(console), listener))
     }

@@ -37,6 +37,8 @@ const IDLE: Duration = Duration::from_secs(30 * 60);
 const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
 /// Sessions at a time; the one that was used least recently makes room.
 const MOST: usize = 64;
+/// Of one token: beyond these its own make room, so that nobody logs others out.
+const OF_ONE: usize = 8;
 
 impl Sessions {
     /// A new session; its cookie.
@@ -47,9 +49,12 @@ impl Sessions {
         let (cookie, csrf, now) = (secret()?, secret()?, Instant::now());
         let mut all = self.lock();
         all.retain(|_, session| session.is_open(now));
+        let is_own = |session: &Session| session.holder.hash == holder.hash;
+        while all.values().filter(|session| is_own(session)).count() >= OF_ONE {
+            remove_oldest(&mut all, is_own);
+        }
         while all.len() >= MOST {
-            let oldest = all.iter().min_by_key(|(_, session)| session.used).map(|(hash, _)| *hash);
-            oldest.map(|hash| all.remove(&hash));
+            remove_oldest(&mut all, |_| true);
         }
         all.insert(hash(&cookie), Session { holder, csrf, began: now, used: now });
         Ok(cookie)
@@ -84,6 +89,12 @@ impl Session {
     }
 }
 
+fn remove_oldest(all: &mut HashMap<[u8; 32], Session>, of: impl Fn(&Session) -> bool) {
+    let these = all.iter().filter(|(_, session)| of(session));
+    let oldest = these.min_by_key(|(_, session)| session.used).map(|(hash, _)| *hash);
+    oldest.map(|hash| all.remove(&hash));
+}
+
 fn hash(cookie: &str) -> [u8; 32] {
     Sha256::digest(cookie).into()
 }
@@ -98,7 +109,7 @@ mod tests {
     use super::*;
 
     fn holder(name: &str) -> Holder {
-        Holder { hash: [0; 32], name: name.into(), roles: vec![], made_ms: 0 }
+        Holder { hash: hash(name), name: name.into(), roles: vec![], made_ms: 0 }
     }
 
     #[tokio::test(start_paused = true)]
@@ -131,6 +142,10 @@ mod tests {
         sessions.open(holder("one more")).unwrap();
         assert!(sessions.is_open(&cookies[0]) && !sessions.is_open(&cookies[1]) && sessions.is_open(&cookies[2]));
         assert_eq!(sessions.lock().len(), MOST);
+        // One who logs in again and again logs out nobody but himself.
+        let own: Vec<Secret> = (0..MOST).map(|_| sessions.open(holder("eve")).unwrap()).collect();
+        assert_eq!(own.iter().filter(|cookie| sessions.is_open(cookie)).count(), OF_ONE);
+        assert!(cookies[OF_ONE + 1..].iter().all(|cookie| sessions.is_open(cookie)));
     }
 
     #[tokio::test]

@@ -186,6 +186,11 @@ impl Jobs {
         &self.home.catalog
     }
 
+    /// Bytes that only this node's state has, the same for the same label whenever the node runs.
+    pub fn secret(&self, label: &str) -> [u8; 32] {
+        self.home.gate.state.beside().secret(label)
+    }
+
     /// The network that they are asked in.
     pub fn network(&self) -> &Network {
         &self.home.network

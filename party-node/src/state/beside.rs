@@ -130,6 +130,11 @@ impl Beside {
         Ok(keys.len() as u64)
     }
 
+    /// Bytes that only this key gives.
+    pub fn secret(&self, label: &str) -> [u8; 32] {
+        self.vault.secret(label)
+    }
+
     fn store(&self) -> Result<&Store, NodeError> {
         if let Some(store) = self.store.get() {
             return Ok(store);

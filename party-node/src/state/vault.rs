@@ -60,6 +60,12 @@ impl Vault {
         Ok(Self { seal: LessSafeKey::new(seal), mark: hmac::Key::new(hmac::HMAC_SHA256, mark.as_ref()) })
     }
 
+    /// Pseudo-random bytes for a label; no row has a mark of its form.
+    pub(super) fn secret(&self, label: &str) -> [u8; 32] {
+        let tag = hmac::sign(&self.mark, format!("consilium secret v1 {label}").as_bytes());
+        tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
+    }
+
     /// Nonce, ciphertext and tag: 28 bytes more than the record.
     pub(super) fn seal(&self, table: Table, key: &[u8], plain: &[u8]) -> Result<Vec<u8>, NodeError> {
         let nonce: [u8; NONCE_LEN] = fresh()?;

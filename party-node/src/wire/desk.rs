@@ -6,33 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::fault::NodeError;
+use crate::shares::{Full, Share, Shares};
 
 /// Statements that are read, planned or answered from the catalogue, of one account.
 const WORK_OF_ONE: usize = 2;
 /// Of all.
 const WORK: usize = 8;
 /// Connections of one account, where there are more: a program's pool. Otherwise a quarter of all.
-const SEATS_OF_ONE: u32 = 16;
+const SEATS_OF_ONE: usize = 16;
 
 /// The places.
 #[derive(Debug)]
 pub struct Desk {
-    seats: Arc<Semaphore>,
+    seats: Arc<Shares<String>>,
     work: Arc<Semaphore>,
-    seats_of_one: u32,
-    of: Mutex<HashMap<String, Arc<Account>>>,
-}
-
-#[derive(Debug)]
-struct Account {
-    seats: Arc<Semaphore>,
-    work: Arc<Semaphore>,
-}
-
-/// A connection's place, given back when it is dropped.
-#[derive(Debug)]
-pub struct Seat {
-    _permits: [OwnedSemaphorePermit; 2],
+    own_work: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 /// A statement's place, given back when it is dropped.
@@ -44,11 +32,11 @@ pub struct Turn {
 impl Desk {
     /// For so many connections.
     pub fn new(connections: u32) -> Self {
+        let all = connections as usize;
         Self {
-            seats: Arc::new(Semaphore::new(connections as usize)),
+            seats: Shares::new(all, (all / 4).max(SEATS_OF_ONE).min(all)),
             work: Arc::new(Semaphore::new(WORK)),
-            seats_of_one: (connections / 4).max(SEATS_OF_ONE).min(connections),
-            of: Mutex::default(),
+            own_work: Mutex::default(),
         }
     }
 
@@ -56,13 +44,14 @@ impl Desk {
     ///
     /// # Errors
     /// `TOO_MANY_CONNECTIONS`.
-    pub fn sit(&self, account: &str) -> Result<Seat, NodeError> {
-        let full = |text: String| NodeError::new("TOO_MANY_CONNECTIONS", text);
-        let own = self.account(account).seats.clone().try_acquire_owned();
-        let own = own.map_err(|_| full(format!("an account has {} connections", self.seats_of_one)))?;
-        let all = self.seats.clone().try_acquire_owned();
-        let all = all.map_err(|_| full("as many analysts are connected as [wire] connections allows".into()))?;
-        Ok(Seat { _permits: [own, all] })
+    pub fn sit(&self, account: &str) -> Result<Share<String>, NodeError> {
+        self.seats.take(account.to_owned()).map_err(|full| {
+            let text = match full {
+                Full::One => format!("an account has {} connections at most", self.seats.of_one()),
+                Full::All => "as many analysts are connected as [wire] connections allows".to_owned(),
+            };
+            NodeError::new("TOO_MANY_CONNECTIONS", text)
+        })
     }
 
     /// Waits for a place for work: behind the account's own work first, so that whoever has much to do does not take the places of the others.
@@ -71,19 +60,15 @@ impl Desk {
     /// `NODE_STOPPED`.
     pub async fn turn(&self, account: &str) -> Result<Turn, NodeError> {
         let closed = |_| NodeError::new("NODE_STOPPED", "the node stops");
-        let own = self.account(account).work.clone().acquire_owned().await.map_err(closed)?;
+        let own = self.own_work(account).acquire_owned().await.map_err(closed)?;
         let all = self.work.clone().acquire_owned().await.map_err(closed)?;
         Ok(Turn { _permits: [own, all] })
     }
 
     /// Accounts are those of the configuration: few.
-    fn account(&self, name: &str) -> Arc<Account> {
-        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || {
-            let seats = Arc::new(Semaphore::new(self.seats_of_one as usize));
-            Arc::new(Account { seats, work: Arc::new(Semaphore::new(WORK_OF_ONE)) })
-        };
-        of.entry(name.to_owned()).or_insert_with(new).clone()
+    fn own_work(&self, account: &str) -> Arc<Semaphore> {
+        let mut all = self.own_work.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(account.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(WORK_OF_ONE))).clone()
     }
 }
 
@@ -96,10 +81,10 @@ mod tests {
     #[test]
     fn one_account_leaves_places_to_the_others() {
         let desk = Desk::new(40);
-        let held: Vec<Seat> = (0..SEATS_OF_ONE).map(|_| desk.sit("ines").unwrap()).collect();
+        let held: Vec<Share<String>> = (0..SEATS_OF_ONE).map(|_| desk.sit("ines").unwrap()).collect();
         assert_eq!(desk.sit("ines").unwrap_err().code, "TOO_MANY_CONNECTIONS");
-        let more: Vec<Seat> = (0..SEATS_OF_ONE).map(|_| desk.sit("joao").unwrap()).collect();
-        let last: Vec<Seat> = (0..8).map(|_| desk.sit("eve").unwrap()).collect();
+        let more: Vec<Share<String>> = (0..SEATS_OF_ONE).map(|_| desk.sit("joao").unwrap()).collect();
+        let last: Vec<Share<String>> = (0..8).map(|_| desk.sit("eve").unwrap()).collect();
         assert!(desk.sit("eve").unwrap_err().message.contains("[wire] connections"));
         drop((held, more, last));
         assert!(desk.sit("ines").is_ok() && Desk::new(1).sit("ines").is_ok());

@@ -14,12 +14,12 @@ use pgwire::api::store::{Entry, PortalStore};
 use pgwire::api::{ClientInfo, ClientPortalStore, DEFAULT_NAME};
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
-use pgwire::messages::extendedquery::{Bind, BindComplete, Close, CloseComplete, Parse, ParseComplete};
+use pgwire::messages::extendedquery::{Bind, BindComplete, Close, CloseComplete, Execute, Parse, ParseComplete};
 
 use super::Talk;
 use super::cells::Shown;
 use super::errors::refusal;
-use super::run::{Given, Prepared, fields, read};
+use super::run::{Given, PORTAL, Prepared, ROWS, STATEMENT, fields, read};
 use crate::fault::NodeError;
 
 /// The extended protocol of a connection.
@@ -44,7 +44,7 @@ impl ExtendedQueryHandler for Extended {
         let name = message.name.as_deref().unwrap_or(DEFAULT_NAME);
         let parsed = StoredStatement::parse(client, &message, self.query_parser()).await?;
         let bytes = parsed.as_ref().map_or(0, |parsed| parsed.statement.bytes());
-        self.0.keep('S', name, bytes).map_err(|error| refusal(&error, None))?;
+        self.0.keep(STATEMENT, name, bytes).map_err(|error| refusal(&error, None))?;
         match parsed {
             Some(statement) => client.portal_store().put_statement(Arc::new(statement)),
             None => client.portal_store().put_empty_statement(name),
@@ -66,13 +66,19 @@ impl ExtendedQueryHandler for Extended {
         let portal = message.portal_name.as_deref().unwrap_or(DEFAULT_NAME);
         let values = message.parameters.iter().map(|value| value.as_ref().map_or(0, Bytes::len) + size_of::<Bytes>());
         let formats = message.parameter_format_codes.len() + message.result_column_format_codes.len();
-        self.0.keep('P', portal, values.sum::<usize>() + 2 * formats).map_err(|error| refusal(&error, None))?;
+        let bytes = values.sum::<usize>() + 2 * formats;
+        let keep = || self.0.keep(PORTAL, portal, bytes).map_err(|error| refusal(&error, None));
+        self.0.kept().remove(&format!("{ROWS}{portal}"));
         match client.portal_store().get_statement(statement) {
             Some(Entry::Value(stored)) => {
                 fits(&message, &stored.statement).map_err(|error| refusal(&error, None))?;
+                keep()?;
                 client.portal_store().put_portal(Arc::new(Portal::try_new(&message, stored)?));
             }
-            Some(Entry::Empty) => client.portal_store().put_empty_portal(portal),
+            Some(Entry::Empty) => {
+                keep()?;
+                client.portal_store().put_empty_portal(portal);
+            }
             None => return Err(PgWireError::StatementNotFound(statement.to_owned())),
         }
         client.send(PgWireBackendMessage::BindComplete(BindComplete::new())).await?;
@@ -89,11 +95,26 @@ impl ExtendedQueryHandler for Extended {
         let (name, kind) = (message.name.as_deref().unwrap_or(DEFAULT_NAME), char::from(message.target_type));
         self.0.kept().remove(&format!("{kind}{name}"));
         match kind {
-            'S' => client.portal_store().rm_statement(name),
-            _ => client.portal_store().rm_portal(name),
+            STATEMENT => client.portal_store().rm_statement(name),
+            _ => {
+                self.0.kept().remove(&format!("{ROWS}{name}"));
+                client.portal_store().rm_portal(name);
+            }
         }
         client.send(PgWireBackendMessage::CloseComplete(CloseComplete::new())).await?;
         Ok(())
+    }
+
+    async fn on_execute<C>(&self, client: &mut C, mut message: Execute) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        // The crate makes room for as many rows as are asked for. Without a limit all come; under one, a part is no mistake.
+        message.max_rows = message.max_rows.clamp(0, MOST_ROWS);
+        self._on_execute(client, message).await
     }
 
     async fn do_describe_portal<C>(
@@ -115,7 +136,7 @@ impl ExtendedQueryHandler for Extended {
         &self,
         client: &mut C,
         portal: &Portal<Arc<Prepared>>,
-        _max_rows: usize,
+        max_rows: usize,
     ) -> PgWireResult<Response>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
@@ -127,7 +148,9 @@ impl ExtendedQueryHandler for Extended {
         let done = async {
             let values = read(portal)?;
             let command = self.0.command(&prepared.text).await?;
-            let given = self.0.perform(client, &command, &values, prepared.settings.clone()).await?;
+            // Those of now: noise that was set since then is added.
+            let settings = self.0.settings().asking();
+            let given = self.0.perform(client, &command, &values, settings).await?;
             if let Given::Rows(rows) = &given {
                 let kinds = |columns: &[Shown]| columns.iter().map(|c| c.kind.clone()).collect::<Vec<_>>();
                 if prepared.job.is_none() && kinds(&rows.columns) != kinds(&prepared.columns) {
@@ -138,12 +161,20 @@ impl ExtendedQueryHandler for Extended {
                     .hint("state the parameters' types, or ask without parameters"));
                 }
             }
-            given.respond(|at| portal.result_column_format.format_for(at))
+            if max_rows > 0 {
+                self.0
+                    .keep(ROWS, &portal.name, given.bytes())
+                    .map_err(|error| error.hint("fetch the rows without a limit of rows at a time"))?;
+            }
+            Ok(given.respond(|at| portal.result_column_format.format_for(at)))
         };
         let text = prepared.parameters.is_empty().then_some(prepared.text.as_str());
         done.await.map_err(|error| refusal(&error, text))
     }
 }
+
+/// Rows that are fetched at a time.
+const MOST_ROWS: i32 = 10_000;
 
 /// As many formats and values as there are columns and parameters, or one or no format for all.
 fn fits(bind: &Bind, prepared: &Prepared) -> Result<(), NodeError> {

@@ -49,17 +49,17 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         self.from
     }
 
-    /// The next message, of at most this length beside its kind.
+    /// The next message, of at most the length beside its kind that holds when it comes.
     ///
     /// # Errors
     /// After one nothing more is to be read.
-    pub async fn next(&mut self, most: usize) -> Result<Vec<u8>, Broken> {
+    pub async fn next(&mut self, most: impl Fn() -> usize) -> Result<Vec<u8>, Broken> {
         let head = if self.stage == Stage::Opening { 4 } else { 5 };
         let mut message = vec![0; head];
         self.from.read_exact(&mut message).await.map_err(|_| Broken::Gone)?;
         let stated = message[head - 4..].try_into().map(u32::from_be_bytes).unwrap_or(u32::MAX) as usize;
         // The length counts itself.
-        if !(4..=most).contains(&stated) {
+        if !(4..=most()).contains(&stated) {
             return Err(Broken::TooLong);
         }
         // Memory is taken as the body comes.
@@ -104,7 +104,11 @@ fn follows(kind: u8, body: &[u8], stage: Stage) -> Option<&[u8]> {
     match kind {
         b'p' if stage == Stage::Naming => {
             let (_mechanism, body) = text(body)?;
-            value(body)
+            // Nothing is said by -1, and by no other negative length.
+            match number(body)? {
+                (u32::MAX, rest) => Some(rest),
+                (length, rest) => rest.get(length as usize..),
+            }
         }
         b'p' | b'd' => Some(&[]),
         b'Q' | b'f' => Some(text(body)?.1),
@@ -180,7 +184,7 @@ mod tests {
         });
         let (mut frames, mut all) = (Frames::new(from), Vec::new());
         loop {
-            match frames.next(200).await {
+            match frames.next(|| 200).await {
                 Ok(message) => all.push(message),
                 Err(why) => return (all, why),
             }
@@ -243,9 +247,13 @@ mod tests {
         {
             assert_eq!(read(&message(b"", first), 64).await, (vec![], Broken::Malformed), "{first:?}");
         }
-        for naming in
-            [&b"SCRAM-SHA-256\0"[..], b"SCRAM-SHA-256\0\0\0\0\x09n,,", b"SCRAM-SHA-256\0\0\0\0\x01n,,", b"SCRAM"]
-        {
+        for naming in [
+            &b"SCRAM-SHA-256\0"[..],
+            b"SCRAM-SHA-256\0\0\0\0\x09n,,",
+            b"SCRAM-SHA-256\0\0\0\0\x01n,,",
+            b"SCRAM-SHA-256\0\xff\xff\xff\xfe",
+            b"SCRAM",
+        ] {
             let bytes = [message(b"", START), message(b"p", naming)].concat();
             assert_eq!(read(&bytes, 64).await, (vec![message(b"", START)], Broken::Malformed), "{naming:?}");
         }

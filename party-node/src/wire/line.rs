@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -14,6 +15,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::frames::{Broken, Frames, MAX_LOGIN_MESSAGE, MAX_MESSAGE};
 
+/// After so long without a sign of the other machine it is asked for one; what it does not take for twice as long ends the connection.
+const SILENT: Duration = Duration::from_secs(60);
 /// What is read ahead.
 const AHEAD: usize = 64 << 10;
 /// How long what follows a refused message is thrown away, so that the peer reads why before the connection breaks.
@@ -51,6 +54,10 @@ pub struct Opened {
 /// A broken connection, and one whose TLS handshake fails.
 pub async fn open(mut stream: TcpStream, tls: Option<&TlsAcceptor>) -> io::Result<Opened> {
     stream.set_nodelay(true)?;
+    // Whoever vanishes without a word gives its place back.
+    SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(SILENT).with_interval(SILENT / 4))?;
+    #[cfg(target_os = "linux")]
+    SockRef::from(&stream).set_tcp_user_timeout(Some(2 * SILENT))?;
     let mut read = [0; 8];
     // Each kind once, and then something else.
     for _ in 0..3 {
@@ -85,8 +92,8 @@ pub fn watched(opened: Opened, known: Arc<AtomicBool>) -> (Line, watch::Receiver
 /// Carries messages until the peer or the protocol leaves.
 async fn pump(from: impl AsyncRead + Unpin, mut to: DuplexStream, known: Arc<AtomicBool>, tell: watch::Sender<Peer>) {
     let mut frames = Frames::new(from);
+    let most = || if known.load(Ordering::Relaxed) { MAX_MESSAGE } else { MAX_LOGIN_MESSAGE };
     loop {
-        let most = if known.load(Ordering::Relaxed) { MAX_MESSAGE } else { MAX_LOGIN_MESSAGE };
         // The protocol may leave while the peer is silent.
         let message = tokio::select! {
             message = frames.next(most) => message,

@@ -141,8 +141,9 @@ impl Talk {
         let (pid, key) = self.key(client.protocol_version()).map_err(|error| fatal(&error))?;
         client.set_pid_and_secret_key(pid, key);
         let parameters = Parameters(REPORTED.map(|name| (name, self.settings().show(name).unwrap_or_default())));
-        finish_authentication(client, &parameters).await?;
+        // Before the client hears that it may send longer messages.
         self.known.store(true, Ordering::Relaxed);
+        finish_authentication(client, &parameters).await?;
         Ok(())
     }
 

@@ -9,7 +9,6 @@
 //! statements and portals; TLS, lengths, logging in and everything behind a statement is here.
 
 pub mod accounts;
-mod arrivals;
 mod ask;
 mod browse;
 mod cells;
@@ -27,7 +26,7 @@ pub mod settings;
 mod statement;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -52,8 +51,8 @@ use tokio_util::codec::Framed;
 use crate::fault::NodeError;
 use crate::jobs::Jobs;
 use crate::log;
-use arrivals::{Arrivals, Place};
-use desk::{Desk, Seat};
+use crate::shares::{Share, Shares};
+use desk::Desk;
 use extended::Extended;
 use frames::Broken;
 use line::{Line, Peer};
@@ -62,6 +61,8 @@ use scram::Exchange;
 use session::Settings as Session;
 use settings::Settings;
 
+/// Connections that have not logged in yet: in all, and from one address.
+const ARRIVING: (usize, usize) = (256, 32);
 /// How long logging in may take.
 const LOGIN: Duration = Duration::from_secs(10);
 /// How long a connection that is told to end may take.
@@ -73,9 +74,9 @@ pub struct Door {
     jobs: Arc<Jobs>,
     accounts: PathBuf,
     tls: Option<TlsAcceptor>,
-    /// Makes what is shown to somebody without an account.
+    /// Makes what is shown to somebody without an account; the same when the node starts anew, as an account's own is.
     nobody: [u8; 32],
-    arriving: Arc<Arrivals>,
+    arriving: Arc<Shares<IpAddr>>,
     desk: Arc<Desk>,
     next_pid: AtomicI32,
     /// Who may be asked to end what runs, by number.
@@ -95,7 +96,6 @@ impl Door {
     ) -> Result<(Arc<Self>, TcpListener), NodeError> {
         let tls = settings.tls()?;
         accounts::Logins::read(&settings.accounts)?;
-        let nobody = mpc_core::random::os_bytes().map_err(|e| NodeError::new("NO_RANDOMNESS", e.to_string()))?;
         let address = settings.listen;
         let listener = TcpListener::bind(address).await.map_err(|e| {
             let code = if e.kind() == std::io::ErrorKind::AddrInUse { "PORT_IN_USE" } else { "CANNOT_BIND" };
@@ -103,11 +103,11 @@ impl Door {
         })?;
         let door = Self {
             site,
-            jobs,
             accounts: settings.accounts.clone(),
             tls,
-            nobody,
-            arriving: Arc::default(),
+            nobody: jobs.secret("wire nobody"),
+            jobs,
+            arriving: Shares::new(ARRIVING.0, ARRIVING.1),
             desk: Arc::new(Desk::new(settings.connections)),
             next_pid: AtomicI32::new(1),
             open: Mutex::default(),
@@ -130,7 +130,7 @@ impl Door {
                 continue;
             };
             // Whoever comes while so many are logging in finds the connection closed.
-            if let Some(arriving) = self.arriving.take(from.ip()) {
+            if let Ok(arriving) = self.arriving.take(owner(from.ip())) {
                 tokio::spawn(self.clone().talk(stream, from, arriving));
             }
         }
@@ -153,7 +153,7 @@ impl Door {
         .await;
     }
 
-    async fn talk(self: Arc<Self>, stream: TcpStream, from: SocketAddr, arriving: Place) {
+    async fn talk(self: Arc<Self>, stream: TcpStream, from: SocketAddr, arriving: Share<IpAddr>) {
         let by = Instant::now() + LOGIN;
         let opened = tokio::time::timeout_at(by, line::open(stream, self.tls.as_ref())).await;
         let Ok(Ok(opened)) = opened else { return };
@@ -166,11 +166,9 @@ impl Door {
         let ended = talk.clone().listen(&mut socket, peer, by).await;
         if let Err(Ended::Told(error)) = ended {
             let info: ErrorInfo = error.into();
-            let _ = socket.send(PgWireBackendMessage::ErrorResponse(info.into())).await;
+            let _ = timeout(CLOSING, socket.send(PgWireBackendMessage::ErrorResponse(info.into()))).await;
         }
         let _ = timeout(CLOSING, socket.close()).await;
-        let (pid, _) = socket.pid_and_secret_key();
-        self.lock().remove(&pid);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<i32, (SecretKey, watch::Sender<()>)>> {
@@ -184,6 +182,7 @@ impl Door {
             let pid = self.next_pid.fetch_add(1, Ordering::Relaxed) & i32::MAX;
             if pid > 0 && !open.contains_key(&pid) {
                 open.insert(pid, (key, talk.cancel.clone()));
+                let _ = talk.pid.set(pid);
                 return pid;
             }
         }
@@ -217,14 +216,24 @@ pub struct Talk {
     /// Has it logged in?
     known: Arc<AtomicBool>,
     who: OnceLock<Who>,
-    arriving: Mutex<Option<Place>>,
+    arriving: Mutex<Option<Share<IpAddr>>>,
     exchange: Mutex<Option<Exchange>>,
     settings: Mutex<Session>,
     /// What the connection began with.
     first: OnceLock<Session>,
     cancel: watch::Sender<()>,
+    /// The number under which it may be asked to end what runs.
+    pid: OnceLock<i32>,
     /// Prepared statements and portals by kind and name, with the bytes that each keeps.
     kept: Mutex<HashMap<String, usize>>,
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid.get() {
+            self.door.lock().remove(pid);
+        }
+    }
 }
 
 /// Who has logged in.
@@ -232,11 +241,11 @@ struct Who {
     account: String,
     database: String,
     /// Given back when the connection ends.
-    _seat: Seat,
+    _seat: Share<String>,
 }
 
 impl Talk {
-    fn new(door: Arc<Door>, known: Arc<AtomicBool>, arriving: Place) -> Self {
+    fn new(door: Arc<Door>, known: Arc<AtomicBool>, arriving: Share<IpAddr>) -> Self {
         Self {
             door,
             known,
@@ -246,6 +255,7 @@ impl Talk {
             settings: Mutex::default(),
             first: OnceLock::new(),
             cancel: watch::Sender::default(),
+            pid: OnceLock::new(),
             kept: Mutex::default(),
         }
     }
@@ -295,7 +305,7 @@ impl Talk {
         }
     }
 
-    fn entered(&self, account: String, database: String, seat: Seat) {
+    fn entered(&self, account: String, database: String, seat: Share<String>) {
         // A connection logs in once: the protocol goes on from there.
         let _ = self.who.set(Who { account, database, _seat: seat });
         self.arriving.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -325,6 +335,14 @@ impl Talk {
     /// `NOT_AN_ACCOUNT` before the login.
     fn who(&self) -> Result<&Who, NodeError> {
         self.who.get().ok_or_else(logged_out)
+    }
+}
+
+/// Whoever has an IPv6 address has the 2^64 beside it.
+fn owner(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 => v4,
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::{Sink, SinkExt, stream};
+use futures::{Sink, SinkExt, StreamExt, stream};
 use pgwire::api::portal::{Format, Portal};
 use pgwire::api::query::SimpleQueryHandler;
 use pgwire::api::results::{FieldFormat, FieldInfo, QueryResponse, Response, Tag};
@@ -33,6 +33,11 @@ const MAX_KEPT_BYTES: usize = 4 << 20;
 /// Rows of the answers to one text that wait to be sent, in bytes, beside the last one.
 const MAX_WAITING_BYTES: usize = 32 << 20;
 
+/// What is kept under a name: a prepared statement, a portal, the rows of a portal that are not fetched yet.
+pub(super) const STATEMENT: char = 'S';
+pub(super) const PORTAL: char = 'P';
+pub(super) const ROWS: char = 'R';
+
 /// A statement that may be run again and again. It is read anew each time: its text takes little memory, its syntax tree much.
 pub struct Prepared {
     pub(super) text: String,
@@ -41,8 +46,6 @@ pub struct Prepared {
     pub(super) parameters: Vec<Type>,
     /// The columns of its rows, as far as they are known before it has values; none where it has no rows.
     pub(super) columns: Vec<Shown>,
-    /// The settings under which it was prepared.
-    pub(super) settings: Session,
 }
 
 /// What a statement gives.
@@ -66,19 +69,27 @@ impl Rows {
         Self { columns: vec![Shown::new(column, Type::TEXT)], rows, tag }
     }
 
-    fn respond(self, format: impl Fn(usize) -> FieldFormat) -> Result<Response, NodeError> {
+    fn respond(self, format: impl Fn(usize) -> FieldFormat) -> Response {
         let fields = self.columns.iter().enumerate().map(|(at, column)| column.field(format(at))).collect();
         let fields: Arc<Vec<FieldInfo>> = Arc::new(fields);
-        let rows: Vec<_> = self.rows.iter().map(|row| cells::row(row, &fields)).collect::<Result<_, _>>()?;
-        let mut response = QueryResponse::new(fields, stream::iter(rows.into_iter().map(Ok)));
+        let described = fields.clone();
+        // Each as it is sent, and the network has its turn between them.
+        let rows = stream::iter(self.rows).then(move |row| {
+            let fields = described.clone();
+            async move {
+                tokio::task::consume_budget().await;
+                cells::row(&row, &fields).map_err(|error| refusal(&error, None))
+            }
+        });
+        let mut response = QueryResponse::new(fields, rows);
         response.set_command_tag(self.tag);
-        Ok(Response::Query(response))
+        Response::Query(response)
     }
 }
 
 impl Given {
     /// What its rows take, about.
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         let Given::Rows(rows) = self else { return 0 };
         let beside = |cell: &Cell| match cell {
             Cell::Hidden(text) | Cell::Number(text) | Cell::Text(text) => text.len(),
@@ -88,13 +99,13 @@ impl Given {
     }
 
     /// As the protocol says it, with the format of each column.
-    pub(super) fn respond(self, format: impl Fn(usize) -> FieldFormat) -> Result<Response, NodeError> {
-        Ok(match self {
-            Given::Rows(rows) => return rows.respond(format),
+    pub(super) fn respond(self, format: impl Fn(usize) -> FieldFormat) -> Response {
+        match self {
+            Given::Rows(rows) => rows.respond(format),
             Given::Word(tag) => Response::Execution(Tag::new(tag)),
             Given::Begun => Response::TransactionStart(Tag::new("BEGIN")),
             Given::Ended(tag) => Response::TransactionEnd(Tag::new(tag)),
-        })
+        }
     }
 }
 
@@ -108,6 +119,12 @@ impl Talk {
     pub(super) async fn command(&self, text: &str) -> Result<Command, NodeError> {
         let (text, catalog) = (text.to_owned(), self.door.jobs.catalog().clone());
         self.asker(Session::default())?.work(move || command(&text, &catalog)).await
+    }
+
+    /// The text that is asked, with these values.
+    async fn bound(&self, asked: &Asked, values: &[Literal]) -> Result<String, NodeError> {
+        let (asked, values) = (asked.clone(), values.to_vec());
+        self.asker(Session::default())?.work(move || asked.with(&values)).await
     }
 
     /// The statements of a text.
@@ -130,7 +147,10 @@ impl Talk {
         let samples: Vec<Literal> = parameters.iter().map(params::sample).collect();
         let asker = self.asker(settings.clone())?;
         let columns = match &command {
-            Command::Ask(asked) => with_reasons(asker.plan(&asked.with(&samples)?).await?.columns, &settings),
+            Command::Ask(asked) => {
+                let text = self.bound(asked, &samples).await?;
+                with_reasons(asker.plan(&text).await?.columns, &settings)
+            }
             Command::Explain { .. } => vec![Shown::new(PLAN, Type::TEXT)],
             Command::Show(name) => self.show(name)?.columns,
             Command::Browse(query) => self.browse(query, &vec![Literal::Null; parameters.len()]).await?.columns,
@@ -141,7 +161,7 @@ impl Talk {
             Command::Answer(JobName::Parameter(at)) => Some(at),
             _ => None,
         };
-        Ok(Prepared { text: text.to_owned(), job, parameters, columns, settings })
+        Ok(Prepared { text: text.to_owned(), job, parameters, columns })
     }
 
     /// Does what a statement asks for.
@@ -153,12 +173,14 @@ impl Talk {
         settings: Session,
     ) -> Result<Given, NodeError>
     where
-        C: Sink<PgWireBackendMessage> + Unpin + Send,
+        C: ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send,
+        C::PortalStore: PortalStore,
     {
         let rows = match command {
-            Command::Ask(asked) => self.ask(client, &asked.with(values)?, settings).await?,
+            Command::Ask(asked) => self.ask(client, &self.bound(asked, values).await?, settings).await?,
             Command::Explain { asked, disclosure } => {
-                let lines = self.asker(settings)?.explain(&asked.with(values)?, *disclosure).await?;
+                let text = self.bound(asked, values).await?;
+                let lines = self.asker(settings)?.explain(&text, *disclosure).await?;
                 Rows::texts(PLAN, lines, "EXPLAIN")
             }
             Command::Browse(query) => self.browse(query, values).await?,
@@ -184,9 +206,19 @@ impl Talk {
                 self.report(client, name).await;
                 return Ok(Given::Word(if value.is_some() { "SET" } else { "RESET" }));
             }
+            Command::ResetAll => {
+                *self.settings() = self.first()?.clone();
+                return Ok(Given::Word("RESET"));
+            }
             Command::DiscardAll => {
                 *self.settings() = self.first()?.clone();
+                client.portal_store().clear_portals();
+                self.deallocate(client, None);
                 return Ok(Given::Word("DISCARD ALL"));
+            }
+            Command::Deallocate(name) => {
+                self.deallocate(client, name.as_deref());
+                return Ok(Given::Word("DEALLOCATE"));
             }
             Command::Begin => return Ok(Given::Begun),
             Command::End(tag) => return Ok(Given::Ended(tag)),
@@ -275,15 +307,36 @@ impl Talk {
         let Some(Literal::Text(name)) = values.get(at) else {
             return Err(NodeError::new("BAD_PARAMETER", "a job is named by a text"));
         };
-        let sheet = self.asker(prepared.settings.clone())?.answer(name).await?;
-        Ok(with_reasons(shown(&sheet), &prepared.settings))
+        let settings = self.settings().asking();
+        let sheet = self.asker(settings.clone())?.answer(name).await?;
+        Ok(with_reasons(shown(&sheet), &settings))
     }
 
-    /// Counts what a statement or portal of this name keeps, in the place of the one before it.
+    /// Forgets a prepared statement, or all.
+    fn deallocate<C>(&self, client: &C, name: Option<&str>)
+    where
+        C: ClientPortalStore,
+        C::PortalStore: PortalStore,
+    {
+        let is_meant = |key: &str| key.strip_prefix(STATEMENT).is_some_and(|own| name.is_none_or(|name| name == own));
+        self.kept().retain(|key, _| {
+            let goes = is_meant(key);
+            if goes {
+                client.portal_store().rm_statement(&key[STATEMENT.len_utf8()..]);
+            }
+            !goes
+        });
+    }
+
+    /// Counts what a statement, a portal or its waiting rows keep under this name, in the place of what was there before. What has no name is
+    /// one at a time and has room.
     ///
     /// # Errors
     /// `TOO_MANY_STATEMENTS`.
     pub(super) fn keep(&self, kind: char, name: &str, bytes: usize) -> Result<(), NodeError> {
+        if name.is_empty() && kind != ROWS {
+            return Ok(());
+        }
         let mut kept = self.kept();
         let key = format!("{kind}{name}");
         let others = kept.iter().filter(|(known, _)| **known != key).map(|(_, bytes)| bytes);
@@ -403,7 +456,7 @@ impl SimpleQueryHandler for Talk {
                 let command = self.command(text).await?;
                 let given = self.perform(client, &command, &[], settings).await?;
                 waiting += given.bytes();
-                given.respond(|_| FieldFormat::Text)
+                Ok(given.respond(|_| FieldFormat::Text))
             };
             match done.await {
                 Ok(response) => responses.push(response),

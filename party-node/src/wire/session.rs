@@ -136,8 +136,10 @@ impl Settings {
                 return Err(NodeError::new("UNKNOWN_SETTING", format!("there is no setting {}", printable(other)))
                     .hint(format!("there are {}", OURS.join(", "))));
             }
+            // Programs without a locale name no encoding: what they show is what they get.
+            ("client_encoding", Some(text)) if text.eq_ignore_ascii_case("sql_ascii") => (),
             ("client_encoding", Some(text)) if !["utf8", "utf-8", "unicode"].contains(&&*text.to_ascii_lowercase()) => {
-                return Err(bad("UTF8: texts have no other form"));
+                return Err(bad("UTF8: texts have no other form").hint("set PGCLIENTENCODING=UTF8"));
             }
             ("datestyle", Some(text)) if !text.to_ascii_lowercase().contains("iso") => return Err(bad("ISO")),
             ("standard_conforming_strings", Some(text)) if switch(text) != Some(true) => return Err(bad("on")),
@@ -226,10 +228,17 @@ impl Settings {
         {
             self.set(name, Some(value))?;
         }
-        let options = parameters.get("options").map_or("", String::as_str).split_whitespace();
-        let settings =
-            options.filter_map(|word| word.strip_prefix("-c").or_else(|| word.strip_prefix("--")).or(Some(word)));
-        for (name, value) in settings.filter_map(|setting| setting.split_once('=')) {
+        let mut words = words(parameters.get("options").map_or("", String::as_str)).into_iter();
+        while let Some(word) = words.next() {
+            let setting = match word.strip_prefix("-c") {
+                Some("") => words.next(),
+                Some(setting) => Some(setting.to_owned()),
+                None => word.strip_prefix("--").map(str::to_owned),
+            };
+            // What is not understood is not left out: it may be the noise that somebody asks for.
+            let (name, value) = setting.as_deref().and_then(|setting| setting.split_once('=')).ok_or_else(|| {
+                NodeError::new("BAD_SETTING", "options are settings alone: -c name=value, without spaces around '='")
+            })?;
             self.set(name, Some(value))?;
         }
         Ok(())
@@ -248,6 +257,21 @@ const OURS: [&str; 6] = [
 
 fn few_and_short() -> NodeError {
     NodeError::new("BAD_SETTING", "a connection keeps few and short settings")
+}
+
+/// Words between spaces; a backslash takes the meaning of what follows it.
+fn words(text: &str) -> Vec<String> {
+    let (mut all, mut word, mut letters) = (Vec::new(), String::new(), text.chars());
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => word.extend(letters.next()),
+            letter if letter.is_ascii_whitespace() => all.push(std::mem::take(&mut word)),
+            letter => word.push(letter),
+        }
+    }
+    all.push(word);
+    all.retain(|word| !word.is_empty());
+    all
 }
 
 fn switch(text: &str) -> Option<bool> {
@@ -329,12 +353,19 @@ mod tests {
     #[test]
     fn a_connection_begins_with_its_options() {
         let mut settings = Settings::default();
-        let options = "-c consilium.study=doses -cconsilium.wait=5s --client_min_messages=error";
-        let parameters = [("user", "ines"), ("options", options), ("application_name", "R")];
+        let options =
+            "-c consilium.study=doses -cconsilium.wait=5s  --client_min_messages=error -c application_name=a\\ b\\\\c";
+        let parameters = [("user", "ines"), ("options", options), ("client_encoding", "SQL_ASCII")];
         settings.begin(&parameters.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect()).unwrap();
         assert_eq!(
             (settings.study.as_deref(), settings.wait, settings.quiet),
             (Some("doses"), Duration::from_secs(5), true)
         );
+        assert_eq!(settings.show("application_name").as_deref(), Some("a b\\c"));
+        assert_eq!(settings.show("client_encoding").as_deref(), Some("UTF8"));
+        for options in ["-c consilium.epsilon = 0.5", "-c consilium.epsilon 0.5", "consilium.epsilon=0.5", "-c"] {
+            let parameters = [("options".to_owned(), options.to_owned())].into();
+            assert_eq!(Settings::default().begin(&parameters).unwrap_err().code, "BAD_SETTING", "{options}");
+        }
     }
 }

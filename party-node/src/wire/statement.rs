@@ -33,8 +33,12 @@ pub enum Command {
     Set(String, Option<String>),
     /// A setting's value.
     Show(String),
-    /// All settings get their defaults.
+    /// All settings get what the connection began with.
+    ResetAll,
+    /// And what is prepared is forgotten.
     DiscardAll,
+    /// A prepared statement is forgotten, or all.
+    Deallocate(Option<String>),
     /// A transaction begins: nothing is written, so it changes nothing.
     Begin,
     /// And ends, with this word.
@@ -124,7 +128,7 @@ pub fn command(sql: &str, catalog: &Catalog) -> Result<Command, NodeError> {
         "SET" => return set(&words),
         "SHOW" if keyword(1) == "TRANSACTION" => Command::Show("transaction_isolation".into()),
         "SHOW" => Command::Show(setting_name(value(1))?),
-        "RESET" if keyword(1) == "ALL" => Command::DiscardAll,
+        "RESET" if keyword(1) == "ALL" => Command::ResetAll,
         "RESET" => Command::Set(setting_name(value(1))?, None),
         "BEGIN" | "START" => Command::Begin,
         "COMMIT" | "END" => Command::End("COMMIT"),
@@ -134,7 +138,11 @@ pub fn command(sql: &str, catalog: &Catalog) -> Result<Command, NodeError> {
         "RELEASE" => Command::Nothing("RELEASE"),
         "DISCARD" if keyword(1) == "ALL" => Command::DiscardAll,
         "DISCARD" => Command::Nothing("DISCARD"),
-        "DEALLOCATE" => Command::Nothing("DEALLOCATE"),
+        "DEALLOCATE" => {
+            let at = if keyword(1) == "PREPARE" { 2 } else { 1 };
+            let all = keyword(at) == "ALL" || words.len() <= at;
+            Command::Deallocate(if all { None } else { Some(name_of(&words[at].token)) })
+        }
         "CLOSE" => Command::Nothing("CLOSE CURSOR"),
         "UNLISTEN" => Command::Nothing("UNLISTEN"),
         "EXPLAIN" => {
@@ -178,7 +186,8 @@ fn set(words: &[&TokenWithSpan]) -> Result<Command, NodeError> {
     {
         return Ok(Command::Nothing("SET"));
     }
-    if is(from, "SESSION") || is(from, "LOCAL") {
+    let is_local = is(from, "LOCAL");
+    if is(from, "SESSION") || is_local {
         from += 1;
     }
     if is(from, "TRANSACTION") {
@@ -195,8 +204,15 @@ fn set(words: &[&TokenWithSpan]) -> Result<Command, NodeError> {
         let length = words[from..].iter().take_while(|token| !is_end(&token.token)).count();
         (setting_name(words[from..from + length].iter().map(|token| &token.token))?, from + length + 1)
     };
+    if is_local && name.starts_with("consilium.") {
+        return Err(NodeError::new("UNSUPPORTED", "a transaction has no settings of its own here")
+            .hint("say SET without LOCAL"));
+    }
     if is(at, "DEFAULT") && words.len() == at + 1 {
         return Ok(Command::Set(name, None));
+    }
+    if words.len() <= at {
+        return Err(NodeError::new("SQL_SYNTAX", "SET needs a value: SET name = 'value'"));
     }
     let mut value = String::new();
     while let Some(token) = words.get(at).map(|token| &token.token) {
@@ -208,10 +224,16 @@ fn set(words: &[&TokenWithSpan]) -> Result<Command, NodeError> {
         };
         at += 1;
     }
-    if value.is_empty() {
-        return Err(NodeError::new("SQL_SYNTAX", "SET needs a value: SET name = 'value'"));
-    }
     Ok(Command::Set(name, Some(value)))
+}
+
+/// A name as it is meant: in lower case unless it is quoted.
+fn name_of(token: &Token) -> String {
+    match token {
+        Token::Word(word) if word.quote_style.is_none() => word.value.to_lowercase(),
+        Token::Word(word) => word.value.clone(),
+        other => other.to_string(),
+    }
 }
 
 fn setting_name<'a>(tokens: impl Iterator<Item = &'a Token>) -> Result<String, NodeError> {
@@ -234,7 +256,7 @@ fn query(sql: &str, catalog: &Catalog) -> Result<Command, NodeError> {
     }
     let (local, joint) = relations(query, catalog);
     match (local, joint) {
-        (false, true) => Ok(Command::Ask(Asked::of(sql, statement))),
+        (false, true) => Ok(Command::Ask(Asked::of(sql, statement)?)),
         (_, false) => Ok(Command::Browse(query.clone())),
         (true, true) => {
             Err(NodeError::new("UNSUPPORTED", "one question asks the sites or the node's own catalogue, not both"))
@@ -332,7 +354,7 @@ impl Asked {
             return Err(NodeError::new("NOT_A_QUERY", "only SELECT can be asked: nothing is written at a site"));
         };
         match relations(query, catalog) {
-            (false, true) => Ok(Self::of(sql, statement)),
+            (false, true) => Self::of(sql, statement),
             _ => Err(NodeError::new(
                 "UNSUPPORTED",
                 "only questions of the sites have a plan: the node answers the rest by itself",
@@ -340,38 +362,50 @@ impl Asked {
         }
     }
 
-    fn of(sql: &str, mut statement: Statement) -> Self {
-        let mut rewriter = WithoutPublic(false);
-        let _ = VisitMut::visit(&mut statement, &mut rewriter);
-        Self { text: sql.to_owned(), statement: Box::new(statement), rewritten: rewriter.0 }
+    fn of(sql: &str, mut statement: Statement) -> Result<Self, NodeError> {
+        let mut clauses = Ctes::default();
+        let _ = statement.visit(&mut clauses);
+        let mut rewriter = WithoutPublic { clauses, found: false };
+        if let ControlFlow::Break(name) = VisitMut::visit(&mut statement, &mut rewriter) {
+            let message = format!("public.{} and a WITH clause have one name", printable(&name));
+            return Err(NodeError::new("UNSUPPORTED", message).hint("give the WITH clause another name"));
+        }
+        Ok(Self { text: sql.to_owned(), statement: Box::new(statement), rewritten: rewriter.found })
     }
 }
 
-/// Takes the schema `public`, in which programs look for the joint tables, off their names.
-struct WithoutPublic(bool);
+/// Takes the schema `public`, in which programs look for the joint tables, off their names; breaks where such a name would mean a WITH clause.
+struct WithoutPublic {
+    clauses: Ctes,
+    found: bool,
+}
 
 const PUBLIC: &str = "public";
 
 impl VisitorMut for WithoutPublic {
-    type Break = ();
+    type Break = String;
 
-    fn pre_visit_relation(&mut self, name: &mut ObjectName) -> ControlFlow<()> {
+    fn pre_visit_relation(&mut self, name: &mut ObjectName) -> ControlFlow<String> {
         let is_public =
             name.0.len() == 2 && name.0[0].as_ident().is_some_and(|schema| schema.value.eq_ignore_ascii_case(PUBLIC));
         if is_public {
             name.0.remove(0);
-            self.0 = true;
+            self.found = true;
+            let table = name.0[0].as_ident().map(|table| table.value.to_lowercase()).unwrap_or_default();
+            if self.clauses.0.contains(&table) {
+                return ControlFlow::Break(table);
+            }
         }
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
         if let Expr::CompoundIdentifier(parts) = expr
             && parts.len() == 3
             && parts[0].value.eq_ignore_ascii_case(PUBLIC)
         {
             parts.remove(0);
-            self.0 = true;
+            self.found = true;
         }
         ControlFlow::Continue(())
     }

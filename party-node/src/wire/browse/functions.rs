@@ -125,7 +125,10 @@ pub fn call(world: &World, name: &str, args: &[Value]) -> Result<Value, NodeErro
             Value::List(all.iter().map(|name| Value::text(*name)).collect())
         }
         "current_setting" => or_null(text(0).and_then(|name| world.settings.get(&name.to_lowercase()).cloned())),
-        // A setting is set with SET; programs read the value back.
+        "set_config" if text(0).is_none_or(|name| name.to_lowercase().starts_with("consilium.")) => {
+            return Err(NodeError::new("UNSUPPORTED", "a function sets nothing here").hint("say SET name = 'value'"));
+        }
+        // Of PostgreSQL's own settings programs read the value back.
         "set_config" => args.get(1).cloned().unwrap_or(Value::Null),
         "pg_table_is_visible" => Value::Bool(int(0).is_some_and(|oid| world.is_visible(oid))),
         name if name.ends_with("_is_visible") => Value::Bool(true),

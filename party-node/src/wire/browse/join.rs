@@ -154,7 +154,7 @@ impl Engine<'_> {
     }
 
     /// Counts rows that are made once more.
-    fn copied(&self, rows: &[Vec<Value>]) -> Result<()> {
+    pub(super) fn copied(&self, rows: &[Vec<Value>]) -> Result<()> {
         self.steps(rows.len())?;
         self.make(rows.iter().flatten().map(|value| size_of::<Value>() + value.beside()).sum())
     }

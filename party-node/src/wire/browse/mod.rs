@@ -9,6 +9,7 @@ mod functions;
 mod join;
 mod kinds;
 mod lists;
+mod ranks;
 mod select;
 mod tables;
 mod value;
@@ -26,7 +27,7 @@ use crate::fault::NodeError;
 use crate::jobs::job::Job;
 use crate::output::Cell;
 pub use lists::knows;
-use select::Engine;
+use select::{Engine, Relation};
 
 /// What the node's tables are made of.
 pub struct World {
@@ -62,13 +63,12 @@ pub fn reads_jobs(query: &Query) -> bool {
 /// `UNKNOWN_TABLE`, `UNKNOWN_COLUMN`, `UNKNOWN_FUNCTION`, `UNSUPPORTED`, `TOO_MUCH_WORK`.
 pub fn run(mut query: Query, values: &[Literal], world: World) -> Result<(Vec<Shown>, Vec<Vec<Cell>>), NodeError> {
     params::fill(&mut query, values)?;
-    let relation = Engine::new(&world).query(&query, &HashMap::new(), None)?;
-    let columns = relation.columns.iter().map(|column| Shown::new(&column.name, column.kind.pg())).collect();
-    let cells = |row: &Vec<value::Value>| {
-        row.iter().zip(&relation.columns).map(|(value, column)| value.cell(column.kind)).collect()
-    };
-    let rows = relation.rows.iter().map(cells).collect();
-    Ok((columns, rows))
+    let Relation { columns: described, rows, .. } = Engine::new(&world).query(&query, &HashMap::new(), None)?;
+    let columns = described.iter().map(|column| Shown::new(&column.name, column.kind.pg())).collect();
+    // Rows go as cells come.
+    let cells =
+        |row: Vec<value::Value>| row.iter().zip(&described).map(|(value, column)| value.cell(column.kind)).collect();
+    Ok((columns, rows.into_iter().map(cells).collect()))
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::value::{Kind, Value};
 use crate::fault::NodeError;
 
 /// Rows, pairs of rows and values that are looked at for one question.
-const MAX_STEPS: u64 = 20_000_000;
+const MAX_STEPS: u64 = 50_000_000;
 /// Bytes of values that are made for one question, whether they are kept or not.
 const MAX_MADE: u64 = 64 << 20;
 
@@ -149,6 +149,7 @@ impl<'a> Engine<'a> {
                 let scope = Scope { relation: &empty, row: &[], group: None, ctes, outer };
                 for row in &values.rows {
                     let row: Vec<Value> = row.iter().map(|expr| self.value(expr, &scope)).collect::<Result<_>>()?;
+                    self.make(size_of_val(row.as_slice()))?;
                     relation.rows.push(row);
                 }
                 let first =
@@ -212,7 +213,9 @@ impl<'a> Engine<'a> {
                 }
             }
         }
-        let items = items(&select.projection, &source)?;
+        let mut items = items(&select.projection, &source)?;
+        self.series(&mut items, &mut source, ctes, outer)?;
+        self.windows(&mut items, &mut source, ctes, outer)?;
         let none = Scope { relation: &source, row: &[], group: None, ctes, outer };
         let columns: Vec<Column> = items
             .iter()
@@ -231,6 +234,7 @@ impl<'a> Engine<'a> {
                 continue;
             }
             let row: Vec<Value> = items.iter().map(|(expr, _)| self.value(expr, &scope)).collect::<Result<_>>()?;
+            self.make(size_of_val(row.as_slice()))?;
             let keys = order
                 .iter()
                 .map(|key| self.sort_key(&key.expr, &row, &columns, Some(&scope)))
@@ -428,7 +432,7 @@ fn aggregates(expr: &Expr) -> bool {
     expr.visit(&mut Found(0)).is_break()
 }
 
-fn order_of(order: Option<&OrderBy>) -> Result<&[OrderByExpr]> {
+pub(super) fn order_of(order: Option<&OrderBy>) -> Result<&[OrderByExpr]> {
     match order.map(|order| &order.kind) {
         None => Ok(&[]),
         Some(OrderByKind::Expressions(keys)) => Ok(keys),
@@ -436,7 +440,7 @@ fn order_of(order: Option<&OrderBy>) -> Result<&[OrderByExpr]> {
     }
 }
 
-fn by_keys(a: &[Value], b: &[Value], order: &[OrderByExpr]) -> Ordering {
+pub(super) fn by_keys(a: &[Value], b: &[Value], order: &[OrderByExpr]) -> Ordering {
     let compared = a.iter().zip(b).zip(order).map(|((a, b), key)| {
         let descends = key.options.asc == Some(false);
         let nulls_first = key.options.nulls_first.unwrap_or(descends);

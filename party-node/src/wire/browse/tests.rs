@@ -87,6 +87,7 @@ fn what_is_not_known_is_refused_and_only_where_it_would_be_called() {
         ("SELECT * FROM pg_nothing", "UNKNOWN_TABLE"),
         ("SELECT nothing FROM pg_class", "UNKNOWN_COLUMN"),
         ("SELECT nothing()", "UNKNOWN_FUNCTION"),
+        ("SELECT set_config('consilium.epsilon', '0.5', false)", "UNSUPPORTED"),
         ("SELECT 'nothing'::regclass", "UNKNOWN_TABLE"),
         ("SELECT (SELECT oid FROM pg_type)", "INVALID_QUERY"),
         ("SELECT 1/0", "DIVISION_BY_ZERO"),
@@ -100,7 +101,11 @@ fn what_is_not_known_is_refused_and_only_where_it_would_be_called() {
             "WITH a AS (SELECT string_agg('aaaaaaaaaa', '') AS t FROM generate_series(1, 9000)), b AS (SELECT t || t || t || t || t || t || t AS t FROM a), c AS (SELECT t || t || t || t || t || t || t AS t FROM b), d AS (SELECT t || t || t || t || t || t || t AS t FROM c) SELECT t || t || t || t || t FROM d",
             "TOO_MUCH_WORK",
         ),
-        ("SELECT DISTINCT a FROM generate_series(1, 9000) a", "TOO_MUCH_WORK"),
+        (
+            "SELECT 1,1,1,1,1,1,1,1,1,1,1,1,1,1,1 FROM generate_series(1, 9000) a, generate_series(1, 90) b",
+            "TOO_MUCH_WORK",
+        ),
+        ("SELECT DISTINCT a FROM generate_series(1, 9000) a, generate_series(1, 2) b", "TOO_MUCH_WORK"),
         ("SELECT a FROM generate_series(1, 9000) a GROUP BY a", "TOO_MUCH_WORK"),
         ("SELECT COUNT(DISTINCT a) FROM generate_series(1, 9000) a", "TOO_MUCH_WORK"),
         ("SELECT 'a' ~ ('a' || a) FROM generate_series(1, 9000) a", "TOO_MUCH_WORK"),
@@ -117,4 +122,34 @@ fn what_is_not_known_is_refused_and_only_where_it_would_be_called() {
         rows("SELECT 1 IN (2, NULL), 1 IN (1, NULL), NULL = 1, NOT (1 = 2), NULL OR true"),
         [["-", "true", "-", "true", "true"]]
     );
+}
+
+#[test]
+fn rows_have_places_in_an_order_and_arrays_give_rows() {
+    assert_eq!(
+        rows(
+            "SELECT nr, names[nr] FROM (SELECT *, generate_subscripts(names, 1) AS nr FROM (SELECT current_schemas(true) AS names) t) tt ORDER BY nr"
+        ),
+        [["1", "pg_catalog"], ["2", "public"]]
+    );
+    assert_eq!(
+        rows(
+            "SELECT a, rank() OVER (ORDER BY a DESC), row_number() OVER (ORDER BY a) FROM (VALUES (5), (7), (5)) v(a) ORDER BY a, 3"
+        ),
+        [["5", "2", "1"], ["5", "2", "2"], ["7", "1", "3"]]
+    );
+    assert_eq!(
+        rows(
+            "SELECT a, b, row_number() OVER (PARTITION BY a ORDER BY b) FROM (VALUES (1, 9), (2, 4), (1, 3)) v(a, b) ORDER BY a, b"
+        ),
+        [["1", "3", "1"], ["1", "9", "2"], ["2", "4", "1"]]
+    );
+    assert_eq!(ask("SELECT lag(a) OVER (ORDER BY a) FROM (VALUES (1)) v(a)"), Err("UNSUPPORTED".to_owned()));
+    // What R's RPostgres finds the columns of a table with has this form.
+    let fields = "SELECT column_name FROM (SELECT *, rank() OVER (ORDER BY nr) AS best FROM \
+                  (SELECT nr, names[nr] AS table_schema FROM (SELECT *, generate_subscripts(names, 1) AS nr FROM \
+                  (SELECT current_schemas(true) AS names) t) tt) ttt \
+                  INNER JOIN INFORMATION_SCHEMA.columns USING (table_schema) WHERE table_name = 'person') x \
+                  WHERE best = 1 ORDER BY ordinal_position";
+    assert!(rows(fields).len() > 1);
 }
