@@ -49,6 +49,11 @@ pub enum Greeting {
         /// [`PROTOCOL_VERSION`].
         version: u16,
     },
+    /// A site that others cannot dial: it leaves the connection open, and is dialled on the way that it came.
+    Stand {
+        /// [`PROTOCOL_VERSION`].
+        version: u16,
+    },
     /// Whoever the network knows, to compare what both have: a [`Checked`] is the answer.
     Check {
         /// [`PROTOCOL_VERSION`].

@@ -23,6 +23,7 @@ use quinn::{Connection, Endpoint};
 use crate::agree::{Consult, Greeting, JobId, PROTOCOL_VERSION, Propose, Reply, Report, Signed, Start, session_id};
 use crate::answers::{Answers, Kept};
 use crate::blame;
+use crate::callers::Callers;
 use crate::connect::{self, Link, Place};
 use crate::execute::{self, Ended, Met};
 use crate::fault::{NodeError, printable};
@@ -53,6 +54,8 @@ pub struct Analyst {
     pub answers: Arc<Answers>,
     /// Where it dials from.
     pub endpoint: Endpoint,
+    /// The sites that are dialled in another way, where a node asks.
+    pub callers: Option<Arc<Callers>>,
     /// How long a step of the protocol waits for a message.
     pub deadline: Duration,
     /// Hears how runs go.
@@ -101,7 +104,7 @@ pub struct Question<'a> {
 impl Analyst {
     /// Somebody who has not asked yet.
     pub fn new(who: Who, study: Study, endpoint: Endpoint, deadline: Duration, listener: Arc<dyn Listener>) -> Self {
-        Self { who: Arc::new(who), study, answers: Arc::default(), endpoint, deadline, listener }
+        Self { who: Arc::new(who), study, answers: Arc::default(), endpoint, callers: None, deadline, listener }
     }
 
     /// Plans without running.
@@ -216,7 +219,10 @@ impl Analyst {
 
     async fn dial(&self, site: usize) -> Result<Connection, NodeError> {
         let Who { identity, network, .. } = &*self.who;
-        connect::dial(&self.endpoint, identity, network, site, DIAL_PATIENCE, connect::idle(self.deadline)).await
+        let way = self.callers.as_ref().and_then(|callers| callers.way_to(site));
+        let (endpoint, address) = way.unwrap_or_else(|| (self.endpoint.clone(), network.site[site].address));
+        let idle = connect::idle(self.deadline);
+        connect::dial_at((&endpoint, address), identity, &network.site[site], DIAL_PATIENCE, idle).await
     }
 
     /// Proposes to every site and waits until all are ready.

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::agree::{Greeting, JobId, PROTOCOL_VERSION};
 use crate::fault::{NodeError, printable};
-use crate::network::Network;
+use crate::network::{Network, SiteEntry};
 
 /// A site links to all others within its deadline and agrees seeds with them within one margin more. The analyst has two: it
 /// agrees seeds once every site has entered, so that one lost site silences it too. The session waits with three margins
@@ -65,17 +65,30 @@ pub async fn dial(
     idle: Duration,
 ) -> Result<Connection, NodeError> {
     let entry = &network.site[site];
-    let mut last = unreachable(&entry.name.0, entry.address, "no key is pinned for it");
+    dial_at((endpoint, entry.address), identity, entry, patience, idle).await
+}
+
+/// Dials a site at the address where it is now.
+///
+/// # Errors
+/// As [`dial`].
+pub async fn dial_at(
+    (endpoint, address): (&Endpoint, SocketAddr),
+    identity: &Identity,
+    entry: &SiteEntry,
+    patience: Duration,
+    idle: Duration,
+) -> Result<Connection, NodeError> {
+    let mut last = unreachable(&entry.name.0, address, "no key is pinned for it");
     for pin in &entry.pins {
-        match dial_pin(endpoint, identity, *pin, entry.address, patience, idle).await {
+        match dial_pin(endpoint, identity, *pin, address, patience, idle).await {
             Ok(connection) => return Ok(connection),
             Err(why) if why.contains(tls::NOT_PINNED) => {
-                let message =
-                    format!("the node at {} does not own the key pinned for site {}", entry.address, entry.name.0);
+                let message = format!("the node at {address} does not own the key pinned for site {}", entry.name.0);
                 last = NodeError::new("KEY_NOT_PINNED", message)
                     .hint("compare the pin in the network file with what `consilium check` prints at that site");
             }
-            Err(why) => last = unreachable(&entry.name.0, entry.address, &printable(&why)),
+            Err(why) => last = unreachable(&entry.name.0, address, &printable(&why)),
         }
     }
     Err(last)

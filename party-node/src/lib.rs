@@ -9,6 +9,7 @@ pub mod analyst;
 pub mod answers;
 pub mod bench;
 pub mod blame;
+pub mod callers;
 pub mod check;
 pub mod child;
 pub mod children;

@@ -57,7 +57,8 @@ pub enum Reach {
     /// They dial it and it dials them.
     #[default]
     Both,
-    /// Other sites cannot dial it: they wait for it. Whoever asks must still reach it.
+    /// Other sites cannot dial it: it dials them, and keeps connections open by which their accounts ask it. An analyst who asks from elsewhere must
+    /// still reach it.
     Out,
 }
 

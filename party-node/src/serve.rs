@@ -53,6 +53,7 @@ pub async fn run(config: &Config, drill: Option<Drill>) -> Result<(), NodeError>
         tokio::spawn(console.serve(listener));
     }
     let serving = tokio::spawn(site.clone().serve());
+    tokio::spawn(site.clone().stand());
     let listen = config.listen.map_or_else(String::new, |address| address.to_string());
     log::say(&name, "serving", &format!("serving at {listen}"));
     signals.next().await;

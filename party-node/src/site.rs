@@ -7,6 +7,7 @@ mod figures;
 mod prepare;
 mod run;
 pub mod runs;
+mod standing;
 mod unstarted;
 
 use std::sync::{Arc, Mutex, OnceLock};
@@ -22,6 +23,7 @@ use quinn::{Connection, Endpoint};
 use tokio::time::timeout;
 
 use crate::agree::{Greeting, PROTOCOL_VERSION, Reply};
+use crate::callers::Callers;
 use crate::connect::Link;
 use crate::drill::Drill;
 use crate::fault::{NodeError, printable};
@@ -64,6 +66,8 @@ pub struct Home {
     pub gate: Arc<Gate>,
     /// The runs that it takes part in.
     pub runs: Arc<Runs>,
+    /// The sites that keep a connection open to it.
+    pub callers: Arc<Callers>,
 }
 
 /// A running node.
@@ -82,6 +86,7 @@ pub struct Site {
     deadline: Duration,
     drill: Option<Drill>,
     joins: Joins,
+    callers: Arc<Callers>,
     /// Runs at a time.
     room: tokio::sync::Semaphore,
     runs: Arc<Runs>,
@@ -147,6 +152,7 @@ impl Site {
             gate: Arc::new(gate),
             unstarted: Unstarted::default(),
             beginning: Mutex::default(),
+            callers: Arc::new(Callers::new(endpoint.clone())),
             endpoint,
             deadline,
             drill,
@@ -195,7 +201,14 @@ impl Site {
     /// What this node's jobs are made with.
     pub fn home(&self) -> Home {
         let (network, catalog) = (self.network.clone(), self.catalog.clone());
-        Home { name: self.name().clone(), network, catalog, gate: self.gate.clone(), runs: self.runs.clone() }
+        Home {
+            name: self.name().clone(),
+            network,
+            catalog,
+            gate: self.gate.clone(),
+            runs: self.runs.clone(),
+            callers: self.callers.clone(),
+        }
     }
 
     fn name(&self) -> &SiteName {
@@ -270,6 +283,13 @@ impl Site {
             Greeting::Jobs { version } => {
                 self.admit(version, pin)?;
                 self.job_order(pin, control).await
+            }
+            Greeting::Stand { version } => {
+                let from = self.network.site_of(pin).filter(|_| version == PROTOCOL_VERSION);
+                let from = from.ok_or_else(|| violation("a connection to be kept, of no site of this version"))?;
+                self.meter.met(from);
+                self.callers.arrived(from, connection);
+                Ok(())
             }
             Greeting::Check { .. } => {
                 // Whoever left before hearing it asks again.

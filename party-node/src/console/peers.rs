@@ -91,7 +91,7 @@ async fn look(site: &Arc<Site>, other: usize, before: Option<&Peer>) -> Peer {
         same_network: None,
         pin: entry.pins.first().map(ToString::to_string).unwrap_or_default(),
     };
-    if entry.reach == Reach::Out {
+    if entry.reach == Reach::Out && !site.is_called_by(other) {
         return only_dials(peer, entry);
     }
     match site.visit(other, PATIENCE).await {

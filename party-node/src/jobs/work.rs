@@ -136,7 +136,8 @@ impl Work {
         let study = self.jobs.home.gate.study(&job.study_digest)?.clone();
         let (endpoint, listener) = (connect::endpoint(([0, 0, 0, 0], 0).into())?, Arc::new(Quiet));
         let (who, answers, deadline) = (self.who.clone(), Arc::default(), self.jobs.deadline);
-        let analyst = Analyst { who, study, answers, endpoint, deadline, listener };
+        let callers = Some(self.jobs.home.callers.clone());
+        let analyst = Analyst { who, study, answers, endpoint, callers, deadline, listener };
         let options = Options { now_ms: job.now_ms, audience: job.audience, noise: job.noise };
         let question = Question { sql: &job.sql, options };
         // Under the plan that was submitted: sites that derive another one today refuse it.

@@ -76,13 +76,19 @@ impl Site {
         self.meter.clone()
     }
 
+    /// Does this site keep a connection open to this node?
+    pub fn is_called_by(&self, site: usize) -> bool {
+        self.callers.way_to(site).is_some()
+    }
+
     /// Dials another site and asks what it has; how long that took. It waits for at most `patience`.
     ///
     /// # Errors
     /// As [`connect::dial`], and `VERSION_MISMATCH`.
     pub async fn visit(&self, site: usize, patience: Duration) -> Result<(Checked, Duration), NodeError> {
-        let dialled =
-            connect::dial(&self.endpoint, &self.gate.identity, &self.network, site, patience, patience).await?;
+        let (entry, way) = (&self.network.site[site], self.callers.way_to(site));
+        let (endpoint, address) = way.unwrap_or_else(|| (self.endpoint.clone(), entry.address));
+        let dialled = connect::dial_at((&endpoint, address), &self.gate.identity, entry, patience, patience).await?;
         let began = Instant::now();
         let told = told(&dialled, patience).await;
         dialled.close(0u32.into(), b"checked");
