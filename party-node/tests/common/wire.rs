@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{LIMIT, Run, Scratch, consilium, run};
+pub use super::until;
+use super::{Run, Scratch, consilium, ports, run};
 
 pub const SITES: [&str; 3] = ["st_mary", "charite", "huaxi"];
 /// The node with the accounts.
@@ -57,7 +56,7 @@ impl Drop for Net {
 impl Net {
     /// Made, not started.
     pub fn new(plan: &Plan<'_>, folder: Scratch) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let [port, others @ ..] = ports::<4>();
         let net = Self { folder, port, sites: plan.sites.map(str::to_owned), nodes: Vec::new() };
         net.folder.write("settings.toml", plan.settings);
         let study = format!(
@@ -66,7 +65,7 @@ impl Net {
         );
         net.folder.write("study.toml", study);
         let settings = net.path("settings.toml");
-        for (at, (site, own)) in plan.sites.iter().zip(free_ports()).enumerate() {
+        for (at, (site, own)) in plan.sites.iter().zip(others).enumerate() {
             let by_rule = if at == 1 { plan.by_hand } else { BY_RULE };
             let policy = net.folder.write(&format!("{site}.policy.toml"), by_rule).to_string_lossy().into_owned();
             let (dir, data) = (net.path(site), plan.data.join(site).to_string_lossy().into_owned());
@@ -199,19 +198,6 @@ impl Net {
         config.host("127.0.0.1").port(self.port).user(account).password(PASSWORD).dbname("study");
         config.connect_timeout(Duration::from_secs(10));
         config
-    }
-}
-
-fn free_ports() -> [u16; 3] {
-    let sockets = [(); 3].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap().port())
-}
-
-pub fn until(what: &str, mut is: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is() {
-        assert!(began.elapsed() < LIMIT, "it never comes to this: {what}");
-        thread::sleep(Duration::from_millis(50));
     }
 }
 
