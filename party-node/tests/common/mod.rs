@@ -4,6 +4,7 @@
 
 pub mod cases;
 pub mod contract;
+pub mod net;
 #[cfg(unix)]
 pub mod postgres;
 pub mod sites;
