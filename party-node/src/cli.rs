@@ -170,7 +170,7 @@ pub enum Command {
         /// The configuration that `init` wrote
         #[arg(long)]
         config: PathBuf,
-        /// Die at a given moment: propose, ready, start, connected or the number of a frame
+        /// Die at a given moment: propose, ready, start, connected or the number of a frame; or hang where a run starts
         #[arg(long)]
         drill: Option<Drill>,
     },

@@ -22,8 +22,11 @@ use crate::network::{Network, SiteEntry};
 
 /// A site links to all others within its deadline and agrees seeds with them within one margin more. The analyst has two: it
 /// agrees seeds once every site has entered, so that one lost site silences it too. The session waits with three margins
-/// more: whoever waits for the lost site itself gives up, and says so, before those who wait for the messenger.
-const STAGE_MARGIN: Duration = Duration::from_millis(400);
+/// more: whoever waits for the lost site itself gives up, and says so, before those who wait for the messenger. Who lets steps
+/// wait longer, for a slow machine or network, has longer margins too.
+fn stage_margin(deadline: Duration) -> Duration {
+    (deadline / 8).max(Duration::from_millis(400))
+}
 
 /// How long a connection may be silent before it counts as lost, given how long a step may wait. Kept alive at a quarter of
 /// it.
@@ -169,7 +172,7 @@ pub async fn session(
         id: place.id,
         seeds: Seeds { private, pairs },
         transport: wrap(Arc::new(QuicTransport::new(connections))),
-        deadline: place.deadline + 3 * STAGE_MARGIN,
+        deadline: place.deadline + 3 * stage_margin(place.deadline),
     };
     Ok((Session::new(setup), controls))
 }
@@ -184,7 +187,7 @@ async fn agree_seeds(
     }
     let exchanges = links.iter_mut().map(|(peer, link)| async {
         let margins = if place.parties.analyst() == Some(*peer) { 2 } else { 1 };
-        let patience = place.deadline + margins * STAGE_MARGIN;
+        let patience = place.deadline + margins * stage_margin(place.deadline);
         let seed = pair_seed(&link.connection, &mut link.control, place.id, place.me, *peer, patience).await;
         let seed = seed.map_err(|e| stopped(*peer, link).unwrap_or_else(|| failed(*peer, &e)))?;
         Ok::<_, NodeError>((*peer, seed))

@@ -7,18 +7,23 @@ use std::time::Duration;
 
 use mpc_core::PartyId;
 use mpc_core::transport::{AbortNotice, BoxFuture, Frame, LaneId, LinkError, Transport};
+use query_planner::catalog::SiteName;
 
 use crate::fault::NodeError;
+use crate::log;
 use crate::state::moment::Hook;
 
 /// Exit status of a node that died in a drill: that of a process killed by signal 9.
 pub const EXIT_STATUS: i32 = 137;
 
-/// When the process ends without a word: at a named moment, before its n-th frame, or at the n-th moment between two durable writes.
+/// When the process ends without a word: at a named moment, before its n-th frame, or at the n-th moment between two durable writes;
+/// or that it stays and takes no step of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Drill {
     /// `propose`, `ready`, `start` or `connected`.
     Moment(String),
+    /// `hang`: stays where a run starts, for ever.
+    Hang,
     /// Before this frame (0-based) is sent.
     Frame(usize),
     /// At this moment (0-based) of those between two durable writes, from the start of the node on.
@@ -35,8 +40,10 @@ impl FromStr for Drill {
         match (text, text.parse()) {
             (_, Ok(frame)) => Ok(Drill::Frame(frame)),
             ("propose" | "ready" | "start" | "connected", Err(_)) => Ok(Drill::Moment(text.into())),
+            ("hang", Err(_)) => Ok(Drill::Hang),
             _ => {
-                let message = "a drill is propose, ready, start, connected, the number of a frame or write-NUMBER";
+                let message =
+                    "a drill is propose, ready, start, connected, hang, the number of a frame or write-NUMBER";
                 Err(NodeError::new("BAD_DRILL", message))
             }
         }
@@ -48,6 +55,14 @@ impl Drill {
     pub fn at(drill: Option<&Drill>, moment: &str) {
         if matches!(drill, Some(Drill::Moment(planned)) if planned == moment) {
             std::process::exit(EXIT_STATUS);
+        }
+    }
+
+    /// Stays here for ever, if that is planned.
+    pub async fn stays(drill: Option<&Drill>, site: &SiteName) {
+        if drill == Some(&Drill::Hang) {
+            log::say(site, "drill", "the drill: this site takes no step of the run");
+            std::future::pending().await
         }
     }
 

@@ -35,8 +35,13 @@ fn hospitals(folder: &Scratch) {
 
 fn ask(folder: &Scratch, state: &Path, sql: &str, more: &[&str]) -> Run {
     let state = state.to_string_lossy();
-    let fixed = ["--set", "step_timeout_ms=2500", "--state", &*state, "-e", sql, "--format", "csv"];
+    let fixed = ["--state", &*state, "-e", sql, "--format", "csv"];
     sandbox(folder.path(), &[&fixed, more].concat())
+}
+
+/// With a death of A, for which the others need not wait long.
+fn killed(folder: &Scratch, state: &Path, sql: &str, at: usize) -> Run {
+    ask(folder, state, sql, &["--set", "step_timeout_ms=2500", "--drill", &format!("A:write-{at}")])
 }
 
 /// A folder with hospitals in it, and one for what they keep.
@@ -77,7 +82,7 @@ fn released(state: &Path, site: &str) -> (Vec<[u8; 16]>, usize) {
 /// Kills A at a moment of its first question, and lets everybody start again. Did A die?
 fn kill(at: usize) -> bool {
     let (folder, state) = world(&format!("durable-{at}"));
-    let first = ask(&folder, &state, SQL, &["--drill", &format!("A:write-{at}")]);
+    let first = killed(&folder, &state, SQL, at);
     let died = first.status != Some(0);
     // What was told before the kill: of a question that the analyst has the answer of, every site has begun and noted it.
     let again = ask(&folder, &state, SQL, &[]);
@@ -121,7 +126,7 @@ fn noted(state: &Path, site: &str) -> usize {
 /// the first, and whether A died.
 fn kill_keyed(at: usize) -> ([usize; 3], bool) {
     let (folder, state) = world(&format!("keyed-{at}"));
-    let first = ask(&folder, &state, KEYED, &["--drill", &format!("A:write-{at}")]);
+    let first = killed(&folder, &state, KEYED, at);
     let near = ask(&folder, &state, NEAR, &[]);
     let kept = SITES.map(|site| noted(&state, site));
     // What every site keeps is compared, whether or not a figure came out; no key does before every site has kept.

@@ -2,46 +2,39 @@
 
 mod common;
 
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::Scratch;
+use common::sites::{self, DEADLINE, SITES, Sites, any_port, entry};
 use mpc_core::handshake::ControlStream;
 use mpc_core::identity::Identity;
-use party_node::agree::{Greeting, PROTOCOL_VERSION, Reply as Told};
-use party_node::child::loopback;
+use party_node::agree::{Greeting, PROTOCOL_VERSION, Propose, Reply as Told};
+use party_node::analyst::{Consent, Question};
 use party_node::config::{Account, JobSettings};
 use party_node::connect;
-use party_node::govern::gate::Posted;
 use party_node::govern::steward::{Order, Refusal, Reply};
-use party_node::govern::study::Study;
 use party_node::jobs::Jobs;
 use party_node::jobs::control::Submission;
-use party_node::jobs::job::{At, Job, Run, State};
-use party_node::network::{AnalystEntry, NETWORK_VERSION, Network, Reach, SiteEntry};
-use party_node::site::{Home, Site, Startup};
-use party_node::source::SiteData;
+use party_node::jobs::job::{At, Id, Job, Run, State};
+use party_node::network::Network;
+use party_node::site::Home;
+use party_node::state::Table;
 use party_node::state::beside::Write;
 use party_node::state::inbox::Waiting;
-use party_node::state::{State as Kept, Table};
-use query_planner::catalog::SiteName;
-use query_planner::{Audience, Settings};
+use query_planner::{Audience, Options};
+use tokio::task::JoinHandle;
 
-const SITES: [&str; 3] = ["a", "b", "c"];
 const BY_RULE: &str = "allow_all = true\n[[approve]]\nclasses = ['count', 'sum', 'table', 'matching']\n";
 const BY_HAND: &str = "allow_all = true\ntell_reasons = true\n";
-const DEADLINE: Duration = Duration::from_secs(10);
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Three sites; the first has the accounts. Row `n` of all has `x = n`, and lies at site `n` modulo 3.
+/// Three sites; the first has the accounts.
 struct World {
-    sites: Vec<Arc<Site>>,
-    keys: Vec<Identity>,
-    network: Network,
-    accounts: Vec<Account>,
+    sites: Sites,
     jobs: Arc<Jobs>,
     settings: JobSettings,
     folder: Scratch,
@@ -49,58 +42,17 @@ struct World {
 
 impl World {
     fn new(label: &str, accounts: usize, policies: [&str; 3], settings: (&str, JobSettings)) -> Self {
-        let folder = Scratch::new(label);
+        let (folder, (network, settings)) = (Scratch::new(label), settings);
         let names: Vec<String> = (0..accounts).map(|n| format!("analyst{n}")).collect();
-        let key = || Identity::generate().unwrap();
-        let accounts: Vec<Account> =
-            names.iter().map(|name| Account { name: name.clone(), identity: Arc::new(key()) }).collect();
-        let keys: Vec<Identity> = SITES.iter().map(|_| key()).collect();
-        let mut network = Network {
-            version: NETWORK_VERSION,
-            settings: Settings::from_toml(settings.0).unwrap(),
-            site: Vec::new(),
-            analyst: Vec::new(),
-        };
-        let mut own = Vec::new();
-        for (at, site) in SITES.iter().enumerate() {
-            let rows = (0..ROWS).filter(|n| n % 3 == at as i64).map(|n| format!("{},{n}\n", 1000 + n));
-            folder.write(&format!("{site}/t.csv"), format!("person_id,x\n{}", rows.collect::<String>()));
-            let policy = Posted::read(folder.write(&format!("{site}.toml"), policies[at])).unwrap();
-            network.settings.publish(site, &policy.policy);
-            let (endpoint, address) = loopback().unwrap();
-            let data = SiteData::open(&folder.at(site)).unwrap();
-            let (pins, schema) = (vec![keys[at].pin()], data.schema("person_id"));
-            network.site.push(SiteEntry { name: SiteName((*site).into()), address, pins, schema, reach: Reach::Both });
-            own.push((data, policy, endpoint));
-        }
-        network.analyst = accounts.iter().map(entry).collect();
-        let network = network.checked().unwrap();
-        let study = format!(
-            "name = 's'\npurpose = 'p'\nlegal_basis = 'l'\nanalysts = {names:?}\nsites = {SITES:?}\ntables = ['t']\nends = '9999-01-01'\n"
-        );
-        let study = Study::from_toml(&study).unwrap();
-        let mut sites = Vec::new();
-        for ((site, identity), (data, policy, endpoint)) in SITES.iter().zip(&keys).zip(own) {
-            let (catalog, name) = (network.catalog(None).unwrap(), SiteName((*site).into()));
-            let data = data.bind(&catalog, &name).unwrap();
-            let state = folder.at(&format!("{site}-state"));
-            let state = Kept::open(&state, &state.with_extension("key"), identity).unwrap();
-            connect::listen(&endpoint, identity, &network, connect::idle(DEADLINE)).unwrap();
-            let (identity, studies) = (again(identity), vec![study.clone()]);
-            let (network, deadline, drill) = (network.clone(), DEADLINE, None);
-            let start =
-                Startup { identity, network, catalog, name, data, endpoint, deadline, drill, policy, studies, state };
-            let site = Site::new(start).unwrap();
-            tokio::spawn(site.clone().serve());
-            sites.push(site);
-        }
-        let jobs = Jobs::open(sites[0].home(), accounts.clone(), settings.1, DEADLINE).unwrap();
-        sites[0].serve_jobs(jobs.clone());
-        Self { sites, keys, network, accounts, jobs, settings: settings.1, folder }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let sites = Sites::start(&folder, network, policies, &names);
+        let jobs = Jobs::open(sites.served[0].home(), sites.accounts.clone(), settings, DEADLINE).unwrap();
+        sites.served[0].serve_jobs(jobs.clone());
+        Self { sites, jobs, settings, folder }
     }
 
     async fn submit(&self, account: usize, sql: &str) -> Job {
-        self.jobs.submit(&self.accounts[account].name, submission(sql)).await.unwrap()
+        self.jobs.submit(&self.sites.accounts[account].name, submission(sql)).await.unwrap()
     }
 
     /// The job once it is as wanted.
@@ -137,12 +89,45 @@ impl World {
 
     /// A steward's order at a site, over its node's control.
     async fn order(&self, site: usize, order: Order) -> Reply {
-        let endpoint = connect::endpoint(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let dialled = connect::dial(&endpoint, &self.keys[site], &self.network, site, DEADLINE, DEADLINE);
+        let (endpoint, key) = (any_port(), &self.sites.keys[site]);
+        let dialled = connect::dial(&endpoint, key, &self.sites.network, site, DEADLINE, DEADLINE);
         let mut control = ControlStream::open(&dialled.await.unwrap(), DEADLINE).await.unwrap();
         control.send(&Greeting::Steward { version: PROTOCOL_VERSION }).await.unwrap();
         control.send(&order).await.unwrap();
         control.recv::<Result<Reply, Refusal>>().await.unwrap().unwrap()
+    }
+
+    /// The first account's question as it is proposed to sites.
+    fn proposal(&self, sql: &str) -> Propose {
+        let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
+        let (analyst, question) = (self.sites.analyst(), Question { sql, options });
+        let plan = analyst.plan(question).unwrap().joint.digest();
+        analyst.proposal(question, plan)
+    }
+
+    /// Jobs of the same accounts at the same site, opened anew.
+    fn again(&self) -> Arc<Jobs> {
+        self.opened(self.settings)
+    }
+
+    fn opened(&self, settings: JobSettings) -> Arc<Jobs> {
+        Jobs::open(self.sites.served[0].home(), self.sites.accounts.clone(), settings, DEADLINE).unwrap()
+    }
+
+    /// Refusals that sites have charged, but for those of a question that another site was not ready for: an analyst who could not reach
+    /// that one in time leaves the others, and it is tried again.
+    fn charged(&self) -> usize {
+        let log = |site: &str| fs::read_to_string(self.folder.at(&format!("{site}-state/audit.log"))).unwrap();
+        let is_charge = |line: &&str| line.contains("\"denied\"") && !line.contains("NOT_STARTED");
+        SITES.iter().map(|site| log(site).lines().filter(is_charge).count()).sum()
+    }
+
+    async fn comes_to(&self, what: &str, mut is: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !is() {
+            assert!(began.elapsed() < PATIENCE, "it never comes to this: {what}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// How often the word is in a site's log.
@@ -150,17 +135,6 @@ impl World {
         let log = fs::read_to_string(self.folder.at(&format!("{}-state/audit.log", SITES[site]))).unwrap();
         log.matches(word).count()
     }
-}
-
-const ROWS: i64 = 60;
-
-fn entry(account: &Account) -> AnalystEntry {
-    let (name, pins) = (account.name.clone(), vec![account.identity.pin()]);
-    AnalystEntry { name, at: Some(SiteName(SITES[0].into())), pins }
-}
-
-fn again(identity: &Identity) -> Identity {
-    Identity::from_pkcs8(identity.pkcs8().to_vec()).unwrap()
 }
 
 fn name(job: &Job) -> String {
@@ -195,6 +169,7 @@ fn settings(memory_mb: u32, running: u32) -> JobSettings {
 async fn fifty_questions_of_ten_analysts_end_right_and_no_analyst_waits_for_all_of_another() {
     // Room for two at a time, whatever `running` says.
     let world = World::new("fifty", 10, [BY_RULE; 3], ("min_sites = 3", settings(64, 8)));
+    let turns = turns(&world);
     let mut jobs = Vec::new();
     for account in 0..10 {
         for number in 0..5 {
@@ -202,26 +177,60 @@ async fn fifty_questions_of_ten_analysts_end_right_and_no_analyst_waits_for_all_
             jobs.push((account, world.submit(account, &sql).await, expected));
         }
     }
-    let (mut ended, mut asked): (Vec<(u64, usize)>, u64) = (Vec::new(), 0);
-    for (account, job, expected) in &jobs {
+    for (_, job, expected) in &jobs {
         let done = world.done(job).await;
         assert_eq!(world.rows(&done).await, *expected, "{}", job.sql);
         assert_eq!(done.rows, Some(1));
         assert!(done.sites.iter().all(|site| site.state == At::Done) && done.cost.is_some());
-        ended.push((done.ended_ms.unwrap(), *account));
-        asked = asked.max(done.submitted_ms);
     }
-    // Of what waits when all have asked: when somebody's last is done, everybody has had one. Two that run then are over first.
-    ended.sort();
-    let waited: Vec<usize> = ended.iter().filter(|(at, _)| *at > asked).skip(2).map(|(_, account)| *account).collect();
-    let turns = |account: usize, among: &[usize]| among.iter().filter(|other| **other == account).count();
-    assert!((0..10).any(|account| turns(account, &waited) > 1), "nothing waited: {ended:?}");
-    for account in (0..10).filter(|account| turns(*account, &waited) > 1) {
-        let last = waited.iter().rposition(|other| *other == account).expect("it waited");
-        let others = (0..10).filter(|other| turns(*other, &waited) > 0);
-        others.for_each(|other| assert!(turns(other, &waited[..=last]) > 0, "{account} before {other}: {ended:?}"));
+    judge(&turns.await.unwrap());
+    assert_eq!(world.charged(), 0, "nobody is charged");
+}
+
+/// Whose job waits for a turn, or has one, in the order in which that is seen.
+struct Seen {
+    account: String,
+    job: Id,
+    has_turn: bool,
+}
+
+/// Watches the jobs until all fifty have ended.
+fn turns(world: &World) -> JoinHandle<Vec<Seen>> {
+    let (jobs, mut changes) = (world.jobs.clone(), world.jobs.subscribe());
+    tokio::spawn(async move {
+        let (mut seen, mut last, mut over) = (Vec::new(), HashMap::new(), HashSet::new());
+        while over.len() < 50 {
+            let changed = changes.recv().await.expect("no change is missed");
+            let Some(now) = jobs.now(&changed.account, changed.id).await.unwrap() else { continue };
+            let before = last.insert(now.id, now.state);
+            if before != Some(now.state) && [State::Queued, State::Running].contains(&now.state) {
+                seen.push(Seen { account: now.account, job: now.id, has_turn: now.state == State::Running });
+            } else if now.state.is_over() {
+                over.insert(now.id);
+            }
+        }
+        seen
+    })
+}
+
+/// From when on everybody has had a job in the queue: whoever waits then has a turn before anybody has had more than three, one of the
+/// queue's and two that were given already.
+fn judge(seen: &[Seen]) {
+    let first = |account: &str| seen.iter().position(|seen| seen.account == account).expect("it asked");
+    let accounts: BTreeSet<&str> = seen.iter().map(|seen| seen.account.as_str()).collect();
+    let (before, after) =
+        seen.split_at(1 + accounts.iter().map(|account| first(account)).max().expect("somebody asked"));
+    let latest: HashMap<Id, &Seen> = before.iter().map(|seen| (seen.job, seen)).collect();
+    let waiting: Vec<&Seen> = latest.into_values().filter(|seen| !seen.has_turn).collect();
+    assert!(waiting.len() > 2, "nothing waited");
+    for account in waiting.iter().map(|seen| &seen.account) {
+        let given: Vec<&str> = after.iter().filter(|seen| seen.has_turn).map(|seen| seen.account.as_str()).collect();
+        let turn = given.iter().position(|given| given == account).expect("it has its turn");
+        for other in &accounts {
+            let others = given[..turn].iter().filter(|given| *given == other).count();
+            assert!(others <= 3, "{other} has {others} turns before {account}: {given:?}");
+        }
     }
-    assert_eq!((0..3).map(|site| world.logged(site, "\"denied\"")).sum::<usize>(), 0, "nobody is charged");
 }
 
 #[tokio::test]
@@ -233,7 +242,9 @@ async fn a_job_waits_for_a_steward_and_runs_when_there_is_a_yes_without_being_ch
     let waits = waiting.sites[1].waits_for.clone().unwrap();
     assert_eq!((waits.needs, waits.consents.len()), (1, 0));
     world.until(&job, |job| [0, 2].iter().all(|site| job.sites[*site].state == At::Approved)).await;
-    // Time for it to be asked again.
+    let asked_again = world.sites.analyst().consult(1, &world.proposal(&sql), Duration::ZERO).await;
+    assert!(matches!(asked_again, Ok(Consent::Awaited(_))), "{asked_again:?}");
+    // Time for the site to hold its reply.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let Reply::Inbox { plans, .. } = world.order(1, Order::Inbox { plan: None, from: 0 }).await else { panic!() };
     assert_eq!(plans.len(), 1, "it waits once");
@@ -244,15 +255,17 @@ async fn a_job_waits_for_a_steward_and_runs_when_there_is_a_yes_without_being_ch
         panic!()
     };
     assert!(text.contains("analyst0 asks through the node of a, which sees the answer"), "{text}");
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     world.order(1, Order::Approve { plan: plans[0].plan, days: 1, note: "ada".into(), proof: None }).await;
-    let done = world.done(&job).await;
+    world.until(&job, |job| job.sites[1].state != At::Waiting).await;
+    // Whoever only asks again would hear of it when the thirty seconds are over that a site holds its reply.
     assert!(began.elapsed() < Duration::from_secs(20), "it heard of the decision late: {:?}", began.elapsed());
+    let done = world.done(&job).await;
     assert_eq!(world.rows(&done).await, expected);
-    assert_eq!((0..3).map(|site| world.logged(site, "\"denied\"")).sum::<usize>(), 0, "nobody is charged");
+    assert_eq!(world.charged(), 0, "nobody is charged");
     assert_eq!((0..3).map(|site| world.logged(site, "\"begun\"")).sum::<usize>(), 3, "it ran once");
     // Another account knows nothing of it.
-    let other = &world.accounts[1].name;
+    let other = &world.sites.accounts[1].name;
     assert_eq!(world.jobs.list(other, 0).await.unwrap().0, vec![]);
     assert_eq!(world.jobs.show(other, &name(&job)).await.unwrap_err().code, "NO_SUCH_JOB");
     assert_eq!(world.jobs.page(other, &name(&job), 0).await.err().unwrap().code, "NO_SUCH_JOB");
@@ -291,8 +304,11 @@ async fn questions_of_one_study_that_are_compared_with_each_other_run_one_after_
     for (job, expected) in &jobs {
         assert_eq!(world.rows(&world.done(job).await).await, *expected);
     }
-    // The same question about the same data is answered from what was kept, also after the answers in memory are gone.
-    let again = Jobs::open(world.sites[0].home(), world.accounts.clone(), world.settings, DEADLINE).unwrap();
+    // The same question about the same data, which every site has noted as answered, is answered from what was kept, also after the answers in memory are gone.
+    world
+        .comes_to("every site has noted its releases", || (0..3).all(|site| world.logged(site, "\"released\"") == 4))
+        .await;
+    let again = world.again();
     let (sql, expected) = below(10);
     let job = again.submit("analyst0", submission(&sql)).await.unwrap();
     let done = world.until_in(&again, &job, |job| job.state == State::Done).await;
@@ -300,12 +316,12 @@ async fn questions_of_one_study_that_are_compared_with_each_other_run_one_after_
     assert_eq!(serde_json::to_value(page).unwrap()["rows"], expected);
     assert_eq!((0..3).map(|site| world.logged(site, "\"begun\"")).sum::<usize>(), 12);
     // What is kept of other runs, as of the same question about other data, is not the answer.
-    let state = world.sites[0].home().gate.state.clone();
+    let state = world.sites.served[0].home().gate.state.clone();
     for (key, job) in state.beside().list::<Job>(Table::Jobs, &[]).unwrap() {
         let other = Job { run: Some(Run([9; 16])), ..job };
         state.beside().write(Write::new().put(Table::Jobs, &key, &other).unwrap()).unwrap();
     }
-    let again = Jobs::open(world.sites[0].home(), world.accounts.clone(), world.settings, DEADLINE).unwrap();
+    let again = world.again();
     let job = again.submit("analyst0", submission(&sql)).await.unwrap();
     let failed = world.until_in(&again, &job, |job| job.state.is_over()).await;
     assert_eq!((failed.state, code(&failed)), (State::Failed, "ALREADY_RELEASED"));
@@ -327,7 +343,7 @@ async fn a_study_that_a_steward_forgets_leaves_no_job_and_no_answer_at_the_node(
     assert_eq!(world.jobs.page("analyst0", &name(&job), 0).await.err().unwrap().code, "NO_SUCH_JOB");
     assert_eq!(world.jobs.list("analyst0", 0).await.unwrap().0, vec![]);
     assert!(world.jobs.counts().0.values().all(|count| *count == 0), "the one that waited has ended");
-    let state = world.sites[0].home().gate.state.clone();
+    let state = world.sites.served[0].home().gate.state.clone();
     let left = [Table::Jobs, Table::JobAnswers].map(|table| state.beside().keys(table, &[]).unwrap().len());
     assert_eq!(left, [0, 0]);
     assert_eq!(world.jobs.submit("analyst0", submission(&below(30).0)).await.unwrap_err().code, "STUDY_CLOSED");
@@ -341,12 +357,12 @@ async fn a_name_that_somebody_else_gets_opens_no_job_of_the_one_before() {
     let waits = world.submit(0, &below(20).0).await;
     world.until(&waits, |job| job.sites[1].state == At::Waiting).await;
     let of_disk = |job: &Job| {
-        let all = world.sites[0].home().gate.state.beside().list::<Job>(Table::Jobs, &[]).unwrap();
+        let all = world.sites.served[0].home().gate.state.beside().list::<Job>(Table::Jobs, &[]).unwrap();
         all.into_iter().find(|(_, other)| other.id == job.id).unwrap().1
     };
     let home = |account: &Account| {
-        let network = Network { analyst: vec![entry(account)], ..world.network.clone() };
-        Home { network: Arc::new(network), ..world.sites[0].home() }
+        let network = Network { analyst: vec![entry(account)], ..world.sites.network.clone() };
+        Home { network: Arc::new(network), ..world.sites.served[0].home() }
     };
     let heir = Account { name: "analyst0".into(), identity: Arc::new(Identity::generate().unwrap()) };
     let other = Jobs::open(home(&heir), vec![heir.clone()], world.settings, DEADLINE).unwrap();
@@ -361,8 +377,8 @@ async fn a_name_that_somebody_else_gets_opens_no_job_of_the_one_before() {
     assert!(orphan.ended_ms.is_some());
     // While a key is replaced both are the same analyst's.
     let mut both = entry(&heir);
-    both.pins.push(world.accounts[0].identity.pin());
-    let network = Arc::new(Network { analyst: vec![both], ..world.network.clone() });
+    both.pins.push(world.sites.accounts[0].identity.pin());
+    let network = Arc::new(Network { analyst: vec![both], ..world.sites.network.clone() });
     let replacing = Jobs::open(Home { network, ..home(&heir) }, vec![heir.clone()], world.settings, DEADLINE).unwrap();
     assert_eq!(replacing.list("analyst0", 0).await.unwrap().0.len(), 2);
 }
@@ -372,7 +388,7 @@ async fn an_inbox_that_is_full_costs_nobody_a_refusal() {
     let world = World::new("full", 1, [BY_RULE, BY_HAND, BY_RULE], ("min_sites = 3", settings(1024, 4)));
     let first = world.submit(0, &below(10).0).await;
     world.until(&first, |job| job.sites[1].state == At::Waiting).await;
-    let state = world.sites[1].home().gate.state.clone();
+    let state = world.sites.served[1].home().gate.state.clone();
     let waiting = state.inbox().unwrap().remove(0);
     while state.wait(&Waiting { plan: state.head().unwrap().hash, ..waiting.clone() }).is_ok() {}
     let job = world.submit(0, &below(20).0).await;
@@ -403,14 +419,15 @@ async fn what_one_account_submits_and_what_a_site_is_asked_is_bounded() {
     assert!(kept.len() <= 4, "{} ended jobs are kept", kept.len());
     assert!(kept[0].submitted_ms > taken[1].submitted_ms, "the oldest go first");
     // Whoever says that a question comes and says none takes no more than its part of a site.
-    let endpoint = connect::endpoint(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let endpoint = any_port();
     let consult = async || {
-        let identity = &world.accounts[0].identity;
-        let connection = connect::dial(&endpoint, identity, &world.network, 2, DEADLINE, DEADLINE).await.unwrap();
+        let (identity, network) = (&world.sites.accounts[0].identity, &world.sites.network);
+        let connection = connect::dial(&endpoint, identity, network, 2, DEADLINE, DEADLINE).await.unwrap();
         let mut control = ControlStream::open(&connection, DEADLINE).await.unwrap();
         control.send(&Greeting::Consult { version: PROTOCOL_VERSION }).await.unwrap();
-        let told = tokio::time::timeout(Duration::from_secs(4), control.recv::<Told>()).await;
-        let busy = matches!(told, Ok(Ok(Told::Refuse { code, .. })) if code == "SITE_BUSY");
+        // Those who are listened to are left after a while.
+        let told = control.recv::<Told>().await;
+        let busy = matches!(told, Ok(Told::Refuse { code, .. }) if code == "SITE_BUSY");
         (busy, connection, control)
     };
     let told = futures::future::join_all((0..48).map(|_| consult())).await;
@@ -433,7 +450,7 @@ async fn what_waited_goes_on_and_what_was_told_is_sealed_and_what_is_old_is_gone
     #[cfg(unix)]
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions()) & 0o777, 0o600);
     // A node that starts again takes it up.
-    let again = Jobs::open(world.sites[0].home(), world.accounts.clone(), world.settings, DEADLINE).unwrap();
+    let again = world.again();
     let waiting = world.until_in(&again, &job, |job| job.sites[1].state == At::Waiting).await;
     assert!(waiting.revision > job.revision);
     again.cancel("analyst0", &name(&job)).await.unwrap();
@@ -441,29 +458,30 @@ async fn what_waited_goes_on_and_what_was_told_is_sealed_and_what_is_old_is_gone
     // Kept for no time at all, it is gone.
     let none = JobSettings { keep_days: 0, ..world.settings };
     tokio::time::sleep(Duration::from_millis(20)).await;
-    let later = Jobs::open(world.sites[0].home(), world.accounts.clone(), none, DEADLINE).unwrap();
+    let later = world.opened(none);
     assert_eq!(later.list("analyst0", 0).await.unwrap().0, vec![]);
 }
 
 #[tokio::test]
 async fn a_site_that_is_busy_is_asked_again() {
     let world = World::new("busy", 1, [BY_RULE; 3], ("min_sites = 3", settings(1024, 4)));
-    // Connections that say that a question comes, and then nothing, take all the room of a site for a while.
-    let mut held = Vec::new();
-    for run in 0..16 {
-        let endpoint = connect::endpoint(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let identity = &world.accounts[0].identity;
-        let connection = connect::dial(&endpoint, identity, &world.network, 1, DEADLINE, DEADLINE).await.unwrap();
-        let mut control = ControlStream::open(&connection, DEADLINE).await.unwrap();
-        control.send(&Greeting::Question { version: PROTOCOL_VERSION, job: [run; 16] }).await.unwrap();
-        held.push((endpoint, connection, control));
-    }
+    // Questions that a site is ready for, and that nobody starts, have all its room as long as their analyst is there.
+    let (analyst, question) = (world.sites.analyst(), world.proposal(&below(7).0));
+    let hold = async || {
+        let mut link = sites::propose(&analyst, 1, &question).await;
+        let told = link.control.recv_within::<Told>(PATIENCE).await;
+        assert!(matches!(told, Ok(Told::Ready(_))), "{told:?}");
+        link
+    };
+    let held = futures::future::join_all((0..16).map(|_| hold())).await;
     let (sql, expected) = below(30);
-    let done = world.done(&world.submit(0, &sql).await).await;
-    assert_eq!(world.rows(&done).await, expected);
-    let figures = world.sites[1].figures();
-    assert!(figures.contains("consilium_questions_total{code=\"SITE_BUSY\"}"), "{figures}");
+    let job = world.submit(0, &sql).await;
+    let told = |job: &Job| job.sites[1].refusal.as_ref().is_some_and(|refusal| refusal.code == "SITE_BUSY");
+    world.until(&job, told).await;
     drop(held);
+    assert_eq!(world.rows(&world.done(&job).await).await, expected);
+    let figures = world.sites.served[1].figures();
+    assert!(figures.contains("consilium_questions_total{code=\"SITE_BUSY\"}"), "{figures}");
 }
 
 #[tokio::test]

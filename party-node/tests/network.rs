@@ -8,9 +8,9 @@ mod common;
 use std::fs;
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Background, Run, Scratch, consilium, run};
+use common::{Background, Run, Scratch, consilium, ports, run, until};
 
 const SITES: [&str; 3] = ["st_mary", "charite", "huaxi"];
 /// Cells of each site's table; the answer is computed from these.
@@ -37,7 +37,7 @@ impl Network {
 
     /// Under a policy that is the same at all sites.
     fn under(label: &str, policy: &str) -> Self {
-        let network = Self { folder: Scratch::new(label), ports: free_ports(), nodes: Vec::new() };
+        let network = Self { folder: Scratch::new(label), ports: ports(), nodes: Vec::new() };
         network.folder.write("policy.toml", policy);
         for (i, site) in SITES.iter().enumerate() {
             let rows = DOSES[i].iter().enumerate().map(|(person, dose)| format!("{person},{dose}\n"));
@@ -112,14 +112,7 @@ impl Network {
     /// Starts all nodes and waits until each answers.
     fn up(&mut self) {
         self.nodes = SITES.iter().map(|site| self.node(site)).collect();
-        let began = Instant::now();
-        while self.check("analyst").status != Some(0) {
-            assert!(
-                began.elapsed() < Duration::from_secs(30),
-                "the nodes do not answer: {}",
-                self.check("analyst").stdout
-            );
-        }
+        until("all nodes answer", || self.check("analyst").status == Some(0));
     }
 
     /// Stops a site's node and starts it again from its files.
@@ -136,12 +129,6 @@ impl Network {
         let sql = "SELECT COUNT(*) AS n, SUM(dose) AS total FROM drug";
         run(&mut consilium(&["query", "--config", &self.config(name), "-e", sql, "--format", "csv"]))
     }
-}
-
-/// Ports that were free a moment ago, all different.
-fn free_ports() -> [u16; 3] {
-    let sockets = [(); 3].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap().port())
 }
 
 fn refused(ended: &Run, code: &str, words: &[&str]) {
@@ -245,7 +232,7 @@ fn check_names_a_port_that_is_not_the_enrolled_one_or_that_another_program_has()
     assert!(seen.contains("PORT_IN_USE"), "{seen}");
     drop(taken);
     let config = fs::read_to_string(network.config("st_mary")).unwrap();
-    let [old, new] = [network.ports[0], free_ports()[0]].map(|port| format!("127.0.0.1:{port}"));
+    let [old, new] = [network.ports[0], ports::<1>()[0]].map(|port| format!("127.0.0.1:{port}"));
     fs::write(network.config("st_mary"), config.replace(&old, &new)).unwrap();
     let seen = network.check("st_mary").stdout;
     assert!(seen.contains("PORT_DIFFERS") && seen.contains(&network.ports[0].to_string()), "{seen}");

@@ -5,11 +5,9 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::UdpSocket;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use common::{Background, Run, Scratch, consilium, run, sandbox, shared};
+use common::{Background, Run, Scratch, consilium, ports, run, sandbox, shared, until};
 use party_node::linkage::{Keyed, RecordKeys, Schema, keys};
 use party_node::source::SiteData;
 use serde_json::Value;
@@ -457,9 +455,7 @@ impl Pair {
             ("B-data/patient.csv", "mrn,id,name\nb1,,ann\n"),
         ];
         let pair = Self { folder: small("two", LINKAGE, SMALL, &tables), nodes: Vec::new() };
-        let ports = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
-        let listen = ports.each_ref().map(|socket| socket.local_addr().unwrap().to_string());
-        drop(ports);
+        let listen = ports::<2>().map(|port| format!("127.0.0.1:{port}"));
         pair.folder.write("policy.toml", POLICY);
         for (site, listen) in ["A", "B"].iter().zip(&listen) {
             let (dir, data) = (pair.path(site), pair.path(&format!("{site}-data")));
@@ -516,10 +512,7 @@ impl Pair {
         let nodes = ["A", "B"].map(node);
         self.nodes.extend(nodes);
         let config = self.path("analyst/analyst.toml");
-        let began = Instant::now();
-        while run(&mut consilium(&["check", "--config", &config])).status != Some(0) {
-            assert!(began.elapsed() < Duration::from_secs(30), "the nodes do not answer");
-        }
+        until("both nodes answer", || run(&mut consilium(&["check", "--config", &config])).status == Some(0));
         run(&mut consilium(&["query", "--config", &config, "--format", "json", "-e", COUNT]))
     }
 }

@@ -5,10 +5,9 @@
 mod common;
 
 use std::fs;
-use std::net::UdpSocket;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Background, Run, Scratch, consilium, run};
+use common::{Background, Run, Scratch, consilium, ports, run, until};
 use mpc_core::handshake::ControlStream;
 use party_node::agree::{Greeting, PROTOCOL_VERSION};
 use party_node::config::Config;
@@ -41,7 +40,7 @@ impl Network {
         }
         network.folder.write("study.toml", STUDY);
         let granted = network.succeed(&["explain", "--grants", "--data", &network.path("data"), "-e", SQL]).stdout;
-        for (site, port) in SITES.iter().zip(free_ports()) {
+        for (site, port) in SITES.iter().zip(ports::<3>()) {
             let (_, policy) = granted.split_once(&format!("# {site}\n")).expect("every site is named");
             let policy = policy.split("# ").next().unwrap();
             let own = if *site == BY_HAND { more } else { BY_RULE };
@@ -84,11 +83,9 @@ impl Network {
     fn start(&mut self, site: &'static str) {
         let config = self.path(&format!("{site}/node.toml"));
         self.nodes.push((site, Background::start(&mut consilium(&["node", "--config", &config]))));
-        let (began, name) = (Instant::now(), format!("site {site} answers"));
+        let name = format!("site {site} answers");
         let check = || run(&mut consilium(&["check", "--config", &self.path("analyst/analyst.toml")])).stdout;
-        while !check().lines().any(|line| line.contains("ok ") && line.contains(&name)) {
-            assert!(began.elapsed() < Duration::from_secs(30), "{site} does not answer: {}", check());
-        }
+        until(&name, || check().lines().any(|line| line.contains("ok ") && line.contains(&name)));
     }
 
     fn stop(&mut self, site: &str) -> String {
@@ -127,11 +124,6 @@ impl Network {
         assert_eq!(ended.status, Some(0), "{arguments:?}: {}", ended.stderr);
         ended.stdout
     }
-}
-
-fn free_ports() -> [u16; 3] {
-    let sockets = [(); 3].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap().port())
 }
 
 fn refused(ended: &Run, code: &str, words: &[&str]) {
@@ -191,17 +183,12 @@ fn what_came_out_is_in_the_ledger_and_the_log_until_the_study_is_forgotten() {
     network.start(BY_HAND);
     network.answered();
     // The analyst has the answer a moment before the site has written that it came out.
-    let began = Instant::now();
-    while !network.said(&["ledger"]).contains("released") {
-        assert!(began.elapsed() < Duration::from_secs(30), "{}", network.said(&["ledger"]));
-    }
+    until("it is in the ledger", || network.said(&["ledger"]).contains("released"));
     let ledger = network.said(&["ledger", "--study", "doses"]);
     has(&ledger, &["released", "study doses", "analyst analyst", SQL]);
     refused(&network.steward(&["ledger", "--study", "dose"]), "NO_SUCH_STUDY", &["doses"]);
     let release = ledger.split(' ').next().unwrap();
-    while !network.said(&["audit", "show", release]).contains("sent ") {
-        assert!(began.elapsed() < Duration::from_secs(30), "the log does not say what was sent");
-    }
+    until("the log says what was sent", || network.said(&["audit", "show", release]).contains("sent "));
     let trail = network.said(&["audit", "show", release]);
     has(
         &trail,

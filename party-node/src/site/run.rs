@@ -99,6 +99,7 @@ impl Site {
             return charged.unwrap_or_else(|_| Err(ended_unexpectedly()));
         };
         Drill::at(self.drill.as_ref(), "start");
+        Drill::stays(self.drill.as_ref(), self.name()).await;
         let ready = Arc::new(*ready);
         let entered = match self.enter(job, asker, &propose, &start, &ready).await {
             Ok(entered) => entered,

@@ -1,12 +1,10 @@
 //! Attacks on a budget of ε: averaging the noise away, racing for the last of it, getting it back.
 
 use std::fs;
-use std::net::UdpSocket;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use super::OPEN;
-use crate::common::{Background, Run, Scratch, consilium, run};
+use crate::common::{Background, Run, Scratch, consilium, ports, run, until};
 use crate::world::{World, answers};
 
 pub const SITES: [&str; 3] = ["A", "B", "C"];
@@ -219,7 +217,7 @@ impl Nodes {
             world.folder.write(file, text);
         }
         let (settings, policy) = (path("settings.toml"), path("policy.toml"));
-        for (site, port) in SITES.iter().zip(free_ports()) {
+        for (site, port) in SITES.iter().zip(ports::<3>()) {
             let _ = fs::remove_file(world.folder.at(&format!("{site}/u.csv")));
             let (dir, data, listen) = (path(&format!("node-{site}")), path(site), format!("127.0.0.1:{port}"));
             succeed(&[
@@ -242,14 +240,12 @@ impl Nodes {
             Background::start(&mut consilium(&["node", "--config", &path(&format!("node-{site}/node.toml"))]))
         };
         let nodes: Vec<Background> = SITES.iter().map(start).collect();
-        let (began, config) = (Instant::now(), path("node-analyst/analyst.toml"));
+        let config = path("node-analyst/analyst.toml");
         let check = || run(&mut consilium(&["check", "--config", &config])).stdout;
         let answers = |said: &str, site: &str| {
             said.lines().any(|line| line.contains("ok ") && line.contains(&format!("site {site} answers")))
         };
-        while !Some(check()).is_some_and(|said| SITES.iter().all(|site| answers(&said, site))) {
-            assert!(began.elapsed() < Duration::from_secs(30), "not all sites answer: {}", check());
-        }
+        until("all sites answer", || Some(check()).is_some_and(|said| SITES.iter().all(|site| answers(&said, site))));
         Self { world, _nodes: nodes }
     }
 
@@ -264,11 +260,6 @@ impl Nodes {
         let config = self.world.folder.at(&format!("node-{site}/node.toml"));
         run(&mut consilium(&["ledger", "--config", &config.to_string_lossy()])).stdout
     }
-}
-
-fn free_ports() -> [u16; 3] {
-    let sockets = [(); 3].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap().port())
 }
 
 #[test]

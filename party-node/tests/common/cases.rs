@@ -1,14 +1,11 @@
 //! Cases of bad input: a folder of three sites, a question, and the error that must come of it.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use super::{Run, Scratch, in_parallel, sandbox};
 
 /// Stands in rows of every site's table; no message may repeat it.
 pub const CANARY: &str = "Quaxolotl7731";
-/// Longest a refusal may take: nothing here waits for a network.
-const BOUND: Duration = Duration::from_secs(20);
 const HEADER: &str = "person_id,n,day,dose,sex,note";
 
 /// A folder, a question, and what must come of it.
@@ -91,7 +88,9 @@ fn try_case(case: &Case) -> Option<String> {
     let folder = Scratch::new("bad");
     (case.make)(&folder);
     let sets: Vec<&str> = case.set.iter().flat_map(|set| ["--set", set]).collect();
-    let ended = sandbox(folder.path(), &[&["-e", case.sql, "--format", "json"], &sets[..]].concat());
+    // A refusal waits for nobody: one that waits for a step does not end within the time that a run has.
+    let fixed = ["--set", "step_timeout_ms=600000", "-e", case.sql, "--format", "json"];
+    let ended = sandbox(folder.path(), &[&fixed, &sets[..]].concat());
     faults(case.name, &ended, case.code, case.words, &[case.secret, CANARY])
 }
 
@@ -112,7 +111,6 @@ pub fn faults(name: &str, ended: &Run, code: &str, words: &[&str], secrets: &[&s
     }
     check(ended.stdout.is_empty(), "something was printed as an answer");
     check(!ended.stderr.contains("panicked") && !ended.stderr.contains("RUST_BACKTRACE"), "it panicked");
-    check(ended.took < BOUND, &format!("it took {:?}", ended.took));
     println!("{name}: {}", ended.stderr.trim_end());
     (!wrong.is_empty()).then(|| format!("{name}:\n{wrong}  stderr: {}\n", ended.stderr.trim_end()))
 }

@@ -4,13 +4,16 @@
 
 pub mod cases;
 pub mod contract;
+pub mod net;
 #[cfg(unix)]
 pub mod postgres;
+pub mod sites;
 #[cfg(unix)]
 pub mod wire;
 
 use std::fs;
 use std::io::Read;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -191,6 +194,31 @@ pub fn shared(relative: &str) -> Option<PathBuf> {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "CI without the development data {relative}");
     println!("SKIPPED: the development data {relative} is not beside the repository");
     None
+}
+
+/// Looks again and again, until it is so or [`LIMIT`] has passed.
+pub fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is() {
+        assert!(began.elapsed() < LIMIT, "it never comes to this: {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Ports of this machine that are free. They lie below those that the system gives to whoever asks for any, so that none of the
+/// many connections of a test takes one before its node listens, or between two starts of it.
+pub fn ports<const N: usize>() -> [u16; N] {
+    const FIRST: usize = 10_000;
+    const COUNT: usize = 20_000;
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    // Test programs that run at the same time begin at places of their own.
+    let place = std::process::id() as usize * 131;
+    let mut free = (0..COUNT).filter_map(|_| {
+        let port = (FIRST + (place + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT) as u16;
+        let is_free = UdpSocket::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok();
+        is_free.then_some(port)
+    });
+    std::array::from_fn(|_| free.next().expect("a free port"))
 }
 
 /// Does every job on a few threads; the results in order.

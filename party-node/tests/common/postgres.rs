@@ -63,7 +63,7 @@ impl Server {
         let mut serve = as_owner(&programs.join("postgres"), owner);
         serve.arg("-D").arg(&data).arg("-k").arg(folder.path()).args(["-c", "listen_addresses=", "-c", "fsync=off"]);
         serve.args(["-c", "full_page_writes=off", "-c", "synchronous_commit=off"]).current_dir(folder.path());
-        let port = if tls.is_some() { free_port() } else { 5432 };
+        let port = if tls.is_some() { super::ports::<1>()[0] } else { 5432 };
         serve.args(["-p", &port.to_string()]);
         if let Some((certificate, key)) = tls {
             for (file, name) in [(certificate, "server.crt"), (key, "server.key")] {
@@ -92,7 +92,7 @@ impl Server {
     fn wait(&self) {
         let began = Instant::now();
         while runtime().block_on(self.connect("postgres")).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(60), "PostgreSQL does not come up");
+            assert!(began.elapsed() < super::LIMIT, "PostgreSQL does not come up");
             thread::sleep(Duration::from_millis(50));
         }
     }
@@ -115,6 +115,17 @@ impl Server {
     pub fn ask(&self, database: &str, sql: &str) -> String {
         let done = async { self.connect(database).await.unwrap().query_one(sql, &[]).await };
         runtime().block_on(done).unwrap_or_else(|e| panic!("{sql}: {e:?}")).get(0)
+    }
+
+    /// Holds a table, so that whoever reads it waits until this is dropped.
+    pub fn lock(&self, database: &str, table: &str) -> Locked {
+        let runtime = runtime();
+        let client = runtime.block_on(async {
+            let client = self.connect(database).await.unwrap();
+            client.batch_execute(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+            client
+        });
+        Locked { _client: client, _runtime: runtime }
     }
 
     /// A new database whose tables the reader may read.
@@ -153,9 +164,15 @@ impl Server {
     }
 }
 
+/// A table that is held: the transaction ends with the connection.
+pub struct Locked {
+    _client: Client,
+    _runtime: tokio::runtime::Runtime,
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
-        // A fast shutdown, by the server's own means.
+        // At once, by the server's own means.
         if let Some(programs) = programs() {
             let mut stop = as_owner(&programs.join("pg_ctl"), self.owner);
             let stop = stop.arg("-D").arg(self.folder.at("data")).args(["stop", "-m", "immediate"]);
@@ -164,10 +181,6 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// A key and a certificate for `localhost` that vouches for itself; none, with words, without openssl.
@@ -271,7 +284,15 @@ fn text_rows(batch: &RecordBatch) -> String {
 pub fn with_peaks(mut command: Command, word: &str) -> (super::Run, [u64; 2]) {
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     let (done, peaks) = (AtomicBool::new(false), [AtomicU64::new(0), AtomicU64::new(0)]);
+    // Also when the run panics: the scope waits for whoever looks.
+    struct Ends<'a>(&'a AtomicBool);
+    impl Drop for Ends<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
     let run = thread::scope(|scope| {
+        let _ends = Ends(&done);
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 let now = peaks_of(std::process::id(), word);
@@ -281,9 +302,7 @@ pub fn with_peaks(mut command: Command, word: &str) -> (super::Run, [u64; 2]) {
                 thread::sleep(Duration::from_millis(5));
             }
         });
-        let run = super::run(&mut command);
-        done.store(true, Ordering::Relaxed);
-        run
+        super::run(&mut command)
     });
     (run, peaks.map(AtomicU64::into_inner))
 }

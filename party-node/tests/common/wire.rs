@@ -1,14 +1,16 @@
 //! A network whose first node is reached with database programs, as real processes.
 
-use std::fs;
 use std::io::Write;
-use std::net::{TcpListener, UdpSocket};
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use super::{LIMIT, Run, Scratch, consilium, run};
+pub use super::net::ACCOUNTS;
+use super::net::{self, Own};
+#[allow(unused_imports, reason = "each test file uses its own part")]
+pub use super::until;
+use super::{Scratch, consilium, ports};
 
 pub const SITES: [&str; 3] = ["st_mary", "charite", "huaxi"];
 /// The node with the accounts.
@@ -17,7 +19,6 @@ pub const HOME: &str = SITES[0];
 pub const BY_HAND: &str = SITES[1];
 /// The accounts' password: hostile to whoever quotes badly.
 pub const PASSWORD: &str = "Quaxolotl's \"word\" é";
-pub const ACCOUNTS: [&str; 2] = ["ines", "joao"];
 
 pub const BY_RULE: &str = "allow_all = true\n[[approve]]\nclasses = ['count', 'sum', 'table', 'matching', 'extreme']\n";
 
@@ -39,79 +40,39 @@ pub struct Plan<'a> {
 }
 
 pub struct Net {
-    pub folder: Scratch,
     pub port: u16,
-    sites: [String; 3],
-    nodes: Vec<(usize, Child)>,
+    net: net::Net,
 }
 
-impl Drop for Net {
-    fn drop(&mut self) {
-        for (_, node) in &mut self.nodes {
-            let _ = node.kill();
-            let _ = node.wait();
-        }
+impl Deref for Net {
+    type Target = net::Net;
+
+    fn deref(&self) -> &net::Net {
+        &self.net
+    }
+}
+
+impl DerefMut for Net {
+    fn deref_mut(&mut self) -> &mut net::Net {
+        &mut self.net
     }
 }
 
 impl Net {
     /// Made, not started.
     pub fn new(plan: &Plan<'_>, folder: Scratch) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let net = Self { folder, port, sites: plan.sites.map(str::to_owned), nodes: Vec::new() };
+        let [port, others @ ..] = ports::<4>();
+        let net = Self { port, net: net::Net::new(folder, plan.sites, plan.tables) };
         net.folder.write("settings.toml", plan.settings);
-        let study = format!(
-            "name = 'doses'\npurpose = 'p'\nlegal_basis = 'l'\nanalysts = {ACCOUNTS:?}\nsites = {:?}\ntables = {:?}\nends = '9999-01-01'\n",
-            plan.sites, plan.tables
-        );
-        net.folder.write("study.toml", study);
         let settings = net.path("settings.toml");
-        for (at, (site, own)) in plan.sites.iter().zip(free_ports()).enumerate() {
-            let by_rule = if at == 1 { plan.by_hand } else { BY_RULE };
-            let policy = net.folder.write(&format!("{site}.policy.toml"), by_rule).to_string_lossy().into_owned();
-            let (dir, data) = (net.path(site), plan.data.join(site).to_string_lossy().into_owned());
-            let listen = format!("127.0.0.1:{own}");
-            let init = [
-                "init",
-                "--dir",
-                &dir,
-                "--name",
-                site,
-                "--data",
-                &data,
-                "--listen",
-                &listen,
-                "--policy",
-                &policy,
-                "--settings",
-                &settings,
-            ];
-            net.succeed(&init);
-            let accounts: String = ACCOUNTS
-                .iter()
-                .map(|name| format!("[[account]]\nname = '{name}'\nkey = '../{name}/private.key'\n"))
-                .collect();
-            let extra = plan.wire.replace('%', &net.folder.path().to_string_lossy());
-            let listen = plan.listen;
-            let wire = if at == 0 {
-                format!("{accounts}[wire]\nlisten = '{listen}:{port}'\n{extra}\n")
-            } else {
-                String::new()
-            };
-            net.append(&format!("{site}/node.toml"), &format!("studies = ['../study.toml']\n{wire}"));
+        let settings = ["--settings", settings.as_str()];
+        let further = plan.wire.replace('%', &net.folder.path().to_string_lossy());
+        let wire = format!("[wire]\nlisten = '{}:{port}'\n{further}\n", plan.listen);
+        for (at, port) in others.into_iter().enumerate() {
+            let (data, policy) = (plan.data.join(plan.sites[at]), if at == 1 { plan.by_hand } else { BY_RULE });
+            net.init(at, &Own { data: &data, port, policy, init: &settings, lines: if at == 0 { &wire } else { "" } });
         }
-        for name in ACCOUNTS {
-            net.succeed(&["init", "--dir", &net.path(name), "--name", name, "--analyst", "--at", plan.sites[0]]);
-        }
-        let names: Vec<&str> = plan.sites.into_iter().chain(ACCOUNTS).collect();
-        let publics: Vec<String> = names.iter().map(|name| net.path(&format!("{name}/{name}.public.toml"))).collect();
-        let out = net.path("network.toml");
-        let enroll =
-            ["enroll", "--out", &out, "--settings", &settings].into_iter().chain(publics.iter().map(String::as_str));
-        net.succeed(&enroll.collect::<Vec<_>>());
-        for site in plan.sites {
-            fs::copy(&out, net.folder.at(&format!("{site}/network.toml"))).unwrap();
-        }
+        net.enroll(&settings);
         for name in ACCOUNTS {
             net.set_password(name, PASSWORD);
         }
@@ -121,26 +82,6 @@ impl Net {
     pub fn up(mut self) -> Self {
         (0..3).for_each(|site| self.start(site));
         self
-    }
-
-    pub fn path(&self, relative: &str) -> String {
-        self.folder.at(relative).to_string_lossy().into_owned()
-    }
-
-    pub fn config(&self, site: usize) -> String {
-        self.path(&format!("{}/node.toml", self.sites[site]))
-    }
-
-    fn append(&self, file: &str, text: &str) {
-        let file = self.folder.at(file);
-        // Tables of `node.toml` come last.
-        fs::write(&file, fs::read_to_string(&file).unwrap() + text).unwrap();
-    }
-
-    pub fn succeed(&self, arguments: &[&str]) -> Run {
-        let ended = run(&mut consilium(arguments));
-        assert_eq!(ended.status, Some(0), "{arguments:?}: {}", ended.stderr);
-        ended
     }
 
     /// As a steward pipes it.
@@ -162,26 +103,6 @@ impl Net {
         (out.status.success(), said)
     }
 
-    pub fn log(&self, site: usize) -> String {
-        fs::read_to_string(self.folder.at(&format!("{}.log", self.sites[site]))).unwrap_or_default()
-    }
-
-    pub fn start(&mut self, site: usize) {
-        let name = format!("{}.log", self.sites[site]);
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.at(&name)).unwrap();
-        let before = self.log(site).matches("serving at").count();
-        let mut command = consilium(&["node", "--config", &self.config(site)]);
-        let node = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        self.nodes.push((site, node));
-        until("it serves", || self.log(site).matches("serving at").count() > before);
-    }
-
-    /// Sends a signal to a node.
-    pub fn signal(&self, site: usize, name: &str) {
-        let (_, node) = self.nodes.iter().find(|(at, _)| *at == site).unwrap();
-        let _ = Command::new("kill").args([&format!("-{name}"), &node.id().to_string()]).status();
-    }
-
     /// The account's jobs at the node, by state.
     pub fn jobs(&self) -> Vec<serde_json::Value> {
         let listed = self.succeed(&["jobs", "list", "--json", "--config", &self.config(0), "--account", ACCOUNTS[0]]);
@@ -199,19 +120,6 @@ impl Net {
         config.host("127.0.0.1").port(self.port).user(account).password(PASSWORD).dbname("study");
         config.connect_timeout(Duration::from_secs(10));
         config
-    }
-}
-
-fn free_ports() -> [u16; 3] {
-    let sockets = [(); 3].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap().port())
-}
-
-pub fn until(what: &str, mut is: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is() {
-        assert!(began.elapsed() < LIMIT, "it never comes to this: {what}");
-        thread::sleep(Duration::from_millis(50));
     }
 }
 
