@@ -34,6 +34,7 @@ pub mod local;
 pub mod log;
 pub mod metrics;
 pub mod network;
+mod noise;
 pub mod output;
 pub mod plans;
 pub mod sandbox;

@@ -16,7 +16,7 @@ use party_node::config::{Account, Config, JobSettings};
 use party_node::connect;
 use party_node::console::Console;
 use party_node::console::tokens::{Role, Tokens};
-use party_node::govern::gate::Posted;
+use party_node::govern::gate::{self, Posted};
 use party_node::govern::study::Study;
 use party_node::jobs::Jobs;
 use party_node::network::{AnalystEntry, NETWORK_VERSION, Network, Reach, SiteEntry};
@@ -56,12 +56,13 @@ impl World {
         let accounts: Vec<Account> =
             ["lin", "ana"].iter().map(|name| Account { name: (*name).into(), identity: Arc::new(key()) }).collect();
         let keys: Vec<Identity> = SITES.iter().map(|_| key()).collect();
-        let settings = Settings::from_toml("min_sites = 3\n").unwrap();
+        let settings = Settings::from_toml("min_sites = 3\n[tables.t]\nrows_per_patient = 1\n").unwrap();
         let mut network = Network { version: NETWORK_VERSION, settings, site: Vec::new(), analyst: Vec::new() };
         let mut own = Vec::new();
         for (at, site) in SITES.iter().enumerate() {
             let rows = (0..60).filter(|n| n % 3 == at as i64).map(|n| format!("{},{n}\n", 1000 + n));
             folder.write(&format!("{site}/t.csv"), format!("person_id,x\n{}", rows.collect::<String>()));
+            folder.write("a-out.csv", "person_id\n1000\n9\n");
             let policy = if at == 0 { first.to_owned() } else { format!("{POLICY}{BY_RULE}") };
             let policy = Posted::read(folder.write(&format!("{site}.toml"), policy)).unwrap();
             network.settings.publish(site, &policy.policy);
@@ -84,7 +85,7 @@ impl World {
         let mut world = Self { consoles: Vec::new(), tokens: Vec::new(), _sites: Vec::new(), folder };
         for ((site, identity), (data, policy, endpoint)) in SITES.iter().zip(&keys).zip(own) {
             let (catalog, name) = (network.catalog(None).unwrap(), SiteName((*site).into()));
-            let data = data.bind(&catalog, &name).unwrap();
+            let data = gate::left_out(data.bind(&catalog, &name).unwrap(), &policy, &catalog, &name).unwrap();
             let folder = world.folder.at(&format!("{site}-state"));
             let state = Kept::open(&folder, &folder.with_extension("key"), identity).unwrap();
             connect::listen(&endpoint, identity, &network, connect::idle(DEADLINE)).unwrap();
@@ -668,5 +669,48 @@ fn a_console_elsewhere_than_on_this_machine_is_refused() {
             refused.then(|| "BAD_CONFIG".to_owned()),
             "{listen}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_question_with_noise_is_asked_from_a_page_and_what_it_spends_and_who_opted_out_is_shown_to_stewards() {
+    let privacy = "[privacy]\nepsilon = '4'\nmost_per_release = '1'\ndelta_digits = 5\n[opt_out]\nfile = 'a-out.csv'\n";
+    let world = World::with_policy("noise", &format!("{POLICY}{BY_RULE}{privacy}")).await;
+    let (lin, ada, contract) = (world.analyst("lin").await, world.steward(0).await, Contract::read());
+    let sql = "SELECT COUNT(*) AS n FROM t";
+    let exact = lin.plan(sql).await.json();
+    assert_eq!(
+        (&exact["asks"][0]["verdict"], &exact["asks"][0]["refusal"]["code"]),
+        (&json!("refuses"), &json!("NOISE_NEEDED"))
+    );
+    let with =
+        |noise: Value| json!({ "sql": sql, "study": "s", "audience": "analyst", "now_ms": null, "noise": noise });
+    let noise = json!({ "epsilon": "0.5", "mechanism": "gaussian", "delta_digits": 7 });
+    let plan = lin.post("/api/plan", with(noise.clone())).await.json();
+    contract.holds(&plan, "Plan");
+    assert_eq!(plan["asks"][0]["verdict"], "untold", "{plan:#}");
+    let mut submission = with(noise.clone());
+    submission["plan"] = plan["digest"].clone();
+    let job = lin.post("/api/jobs", submission).await.json();
+    contract.holds(&job, "Job");
+    assert_eq!(job["noise"], noise);
+    let path = format!("/api/jobs/{}", id(&job, "id"));
+    let done = lin.until(&path, |job| job["ended_ms"].is_number()).await;
+    assert_eq!((&done["state"], &done["noise"]), (&json!("done"), &noise), "{done:#}");
+    let gauges = ada.get("/api/gauges").await.json();
+    contract.holds(&gauges, "Gauges");
+    let spent = json!([{
+        "study": "s",
+        "epsilon": { "spent": 500_000, "limit": 4_000_000 },
+        "delta": { "spent": "10^-7", "limit": "10^-5", "part": 10 },
+    }]);
+    assert_eq!(gauges["privacy"], spent);
+    // One of the two on the list is nobody here.
+    assert_eq!(gauges["opted_out"], json!({ "patients": 1, "rows": 1, "unknown": 1 }));
+    for (wrong, code) in [
+        (json!({ "epsilon": "much", "mechanism": "laplace", "delta_digits": null }), "BAD_EPSILON"),
+        (json!({ "epsilon": "1", "mechanism": "laplace", "delta_digits": 6 }), "BAD_DELTA"),
+    ] {
+        assert_eq!(lin.post("/api/plan", with(wrong)).await.refused().1, code);
     }
 }

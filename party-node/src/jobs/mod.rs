@@ -13,6 +13,7 @@ pub mod answer;
 pub mod command;
 pub mod control;
 pub mod job;
+mod plan_file;
 pub mod queue;
 mod store;
 mod work;
