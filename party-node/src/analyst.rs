@@ -308,10 +308,7 @@ impl Analyst {
             return Err(error);
         }
         let place = Place { me: PartyId(sites as u8), parties, id, deadline: self.deadline + EXTRA_PATIENCE };
-        let session = tokio::select! {
-            session = connect::session(place, links, |transport| transport) => session,
-            why = stop.as_mut() => return Err(why),
-        };
+        let session = connect::session(place, links, |transport| transport, stop.as_mut()).await;
         let (session, controls) = session.map_err(|error| blame::with_names(error, network))?;
         self.listener.hear(News::Computing { counters: session.counters() });
         let mut engine = Additive::new(session, execute::statement(&compiled.joint));

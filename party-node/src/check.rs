@@ -1,12 +1,17 @@
 //! `consilium check`: goes through everything a node needs and says what is wrong.
 
+mod certificate;
+mod ports;
+
 use std::path::Path;
 use std::time::Duration;
 
 use mpc_core::handshake::{ControlStream, HandshakeError};
 use mpc_core::identity::Identity;
+use query_planner::Catalog;
 use query_planner::catalog::SiteName;
 use query_planner::grants;
+use query_planner::site_policy::LEAST_PATIENTS;
 use quinn::Connection;
 
 use crate::agree::{Checked, Greeting, PROTOCOL_VERSION};
@@ -14,8 +19,10 @@ use crate::clock::utc;
 use crate::config::Config;
 use crate::connect;
 use crate::fault::NodeError;
-use crate::network::{Network, Reach, SiteEntry};
+use crate::govern::gate::Posted;
+use crate::network::{Network, Reach};
 use crate::site::place_of;
+use crate::source::{BoundData, OptOut};
 use crate::state::{hex, now_ms};
 
 /// How long a peer may take to answer.
@@ -39,7 +46,7 @@ pub async fn run(path: &Path) -> Result<(), NodeError> {
     if config.data.is_some() || config.postgres.is_some() {
         site(&mut report, &config, &identity, &network);
     }
-    own_port(&mut report, &config, &identity, &network).await;
+    ports::own(&mut report, &config, &identity, &network).await;
     peers(&mut report, &config, &identity, &network).await;
     report.end()
 }
@@ -54,6 +61,9 @@ fn site(report: &mut Report, config: &Config, identity: &Identity, network: &Net
     let Some(catalog) = report.line("tables agree between the sites", network.catalog(linkage.as_ref())) else {
         return;
     };
+    if catalog.policy.min_patients < LEAST_PATIENTS {
+        report.note("SHOWS_SMALL_CELLS", &shown_from(catalog.policy.min_patients));
+    }
     let Some(policy) = report.line("policy file", config.policy()) else { return };
     report.line(
         "the network file has this policy",
@@ -62,49 +72,35 @@ fn site(report: &mut Report, config: &Config, identity: &Identity, network: &Net
     let list = policy.opt_out();
     let what = if config.postgres.is_some() { "database" } else { "data files" };
     if let Some(data) = report.line(what, config.tables(list.as_deref())).flatten() {
-        report.line("data fits the declared schema", data.bind_linked(&catalog, &name, linkage.as_ref()));
+        let bound = data.bind_linked(&catalog, &name, linkage.as_ref());
+        if let Some(bound) = report.line("data fits the declared schema", bound) {
+            opted_out(report, &policy, &catalog, bound);
+        }
     }
     report.line("accounts", config.accounts(network));
     if let Some(wire) = &config.wire {
         report.line("certificate and accounts of database programs", wire.usable());
-    }
-}
-
-/// The node's own address, and whether it is that of the network file.
-async fn own_port(report: &mut Report, config: &Config, identity: &Identity, network: &Network) {
-    let Some(listen) = config.listen else { return };
-    if let Some(entry) = network.site.iter().find(|site| site.name.0 == config.name) {
-        report.line("the network file has this port and reach", as_enrolled(config, entry));
-    }
-    match connect::endpoint(listen) {
-        Err(taken) if taken.code == "PORT_IN_USE" => {
-            let (from, pins) = (connect::endpoint(([0, 0, 0, 0], 0).into()), [identity.pin()]);
-            let running = match from {
-                Ok(from) => connect::dial_own(&from, identity, &pins, listen, PATIENCE).await.map(drop),
-                Err(error) => Err(error),
-            };
-            // Somebody else's program has it.
-            report.line(&format!("this node runs at {listen}"), running.map_err(|_| taken));
-        }
-        free => {
-            report.line(&format!("port {listen} is free"), free.map(drop));
+        let until = wire.certificate.as_deref().map(|file| certificate::holds_until(file, now_ms()));
+        if let Some(until) = until.and_then(|until| report.line("the certificate holds now", until)) {
+            println!("       until {}", utc(until));
         }
     }
 }
 
-fn as_enrolled(config: &Config, entry: &SiteEntry) -> Result<(), NodeError> {
-    let (own, known) = (config.listen.map(|listen| listen.port()), entry.address.port());
-    if own.is_some_and(|own| own != known) {
-        let message =
-            format!("this node listens at port {}, and the network file says {known}", own.unwrap_or_default());
-        return Err(NodeError::new("PORT_DIFFERS", message)
-            .hint("right where a router passes one port on to the other; else enroll the site's public file again"));
+fn shown_from(least: u32) -> String {
+    let shown = format!("figures of {least} and more patients are shown, as network and sites have set min_patients");
+    format!(
+        "{shown}   help: {LEAST_PATIENTS} is usual; with 1 nothing is hidden, and answers are not compared with earlier ones"
+    )
+}
+
+/// How many patients the opt-out list takes away. A list that cannot be read stops the start of the node.
+fn opted_out(report: &mut Report, policy: &Posted, catalog: &Catalog, data: BoundData) {
+    let Some(file) = policy.opt_out() else { return };
+    let left = OptOut::read(&file, &catalog.patient_key).and_then(|list| data.without(list, catalog));
+    if let Some((_, left_out)) = report.line("opt-out list", left) {
+        println!("       {left_out}");
     }
-    if config.reach != entry.reach {
-        let message = "this node's configuration and the network file differ in `reach`";
-        return Err(NodeError::new("REACH_DIFFERS", message).hint("enroll the site's public file again"));
-    }
-    Ok(())
 }
 
 async fn peers(report: &mut Report, config: &Config, identity: &Identity, network: &Network) {
@@ -113,7 +109,7 @@ async fn peers(report: &mut Report, config: &Config, identity: &Identity, networ
         if site.name.0 == config.name {
             continue;
         }
-        if site.reach == Reach::Out && config.data.is_some() {
+        if site.reach == Reach::Out && config.listen.is_some() {
             report.line(&format!("site {} is not looked at: it dials this one", site.name), Ok(()));
             continue;
         }
@@ -208,6 +204,11 @@ impl Report {
                 None
             }
         }
+    }
+
+    /// Something that may be as it is meant.
+    fn note(&self, code: &str, text: &str) {
+        println!("  note {code}: {text}");
     }
 
     fn end(self) -> Result<(), NodeError> {

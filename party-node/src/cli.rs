@@ -17,6 +17,7 @@ use crate::drill::Drill;
 use crate::fault::NodeError;
 use crate::jobs::command::JobsCommand;
 use crate::linkage::command::ReportFormat;
+use crate::noise::mechanism;
 use crate::output::Format;
 use crate::steward::StewardCommand;
 use crate::wire::accounts::AccountCommand;
@@ -62,6 +63,9 @@ pub enum Command {
         /// What each site's policy would have to allow for the query to run there, as policy files; the policies they have are not asked
         #[arg(long, conflicts_with = "dpia")]
         grants: bool,
+        /// The smallest cell that those policies let out, in patients; 11 where it is not given
+        #[arg(long, requires = "grants", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        min_patients: Option<u32>,
         /// The study file, for the purpose in --dpia
         #[arg(long, requires = "dpia")]
         study: Option<PathBuf>,
@@ -463,14 +467,11 @@ impl Noise {
     /// # Errors
     /// `BAD_DELTA` for a δ of noise that has none.
     pub fn asked(&self) -> Result<Option<noise::Asked>, NodeError> {
-        let mechanism = match (self.mechanism, self.delta_digits) {
-            (Mechanism::Laplace, None) => noise::Mechanism::Laplace,
-            (Mechanism::Laplace, Some(_)) => {
-                let message = "Laplace noise has no δ";
-                return Err(NodeError::new("BAD_DELTA", message).hint("say --mechanism gaussian, or no --delta-digits"));
-            }
-            (Mechanism::Gaussian, delta_digits) => noise::Mechanism::Gaussian { delta_digits },
+        let kind = match self.mechanism {
+            Mechanism::Laplace => noise::Kind::Laplace,
+            Mechanism::Gaussian => noise::Kind::Gaussian,
         };
+        let mechanism = mechanism(kind, self.delta_digits)?;
         Ok(self.epsilon.map(|epsilon| noise::Asked { epsilon, mechanism }))
     }
 }

@@ -427,11 +427,13 @@ pub fn enroll(files: &[PathBuf], settings: Option<&Path>, profile: Option<Profil
 /// The policy of a site that has decided nothing yet.
 const CLOSED: &str = "\
 # What this site allows. Nothing that is not written here is allowed.
-#
+
+# Figures of fewer patients are hidden. What is no table of this file comes before the first table.
+min_patients = 11
+
 # `consilium explain --grants` says what a question needs. For example:
 #
 # classes = [\"count\", \"table\"]
-# min_patients = 11
 #
 # [columns.person]
 # person_id = [\"link\"]

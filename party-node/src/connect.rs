@@ -147,16 +147,21 @@ fn unreachable(name: &str, address: SocketAddr, why: &str) -> NodeError {
 }
 
 /// A session over links to all other parties: agrees a seed with each, in party order, and takes the links over. Returns
-/// the control streams, for what is said beside the protocol.
+/// the control streams, for what is said beside the protocol. Whoever is linked hears why there is none.
 ///
 /// # Errors
-/// `HANDSHAKE_FAILED` naming the party and what it disagrees on.
+/// `HANDSHAKE_FAILED` naming the party and what it disagrees on, and what `stop` says if it says something before.
 pub async fn session(
     place: Place,
     mut links: HashMap<PartyId, Link>,
     wrap: impl FnOnce(Arc<dyn Transport>) -> Arc<dyn Transport>,
+    stop: impl Future<Output = NodeError>,
 ) -> Result<(Session, HashMap<PartyId, ControlStream>), NodeError> {
-    let pairs = match agree_seeds(place, &mut links).await {
+    let agreed = tokio::select! {
+        agreed = agree_seeds(place, &mut links) => agreed,
+        why = stop => Err(why),
+    };
+    let pairs = match agreed {
         Ok(pairs) => pairs,
         Err(error) => {
             abort_all(&links, &error);

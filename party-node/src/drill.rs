@@ -17,7 +17,7 @@ use crate::state::moment::Hook;
 pub const EXIT_STATUS: i32 = 137;
 
 /// When the process ends without a word: at a named moment, before its n-th frame, or at the n-th moment between two durable writes;
-/// or that it stays and takes no step of a run.
+/// or that it stays and takes no step of a run. Or a clock that is wrong, which ends nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Drill {
     /// `propose`, `ready`, `start` or `connected`.
@@ -28,6 +28,8 @@ pub enum Drill {
     Frame(usize),
     /// At this moment (0-based) of those between two durable writes, from the start of the node on.
     Write(usize),
+    /// What it tells others of its clock is this many seconds ahead.
+    Ahead(u64),
 }
 
 impl FromStr for Drill {
@@ -37,13 +39,15 @@ impl FromStr for Drill {
         if let Some(Ok(write)) = text.strip_prefix("write-").map(str::parse) {
             return Ok(Drill::Write(write));
         }
+        if let Some(Ok(seconds)) = text.strip_prefix("ahead-").map(str::parse) {
+            return Ok(Drill::Ahead(seconds));
+        }
         match (text, text.parse()) {
             (_, Ok(frame)) => Ok(Drill::Frame(frame)),
             ("propose" | "ready" | "start" | "connected", Err(_)) => Ok(Drill::Moment(text.into())),
             ("hang", Err(_)) => Ok(Drill::Hang),
             _ => {
-                let message =
-                    "a drill is propose, ready, start, connected, hang, the number of a frame or write-NUMBER";
+                let message = "a drill is propose, ready, start, connected, hang, the number of a frame, write-NUMBER or ahead-SECONDS";
                 Err(NodeError::new("BAD_DRILL", message))
             }
         }
@@ -63,6 +67,14 @@ impl Drill {
         if drill == Some(&Drill::Hang) {
             log::say(site, "drill", "the drill: this site takes no step of the run");
             std::future::pending().await
+        }
+    }
+
+    /// How far its clock is ahead, in milliseconds.
+    pub fn ahead_ms(drill: Option<&Drill>) -> u64 {
+        match drill {
+            Some(Drill::Ahead(seconds)) => seconds.saturating_mul(1000),
+            _ => 0,
         }
     }
 

@@ -35,6 +35,7 @@ pub mod local;
 pub mod log;
 pub mod metrics;
 pub mod network;
+mod noise;
 pub mod output;
 pub mod plans;
 pub mod sandbox;

@@ -20,6 +20,7 @@ use party_node::plans::{self, Asked, Planned, Wanted};
 use party_node::sandbox::Sandbox;
 use party_node::{check, child, connect, console, data_check, demo, jobs, linkage, serve, steward, wire};
 use query_planner::catalog::SiteName;
+use query_planner::site_policy::LEAST_PATIENTS;
 
 fn main() -> ExitCode {
     // Memory holds shares and rows: a crash must not leave it on the disk. Where the system has no such limit, it has no core
@@ -56,11 +57,24 @@ async fn run(command: Command) -> Result<(), NodeError> {
             running.close().await;
             asked
         }
-        Command::Explain { disclosure, grants, study, dpia, lang, network, data, set, text, to, noise } => {
+        Command::Explain {
+            disclosure,
+            grants,
+            min_patients,
+            study,
+            dpia,
+            lang,
+            network,
+            data,
+            set,
+            text,
+            to,
+            noise,
+        } => {
             let what = if disclosure {
                 Wanted::Disclosures
             } else if grants {
-                Wanted::Grants
+                Wanted::Grants(min_patients.unwrap_or(LEAST_PATIENTS))
             } else if dpia {
                 Wanted::Annex
             } else {

@@ -36,8 +36,8 @@ pub enum Wanted {
     Plan,
     /// What it reveals.
     Disclosures,
-    /// The policies under which it runs.
-    Grants,
+    /// The policies under which it runs, where no cell of fewer patients than this is shown.
+    Grants(u32),
     /// An annex for an impact assessment.
     Annex,
 }
@@ -100,7 +100,10 @@ impl Planned {
 pub fn explained(sql: &str, catalog: &Catalog, asked: &Asked) -> Result<String, NodeError> {
     let plan = |catalog: &Catalog| query_planner::plan(sql, catalog, &options_now(asked.audience, asked.noise));
     Ok(match asked.what {
-        Wanted::Grants => grants::needed_everywhere(&plan(&grants::without_policies(catalog))?.joint),
+        Wanted::Grants(least) => {
+            let catalog = grants::showing_none_below(grants::without_policies(catalog), least);
+            grants::needed_everywhere(&plan(&catalog)?.joint, least)
+        }
         Wanted::Plan => {
             let compiled = plan(catalog)?;
             explain::explain_with(&compiled, &execute::forecast(&compiled.joint))

@@ -31,6 +31,7 @@ use crate::govern::gate::{Asker, Gate, Posted};
 use crate::govern::steward::{Order, Refusal};
 use crate::govern::study::Study;
 use crate::jobs::Jobs;
+use crate::jobs::control::Part;
 use crate::joins::Joins;
 use crate::log;
 use crate::metrics::Meter;
@@ -281,7 +282,11 @@ impl Site {
                 self.consult(&asker, Link { connection, control }).await
             }
             Greeting::Jobs { version } => {
-                self.admit(version, pin)?;
+                if let Err(refusal) = self.admit(version, pin) {
+                    let _ = control.send(&Err::<Part, _>(Refusal::from(refusal.clone()))).await;
+                    control.close().await;
+                    return Err(refusal);
+                }
                 self.job_order(pin, control).await
             }
             Greeting::Stand { version } => {

@@ -42,7 +42,13 @@ impl World {
     /// Where the first site has this policy.
     async fn with_policy(label: &str, first: &str) -> Self {
         let (folder, others) = (Scratch::new(label), format!("{POLICY}{BY_RULE}"));
-        let sites = Sites::start(&folder, "min_sites = 3\n", [first, &others, &others], &["lin", "ana"]);
+        folder.write("a-out.csv", "person_id\n1000\n9\n");
+        let sites = Sites::start(
+            &folder,
+            "min_sites = 3\n[tables.t]\nrows_per_patient = 1\n",
+            [first, &others, &others],
+            &["lin", "ana"],
+        );
         let home = &sites.served[0];
         let jobs = Jobs::open(home.home(), sites.accounts.clone(), JobSettings::default(), DEADLINE).unwrap();
         home.serve_jobs(jobs.clone());
@@ -420,5 +426,48 @@ fn a_console_elsewhere_than_on_this_machine_is_refused() {
             refused.then(|| "BAD_CONFIG".to_owned()),
             "{listen}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_question_with_noise_is_asked_from_a_page_and_what_it_spends_and_who_opted_out_is_shown_to_stewards() {
+    let privacy = "[privacy]\nepsilon = '4'\nmost_per_release = '1'\ndelta_digits = 5\n[opt_out]\nfile = 'a-out.csv'\n";
+    let world = World::with_policy("noise", &format!("{POLICY}{BY_RULE}{privacy}")).await;
+    let (lin, ada, contract) = (world.analyst("lin").await, world.steward(0).await, Contract::read());
+    let sql = "SELECT COUNT(*) AS n FROM t";
+    let exact = lin.plan(sql).await.json();
+    assert_eq!(
+        (&exact["asks"][0]["verdict"], &exact["asks"][0]["refusal"]["code"]),
+        (&json!("refuses"), &json!("NOISE_NEEDED"))
+    );
+    let with =
+        |noise: Value| json!({ "sql": sql, "study": "s", "audience": "analyst", "now_ms": null, "noise": noise });
+    let noise = json!({ "epsilon": "0.5", "mechanism": "gaussian", "delta_digits": 7 });
+    let plan = lin.post("/api/plan", with(noise.clone())).await.json();
+    contract.holds(&plan, "Plan");
+    assert_eq!(plan["asks"][0]["verdict"], "untold", "{plan:#}");
+    let mut submission = with(noise.clone());
+    submission["plan"] = plan["digest"].clone();
+    let job = lin.post("/api/jobs", submission).await.json();
+    contract.holds(&job, "Job");
+    assert_eq!(job["noise"], noise);
+    let path = format!("/api/jobs/{}", id(&job, "id"));
+    let done = lin.until(&path, |job| job["ended_ms"].is_number()).await;
+    assert_eq!((&done["state"], &done["noise"]), (&json!("done"), &noise), "{done:#}");
+    let gauges = ada.get("/api/gauges").await.json();
+    contract.holds(&gauges, "Gauges");
+    let spent = json!([{
+        "study": "s",
+        "epsilon": { "spent": 500_000, "limit": 4_000_000 },
+        "delta": { "spent": "10^-7", "limit": "10^-5", "part": 10 },
+    }]);
+    assert_eq!(gauges["privacy"], spent);
+    // One of the two on the list is nobody here.
+    assert_eq!(gauges["opted_out"], json!({ "patients": 1, "rows": 1, "unknown": 1 }));
+    for (wrong, code) in [
+        (json!({ "epsilon": "much", "mechanism": "laplace", "delta_digits": null }), "BAD_EPSILON"),
+        (json!({ "epsilon": "1", "mechanism": "laplace", "delta_digits": 6 }), "BAD_DELTA"),
+    ] {
+        assert_eq!(lin.post("/api/plan", with(wrong)).await.refused().1, code);
     }
 }

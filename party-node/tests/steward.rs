@@ -39,7 +39,9 @@ impl Network {
             network.folder.write(&format!("data/{site}/drug.csv"), table);
         }
         network.folder.write("study.toml", STUDY);
-        let granted = network.succeed(&["explain", "--grants", "--data", &network.path("data"), "-e", SQL]).stdout;
+        let granted = network
+            .succeed(&["explain", "--grants", "--min-patients", "1", "--data", &network.path("data"), "-e", SQL])
+            .stdout;
         for (site, port) in SITES.iter().zip(ports::<3>()) {
             let (_, policy) = granted.split_once(&format!("# {site}\n")).expect("every site is named");
             let policy = policy.split("# ").next().unwrap();

@@ -1,6 +1,6 @@
 //! A plan against a site's policy: may it run there, and what would the site have to allow for it to?
 
-use crate::catalog::{Catalog, SiteName};
+use crate::catalog::{Catalog, Policy, SiteName};
 use crate::cost::max_groups;
 use crate::error::PlanError;
 use crate::noise::Delta;
@@ -72,9 +72,16 @@ pub fn without_policies(catalog: &Catalog) -> Catalog {
     Catalog { policies: Default::default(), ..catalog.clone() }
 }
 
-/// [`needed`] for every site, as policy files under a line with the site's name.
-pub fn needed_everywhere(plan: &JointPlan) -> String {
-    plan.sites.iter().map(|site| format!("# {site}\n{}\n", needed(plan, site).to_toml())).collect()
+/// The same where no cell of fewer patients than this is shown, as it is where all sites ask for that.
+pub fn showing_none_below(catalog: Catalog, least: u32) -> Catalog {
+    let min_patients = catalog.policy.min_patients.max(least);
+    Catalog { policy: Policy { min_patients, ..catalog.policy }, ..catalog }
+}
+
+/// [`needed`] for every site, with the smallest cell that is shown, as policy files under a line with the site's name.
+pub fn needed_everywhere(plan: &JointPlan, least: u32) -> String {
+    let policy = |site| SitePolicy { min_patients: Some(least), ..needed(plan, site) };
+    plan.sites.iter().map(|site| format!("# {site}\n{}\n", policy(site).to_toml())).collect()
 }
 
 fn uses_at<'p>(plan: &'p JointPlan, site: &SiteName) -> impl Iterator<Item = &'p Use> {

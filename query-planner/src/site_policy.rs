@@ -21,6 +21,9 @@ use crate::released_tables::{self, ReleasedTables};
 use crate::settings::{MAX_GROUPS, MAX_MIN_PATIENTS, MAX_PATIENTS};
 use crate::toml_keys::{Unknown, known, members, place};
 
+/// The smallest cell, in patients, that a new policy lets out.
+pub const LEAST_PATIENTS: u32 = 11;
+
 /// A site's policy. The default allows nothing, and asks for no number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -25,9 +25,15 @@ fn texts() -> Vec<String> {
     let paths = paths.filter(|path| path.extension().is_some_and(|e| e == "sql"));
     let mut texts: Vec<String> = paths.map(|path| fs::read_to_string(path).unwrap()).collect();
     let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/omop_3hospitals/queries.json");
-    if let Ok(bytes) = fs::read(bundled) {
-        let queries: Vec<serde_json::Value> = serde_json::from_slice(&bytes).unwrap();
-        texts.extend(queries.iter().map(|query| query["sql"].as_str().unwrap().to_owned()));
+    match fs::read(&bundled) {
+        Ok(bytes) => {
+            let queries: Vec<serde_json::Value> = serde_json::from_slice(&bytes).unwrap();
+            texts.extend(queries.iter().map(|query| query["sql"].as_str().unwrap().to_owned()));
+        }
+        Err(why) => {
+            assert!(env::var("CI").as_deref() != Ok("true"), "CI without {}: {why}", bundled.display());
+            println!("SKIPPED: {} is not beside the repository", bundled.display());
+        }
     }
     texts.sort();
     texts

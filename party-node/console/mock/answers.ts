@@ -72,7 +72,7 @@ export function answerOf(sql: string, language: Language): Answer {
     columns.flatMap(({ name }, i) => (i === key ? [] : [{ row, at: i, column: name, label: `<${MIN_PATIENTS}` }])),
   );
   const shown = rows.map((row, r) => row.map((value, i) => (i !== key && small.includes(r) ? null : value)));
-  const plan = planOf({ sql, study: "bleeding", audience: "analyst", now_ms: null }, "lin", language, "hospital_A");
+  const plan = planOf({ sql, study: "bleeding", audience: "analyst", noise: null, now_ms: null }, "lin", language, "hospital_A");
   return {
     columns,
     rows: shown,

@@ -51,7 +51,7 @@ export function past(world: World): void {
 }
 
 function happened(world: World, { days, sql, study, analyst, code }: Before, i: number, now: number): void {
-  const request: Submission = { sql, study, audience: "analyst", now_ms: null, plan: "" };
+  const request: Submission = { sql, study, audience: "analyst", noise: null, now_ms: null, plan: "" };
   const plan = planOf(request, analyst, "en", "hospital_A");
   const at_ms = Math.round(now - days * DAY_MS);
   const id = digest("release", String(i)).slice(0, 32);
@@ -79,7 +79,7 @@ function job(
   at_ms: number,
   code: string | null,
 ): Job {
-  const { sql, study, audience } = request;
+  const { sql, study, audience, noise } = request;
   const state = code ? ("failed" as const) : ("done" as const);
   return {
     id,
@@ -89,6 +89,7 @@ function job(
     network: NETWORK,
     sql,
     audience,
+    noise,
     now_ms: 0,
     plan: plan.digest,
     disclosure: plan.disclosure,
@@ -124,7 +125,7 @@ function job(
 function waits(world: World, name: string, now: number): void {
   const sql =
     "SELECT gender_concept_id, COUNT(DISTINCT person_id) AS patients, AVG(2019 - year_of_birth) AS mean_age\nFROM person\nWHERE year_of_birth BETWEEN 1930 AND 1960\nGROUP BY gender_concept_id";
-  const plan = planOf({ sql, study: "bleeding", audience: "analyst", now_ms: null }, "ana", "en", "hospital_B");
+  const plan = planOf({ sql, study: "bleeding", audience: "analyst", noise: null, now_ms: null }, "ana", "en", "hospital_B");
   const here = world.sites[name]!;
   here.waiting.push({
     plan: plan.digest,

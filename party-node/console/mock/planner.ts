@@ -10,7 +10,7 @@ export function planOf(request: PlanRequest, analyst: string, language: Language
   const parsed = parse(request.sql);
   const query = request.sql.replace(/\s+/g, " ").trim();
   const classes = classesOf(parsed);
-  const id = digest("plan", query.toLowerCase(), request.study, request.audience);
+  const id = digest("plan", query.toLowerCase(), request.study, request.audience, JSON.stringify(request.noise));
   const groups = parsed.keys.length > 0 ? 64 : 1;
   const figures = parsed.items.length * groups;
   const said = sentences[language];

@@ -142,7 +142,7 @@ function review(made: Made, request: Request, id: string): Review {
     here(made, request).waiting.find((of) => of.plan === id) ??
     refuse(404, "NO_SUCH_PLAN", "this plan no longer waits for a decision", { hint: "see `consilium inbox`" });
   const plan = planOf(
-    { sql: waiting.query, study: waiting.study, audience: "analyst", now_ms: null },
+    { sql: waiting.query, study: waiting.study, audience: "analyst", noise: null, now_ms: null },
     waiting.analyst,
     language,
     "hospital_A",
@@ -178,13 +178,17 @@ function gauges(made: Made, request: Request): Gauges {
   return {
     releases: releases ? { ...releases, used } : null,
     refusals: refusals ? { ...refusals, used: 2 } : null,
-    epsilon: privacy
+    privacy: privacy
       ? [
-          { study: "bleeding", limit, spent: 1_500_000 },
-          { study: "analgesics", limit, spent: 3_750_000 },
+          {
+            study: "bleeding",
+            epsilon: { limit, spent: 1_500_000 },
+            delta: { spent: "2·10^-6", limit: "10^-5", part: 200 },
+          },
+          { study: "analgesics", epsilon: { limit, spent: 3_750_000 }, delta: null },
         ]
       : [],
-    opted_out: POLICIES[request.account.site]!.opt_out ? 37 : null,
+    opted_out: POLICIES[request.account.site]!.opt_out ? { patients: 35, rows: 412, unknown: 2 } : null,
   };
 }
 

@@ -203,6 +203,7 @@ function newJob(of: Submission, plan: Plan, analyst: string, home: string): Worl
     network: NETWORK,
     sql: of.sql,
     audience: of.audience,
+    noise: of.noise,
     now_ms: of.now_ms ?? 0,
     plan: plan.digest,
     disclosure: plan.disclosure,

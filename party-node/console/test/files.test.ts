@@ -36,6 +36,7 @@ test("a plan file is read as it was written, and nothing else is", () => {
     sql: "SELECT 1",
     study: "s",
     audience: "analyst",
+    noise: { epsilon: "0.5", mechanism: "gaussian", delta_digits: 6 },
     now_ms: 5,
     plan: "p",
     disclosure: "d",
@@ -47,6 +48,8 @@ test("a plan file is read as it was written, and nothing else is", () => {
   const file = planFile(job as unknown as Job);
   assert.deepEqual(readPlanFile(JSON.stringify(file)), file);
   assert.ok(!JSON.stringify(file).includes("secret"));
+  const { noise: _, ...older } = file;
+  assert.deepEqual(readPlanFile(JSON.stringify(older)), { ...file, noise: null });
   for (const text of [
     "",
     "null",
@@ -54,6 +57,8 @@ test("a plan file is read as it was written, and nothing else is", () => {
     "{}",
     '{"consilium_plan":2}',
     JSON.stringify({ ...file, audience: "all" }),
+    JSON.stringify({ ...file, noise: { epsilon: 1, mechanism: "laplace", delta_digits: null } }),
+    JSON.stringify({ ...file, noise: { epsilon: "1", mechanism: "uniform", delta_digits: null } }),
     JSON.stringify({ ...file, now_ms: "5" }),
   ]) {
     assert.equal(readPlanFile(text), null, text);

@@ -60,6 +60,7 @@ test("a name that does not exist is refused at its place", async () => {
     sql: "SELECT COUNT(*) AS n\nFROM persons",
     study: "bleeding",
     audience: "analyst",
+    noise: null,
     now_ms: null,
   });
   const reply = await fetch(`${base}/api/plan`, { method: "POST", headers, body });

@@ -120,7 +120,7 @@ impl Joining {
         // Fresh keys made this network: its digest names the session.
         let place = Place { me, parties, id: SessionId(network.digest()), deadline: DEADLINE };
         let keep = |transport: Arc<dyn Transport>| transport;
-        connect::session(place, links, keep).await
+        connect::session(place, links, keep, std::future::pending()).await
     }
 
     /// Ends a session in good order, or says to the others why not.

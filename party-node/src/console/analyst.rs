@@ -14,6 +14,7 @@ use crate::execute;
 use crate::fault::{NodeError, printable};
 use crate::jobs::control;
 use crate::jobs::job::{self, Id, State};
+use crate::noise::Wanted;
 use crate::plans::planned_anyway;
 use crate::state::{hex, now_ms};
 
@@ -25,6 +26,7 @@ pub(super) struct PlanRequest {
     study: String,
     audience: Audience,
     now_ms: Option<i64>,
+    noise: Option<Wanted>,
 }
 
 /// A question that is to be asked.
@@ -35,6 +37,7 @@ pub(super) struct Submission {
     study: String,
     audience: Audience,
     now_ms: Option<i64>,
+    noise: Option<Wanted>,
     plan: String,
 }
 
@@ -47,12 +50,13 @@ impl Console {
             let message = format!("this account may not ask in a study {} of this node", printable(&asked.study));
             return Err(NodeError::new("NO_SUCH_STUDY", message).into());
         }
+        let noise = asked.noise.as_ref().map(Wanted::asked).transpose()?;
         let turn = self.planning.clone().acquire_owned().await;
         let (analyst, language) = (visit.name().to_owned(), visit.language);
         let work = move || {
             let _turn = turn;
             let now_ms = asked.now_ms.unwrap_or(now_ms() as i64);
-            let options = Options { now_ms, audience: asked.audience, noise: None };
+            let options = Options { now_ms, audience: asked.audience, noise };
             let (compiled, _) = planned_anyway(&asked.sql, &home.catalog, &options)?;
             execute::fits_a_ledger(&compiled)?;
             let (catalog, network) = (&home.catalog, &home.network);
@@ -63,10 +67,10 @@ impl Console {
     }
 
     pub(super) async fn submit(&self, visit: &Visit, asked: Submission) -> Result<Job, Refused> {
-        let Submission { sql, study, audience, now_ms, plan } = asked;
+        let Submission { sql, study, audience, now_ms, noise, plan } = asked;
         let plan = Some(digest(&plan)?);
-        let submission =
-            control::Submission { sql: sql.clone(), study: Some(study), audience, noise: None, now_ms, plan };
+        let noise = noise.as_ref().map(Wanted::asked).transpose()?;
+        let submission = control::Submission { sql: sql.clone(), study: Some(study), audience, noise, now_ms, plan };
         let job = self.jobs()?.submit(visit.name(), submission).await;
         job.map(Job::from).map_err(|error| placed(error, &sql))
     }

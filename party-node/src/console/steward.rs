@@ -19,7 +19,7 @@ use crate::fault::NodeError;
 use crate::govern::steward::{Desk, Order, Question, Reply, look};
 use crate::http;
 use crate::network::Network;
-use crate::source::OptOut;
+use crate::source::BoundData;
 use crate::state::{hex, inbox, now_ms};
 
 #[derive(Deserialize)]
@@ -244,13 +244,11 @@ fn gauges(desk: &Desk<'_>) -> Result<Gauges, NodeError> {
     };
     let releases = gate.policy.policy.releases.map(Into::into);
     let refusals = Some(gate.policy.refusals()).filter(|limit| limit.most < u32::MAX);
-    let list = gate.policy.opt_out();
-    let list = list.map(|file| OptOut::read(&file, &desk.catalog.patient_key)).transpose()?;
     Ok(Gauges {
         releases: releases.map(|limit| gauge(limit, false)).transpose()?,
         refusals: refusals.map(|limit| gauge(limit, true)).transpose()?,
-        epsilon: look::budgets(desk, None)?.into_iter().filter_map(Spent::of).collect(),
-        opted_out: list.map(|list| list.patients()),
+        privacy: look::budgets(desk, None)?.into_iter().map(Spent::from).collect(),
+        opted_out: desk.data.and_then(BoundData::left_out),
     })
 }
 

@@ -19,7 +19,7 @@ use crate::agree::Propose;
 use crate::config;
 use crate::fault::{NodeError, printable};
 use crate::log;
-use crate::source::{BoundData, LeftOut, OptOut};
+use crate::source::{BoundData, OptOut};
 use crate::state::audit;
 use crate::state::inbox::Decision;
 use crate::state::ledger::Who;
@@ -375,13 +375,6 @@ const RULE_MS: i64 = 15 * 60 * 1000;
 pub fn left_out(data: BoundData, posted: &Posted, catalog: &Catalog, site: &SiteName) -> Result<BoundData, NodeError> {
     let Some(file) = posted.opt_out() else { return Ok(data) };
     let (data, left_out) = data.without(OptOut::read(&file, &catalog.patient_key)?, catalog)?;
-    let LeftOut { patients, rows, unknown } = left_out;
-    log::say(
-        site,
-        "opt_out",
-        &format!(
-            "opt-out list: {patients} patients with {rows} rows are left out; {unknown} entries have no rows here"
-        ),
-    );
+    log::say(site, "opt_out", &format!("opt-out list: {left_out}"));
     Ok(data)
 }

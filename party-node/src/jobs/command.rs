@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::answer::{Page, sheet};
 use super::control::{JobOrder, Listed, Part, Submission};
 use super::job::{At, Job, Refusal as Told, SiteState};
+use super::plan_file;
 use crate::agree::{Greeting, PROTOCOL_VERSION};
 use crate::cli::{Noise, Text, To};
 use crate::clock::utc;
@@ -30,7 +31,7 @@ pub enum JobsCommand {
         at: Where,
         /// The question
         #[command(flatten)]
-        text: Text,
+        question: Submitted,
         /// Name of the study, if the account may ask in several
         #[arg(long)]
         study: Option<String>,
@@ -88,6 +89,21 @@ pub enum JobsCommand {
     },
 }
 
+/// What is submitted.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Submitted {
+    /// A query; may be given several times, the queries run in order
+    #[arg(short = 'e', long = "execute", value_name = "SQL")]
+    pub execute: Vec<String>,
+    /// A file with one query
+    #[arg(long)]
+    pub file: Option<PathBuf>,
+    /// A plan file of an earlier job: its question, study, receiver, noise and time, under its plan and no other
+    #[arg(long, conflicts_with_all = ["study", "to", "plan", "epsilon", "mechanism", "delta_digits"])]
+    pub plan_file: Option<PathBuf>,
+}
+
 /// Which node, and whose jobs.
 #[derive(Debug, Args)]
 pub struct Where {
@@ -109,12 +125,20 @@ pub async fn run(
     print: impl Fn(&str) -> Result<(), NodeError>,
 ) -> Result<(), NodeError> {
     match command {
-        JobsCommand::Submit { at, text, study, to, noise, plan } => {
+        JobsCommand::Submit { at, question, study, to, noise, plan } => {
             let node = Node::of(&at)?;
-            let plan = plan.map(|text| hex::parse(&text).ok_or_else(bad_digest)).transpose()?;
-            for sql in texts(&text)? {
-                let (audience, noise, study) = (to.into(), noise.asked()?, study.clone());
-                let submission = Submission { sql, study, audience, noise, now_ms: None, plan };
+            let Submitted { execute, file, plan_file } = question;
+            let submissions = match plan_file {
+                Some(file) => vec![plan_file::read(&file)?],
+                None => {
+                    let plan = plan.map(|text| hex::parse(&text).ok_or_else(bad_digest)).transpose()?;
+                    let (audience, noise) = (to.into(), noise.asked()?);
+                    let submission =
+                        |sql| Submission { sql, study: study.clone(), audience, noise, now_ms: None, plan };
+                    texts(&Text { execute, file })?.into_iter().map(submission).collect()
+                }
+            };
+            for submission in submissions {
                 let job: Job = node.give(&JobOrder::Submit(submission)).await?;
                 print(&format!("{}\n", hex::text(&job.id)))?;
             }

@@ -13,6 +13,7 @@ pub mod answer;
 pub mod command;
 pub mod control;
 pub mod job;
+mod plan_file;
 pub mod queue;
 mod store;
 mod work;
@@ -161,6 +162,7 @@ impl Jobs {
             Some(why) => {
                 self.over(&mut job, State::Failed, Some(Refusal::from(&why)));
                 self.kept.keep(&job)?;
+                self.count(&job);
             }
         }
         Ok(())
@@ -237,7 +239,18 @@ impl Jobs {
         });
         let job = job.await?;
         self.start(job.clone());
+        self.unless_closed(&job).await?;
         Ok(job)
+    }
+
+    /// A study that was closed when the job was kept and not yet at work ended all its jobs but this one.
+    async fn unless_closed(self: &Arc<Self>, job: &Job) -> Result<(), NodeError> {
+        let (kept, copy) = (self.kept.clone(), job.clone());
+        if !blocking(move || kept.is_closed(&copy)).await? {
+            return Ok(());
+        }
+        self.study_closed(&job.study_digest).await;
+        Err(study_closed())
     }
 
     fn planned(&self, account: String, submission: Submission) -> Result<Job, NodeError> {
@@ -402,16 +415,35 @@ impl Jobs {
     /// the node is back.
     pub async fn close(&self, patience: Duration) {
         self.queue.close();
-        let by = Instant::now() + patience;
-        let all: Vec<_> = self.lock().values().cloned().collect();
-        for live in all.iter().filter(|live| live.job.borrow().state == State::Running) {
-            let mut watched = live.job.subscribe();
-            // A try that failed before anything had begun waits again: it goes on when the node is back.
-            if timeout_at(by, watched.wait_for(|job| job.state != State::Running)).await.is_err() {
-                live.end(stopped());
-                let _ = timeout(ENDING, watched.wait_for(|job| job.state != State::Running)).await;
-            }
+        if timeout(patience, self.none_runs()).await.is_ok() {
+            return;
         }
+        let ending = async {
+            let mut changes = self.subscribe();
+            // A job that had its turn when the queue closed may be running only now.
+            loop {
+                self.running().iter().for_each(|live| live.end(stopped()));
+                tokio::select! {
+                    () = self.none_runs() => return,
+                    _ = changes.recv() => (),
+                }
+            }
+        };
+        let _ = timeout(ENDING, ending).await;
+    }
+
+    /// Waits until no job runs, nor has a turn to run. A try that failed before anything had begun waits again: it goes on when the
+    /// node is back.
+    async fn none_runs(&self) {
+        self.queue.all_back().await;
+        for live in self.running() {
+            let _ = live.job.subscribe().wait_for(|job| job.state != State::Running).await;
+        }
+    }
+
+    fn running(&self) -> Vec<Arc<Live>> {
+        let running = |live: &&Arc<Live>| live.job.borrow().state == State::Running;
+        self.lock().values().filter(running).cloned().collect()
     }
 
     /// Deletes what is over and older than it is to be, as long as the node runs.
@@ -444,7 +476,7 @@ impl Jobs {
         let all: Vec<_> =
             self.lock().values().filter(|live| live.job.borrow().study_digest == *study).cloned().collect();
         for live in &all {
-            live.end(NodeError::new("STUDY_CLOSED", "what this site kept of the study was deleted"));
+            live.end(study_closed());
         }
         let by = Instant::now() + ENDING;
         for live in &all {
@@ -452,13 +484,17 @@ impl Jobs {
         }
     }
 
-    /// Ends a job, and counts how.
+    /// Ends a job. It is counted once that stands.
     fn over(&self, job: &mut Job, state: State, refusal: Option<Refusal>) {
-        let code = refusal.as_ref().map_or("DONE".to_owned(), |refusal| refusal.code.clone());
         job.end(state, refusal, now_ms());
         job.kept_until_ms = self.kept_until(job);
+    }
+
+    /// Counts how a job ended.
+    fn count(&self, job: &Job) {
+        let code = job.refusal.as_ref().map_or("DONE", |refusal| &refusal.code);
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let code = told_apart(&ended, &code).to_owned();
+        let code = told_apart(&ended, code).to_owned();
         *ended.entry(code).or_default() += 1;
     }
 
@@ -525,6 +561,10 @@ impl Live {
             None => std::future::pending().await,
         }
     }
+}
+
+fn study_closed() -> NodeError {
+    NodeError::new("STUDY_CLOSED", "what this site kept of the study was deleted")
 }
 
 fn forecast(compiled: &Compiled) -> Forecast {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::fault::NodeError;
 
@@ -28,7 +28,11 @@ pub struct Demand {
 }
 
 /// Jobs that wait for their turn.
-pub struct Queue(Mutex<Inner>);
+pub struct Queue {
+    inner: Mutex<Inner>,
+    /// Turns that are out.
+    out: watch::Sender<usize>,
+}
 
 struct Inner {
     room: Room,
@@ -74,7 +78,8 @@ impl Queue {
     /// An empty one.
     pub fn new(room: Room) -> Arc<Self> {
         let (lines, busy) = (BTreeMap::new(), Vec::new());
-        Arc::new(Self(Mutex::new(Inner { room, free: room, busy, lines, turns: 0, closed: false })))
+        let inner = Inner { room, free: room, busy, lines, turns: 0, closed: false };
+        Arc::new(Self { inner: Mutex::new(inner), out: watch::Sender::new(0) })
     }
 
     /// Is there room for such a job, once no other runs?
@@ -90,7 +95,8 @@ impl Queue {
         Err(NodeError::new("JOB_TOO_LARGE", message).hint("a larger [jobs] memory_mb, or a smaller question"))
     }
 
-    /// Waits for a turn, behind the account's own jobs that came before. Whoever stops waiting leaves the line.
+    /// Waits for a turn, behind the account's own jobs that came before. Whoever stops waiting leaves the line. A turn that was not
+    /// taken before the queue closed is none.
     ///
     /// # Errors
     /// `JOB_TOO_LARGE` at once: also for a job that was taken when the node gave more.
@@ -103,7 +109,11 @@ impl Queue {
         }
         self.serve();
         match coming.await {
-            Ok(turn) => Ok(turn),
+            Ok(turn) if !self.lock().closed => Ok(turn),
+            Ok(late) => {
+                drop(late);
+                std::future::pending().await
+            }
             // The sender goes with the queue, which this holds.
             Err(_) => std::future::pending().await,
         }
@@ -114,6 +124,12 @@ impl Queue {
         self.lock().closed = true;
     }
 
+    /// Waits until every turn was given back.
+    pub async fn all_back(&self) {
+        // The sender lives as long as this does.
+        let _ = self.out.subscribe().wait_for(|out| *out == 0).await;
+    }
+
     /// Gives turns to all that can have one.
     fn serve(self: &Arc<Self>) {
         loop {
@@ -121,13 +137,14 @@ impl Queue {
             let Some(Ticket { demand, go }) = ticket else { return };
             // Somebody who left meanwhile drops the turn, which gives it back.
             let Demand { bytes, alone_in } = demand;
+            self.out.send_modify(|out| *out += 1);
             let unclaimed = go.send(Turn { queue: self.clone(), bytes, alone_in: Mutex::new(alone_in) });
             drop(unclaimed);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -173,6 +190,7 @@ impl Drop for Turn {
             inner.free = Room { bytes: inner.free.bytes + self.bytes, running: inner.free.running + 1 };
         }
         self.share_study();
+        self.queue.out.send_modify(|out| *out -= 1);
     }
 }
 
@@ -315,5 +333,22 @@ mod tests {
         queue.close();
         drop(hold);
         assert!(poll(&mut waiting).is_none());
+    }
+
+    #[test]
+    fn a_turn_that_nobody_took_before_the_queue_closed_is_given_back_and_one_that_is_out_is_waited_for() {
+        let queue = Queue::new(Room { bytes: 2, running: 2 });
+        let taken = now(&queue, "a", 1);
+        let first = now(&queue, "a", 1);
+        let mut late = ask(&queue, "b", 1, None);
+        drop(first);
+        queue.close();
+        assert!(poll(&mut late).is_none(), "it has its turn after the end");
+        let mut context = Context::from_waker(Waker::noop());
+        let mut back = Box::pin(queue.all_back());
+        assert!(back.as_mut().poll(&mut context).is_pending(), "one is out");
+        drop(taken);
+        assert!(back.as_mut().poll(&mut context).is_ready(), "the late one was given back");
+        assert_eq!(queue.lock().free, Room { bytes: 2, running: 2 });
     }
 }

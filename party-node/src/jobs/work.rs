@@ -288,6 +288,9 @@ impl Work {
     }
 
     fn replace(&self, job: Job) {
+        if job.state.is_over() {
+            self.jobs.count(&job);
+        }
         self.live.job.send_replace(job);
         self.jobs.tell(&self.live);
     }

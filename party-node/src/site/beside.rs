@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Site, violation};
 use crate::agree::{Checked, Consult, PROTOCOL_VERSION, Reply};
 use crate::connect::Link;
+use crate::drill::Drill;
 use crate::fault::NodeError;
 use crate::govern::gate::Asker;
 use crate::govern::steward::Refusal;
@@ -121,7 +122,8 @@ impl Site {
     /// What this node has.
     pub(super) fn compared(&self) -> Checked {
         let (network, schema) = (self.gate.network, self.network.schema_digest());
-        Checked { version: PROTOCOL_VERSION, at_ms: now_ms(), network, schema }
+        let at_ms = now_ms().saturating_add(Drill::ahead_ms(self.drill.as_ref()));
+        Checked { version: PROTOCOL_VERSION, at_ms, network, schema }
     }
 }
 

@@ -36,7 +36,7 @@ impl Closing {
     pub(super) fn is_open(&self) -> Result<(), NodeError> {
         match *self.0.borrow() {
             Phase::Open => Ok(()),
-            _ => Err(NodeError::new("SITE_STOPPING", "the node is being stopped").hint("ask again when it is back")),
+            _ => Err(stopping()),
         }
     }
 
@@ -46,6 +46,11 @@ impl Closing {
         let _ = self.0.subscribe().wait_for(|phase| *phase == Phase::Aborted).await;
         stopped()
     }
+}
+
+/// Why a node begins nothing any more.
+pub(super) fn stopping() -> NodeError {
+    NodeError::new("SITE_STOPPING", "the node is being stopped").hint("ask again when it is back")
 }
 
 /// Why a run ends with its node.

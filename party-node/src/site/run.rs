@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::Zeroizing;
 
 use super::prepare::{Prepared, Ready};
-use super::{MAX_JOBS, Site, refuse, violation};
+use super::{MAX_JOBS, Site, closing, refuse, violation};
 use crate::agree::{JobId, Propose, Reply, Report, Start, session_id};
 use crate::analyst::stopped;
 use crate::blame;
@@ -88,15 +88,17 @@ impl Site {
         let said = Box::new(ready.said.clone());
         link.control.send(&Reply::Ready(said)).await.map_err(|e| violation(&e.to_string()))?;
         Drill::at(self.drill.as_ref(), "ready");
-        // The analyst may leave: another site refused, or it gave up. Nothing was sent; but that this site would have
-        // answered is a word about it, and words are counted.
-        let Ok(start) = link.control.recv_within::<Start>(START_PATIENCE).await else {
-            if !self.unstarted.is_new(&propose.plan, ready.data) {
-                return Ok(());
+        let started = tokio::select! {
+            started = link.control.recv_within::<Start>(START_PATIENCE) => Ok(started.ok()),
+            _ = self.closing.aborted() => Err(closing::stopping()),
+        };
+        let start = match started {
+            Ok(Some(start)) => start,
+            Ok(None) => return self.not_started(propose, asker, ready.data).await,
+            Err(stopping) => {
+                self.not_started(propose, asker, ready.data).await?;
+                return self.turn_away(link, stopping).await;
             }
-            let (asker, gate) = (asker.clone(), self.gate.clone());
-            let charged = tokio::task::spawn_blocking(move || gate.refused(&propose, &asker, "NOT_STARTED")).await;
-            return charged.unwrap_or_else(|_| Err(ended_unexpectedly()));
         };
         Drill::at(self.drill.as_ref(), "start");
         Drill::stays(self.drill.as_ref(), self.name()).await;
@@ -107,6 +109,17 @@ impl Site {
         };
         link.control.send(&Reply::Entered).await.map_err(|e| violation(&e.to_string()))?;
         self.compute(job, link, &propose, &start, &ready, entered).await
+    }
+
+    /// Nobody began the run: another site refused, the analyst gave up, or the node ends. Nothing was sent; but that this site
+    /// would have answered is a word about it, and words are counted.
+    async fn not_started(&self, propose: Propose, asker: &Asker, data: Option<[u8; 32]>) -> Result<(), NodeError> {
+        if !self.unstarted.is_new(&propose.plan, data) {
+            return Ok(());
+        }
+        let (asker, gate) = (asker.clone(), self.gate.clone());
+        let charged = tokio::task::spawn_blocking(move || gate.refused(&propose, &asker, "NOT_STARTED")).await;
+        charged.unwrap_or_else(|_| Err(ended_unexpectedly()))
     }
 
     pub(super) async fn turn_away(&self, mut link: Link, why: NodeError) -> Result<(), NodeError> {
@@ -206,15 +219,12 @@ impl Site {
         let Ready { compiled, partials, common, .. } = ready;
         let place = self.place(&analyst, job, propose, start)?;
         let asker = analyst.connection.clone();
-        let links = tokio::select! {
-            links = self.links(job, analyst, place) => links?,
-            why = self.closing.aborted() => return Err(why),
-        };
+        let links = self.links(job, analyst, place).await?;
         Drill::at(self.drill.as_ref(), "connected");
-        let (session, mut controls) =
-            connect::session(place, links, |transport| Drill::wrap(self.drill.as_ref(), transport))
-                .await
-                .map_err(|error| blame::with_names(error, &self.network))?;
+        let wrap = |transport| Drill::wrap(self.drill.as_ref(), transport);
+        let (session, mut controls) = connect::session(place, links, wrap, self.closing.aborted())
+            .await
+            .map_err(|error| blame::with_names(error, &self.network))?;
         let counters = session.counters();
         let _going = self.runs.begin(job, counters.clone());
         let mut engine = Additive::new(session, execute::statement(&compiled.joint));
@@ -360,10 +370,14 @@ impl Site {
     }
 
     /// Dials the sites before this one and waits for those after it; where one cannot be dialled, it is the other way round.
-    /// Whoever is connected already hears why if that fails.
+    /// Whoever is connected already hears why if that fails, or if the node ends first.
     async fn links(&self, job: JobId, analyst: Link, place: Place) -> Result<HashMap<PartyId, Link>, NodeError> {
         let mut links: HashMap<_, _> = place.parties.analyst().map(|party| (party, analyst)).into_iter().collect();
-        match self.link_all(job, place, &mut links).await {
+        let linked = tokio::select! {
+            linked = self.link_all(job, place, &mut links) => linked,
+            why = self.closing.aborted() => Err(why),
+        };
+        match linked {
             Ok(()) => Ok(links),
             Err(error) => {
                 connect::abort_all(&links, &error);

@@ -21,6 +21,7 @@ use query_planner::value::Value;
 use sha2::{Digest, Sha256};
 
 use super::left::Left;
+use super::opt_out::LeftOut;
 use super::parse::{self, Rule};
 use super::postgres::Database;
 use super::{Place, RawColumn, SiteData, SourceTable, Values, identities, patients};
@@ -35,6 +36,8 @@ pub struct BoundData {
     linked: Option<Arc<Linked>>,
     /// Where the tables are if not in memory.
     pub(super) database: Option<Database>,
+    /// What an opt-out list took away.
+    pub(super) left_out: Option<LeftOut>,
 }
 
 /// A site's data as one question sees them.
@@ -79,7 +82,13 @@ impl SiteData {
         identities::check_agreed(catalog, linkage)?;
         if let Some(database) = self.database.take() {
             let database = Some(database.bind(catalog, site)?);
-            return Ok(BoundData { tables: BTreeMap::new(), study: study(catalog), linked: None, database });
+            return Ok(BoundData {
+                tables: BTreeMap::new(),
+                study: study(catalog),
+                linked: None,
+                database,
+                left_out: None,
+            });
         }
         let keyed = linkage.map(|linkage| self.keyed(catalog, site, linkage)).transpose()?.flatten();
         let held = |table: &&Table| table.sites.iter().any(|s| s.0.eq_ignore_ascii_case(&site.0));
@@ -94,7 +103,7 @@ impl SiteData {
             tables.insert(name, source.bind(table, catalog)?);
         }
         patients::check(&tables, catalog, site)?;
-        let mut data = BoundData { tables, study: study(catalog), linked: None, database: None };
+        let mut data = BoundData { tables, study: study(catalog), linked: None, database: None, left_out: None };
         if let Some(keyed) = keyed {
             data.linked = Some(Arc::new(data.link(&keyed, catalog, site)?));
         }

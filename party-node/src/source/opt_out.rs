@@ -1,6 +1,7 @@
 //! Patients who do not take part: their rows are dropped before anything is computed or shared.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::DataType;
 use caseless::Caseless;
 use query_planner::catalog::Catalog;
+use serde::Serialize;
 use unicode_normalization::UnicodeNormalization;
 
 use super::{BoundData, BoundTable, Ids};
@@ -18,8 +20,8 @@ use crate::fault::NodeError;
 #[derive(Default)]
 pub struct OptOut(HashSet<Box<str>>);
 
-/// What a list took away. A site's own figures: they stay in its log.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What a list took away. A site's own figures: its stewards alone see them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
     /// Entries of the list that have rows.
     pub patients: usize,
@@ -61,7 +63,7 @@ impl BoundData {
     pub fn without(mut self, list: OptOut, catalog: &Catalog) -> Result<(Self, LeftOut), NodeError> {
         if let Some(database) = self.database.take() {
             let (database, left_out) = database.without(list)?;
-            self.database = Some(database);
+            (self.database, self.left_out) = (Some(database), Some(left_out));
             return Ok((self, left_out));
         }
         let (mut seen, mut rows) = (HashSet::new(), 0);
@@ -72,7 +74,21 @@ impl BoundData {
             }
         }
         let (patients, unknown) = (seen.len(), list.0.len() - seen.len());
-        Ok((self, LeftOut { patients, rows, unknown }))
+        let left_out = LeftOut { patients, rows, unknown };
+        self.left_out = Some(left_out);
+        Ok((self, left_out))
+    }
+
+    /// What an opt-out list took away when it was read; none without a list.
+    pub fn left_out(&self) -> Option<LeftOut> {
+        self.left_out
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { patients, rows, unknown } = self;
+        write!(f, "{patients} patients with {rows} rows are left out; {unknown} entries have no rows here")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,12 +15,14 @@ use crate::config::missing;
 use crate::fault::NodeError;
 use crate::secret_file::owned;
 
-/// The file, which is made when something is first kept. Its methods block on the disk.
+/// The file, which is made when it is first used. Its methods block on the disk.
 #[derive(Debug)]
 pub struct Beside {
     path: PathBuf,
     vault: Vault,
     store: OnceLock<Store>,
+    /// Held while the file is opened: one process opens it once.
+    opening: Mutex<()>,
 }
 
 /// What is read of a job to learn whose it is.
@@ -63,7 +65,7 @@ impl Default for Write {
 
 impl Beside {
     pub(super) fn new(path: PathBuf, vault: Vault) -> Self {
-        Self { path, vault, store: OnceLock::new() }
+        Self { path, vault, store: OnceLock::new(), opening: Mutex::default() }
     }
 
     /// Makes a change as a whole.
@@ -139,13 +141,14 @@ impl Beside {
         if let Some(store) = self.store.get() {
             return Ok(store);
         }
+        let _first = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
         owned(OpenOptions::new().write(true).create(true).truncate(false))
             .open(&self.path)
             .map_err(|e| missing(&self.path, &e))?;
-        match Store::open(&self.path) {
-            Ok(store) => Ok(self.store.get_or_init(|| store)),
-            // Somebody else of this process was first.
-            Err(error) => self.store.get().ok_or(error),
-        }
+        let store = Store::open(&self.path)?;
+        Ok(self.store.get_or_init(|| store))
     }
 }

@@ -117,7 +117,7 @@ impl State {
                 return Ok(());
             }
             still_open(change, &waiting.study)?;
-            has_room(&change.list(Table::Inbox, &[])?, &waiting.analyst)?;
+            has_room(&cases(change.list(Table::Inbox, &[])?), &waiting.analyst)?;
             change.put(Table::Inbox, &waiting.case(), waiting)?;
             change.log(Event::Waiting(asked(waiting)));
             Ok(())
@@ -126,10 +126,7 @@ impl State {
 
     /// The plans that wait, the oldest first.
     pub fn inbox(&self) -> Result<Vec<Waiting>, NodeError> {
-        let rows: Vec<(Vec<u8>, Waiting)> = self.view()?.list(Table::Inbox, &[])?;
-        // Versions before this one named a row by its plan alone: nobody asks for such a one any more.
-        let named = rows.into_iter().filter(|(key, waiting)| *key == waiting.case());
-        let mut all: Vec<Waiting> = named.map(|(_, waiting)| waiting).collect();
+        let mut all = cases(self.view()?.list(Table::Inbox, &[])?);
         all.sort_by_key(|plan| plan.since_ms);
         Ok(all)
     }
@@ -287,9 +284,15 @@ pub(super) fn delete_waiting(change: &mut Change, study: &[u8; 32]) -> Result<()
     own.map(|(key, _)| key).try_for_each(|key| change.remove(Table::Inbox, &key).map(drop))
 }
 
+/// The rows that are cases. Versions before this one named a row by its plan alone: nobody asks for such a one any more, and nobody
+/// can decide about it.
+fn cases(rows: Vec<(Vec<u8>, Waiting)>) -> Vec<Waiting> {
+    rows.into_iter().filter(|(key, waiting)| *key == waiting.case()).map(|(_, waiting)| waiting).collect()
+}
+
 /// May one more plan of this analyst wait?
-fn has_room(all: &[(Vec<u8>, Waiting)], analyst: &str) -> Result<(), NodeError> {
-    let own = all.iter().filter(|(_, waiting)| waiting.analyst == analyst).count();
+fn has_room(all: &[Waiting], analyst: &str) -> Result<(), NodeError> {
+    let own = all.iter().filter(|waiting| waiting.analyst == analyst).count();
     let message = if all.len() >= MAX_WAITING {
         format!("{MAX_WAITING} plans wait for a decision at this site")
     } else if own >= MAX_OF_ONE {

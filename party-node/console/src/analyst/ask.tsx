@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { catalog, submit } from "../api";
-import type { Audience, Me, Plan } from "../api";
+import type { Audience, Me, Noise, Plan } from "../api";
 import { readPlanFile } from "../files/plan_file";
 import { go } from "../route";
 import { ConfirmDialog } from "../ui/dialog";
@@ -13,6 +13,7 @@ import { useDraft } from "./draft";
 import type { Draft } from "./draft";
 import { Editor } from "./editor";
 import { EXAMPLES } from "./examples";
+import { NoiseFields } from "./noise";
 import { PlanPanel, refusing } from "./plan_panel";
 import { usePlanning } from "./planning";
 
@@ -21,18 +22,19 @@ export function AskPage(props: { me: Me; from: string[] }): JSX.Element {
   const words = useWords();
   const [draft, change] = useDraft(props.me);
   const tables = useLoad(catalog, []);
-  const planning = usePlanning({ sql: draft.sql, study: draft.study, audience: draft.audience, now_ms: draft.now_ms });
+  const { sql, study, audience, noise, now_ms } = draft;
+  const planning = usePlanning({ sql, study, audience, noise, now_ms });
   const [asking, ask] = useState(false);
   const order = useOrder();
   const { plan } = planning;
   const ready = plan !== null && refusing(plan).length === 0;
   const send = (of: Plan) =>
     order.run(async () => {
-      const { sql, study, audience, now_ms } = draft;
       const job = await submit({
         sql,
         study,
         audience,
+        noise,
         now_ms: of.now_ms === 0 ? now_ms : of.now_ms,
         plan: of.digest,
       }).finally(() => ask(false));
@@ -66,20 +68,29 @@ export function AskPage(props: { me: Me; from: string[] }): JSX.Element {
         <PlanPanel planning={planning} file={draft.file?.of ?? null} empty={draft.sql.trim() === ""} />
       </div>
       {asking && plan && (
-        <Confirm plan={plan} busy={order.busy} onClose={() => ask(false)} onAction={() => send(plan)} />
+        <Confirm plan={plan} noise={noise} busy={order.busy} onClose={() => ask(false)} onAction={() => send(plan)} />
       )}
     </>
   );
 }
 
-function Confirm(props: { plan: Plan; busy: boolean; onClose: () => void; onAction: () => void }): JSX.Element {
+interface Confirming {
+  plan: Plan;
+  noise: Noise | null;
+  busy: boolean;
+  onClose: () => void;
+  onAction: () => void;
+}
+
+function Confirm(props: Confirming): JSX.Element {
   const words = useWords();
   const listed = useListed();
-  const { plan } = props;
+  const { plan, noise } = props;
   return (
     <ConfirmDialog title={words.ask.confirmTitle} action={words.ask.send} {...props}>
       <p>{words.ask.confirm(listed(plan.sites))}</p>
       <p>{words.ask.confirmReveals(plan.disclosures.length)}</p>
+      {noise && <p>{words.ask.confirmNoise(noise.epsilon)}</p>}
       {plan.answer_at && <p>{words.ask.confirmSees(plan.answer_at)}</p>}
     </ConfirmDialog>
   );
@@ -119,6 +130,7 @@ function Settings({ me, draft, onChange }: Setting): JSX.Element {
           ))}
         </select>
       </label>
+      <NoiseFields noise={draft.noise} onChange={(noise) => onChange({ noise })} />
       <label>
         {words.ask.example}
         <select
@@ -145,7 +157,7 @@ function Settings({ me, draft, onChange }: Setting): JSX.Element {
   );
 }
 
-/** A plan file brings its question, study and time. */
+/** A plan file brings its question, study, noise and time. */
 function OpenPlan(props: { draft: Draft; onChange: (part: Partial<Draft>) => void }): JSX.Element {
   const words = useWords();
   const input = useRef<HTMLInputElement>(null);
@@ -160,6 +172,7 @@ function OpenPlan(props: { draft: Draft; onChange: (part: Partial<Draft>) => voi
         given: props.draft.given + 1,
         study: of.study,
         audience: of.audience,
+        noise: of.noise,
         now_ms: of.now_ms === 0 ? null : of.now_ms,
         file: { name: file.name, of },
       });

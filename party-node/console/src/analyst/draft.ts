@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import type { Audience, Me, Millis } from "../api";
+import type { Audience, Me, Millis, Noise } from "../api";
 import type { PlanFile } from "../files/plan_file";
 
 /** What the analyst is writing. Kept in memory only: a question may hold what should not lie about. */
@@ -9,11 +9,12 @@ export interface Draft {
   given: number;
   study: string;
   audience: Audience;
+  noise: Noise | null;
   now_ms: Millis | null;
   file: { name: string; of: PlanFile } | null;
 }
 
-const EMPTY: Draft = { sql: "", given: 0, study: "", audience: "analyst", now_ms: null, file: null };
+const EMPTY: Draft = { sql: "", given: 0, study: "", audience: "analyst", noise: null, now_ms: null, file: null };
 
 let kept = EMPTY;
 
@@ -29,5 +30,5 @@ export function useDraft(me: Me): [Draft, (part: Partial<Draft>) => void] {
 
 /** Begins a draft elsewhere, for the page that is opened next. */
 export function begin(draft: Partial<Draft>): void {
-  kept = { ...kept, now_ms: null, file: null, ...draft };
+  kept = { ...kept, noise: null, now_ms: null, file: null, ...draft };
 }

@@ -135,7 +135,7 @@ function Actions({
   const order = useOrder();
   const stop = () => order.run(async () => onJob(await cancel(job.id).finally(() => ask(false))));
   const again = () => {
-    begin({ sql: job.sql, audience: job.audience, study: job.study });
+    begin({ sql: job.sql, audience: job.audience, noise: job.noise, study: job.study });
     go("ask");
   };
   const plan = () =>

@@ -21,6 +21,7 @@ const NOTHING: Planning = { busy: false, plan: null, last: null, refusal: null }
 export function usePlanning(request: PlanRequest): Planning {
   const [state, set] = useState<Planning>(NOTHING);
   const { sql, study, audience, now_ms } = request;
+  const noise = JSON.stringify(request.noise);
   useEffect(() => {
     if (sql.trim() === "") return set(NOTHING);
     const abort = new AbortController();
@@ -33,6 +34,6 @@ export function usePlanning(request: PlanRequest): Planning {
       clearTimeout(timer);
       abort.abort();
     };
-  }, [sql, study, audience, now_ms]);
+  }, [sql, study, audience, now_ms, noise]);
   return state;
 }

@@ -1,7 +1,7 @@
 /** Questions that run for a long time, and their answers. Source: issue 6 item 2, `output::Answer`. */
 
 import type { Audience, Digest, Millis, Refusal } from "./common";
-import type { AnswerColumn, Disclosure, Forecast, PlanRequest } from "./plan";
+import type { AnswerColumn, Disclosure, Forecast, Noise, PlanRequest } from "./plan";
 
 /** A job: a question that was submitted. Only its analyst sees it. */
 export interface Job {
@@ -16,6 +16,7 @@ export interface Job {
   network: Digest;
   sql: string;
   audience: Audience;
+  noise: Noise | null;
   now_ms: Millis;
   plan: Digest;
   disclosure: Digest;

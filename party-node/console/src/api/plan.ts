@@ -57,6 +57,17 @@ export interface PlanRequest {
   audience: Audience;
   /** What `now()` means; null: the moment at which the node plans. */
   now_ms: Millis | null;
+  /** What is added to every figure; null: nothing. */
+  noise: Noise | null;
+}
+
+/** Noise as an analyst asks for it. */
+export interface Noise {
+  /** ε of the whole question: a decimal number with at most six digits after the point. */
+  epsilon: string;
+  mechanism: "laplace" | "gaussian";
+  /** δ is 10 to the minus this; null: none, or what the sites' policies allow. */
+  delta_digits: number | null;
 }
 
 /** A plan, also of a question that some site's published policy refuses: then its entry in `asks` says so. */

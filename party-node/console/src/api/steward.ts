@@ -168,10 +168,28 @@ export interface Gauge {
 export interface Gauges {
   releases: Gauge | null;
   refusals: Gauge | null;
-  /** ε of each study, in millionths, and of all together (null). Never refunded. */
-  epsilon: { study: string | null; limit: number; spent: number }[];
-  /** Patients who opted out, as a count; null without a list. */
-  opted_out: number | null;
+  /** What noisy answers spend, of each study and of all together (null). Never refunded. */
+  privacy: Spent[];
+  /** Whom the opt-out list takes out of everything; null without a list. */
+  opted_out: LeftOut | null;
+}
+
+/** ε and δ of a study, or of all together. Null where there is no limit. */
+export interface Spent {
+  study: string | null;
+  /** In millionths. */
+  epsilon: { spent: number; limit: number } | null;
+  /** As text, exact: `2·10^-6`; `part` of 1000 is spent. */
+  delta: { spent: string; limit: string; part: number } | null;
+}
+
+/** What the opt-out list took away when the node started. */
+export interface LeftOut {
+  /** Entries that have rows here. */
+  patients: number;
+  rows: number;
+  /** Entries that have none: of nobody here, or spelled otherwise. */
+  unknown: number;
 }
 
 /** Another site, as this node last met it. */

@@ -1,4 +1,4 @@
-import type { Audience, Digest, Job, Millis } from "../api";
+import type { Audience, Digest, Job, Millis, Noise } from "../api";
 
 /** All that another run needs to be the same one. It holds no data and no answer. */
 export interface PlanFile {
@@ -6,6 +6,7 @@ export interface PlanFile {
   sql: string;
   study: string;
   audience: Audience;
+  noise: Noise | null;
   now_ms: Millis;
   /** What it was understood by, to say so where something has changed. */
   plan: Digest;
@@ -16,8 +17,8 @@ export interface PlanFile {
 }
 
 export function planFile(job: Job): PlanFile {
-  const { sql, study, audience, now_ms, plan, disclosure, study_digest, network, planner } = job;
-  return { consilium_plan: 1, sql, study, audience, now_ms, plan, disclosure, study_digest, network, planner };
+  const { sql, study, audience, noise, now_ms, plan, disclosure, study_digest, network, planner } = job;
+  return { consilium_plan: 1, sql, study, audience, noise, now_ms, plan, disclosure, study_digest, network, planner };
 }
 
 /** Reads a plan file; null for anything else. */
@@ -27,8 +28,16 @@ export function readPlanFile(text: string): PlanFile | null {
     const texts = [found?.sql, found?.study, found?.plan, found?.planner];
     const whole = texts.every((part) => typeof part === "string") && Number.isSafeInteger(found?.now_ms);
     const audience = found?.audience === "analyst" || found?.audience === "everyone";
-    return found?.consilium_plan === 1 && whole && audience ? (found as PlanFile) : null;
+    // Files of before there was noise have none.
+    const noise = found?.noise ?? null;
+    const known = found?.consilium_plan === 1 && whole && audience && (noise === null || isNoise(noise));
+    return known ? ({ ...found, noise } as PlanFile) : null;
   } catch {
     return null;
   }
+}
+
+function isNoise({ epsilon, mechanism, delta_digits }: Partial<Noise>): boolean {
+  const digits = delta_digits === null || Number.isSafeInteger(delta_digits);
+  return typeof epsilon === "string" && (mechanism === "laplace" || mechanism === "gaussian") && digits;
 }

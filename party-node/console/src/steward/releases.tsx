@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { gauges, releases } from "../api";
-import type { Gauges, Me, Release } from "../api";
+import type { Gauges, Me, Release, Spent } from "../api";
 import { epsilon, whole } from "../format";
 import { to } from "../route";
 import { Shown, useLoad } from "../ui/load";
@@ -84,17 +84,41 @@ function Limits(props: Gauges): JSX.Element {
       <div class="gauges">
         {row(words.releases.ofReleases, answers)}
         {row(words.releases.ofRefusals, refusals)}
-        {props.epsilon.map(({ study, spent, limit }) => (
-          <Gauge
-            key={study}
-            label={words.releases.epsilon(study)}
-            used={spent}
-            of={limit}
-            text={words.releases.spent(epsilon(spent), epsilon(limit))}
-          />
+        {props.privacy.map((of) => (
+          <PrivacyGauges key={of.study} {...of} />
         ))}
       </div>
-      {props.opted_out !== null && <p class="small quiet">{words.releases.optedOut(whole(props.opted_out))}</p>}
+      {props.opted_out && (
+        <p class="small quiet">
+          {words.releases.optedOut(whole(props.opted_out.patients), whole(props.opted_out.rows))}
+          {props.opted_out.unknown > 0 && ` ${words.releases.optedOutUnknown(whole(props.opted_out.unknown))}`}
+        </p>
+      )}
+    </>
+  );
+}
+
+/** ε, and δ where the policy lets Gaussian noise spend some. */
+function PrivacyGauges({ study, epsilon: of, delta }: Spent): JSX.Element {
+  const words = useWords();
+  return (
+    <>
+      {of && (
+        <Gauge
+          label={words.releases.epsilon(study)}
+          used={of.spent}
+          of={of.limit}
+          text={words.releases.spent(epsilon(of.spent), epsilon(of.limit))}
+        />
+      )}
+      {delta && (
+        <Gauge
+          label={words.releases.delta(study)}
+          used={delta.part}
+          of={1000}
+          text={words.releases.spent(delta.spent, delta.limit)}
+        />
+      )}
     </>
   );
 }

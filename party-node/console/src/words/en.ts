@@ -156,7 +156,10 @@ export const en = {
     noLimit: "no limit is set",
     epsilon: (study: string | null) => (study === null ? "ε of all studies" : `ε of “${study}”`),
     spent: (spent: string, limit: string) => `${spent} of ${limit} spent; never given back`,
-    optedOut: (n: string) => `${n} patients opted out and are left out of everything.`,
+    delta: (study: string | null) => (study === null ? "δ of all studies" : `δ of “${study}”`),
+    optedOut: (patients: string, rows: string) =>
+      `Opt-out list: ${patients} patients with ${rows} rows are left out of everything.`,
+    optedOutUnknown: (n: string) => `${n} entries of the list have no rows here.`,
     ledger: "Ledger",
     study: "Study",
     every: "every study",

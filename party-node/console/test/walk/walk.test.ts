@@ -111,6 +111,32 @@ test("submit, approve twice, reject, ask again, approve, watch, plot, download",
   for (const page of [analyst, a, b, c]) await page.context().close();
 });
 
+test("noise is chosen, said before it is spent, in the plan file, and in the steward's gauges", { skip }, async () => {
+  const page = await enter("hospital_A", "analyst-A");
+  await ask(page, "SELECT COUNT(*) AS n FROM person");
+  await page.getByLabel("Noise on every figure").selectOption("gaussian");
+  await page.getByLabel("ε of the question").fill("0.25");
+  await page.getByLabel(/^δ as digits/).fill("7");
+  await page.getByText("Noise spends ε at every site").waitFor();
+  await picture(page, "noise");
+  await page.getByRole("button", { name: "Submit…" }).click();
+  await page.getByRole("dialog").getByText("spends ε 0.25 at every site for good").waitFor();
+  await page.getByRole("dialog").getByRole("button", { name: "Submit" }).click();
+  const plan = JSON.parse(await text(page, "Plan file (reproduces the run)"));
+  assert.deepEqual(plan.noise, { epsilon: "0.25", mechanism: "gaussian", delta_digits: 7 });
+  // What was asked for comes back with the question.
+  await page.getByRole("button", { name: "Ask it again" }).click();
+  assert.equal(await page.getByLabel("ε of the question").inputValue(), "0.25");
+  await page.context().close();
+
+  const steward = await enter("hospital_A", "steward-A");
+  await steward.getByRole("link", { name: "Releases" }).click();
+  await steward.getByRole("meter", { name: "δ of “bleeding”" }).waitFor();
+  await steward.locator(".gauge").filter({ hasText: "δ of “bleeding”" }).getByText("2·10^-6 of 10^-5 spent").last().waitFor();
+  await steward.getByText("35 patients with 412 rows are left out of everything. 2 entries of the list").waitFor();
+  await steward.context().close();
+});
+
 test("where stewards have keys of their own the page says the command and approves nothing", { skip }, async () => {
   const page = await enter("hospital_A", "steward-A");
   await page.route(/api\/inbox\/\w+$/, async (route) => {

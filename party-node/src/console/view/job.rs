@@ -9,6 +9,7 @@ use super::plan::Disclosure;
 use crate::fault::NodeError;
 use crate::jobs::answer::{Column, Hidden, Page, Value};
 use crate::jobs::job::{self, At, Preparation, Refusal, RunningStep, State, WaitsFor};
+use crate::noise::Wanted;
 use crate::output::Cost;
 use crate::state::hex;
 
@@ -22,6 +23,7 @@ pub struct Job {
     network: String,
     sql: String,
     audience: Audience,
+    noise: Option<Wanted>,
     now_ms: i64,
     plan: String,
     disclosure: String,
@@ -67,6 +69,7 @@ impl From<job::Job> for Job {
             network: hex::text(&job.network),
             sql: job.sql,
             audience: job.audience,
+            noise: job.noise.map(Wanted::from),
             now_ms: job.now_ms,
             plan: hex::text(&job.plan),
             disclosure: hex::text(&job.disclosure),

@@ -1,5 +1,6 @@
 //! What a site's stewards see. Source: `api/steward.ts`.
 
+use query_planner::noise::Delta;
 use query_planner::site_policy::SitePolicy;
 use serde::Serialize;
 
@@ -8,6 +9,7 @@ use super::plan::Plan;
 use super::{Study, exact};
 use crate::fault::printable;
 use crate::govern::steward::{Budget, Counted, DryRun as Ran, Entry, Line, Used};
+use crate::source::LeftOut;
 use crate::state::hex;
 use crate::state::inbox::{Decision as Kind, Made};
 use crate::state::limits;
@@ -159,10 +161,10 @@ pub struct Gauges {
     pub releases: Option<Gauge>,
     /// Refusals of everybody.
     pub refusals: Option<Gauge>,
-    /// ε in millionths.
-    pub epsilon: Vec<Spent>,
-    /// Patients who opted out.
-    pub opted_out: Option<usize>,
+    /// ε and δ of noisy answers.
+    pub privacy: Vec<Spent>,
+    /// What the opt-out list took away.
+    pub opted_out: Option<LeftOut>,
 }
 
 /// A limit per period.
@@ -180,18 +182,37 @@ impl Gauge {
     }
 }
 
-/// ε of a study, or of all.
+/// ε and δ of a study, or of all.
 #[derive(Serialize)]
 pub struct Spent {
     study: Option<String>,
-    limit: u64,
-    spent: u64,
+    epsilon: Option<Loss>,
+    delta: Option<Failing>,
 }
 
-impl Spent {
-    /// None where a budget has δ alone.
-    pub fn of(budget: Budget) -> Option<Self> {
-        let Used { spent, limit } = budget.epsilon?;
-        Some(Self { study: budget.study, limit: exact(limit), spent: exact(spent) })
+/// ε in millionths.
+#[derive(Serialize)]
+struct Loss {
+    spent: u64,
+    limit: u64,
+}
+
+/// δ, which a page writes and cannot count with.
+#[derive(Serialize)]
+struct Failing {
+    spent: String,
+    limit: String,
+    /// Of 1000, rounded up: what is spent shows.
+    part: u64,
+}
+
+impl From<Budget> for Spent {
+    fn from(Budget { study, epsilon, delta }: Budget) -> Self {
+        let loss = |Used { spent, limit }| Loss { spent: exact(spent), limit: exact(limit) };
+        let failing = |Used { spent, limit }: Used| {
+            let part = (u128::from(spent) * 1000).div_ceil(u128::from(limit.max(1)));
+            Failing { spent: Delta(spent).to_string(), limit: Delta(limit).to_string(), part: part.min(1000) as u64 }
+        };
+        Self { study, epsilon: epsilon.map(loss), delta: delta.map(failing) }
     }
 }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod crash;
+mod first_use;
 mod ledger;
 mod rollback;
 
