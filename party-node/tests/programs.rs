@@ -6,9 +6,10 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use common::postgres::{self, Server};
+use common::until;
 use common::wire::{ACCOUNTS, BY_RULE, Net, PASSWORD, Plan, program};
 use common::{Scratch, shared};
 use party_node::source::SiteData;
@@ -44,7 +45,7 @@ fn psql(net: &Net, arguments: &[&str]) -> (String, String) {
 }
 
 #[test]
-fn every_bundled_question_asked_with_psql_of_databases_gives_the_known_answer() {
+fn every_bundled_question_asked_with_psql_of_databases_gives_the_known_answer_also_after_a_kill() {
     let Some(data) = shared("data/omop_3hospitals") else { return };
     let (Some(server), true) = (Server::start(), program("psql", "--version")) else { return };
     let folder = Scratch::new("programs-omop");
@@ -52,30 +53,58 @@ fn every_bundled_question_asked_with_psql_of_databases_gives_the_known_answer() 
     HOSPITALS.into_iter().for_each(|site| server.settings(&folder, &format!("data/{site}"), site, ""));
     let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
     let inner = folder.at("data");
-    let net = hospitals("programs-omop", inner, &tables, "", "127.0.0.1", folder);
+    let mut net = hospitals("programs-omop", inner, &tables, "", "127.0.0.1", folder);
     let questions: Vec<Value> = serde_json::from_slice(&fs::read(data.join("queries.json")).unwrap()).unwrap();
     for question in &questions {
-        let sql = question["sql"].as_str().unwrap();
-        let (out, notices) = psql(&net, &["--csv", "-c", sql]);
-        let mut lines = out.lines().map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
-        let names: Vec<&str> =
-            question["columns"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
-        assert_eq!(lines.next().unwrap(), names, "{}", question["id"]);
-        let expected = question["rows"].as_array().unwrap();
-        let rows: Vec<Vec<String>> = lines.collect();
-        assert_eq!(rows.len(), expected.len(), "{}: {out}", question["id"]);
-        for (row, expected) in rows.iter().zip(expected) {
-            let cells = row.iter().zip(expected.as_array().unwrap());
-            assert!(
-                cells.clone().all(|(cell, value)| same(cell, value)),
-                "{}: {row:?} is not {expected}",
-                question["id"]
-            );
-        }
-        assert!(notices.contains("NOTICE:") && notices.contains("cost: "), "{notices}");
+        answers(&net, question);
         println!("{}: ok", question["id"]);
     }
     assert!(questions.len() >= 19, "{} questions", questions.len());
+    dies_while_it_asks(&mut net, &questions);
+}
+
+/// Asks a bundled question, and compares.
+fn answers(net: &Net, question: &Value) {
+    let (out, notices) = psql(net, &["--csv", "-c", question["sql"].as_str().unwrap()]);
+    let mut lines = out.lines().map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
+    let names: Vec<&str> = question["columns"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    assert_eq!(lines.next().unwrap(), names, "{}", question["id"]);
+    let expected = question["rows"].as_array().unwrap();
+    let rows: Vec<Vec<String>> = lines.collect();
+    assert_eq!(rows.len(), expected.len(), "{}: {out}", question["id"]);
+    for (row, expected) in rows.iter().zip(expected) {
+        let cells = row.iter().zip(expected.as_array().unwrap());
+        assert!(cells.clone().all(|(cell, value)| same(cell, value)), "{}: {row:?} is not {expected}", question["id"]);
+    }
+    assert!(notices.contains("NOTICE:") && notices.contains("cost: "), "{notices}");
+}
+
+/// The node with the accounts is killed in the middle of a question, starts anew, says what became of it, and answers it.
+fn dies_while_it_asks(net: &mut Net, questions: &[Value]) {
+    for question in questions.iter().cycle().take(3 * questions.len()) {
+        let before = net.jobs().len();
+        let mut asked = told(net, "psql");
+        let asked =
+            asked.args(["-X", "-c", question["sql"].as_str().unwrap()]).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut asked = asked.spawn().unwrap();
+        let newest = |net: &Net| net.jobs().into_iter().next().unwrap_or_default();
+        let begun = |state: &Value| state == "running" || state == "done";
+        until("it runs", || net.jobs().len() > before && begun(&newest(net)["state"]));
+        net.signal(0, "KILL");
+        let told = asked.wait().unwrap();
+        net.start(0);
+        let job = newest(net);
+        if job["state"] == "done" {
+            // It was quicker than the kill.
+            continue;
+        }
+        assert!(!told.success() && job["refusal"]["code"] == "NODE_RESTARTED", "{told}: {job}");
+        let (failed, _) = psql(net, &["-At", "-c", "SELECT count(*) FROM consilium.jobs WHERE state = 'failed'"]);
+        assert_eq!(failed.trim(), "1");
+        answers(net, question);
+        return;
+    }
+    panic!("no question took long enough to be killed in");
 }
 
 /// A text of a cell and a value of JSON; reals to nine digits.
@@ -224,10 +253,11 @@ fn the_examples_for_python_run() {
 
 #[test]
 fn the_example_for_r_runs() {
-    let has_all = Command::new("Rscript").args(["-e", "library(RPostgres)"]).output();
+    let driver = "library(DBI); if (!requireNamespace('RPostgres', quietly = TRUE)) library(RPostgreSQL)";
+    let has_all = Command::new("Rscript").args(["-e", driver]).output();
     if !has_all.is_ok_and(|out| out.status.success()) {
-        // R is large: it is not installed for this alone.
-        println!("SKIPPED: there is no R with RPostgres on this machine");
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "CI without R and a driver for PostgreSQL");
+        println!("SKIPPED: there is no R with a driver for PostgreSQL on this machine");
         return;
     }
     let folder = Scratch::new("programs-r");
@@ -242,6 +272,40 @@ fn the_example_for_r_runs() {
     for script in blocks("r.md", "r") {
         let ended = common::run(told(&net, "Rscript").args(["-e", &script]));
         assert_eq!(ended.status, Some(0), "{script}\n{}", ended.stderr);
-        assert!(ended.stdout.contains("8507") && ended.stdout.contains("n_suppressed"), "{}", ended.stdout);
+        for word in ["8507", "n_suppressed", "year_of_birth"] {
+            assert!(ended.stdout.contains(word), "{}", ended.stdout);
+        }
     }
+}
+
+/// DBeaver and other programs in Java read the catalogue through this driver.
+#[test]
+fn a_program_in_java_finds_tables_and_columns_and_asks() {
+    let jar = Path::new("/usr/share/java/postgresql.jar");
+    if !program("javac", "-version") || !jar.exists() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "CI without {}", jar.display());
+        println!("SKIPPED: there is no JDBC driver for PostgreSQL on this machine");
+        return;
+    }
+    let folder = Scratch::new("programs-java");
+    let net = hospitals("programs-java", examples(""), &["person"], "", "127.0.0.1", folder);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/Catalogue.java");
+    let mut java = told(&net, "java");
+    let ended = common::run(java.arg("-cp").arg(jar).arg(&source).arg(net.port.to_string()).arg(PASSWORD));
+    assert_eq!(ended.status, Some(0), "{}{}", ended.stdout, ended.stderr);
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    for line in [
+        "product PostgreSQL 15.0",
+        "schema public",
+        "table public person TABLE",
+        "column person_id int8",
+        "column gender_concept_id int8",
+        "no keys, no indexes",
+        "prepared 5 times",
+        "hidden null",
+    ] {
+        assert!(lines.contains(&line), "{line} is not in {}", ended.stdout);
+    }
+    let counted: Vec<&&str> = lines.iter().filter(|line| line.starts_with("gender ")).collect();
+    assert!(counted.len() >= 2 && lines.iter().any(|line| line.starts_with("warning ")), "{}", ended.stdout);
 }
