@@ -282,8 +282,12 @@ impl Talk {
                 Some(Ok(message)) => message,
                 Some(Err(_)) => return Err(broken(Peer::Broken(Broken::Malformed))),
             };
+            // Whoever asks for an end leaves at once, and is heard all the same.
+            if let PgWireFrontendMessage::CancelRequest(request) = message {
+                self.door.on_cancel_request(request).await;
+                return Err(Ended::Silent);
+            }
             let is_extended = message.is_extended_query();
-            let is_cancel = matches!(message, PgWireFrontendMessage::CancelRequest(_));
             let (talk, door, extended) = (self.clone(), self.door.clone(), Arc::new(Extended(self.clone())));
             let done = {
                 let work = process_message(message, socket, talk.clone(), talk, extended, NOTHING.clone(), door);
@@ -299,7 +303,6 @@ impl Talk {
                     return Err(Ended::Told(error));
                 }
                 Err(error) => process_error(socket, error, is_extended).await.map_err(|_| Ended::Silent)?,
-                Ok(()) if is_cancel => return Err(Ended::Silent),
                 Ok(()) => (),
             }
         }
