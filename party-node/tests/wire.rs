@@ -459,7 +459,7 @@ async fn whatever_number_of_rows_is_asked_for_the_node_goes_on() {
         assert_eq!(transaction.query_portal(&portal, 2).await.unwrap().len(), came);
     }
     let types = "(SELECT oid FROM pg_type)";
-    let large = format!("SELECT a.oid, b.oid, c.oid, '{}' AS x FROM {types} a, {types} b, {types} c", "x".repeat(200));
+    let large = format!("SELECT a.oid, b.oid, c.oid, '{}' AS x FROM {types} a, {types} b, {types} c", "x".repeat(800));
     let portal = transaction.bind(&large, &[]).await.unwrap();
     let error = transaction.query_portal(&portal, 2).await.unwrap_err();
     assert_eq!(code(&error).1, "TOO_MANY_STATEMENTS");
