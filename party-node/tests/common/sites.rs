@@ -12,7 +12,7 @@ use party_node::analyst::{Analyst, Quiet, Who};
 use party_node::child::loopback;
 use party_node::config::Account;
 use party_node::connect::{self, Link};
-use party_node::govern::gate::Posted;
+use party_node::govern::gate::{self, Posted};
 use party_node::govern::study::Study;
 use party_node::network::{AnalystEntry, NETWORK_VERSION, Network, Reach, SiteEntry};
 use party_node::site::{Site, Startup};
@@ -91,7 +91,7 @@ pub fn serve(folder: &Scratch, own: Own, identity: Identity, network: &Network, 
     let state = State::open(&state, &state.with_extension("key"), &identity).unwrap();
     connect::listen(&endpoint, &identity, network, connect::idle(DEADLINE)).unwrap();
     let (name, catalog) = (SiteName(name.into()), network.catalog(None).unwrap());
-    let data = data.bind(&catalog, &name).unwrap();
+    let data = gate::left_out(data.bind(&catalog, &name).unwrap(), &policy, &catalog, &name).unwrap();
     let (network, deadline, drill, studies) = (network.clone(), DEADLINE, None, vec![study.clone()]);
     let start = Startup { identity, network, catalog, name, data, endpoint, deadline, drill, policy, studies, state };
     let site = Site::new(start).unwrap();
