@@ -1,8 +1,9 @@
 //! Jobs of accounts at a node, over real QUIC, with three sites in this process.
 
 mod common;
+#[path = "jobs/turns.rs"]
+mod turns;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,14 +19,13 @@ use party_node::connect;
 use party_node::govern::steward::{Order, Refusal, Reply};
 use party_node::jobs::Jobs;
 use party_node::jobs::control::Submission;
-use party_node::jobs::job::{At, Id, Job, Run, State};
+use party_node::jobs::job::{At, Job, Run, State};
 use party_node::network::Network;
 use party_node::site::Home;
 use party_node::state::Table;
 use party_node::state::beside::Write;
 use party_node::state::inbox::Waiting;
 use query_planner::{Audience, Options};
-use tokio::task::JoinHandle;
 
 const BY_RULE: &str = "allow_all = true\n[[approve]]\nclasses = ['count', 'sum', 'table', 'matching']\n";
 const BY_HAND: &str = "allow_all = true\ntell_reasons = true\n";
@@ -169,7 +169,7 @@ fn settings(memory_mb: u32, running: u32) -> JobSettings {
 async fn fifty_questions_of_ten_analysts_end_right_and_no_analyst_waits_for_all_of_another() {
     // Room for two at a time, whatever `running` says.
     let world = World::new("fifty", 10, [BY_RULE; 3], ("min_sites = 3", settings(64, 8)));
-    let turns = turns(&world);
+    let seen = turns::watched(&world.jobs);
     let mut jobs = Vec::new();
     for account in 0..10 {
         for number in 0..5 {
@@ -183,54 +183,8 @@ async fn fifty_questions_of_ten_analysts_end_right_and_no_analyst_waits_for_all_
         assert_eq!(done.rows, Some(1));
         assert!(done.sites.iter().all(|site| site.state == At::Done) && done.cost.is_some());
     }
-    judge(&turns.await.unwrap());
+    turns::judge(&seen.await.unwrap());
     assert_eq!(world.charged(), 0, "nobody is charged");
-}
-
-/// Whose job waits for a turn, or has one, in the order in which that is seen.
-struct Seen {
-    account: String,
-    job: Id,
-    has_turn: bool,
-}
-
-/// Watches the jobs until all fifty have ended.
-fn turns(world: &World) -> JoinHandle<Vec<Seen>> {
-    let (jobs, mut changes) = (world.jobs.clone(), world.jobs.subscribe());
-    tokio::spawn(async move {
-        let (mut seen, mut last, mut over) = (Vec::new(), HashMap::new(), HashSet::new());
-        while over.len() < 50 {
-            let changed = changes.recv().await.expect("no change is missed");
-            let Some(now) = jobs.now(&changed.account, changed.id).await.unwrap() else { continue };
-            let before = last.insert(now.id, now.state);
-            if before != Some(now.state) && [State::Queued, State::Running].contains(&now.state) {
-                seen.push(Seen { account: now.account, job: now.id, has_turn: now.state == State::Running });
-            } else if now.state.is_over() {
-                over.insert(now.id);
-            }
-        }
-        seen
-    })
-}
-
-/// From when on everybody has had a job in the queue: whoever waits then has a turn before anybody has had more than three, one of the
-/// queue's and two that were given already.
-fn judge(seen: &[Seen]) {
-    let first = |account: &str| seen.iter().position(|seen| seen.account == account).expect("it asked");
-    let accounts: BTreeSet<&str> = seen.iter().map(|seen| seen.account.as_str()).collect();
-    let (before, after) =
-        seen.split_at(1 + accounts.iter().map(|account| first(account)).max().expect("somebody asked"));
-    let latest: HashMap<Id, &Seen> = before.iter().map(|seen| (seen.job, seen)).collect();
-    let waiting: Vec<&Seen> = latest.into_values().filter(|seen| !seen.has_turn).collect();
-    assert!(waiting.len() > 2, "nothing waited");
-    for account in waiting.iter().map(|seen| &seen.account) {
-        let given: Vec<&str> = after.iter().filter(|seen| seen.has_turn).map(|seen| seen.account.as_str()).collect();
-        let turn = given.iter().position(|given| given == account).expect("it has its turn");
-        for other in &accounts {
-            let others = given[..turn].iter().filter(|given| *given == other).count();
-            assert!(others <= 3, "{other} has {others} turns before {account}: {given:?}");
-        }
-    }
 }
 
 #[tokio::test]

@@ -98,6 +98,10 @@ impl Net {
     }
 
     pub fn start_with(&mut self, site: usize, more: &[&str]) {
+        // One that was told to end gives its port back first.
+        if self.nodes.iter().any(|(at, _)| *at == site) {
+            self.ended(site);
+        }
         let name = format!("{}.log", self.sites[site]);
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.at(&name)).unwrap();
         let before = self.log(site).matches("serving at").count();
@@ -110,14 +114,13 @@ impl Net {
         });
     }
 
-    /// The last that was started.
     pub fn node(&mut self, site: usize) -> &mut Child {
-        &mut self.nodes.iter_mut().rev().find(|(at, _)| *at == site).unwrap().1
+        &mut self.nodes.iter_mut().find(|(at, _)| *at == site).unwrap().1
     }
 
     /// Sends a signal to a node.
     pub fn signal(&self, site: usize, name: &str) {
-        let (_, node) = self.nodes.iter().rev().find(|(at, _)| *at == site).unwrap();
+        let (_, node) = self.nodes.iter().find(|(at, _)| *at == site).unwrap();
         let _ = Command::new("kill").args([&format!("-{name}"), &node.id().to_string()]).status();
     }
 
