@@ -100,7 +100,7 @@ fn a_site_that_only_dials_is_not_looked_at_by_a_node_with_a_database_either() {
     let of_database = |text: String| {
         let lines = text.lines().filter(|line| !line.starts_with("data = "));
         lines.map(|line| format!("{line}\n")).collect::<String>()
-            + "[postgres]\nhost = '/nowhere'\ndbname = 'none'\nuser = 'none'\n"
+            + "[postgres]\nhost = '/nowhere'\ndbname = 'none'\nuser = 'none'\ntls = 'off'\n"
     };
     net.change("huaxi", of_database);
     let printed = net.check("huaxi");

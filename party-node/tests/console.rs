@@ -432,7 +432,7 @@ fn a_console_elsewhere_than_on_this_machine_is_refused() {
 #[tokio::test]
 async fn a_question_with_noise_is_asked_from_a_page_and_what_it_spends_and_who_opted_out_is_shown_to_stewards() {
     let privacy = "[privacy]\nepsilon = '4'\nmost_per_release = '1'\ndelta_digits = 5\n[opt_out]\nfile = 'a-out.csv'\n";
-    let world = World::with_policy("noise", &format!("{POLICY}{BY_RULE}{privacy}")).await;
+    let world = World::with_policy("noise", &format!("tell_reasons = true\n{POLICY}{BY_RULE}{privacy}")).await;
     let (lin, ada, contract) = (world.analyst("lin").await, world.steward(0).await, Contract::read());
     let sql = "SELECT COUNT(*) AS n FROM t";
     let exact = lin.plan(sql).await.json();
@@ -445,7 +445,7 @@ async fn a_question_with_noise_is_asked_from_a_page_and_what_it_spends_and_who_o
     let noise = json!({ "epsilon": "0.5", "mechanism": "gaussian", "delta_digits": 7 });
     let plan = lin.post("/api/plan", with(noise.clone())).await.json();
     contract.holds(&plan, "Plan");
-    assert_eq!(plan["asks"][0]["verdict"], "untold", "{plan:#}");
+    assert_eq!(plan["asks"][0]["verdict"], "allows", "{plan:#}");
     let mut submission = with(noise.clone());
     submission["plan"] = plan["digest"].clone();
     let job = lin.post("/api/jobs", submission).await.json();

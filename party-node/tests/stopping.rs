@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use common::Scratch;
 use mpc_core::handshake::ControlStream;
 use mpc_core::identity::Identity;
 use party_node::agree::{Greeting, PROTOCOL_VERSION, Reply};
-use party_node::analyst::{Analyst, Question, Quiet, Who, options_now};
+use party_node::analyst::{Analyst, Listener, News, Question, Quiet, Who, options_now};
 use party_node::child::loopback;
 use party_node::config::{Account, JobSettings};
 use party_node::connect;
@@ -39,7 +39,7 @@ const DEADLINE: Duration = Duration::from_secs(900);
 const PATIENCE: Duration = Duration::from_secs(300);
 const SQL: &str = "SELECT COUNT(*) AS n FROM t";
 
-/// Holds a site where it has made a change and not yet heard of it.
+/// Holds a site where it is about to make a change.
 #[derive(Default)]
 struct Gateway {
     shut: AtomicBool,
@@ -52,13 +52,20 @@ impl Gateway {
     fn hook(self: &Arc<Self>) -> Hook {
         let gateway = self.clone();
         Hook::new(move |moment| {
-            if moment == Moment::BeforeCommit && gateway.shut.load(Ordering::SeqCst) {
-                gateway.held.store(true, Ordering::SeqCst);
-                let lock = gateway.lock.lock().unwrap();
-                let shut = |_: &mut ()| gateway.shut.load(Ordering::SeqCst);
-                drop(gateway.open.wait_timeout_while(lock, PATIENCE, shut).unwrap());
+            if moment == Moment::BeforeCommit {
+                gateway.pass();
             }
         })
+    }
+
+    /// Waits here as long as it is shut.
+    fn pass(&self) {
+        if self.shut.load(Ordering::SeqCst) {
+            self.held.store(true, Ordering::SeqCst);
+            let lock = self.lock.lock().unwrap();
+            let shut = |_: &mut ()| self.shut.load(Ordering::SeqCst);
+            drop(self.open.wait_timeout_while(lock, PATIENCE, shut).unwrap());
+        }
     }
 
     fn shut(&self) {
@@ -134,6 +141,14 @@ impl World {
         job
     }
 
+    /// The account as an analyst who asks by itself.
+    fn analyst(&self, listener: Arc<dyn Listener>) -> Analyst {
+        let endpoint = connect::endpoint(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let (network, catalog) = (Arc::new(self.network.clone()), self.sites[0].home().catalog);
+        let who = Who { identity: self.account.identity.clone(), network, catalog };
+        Analyst::new(who, study(), endpoint, DEADLINE, listener)
+    }
+
     fn begun(&self, site: usize) -> bool {
         let log = self.folder.at(&format!("{}-state/audit.log", SITES[site]));
         fs::read_to_string(log).unwrap().contains("\"begun\"")
@@ -202,16 +217,47 @@ async fn a_node_that_stops_while_it_links_with_the_others_tells_them_why() {
     assert!(refusal.message.contains("NODE_STOPPED"), "{}", refusal.message);
 }
 
+/// An analyst who stays where all sites have entered, until the gateway opens.
+struct Stays(Arc<Gateway>, AtomicUsize);
+
+impl Listener for Stays {
+    fn hear(&self, news: News<'_>) {
+        if matches!(news, News::Entered { .. }) && self.1.fetch_add(1, Ordering::SeqCst) + 1 == SITES.len() {
+            tokio::task::block_in_place(|| self.0.pass());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stops_while_seeds_are_agreed_leaves_at_once_and_tells_the_others_why() {
+    let world = World::new("seeds");
+    let gateway = Arc::<Gateway>::default();
+    gateway.shut();
+    let analyst = world.analyst(Arc::new(Stays(gateway.clone(), AtomicUsize::new(0))));
+    let asking = tokio::spawn(async move {
+        let question = Question { sql: SQL, options: options_now(Audience::Analyst, None) };
+        analyst.ask(question).await.map(drop)
+    });
+    until(|| gateway.held.load(Ordering::SeqCst)).await;
+    // It is linked with both others, and the analyst agrees no seed with it.
+    let met = |site: &str| {
+        let line = format!("consilium_peer_last_met_seconds{{site=\"{site}\"}}");
+        world.sites[1].figures().contains(&line)
+    };
+    until(|| met("a") && met("c")).await;
+    world.sites[1].shut(Duration::ZERO).await;
+    assert!(world.sites[1].drain(PATIENCE).await, "it waits for the analyst");
+    gateway.open();
+    let stopped = asking.await.unwrap().unwrap_err();
+    assert_eq!(stopped.code, "SESSION_STOPPED", "{stopped}");
+    assert!(stopped.message.contains("NODE_STOPPED"), "{stopped}");
+}
+
 #[tokio::test]
 async fn a_node_that_stops_waits_no_longer_for_an_analyst_who_has_not_begun() {
     let world = World::new("start");
-    let endpoint = connect::endpoint(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let who = Who {
-        identity: world.account.identity.clone(),
-        network: Arc::new(world.network.clone()),
-        catalog: world.sites[0].home().catalog,
-    };
-    let analyst = Analyst::new(who, study(), endpoint.clone(), DEADLINE, Arc::new(Quiet));
+    let analyst = world.analyst(Arc::new(Quiet));
+    let endpoint = analyst.endpoint.clone();
     let question = Question { sql: SQL, options: options_now(Audience::Analyst, None) };
     let plan = analyst.plan(question).unwrap().joint.digest();
     // It hears that the site is ready, and says nothing more.

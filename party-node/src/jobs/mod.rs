@@ -13,6 +13,7 @@ pub mod answer;
 pub mod command;
 pub mod control;
 pub mod job;
+mod look;
 mod plan_file;
 pub mod queue;
 mod store;
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use mpc_core::identity::Pin;
 use query_planner::cost::cost;
-use query_planner::{Catalog, Compiled, Disclosure, Options};
+use query_planner::{Catalog, Compiled, Options};
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -39,7 +40,6 @@ use crate::network::Network;
 use crate::site::Home;
 use crate::site::stopped;
 use crate::state::now_ms;
-use answer::Page;
 use control::Submission;
 use job::{Forecast, Id, Job, Preparation, Refusal, SiteState, State};
 use queue::{Demand, Queue, Room};
@@ -310,52 +310,6 @@ impl Jobs {
         })
     }
 
-    /// The account's jobs, the newest first, from a place in the list on, and where the next are.
-    pub async fn list(self: &Arc<Self>, account: &str, from: u64) -> Result<(Vec<Job>, Option<u64>), NodeError> {
-        let all = self.all(account).await?;
-        let from = usize::try_from(from).unwrap_or(usize::MAX).min(all.len());
-        let end = (from + LISTED).min(all.len());
-        let next = (end < all.len()).then_some(end as u64);
-        Ok((all.into_iter().skip(from).take(end - from).collect(), next))
-    }
-
-    /// One job.
-    ///
-    /// # Errors
-    /// `NO_SUCH_JOB`.
-    pub async fn show(self: &Arc<Self>, account: &str, name: &str) -> Result<Job, NodeError> {
-        self.asker(account)?;
-        let (kept, account, name) = (self.kept.clone(), account.to_owned(), name.to_owned());
-        let found = blocking(move || kept.named(&account, &name)).await?;
-        let none = || NodeError::new("NO_SUCH_JOB", "this account has no job, or more than one, of that name");
-        found.map(|job| self.as_now(job)).ok_or_else(none)
-    }
-
-    /// One job, once it is newer than this revision, or after a while.
-    ///
-    /// # Errors
-    /// `NO_SUCH_JOB`.
-    pub async fn follow(self: &Arc<Self>, account: &str, name: &str, after: u64) -> Result<Job, NodeError> {
-        let job = self.show(account, name).await?;
-        let Some(live) = self.live(&job.id) else { return self.show(account, name).await };
-        let mut watched = live.job.subscribe();
-        let newer = timeout(FOLLOWED, watched.wait_for(|job| job.revision > after)).await;
-        let newer = newer.ok().and_then(Result::ok).map(|job| job.clone());
-        match newer {
-            Some(job) => Ok(job),
-            None => self.show(account, name).await,
-        }
-    }
-
-    /// A part of a job's answer, from a row on.
-    ///
-    /// # Errors
-    /// `NO_SUCH_JOB`, `NO_SUCH_ANSWER`.
-    pub async fn page(self: &Arc<Self>, account: &str, name: &str, from: u64) -> Result<Page, NodeError> {
-        let (job, kept) = (self.show(account, name).await?, self.kept.clone());
-        blocking(move || kept.page(&job.account, &job.id, from)).await
-    }
-
     /// Takes a job back. One that has begun counts as a release all the same; one that has ended stays as it is.
     ///
     /// # Errors
@@ -368,47 +322,6 @@ impl Jobs {
             let _ = timeout(ENDING, watched.wait_for(|job| job.state.is_over())).await;
         }
         self.show(account, name).await
-    }
-
-    /// What a job's run revealed.
-    ///
-    /// # Errors
-    /// `NO_SUCH_ANSWER`.
-    pub async fn disclosures(self: &Arc<Self>, job: &Job) -> Result<Vec<Disclosure>, NodeError> {
-        let (kept, account, id) = (self.kept.clone(), job.account.clone(), job.id);
-        blocking(move || kept.disclosures(&account, &id)).await
-    }
-
-    /// A job as it is now, by its whole id.
-    pub async fn now(self: &Arc<Self>, account: &str, id: Id) -> Result<Option<Job>, NodeError> {
-        let live = self.live(&id).map(|live| live.job.borrow().clone()).filter(|job| job.account == account);
-        if live.is_some() {
-            return Ok(live);
-        }
-        let (kept, account) = (self.kept.clone(), account.to_owned());
-        blocking(move || kept.job(&account, &id)).await
-    }
-
-    /// Those of an account that have not ended.
-    pub fn unfinished(&self, account: &str) -> Vec<Job> {
-        let all: Vec<Job> = self.lock().values().map(|live| live.job.borrow().clone()).collect();
-        all.into_iter().filter(|job| job.account == account && !job.state.is_over()).collect()
-    }
-
-    /// Hears of every change of every job.
-    pub fn subscribe(&self) -> broadcast::Receiver<Changed> {
-        self.changes.subscribe()
-    }
-
-    /// Jobs that have not ended, by state, and how the others ended since the node started.
-    pub fn counts(&self) -> (BTreeMap<State, u64>, BTreeMap<String, u64>) {
-        let mut states: BTreeMap<State, u64> =
-            State::ALL.into_iter().filter(|s| !s.is_over()).map(|s| (s, 0)).collect();
-        for live in self.lock().values() {
-            *states.entry(live.job.borrow().state).or_default() += 1;
-        }
-        states.retain(|state, _| !state.is_over());
-        (states, self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// Lets no job begin any more, those that run end as long as `patience`, and ends those that are left. What waits goes on when
@@ -496,20 +409,6 @@ impl Jobs {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let code = told_apart(&ended, code).to_owned();
         *ended.entry(code).or_default() += 1;
-    }
-
-    /// All jobs of an account as they are now, the newest first.
-    async fn all(self: &Arc<Self>, account: &str) -> Result<Vec<Job>, NodeError> {
-        self.asker(account)?;
-        let (kept, account) = (self.kept.clone(), account.to_owned());
-        let all = blocking(move || kept.jobs(&account)).await?;
-        Ok(all.into_iter().map(|job| self.as_now(job)).collect())
-    }
-
-    /// What is on disk may be behind.
-    fn as_now(&self, job: Job) -> Job {
-        let now = self.live(&job.id).map(|live| live.job.borrow().clone());
-        now.filter(|now| now.revision > job.revision).unwrap_or(job)
     }
 
     fn start(self: &Arc<Self>, job: Job) {
@@ -603,14 +502,10 @@ const CANCELLED: &str = "JOB_CANCELLED";
 /// Questions that are planned at a time, and of one account that are being taken.
 const PLANNED: usize = 4;
 const TAKEN: usize = 4;
-/// Jobs in one reply.
-const LISTED: usize = 50;
 /// Changes that a slow listener may be behind.
 const CHANGES: usize = 1024;
 /// How long a job that is told to end may take.
 const ENDING: Duration = Duration::from_secs(5);
-/// How long somebody waits for a change in one call.
-const FOLLOWED: Duration = Duration::from_secs(25);
 /// How often old jobs are looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(3600);
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;

@@ -99,7 +99,7 @@ export const kinds = {
     noise: "Noise on every figure",
     noises: { none: "none", laplace: "Laplace: ε alone", gaussian: "Gaussian: ε and δ" },
     epsilon: "ε of the question",
-    deltaDigits: "δ as digits after the point (empty: as the sites allow)",
+    deltaDigits: "δ: 10 to the minus (optional)",
     noiseLead: "Noise spends ε at every site, also where no answer comes, and it is never given back.",
     editor: "Question in SQL",
     example: "Start from an example",

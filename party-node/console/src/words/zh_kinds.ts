@@ -97,7 +97,7 @@ export const kinds: Texts<typeof english> = {
     noise: "各数值加噪",
     noises: { none: "不加噪", laplace: "拉普拉斯：仅 ε", gaussian: "高斯：ε 和 δ" },
     epsilon: "本次查询的 ε",
-    deltaDigits: "δ 的小数位数（留空：按各医院允许的）",
+    deltaDigits: "δ：10 的负几次方（可选）",
     noiseLead: "加噪会在每家医院消耗 ε，即使没有得到结果；用后不退。",
     editor: "SQL 查询",
     example: "从示例开始",

@@ -116,7 +116,7 @@ test("noise is chosen, said before it is spent, in the plan file, and in the ste
   await ask(page, "SELECT COUNT(*) AS n FROM person");
   await page.getByLabel("Noise on every figure").selectOption("gaussian");
   await page.getByLabel("ε of the question").fill("0.25");
-  await page.getByLabel(/^δ as digits/).fill("7");
+  await page.getByLabel(/^δ: 10 to the minus/).fill("7");
   await page.getByText("Noise spends ε at every site").waitFor();
   await picture(page, "noise");
   await page.getByRole("button", { name: "Submit…" }).click();
