@@ -3,7 +3,6 @@
 
 mod common;
 
-use std::fs;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -23,7 +22,7 @@ use party_node::govern::steward::Refusal;
 use party_node::govern::study::Study;
 use party_node::jobs::Jobs;
 use party_node::jobs::control::{Part, Submission};
-use party_node::jobs::job::{Job, State};
+use party_node::jobs::job::{At, Job, State};
 use party_node::network::{AnalystEntry, NETWORK_VERSION, Network, Reach, SiteEntry};
 use party_node::site::{Home, Site, Startup};
 use party_node::source::SiteData;
@@ -137,7 +136,14 @@ impl World {
         self.gateway.shut();
         let job = jobs.submit("ada", submission()).await.unwrap();
         until(|| self.gateway.held.load(Ordering::SeqCst)).await;
-        until(|| self.begun(0) && self.begun(1)).await;
+        // The analyst has heard from the two others that they are in it.
+        let entered = async {
+            let in_it = |job: Job| job.sites[..2].iter().all(|site| site.state == At::Running);
+            while !jobs.now("ada", job.id).await.unwrap().is_some_and(in_it) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, entered).await.expect("two sites enter");
         job
     }
 
@@ -147,11 +153,6 @@ impl World {
         let (network, catalog) = (Arc::new(self.network.clone()), self.sites[0].home().catalog);
         let who = Who { identity: self.account.identity.clone(), network, catalog };
         Analyst::new(who, study(), endpoint, DEADLINE, listener)
-    }
-
-    fn begun(&self, site: usize) -> bool {
-        let log = self.folder.at(&format!("{}-state/audit.log", SITES[site]));
-        fs::read_to_string(log).unwrap().contains("\"begun\"")
     }
 }
 
