@@ -367,9 +367,15 @@ impl Analyst {
     /// Brings a site everybody's words and waits until it has verified them.
     async fn enter(&self, party: PartyId, link: &mut Link, start: &Start) -> Result<(), NodeError> {
         let name = blame::name(party, &self.who.network);
-        let lost = |e| NodeError::new("SITE_LOST", format!("{name}, when the session began: {e}"));
-        link.control.send(start).await.map_err(lost)?;
-        match link.control.recv_within::<Reply>(READY_PATIENCE).await.map_err(lost)? {
+        let heard = async {
+            link.control.send(start).await?;
+            link.control.recv_within::<Reply>(READY_PATIENCE).await
+        };
+        let heard = heard.await.map_err(|e| match connect::stopped(party, link) {
+            Some(why) => blame::with_names(why, &self.who.network),
+            None => NodeError::new("SITE_LOST", format!("{name}, when the session began: {e}")),
+        });
+        match heard? {
             Reply::Entered => {
                 self.listener.hear(News::Entered { site: party.index() });
                 Ok(())

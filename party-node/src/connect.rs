@@ -207,7 +207,7 @@ pub fn abort_all(links: &HashMap<PartyId, Link>, error: &NodeError) {
 }
 
 /// What the other side said when it closed the connection, if it said something.
-fn stopped(by: PartyId, link: &Link) -> Option<NodeError> {
+pub(crate) fn stopped(by: PartyId, link: &Link) -> Option<NodeError> {
     let notice = quic::abort_notice(&link.connection)?;
     Some(NodeError::new("SESSION_STOPPED", format!("stopped by {by}: {}", printable(&notice.reason))))
 }
