@@ -106,15 +106,15 @@ fn what_is_not_known_is_refused_and_only_where_it_would_be_called() {
             "TOO_MUCH_WORK",
         ),
         ("SELECT DISTINCT a FROM generate_series(1, 9000) a, generate_series(1, 2) b", "TOO_MUCH_WORK"),
-        ("SELECT a FROM generate_series(1, 9000) a GROUP BY a", "TOO_MUCH_WORK"),
-        ("SELECT COUNT(DISTINCT a) FROM generate_series(1, 9000) a", "TOO_MUCH_WORK"),
+        ("SELECT a * 10 + b FROM generate_series(1, 9000) a, generate_series(1, 2) b GROUP BY 1", "TOO_MUCH_WORK"),
+        ("SELECT COUNT(DISTINCT a * 10 + b) FROM generate_series(1, 9000) a, generate_series(1, 2) b", "TOO_MUCH_WORK"),
         ("SELECT 'a' ~ ('a' || a) FROM generate_series(1, 9000) a", "TOO_MUCH_WORK"),
         (
             "SELECT COUNT(*) FROM pg_type a, pg_type b, pg_type c, pg_type d, pg_type e, pg_type f, pg_type g, pg_type h",
             "TOO_MUCH_WORK",
         ),
     ] {
-        assert_eq!(ask(sql), Err(code.to_owned()), "{sql}");
+        assert_eq!(ask(sql).err().as_deref(), Some(code), "{sql}");
     }
     assert_eq!(rows("SELECT nothing(indrelid) FROM pg_index"), Vec::<Vec<String>>::new());
     // Several rows of three values: NULL is neither in nor out.
