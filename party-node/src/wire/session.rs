@@ -50,7 +50,7 @@ const MOST_OTHERS: usize = 100;
 const LONGEST_VALUE: usize = 1_000;
 
 /// Settings of PostgreSQL with the values that programs ask for.
-const FIXED: [(&str, &str); 22] = [
+const FIXED: [(&str, &str); 23] = [
     ("server_version", VERSION),
     ("server_version_num", "150000"),
     ("server_encoding", "UTF8"),
@@ -73,6 +73,7 @@ const FIXED: [(&str, &str); 22] = [
     ("extra_float_digits", "1"),
     ("client_min_messages", "notice"),
     ("row_security", "off"),
+    ("max_index_keys", "32"),
 ];
 
 /// The version of PostgreSQL whose catalogue is shown.

@@ -1,11 +1,14 @@
 //! What a node has in memory while its database has many rows, or long ones.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::common::postgres::{Server, with_peaks};
 use super::common::{Scratch, consilium};
 
 #[test]
 fn long_texts_reach_the_node_in_portions_that_memory_has_room_for() {
     let Some(server) = Server::start() else { return };
+    let _alone = LOOKED_AT.lock().unwrap_or_else(PoisonError::into_inner);
     // 240 MB of notes, which the database keeps compressed; only the node knows this condition.
     let rows = 240;
     let make = format!(
@@ -17,6 +20,9 @@ fn long_texts_reach_the_node_in_portions_that_memory_has_room_for() {
     assert_eq!(counts, [3 * rows / 4]);
     assert!(peak < 350 * 1024, "a node held {peak} KiB");
 }
+
+/// One test at a time looks at the nodes of this process.
+static LOOKED_AT: Mutex<()> = Mutex::new(());
 
 /// Rows of the large table: what the variable says, or 10^7 where everything is checked, or 10^6.
 fn large() -> u64 {
@@ -54,6 +60,7 @@ fn peaks_of(server: &Server, name: &str, make: &str, settings: &str, sql: &str) 
 #[test]
 fn a_grouped_count_of_many_rows_reaches_the_node_as_groups() {
     let Some(server) = Server::start() else { return };
+    let _alone = LOOKED_AT.lock().unwrap_or_else(PoisonError::into_inner);
     let rows = large();
     // A short run may end between two looks at it.
     let small = (0..3).map(|run| counted(&server, &format!("small{run}"), 10).1[0]).max().expect("three runs");

@@ -32,10 +32,8 @@ class Catalogue {
         try (ResultSet rows = data.getColumns(null, "public", "person", null)) {
             while (rows.next()) System.out.println("column " + rows.getString("COLUMN_NAME") + " " + rows.getString("TYPE_NAME"));
         }
-        try (ResultSet keys = data.getPrimaryKeys(null, "public", "person");
-                ResultSet foreign = data.getImportedKeys(null, "public", "person");
-                ResultSet indexes = data.getIndexInfo(null, "public", "person", false, true)) {
-            if (!keys.next() && !foreign.next() && !indexes.next()) System.out.println("no keys, no indexes");
+        try (ResultSet keys = data.getPrimaryKeys(null, "public", "person")) {
+            if (!keys.next()) System.out.println("no keys");
         }
     }
 
