@@ -319,7 +319,7 @@ impl Check {
         let segments = empty(&self.shapes, &self.runs);
         demand::budget(self.shapes.len(), link, async |e| {
             let far = match self.ledgered.form {
-                Form::Once => self.all_far(&mut Ands::new(e), &segments).await?,
+                Form::Once => self.far(e, &segments).await?,
                 Form::Telescoped => {
                     self.flagged(e, &segments).await?;
                     self.far_counts(&mut Ands::new(e), &self.no_counts()).await?
@@ -389,7 +389,7 @@ impl Check {
     /// As [`too_close`].
     pub async fn decide(&self, engine: &mut Additive, segments: &[Segment], name: &str) -> Result<bool> {
         let far = match self.ledgered.form {
-            Form::Once => self.all_far(&mut Ands::new(engine), segments).await?,
+            Form::Once => self.far(engine, segments).await?,
             Form::Telescoped => {
                 let flagged = self.flagged(engine, segments).await?;
                 let counts = self.counts(engine, segments, &flagged).await?;
@@ -397,6 +397,14 @@ impl Check {
             }
         };
         opened(engine, &far, name).await
+    }
+
+    /// The bit before it is opened, as a share of one row, of the form [`Form::Once`]: do all pairs differ by enough patients?
+    ///
+    /// # Errors
+    /// The engine's own.
+    pub async fn far<E: Engine>(&self, e: &mut E, segments: &[Segment]) -> Result<BitShare> {
+        self.all_far(&mut Ands::new(e), segments).await
     }
 
     /// How many patients each pair differs by.
