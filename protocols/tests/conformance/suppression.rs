@@ -146,7 +146,9 @@ fn fault(tried: &Tried, shown: &[bool], told: bool) -> Option<String> {
     }
     for (a, b) in differences.iter().filter(|(a, b)| shown[*a] && shown[*b]) {
         let difference = tried.counts[*b] - tried.counts[*a];
-        if !fine(difference, true) || (1..*between).contains(&difference) {
+        // Beside a 0 it is the other cell's own count.
+        let is_count = tried.counts[*a] == 0 && *zero_allowed;
+        if !fine(difference, true) || !is_count && (1..*between).contains(&difference) {
             return Some(format!("the difference of {b} and {a} is small and shown"));
         }
     }

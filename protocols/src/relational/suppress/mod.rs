@@ -34,7 +34,8 @@ use crate::share::{ArithShare, BitShare};
 pub struct Rules {
     /// k: counts from 1 to k − 1 are never shown. At least 1.
     pub threshold: u64,
-    /// The same for what one cell has more than another, where that is more than [`Rules::threshold`].
+    /// The same for what one cell has more than another, where that is more than [`Rules::threshold`]. Beside a 0 that may be shown it is a
+    /// count as any other.
     pub between: u64,
     /// May a count of 0 be shown?
     pub zero_allowed: bool,
