@@ -14,7 +14,7 @@ pub struct Shares<K> {
 
 /// One of them, given back when it is dropped.
 #[derive(Debug)]
-pub struct Share<K: Eq + Hash> {
+pub struct Place<K: Eq + Hash> {
     shares: Arc<Shares<K>>,
     of: K,
 }
@@ -43,7 +43,7 @@ impl<K: Eq + Hash + Clone> Shares<K> {
     ///
     /// # Errors
     /// Where there is none.
-    pub fn take(self: &Arc<Self>, of: K) -> Result<Share<K>, Full> {
+    pub fn take(self: &Arc<Self>, of: K) -> Result<Place<K>, Full> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.get(&of).is_some_and(|own| *own >= self.of_one) {
             return Err(Full::One);
@@ -52,11 +52,11 @@ impl<K: Eq + Hash + Clone> Shares<K> {
             return Err(Full::All);
         }
         *held.entry(of.clone()).or_default() += 1;
-        Ok(Share { shares: self.clone(), of })
+        Ok(Place { shares: self.clone(), of })
     }
 }
 
-impl<K: Eq + Hash> Drop for Share<K> {
+impl<K: Eq + Hash> Drop for Place<K> {
     fn drop(&mut self) {
         let mut held = self.shares.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = held.get_mut(&self.of) {

@@ -24,7 +24,7 @@ use crate::fault::NodeError;
 use crate::http::Reply;
 use crate::jobs::job::Id;
 use crate::jobs::{Changed, Jobs};
-use crate::shares::Share;
+use crate::shares::Place;
 
 /// A comment line keeps the connection open.
 const QUIET: Duration = Duration::from_secs(15);
@@ -40,7 +40,7 @@ struct Told {
     /// Jobs that changed and were not told of: a wait for more of them may be broken off.
     changed: BTreeSet<Id>,
     begun: bool,
-    _room: Share<[u8; 32]>,
+    _room: Place<[u8; 32]>,
 }
 
 /// What happened.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::fault::NodeError;
-use crate::shares::{Full, Share, Shares};
+use crate::shares::{Full, Place, Shares};
 
 /// Statements that are read, planned or answered from the catalogue, of one account.
 const WORK_OF_ONE: usize = 2;
@@ -44,7 +44,7 @@ impl Desk {
     ///
     /// # Errors
     /// `TOO_MANY_CONNECTIONS`.
-    pub fn sit(&self, account: &str) -> Result<Share<String>, NodeError> {
+    pub fn sit(&self, account: &str) -> Result<Place<String>, NodeError> {
         self.seats.take(account.to_owned()).map_err(|full| {
             let text = match full {
                 Full::One => format!("an account has {} connections at most", self.seats.of_one()),
@@ -81,10 +81,10 @@ mod tests {
     #[test]
     fn one_account_leaves_places_to_the_others() {
         let desk = Desk::new(40);
-        let held: Vec<Share<String>> = (0..SEATS_OF_ONE).map(|_| desk.sit("ines").unwrap()).collect();
+        let held: Vec<Place<String>> = (0..SEATS_OF_ONE).map(|_| desk.sit("ines").unwrap()).collect();
         assert_eq!(desk.sit("ines").unwrap_err().code, "TOO_MANY_CONNECTIONS");
-        let more: Vec<Share<String>> = (0..SEATS_OF_ONE).map(|_| desk.sit("joao").unwrap()).collect();
-        let last: Vec<Share<String>> = (0..8).map(|_| desk.sit("eve").unwrap()).collect();
+        let more: Vec<Place<String>> = (0..SEATS_OF_ONE).map(|_| desk.sit("joao").unwrap()).collect();
+        let last: Vec<Place<String>> = (0..8).map(|_| desk.sit("eve").unwrap()).collect();
         assert!(desk.sit("eve").unwrap_err().message.contains("[wire] connections"));
         drop((held, more, last));
         assert!(desk.sit("ines").is_ok() && Desk::new(1).sit("ines").is_ok());

@@ -51,7 +51,7 @@ use tokio_util::codec::Framed;
 use crate::fault::NodeError;
 use crate::jobs::Jobs;
 use crate::log;
-use crate::shares::{Share, Shares};
+use crate::shares::{Place, Shares};
 use desk::Desk;
 use extended::Extended;
 use frames::Broken;
@@ -153,7 +153,7 @@ impl Door {
         .await;
     }
 
-    async fn talk(self: Arc<Self>, stream: TcpStream, from: SocketAddr, arriving: Share<IpAddr>) {
+    async fn talk(self: Arc<Self>, stream: TcpStream, from: SocketAddr, arriving: Place<IpAddr>) {
         let by = Instant::now() + LOGIN;
         let opened = tokio::time::timeout_at(by, line::open(stream, self.tls.as_ref())).await;
         let Ok(Ok(opened)) = opened else { return };
@@ -216,7 +216,7 @@ pub struct Talk {
     /// Has it logged in?
     known: Arc<AtomicBool>,
     who: OnceLock<Who>,
-    arriving: Mutex<Option<Share<IpAddr>>>,
+    arriving: Mutex<Option<Place<IpAddr>>>,
     exchange: Mutex<Option<Exchange>>,
     settings: Mutex<Session>,
     /// What the connection began with.
@@ -241,11 +241,11 @@ struct Who {
     account: String,
     database: String,
     /// Given back when the connection ends.
-    _seat: Share<String>,
+    _seat: Place<String>,
 }
 
 impl Talk {
-    fn new(door: Arc<Door>, known: Arc<AtomicBool>, arriving: Share<IpAddr>) -> Self {
+    fn new(door: Arc<Door>, known: Arc<AtomicBool>, arriving: Place<IpAddr>) -> Self {
         Self {
             door,
             known,
@@ -308,7 +308,7 @@ impl Talk {
         }
     }
 
-    fn entered(&self, account: String, database: String, seat: Share<String>) {
+    fn entered(&self, account: String, database: String, seat: Place<String>) {
         // A connection logs in once: the protocol goes on from there.
         let _ = self.who.set(Who { account, database, _seat: seat });
         self.arriving.lock().unwrap_or_else(PoisonError::into_inner).take();
