@@ -1,4 +1,4 @@
-//! Connections of one session: dial the sites before me, wait for those after me, agree a seed with each.
+//! Connections of one session: dial some sites, wait for the others, agree a seed with each.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -152,7 +152,7 @@ impl Network {
         Ok(())
     }
 
-    /// Does the first of two sites dial the other? The later one does, unless it cannot be dialled itself.
+    /// Does the first of two sites dial the other? The later one does; where one of them cannot be dialled, that one does.
     pub fn dials(&self, from: usize, to: usize) -> bool {
         match (self.site[from].reach, self.site[to].reach) {
             (Reach::Out, _) => true,

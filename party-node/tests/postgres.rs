@@ -5,6 +5,8 @@ mod both;
 mod common;
 #[path = "postgres/hospitals.rs"]
 mod hospitals;
+// It reads what /proc says of a process.
+#[cfg(target_os = "linux")]
 #[path = "postgres/memory.rs"]
 mod memory;
 

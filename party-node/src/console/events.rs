@@ -24,7 +24,7 @@ use crate::fault::NodeError;
 use crate::http::Reply;
 use crate::jobs::job::Id;
 use crate::jobs::{Changed, Jobs};
-use crate::shares::Place;
+use crate::places::Place;
 
 /// A comment line keeps the connection open.
 const QUIET: Duration = Duration::from_secs(15);

@@ -34,7 +34,7 @@ use crate::config::Config;
 use crate::fault::NodeError;
 use crate::http::{self, Reply};
 use crate::jobs::Jobs;
-use crate::shares::Shares;
+use crate::places::Places;
 use crate::site::Site;
 use hyper::StatusCode;
 use peers::Peers;
@@ -63,7 +63,7 @@ pub struct Console {
     planning: Arc<Semaphore>,
     /// A dry run reads the site's tables: one at a time.
     counting: Semaphore,
-    streams: Arc<Shares<[u8; 32]>>,
+    streams: Arc<Places<[u8; 32]>>,
 }
 
 /// What somebody who is logged in asks.
@@ -100,7 +100,7 @@ impl Console {
             trying: Semaphore::new(TRIES),
             planning: Arc::new(Semaphore::new(PLANNING)),
             counting: Semaphore::new(1),
-            streams: Shares::new(STREAMS.0, STREAMS.1),
+            streams: Places::new(STREAMS.0, STREAMS.1),
         };
         Ok((Arc::new(console), listener))
     }

@@ -1,4 +1,4 @@
-//! The other sites, as this node last met them. Source: `api/steward.ts`, `Peer`.
+//! The other sites, as this node last met them. Source: `party-node/console/src/api/steward.ts`, `Peer`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,9 +55,11 @@ impl Peers {
             *known = looked(site, &known).await;
         }
         let met = site.meter().last_met();
-        let newer = |(at, peer): (&usize, &Peer)| Peer {
-            answered_ms: peer.answered_ms.max(met.get(at).copied()),
-            ..peer.clone()
+        let newer = |(at, peer): (&usize, &Peer)| {
+            let entry = &site.network().site[*at];
+            let peer = Peer { answered_ms: peer.answered_ms.max(met.get(at).copied()), ..peer.clone() };
+            // It may have come since, or gone.
+            if is_known_by_visits(site, *at) { only_dials(peer, entry) } else { peer }
         };
         known.iter().map(newer).collect()
     }
@@ -91,7 +93,7 @@ async fn look(site: &Arc<Site>, other: usize, before: Option<&Peer>) -> Peer {
         same_network: None,
         pin: entry.pins.first().map(ToString::to_string).unwrap_or_default(),
     };
-    if entry.reach == Reach::Out && !site.is_called_by(other) {
+    if is_known_by_visits(site, other) {
         return only_dials(peer, entry);
     }
     match site.visit(other, PATIENCE).await {
@@ -119,10 +121,15 @@ fn answered(peer: Peer, own: &Checked, theirs: &Checked, took: Duration) -> Peer
     }
 }
 
+/// Is there no way to it now but the connections that it makes for runs?
+fn is_known_by_visits(site: &Site, other: usize) -> bool {
+    site.network().site[other].reach == Reach::Out && !site.is_called_by(other)
+}
+
 /// A site that nobody can dial is known by its own visits.
 fn only_dials(peer: Peer, entry: &SiteEntry) -> Peer {
     if peer.answered_ms.is_some() {
-        return Peer { state: Health::Well, ..peer };
+        return Peer { state: Health::Well, refusal: None, ..peer };
     }
     let message = format!("{} dials this node, which cannot dial it, and has not since this node started", entry.name);
     Peer { refusal: Some(NodeError::new("ONLY_DIALS", message).into()), ..peer }

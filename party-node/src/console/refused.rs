@@ -1,4 +1,4 @@
-//! What the console does not do, as its pages read it. Source: `api/common.ts`, `Refusal`.
+//! What the console does not do, as its pages read it. Source: `party-node/console/src/api/common.ts`, `Refusal`.
 
 use hyper::StatusCode;
 use serde::Serialize;

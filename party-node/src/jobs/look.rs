@@ -102,7 +102,7 @@ impl Jobs {
     }
 
     /// All jobs of an account as they are now, the newest first.
-    async fn all(self: &Arc<Self>, account: &str) -> Result<Vec<Job>, NodeError> {
+    pub(crate) async fn all(self: &Arc<Self>, account: &str) -> Result<Vec<Job>, NodeError> {
         self.asker(account)?;
         let (kept, account) = (self.kept.clone(), account.to_owned());
         let all = blocking(move || kept.jobs(&account)).await?;

@@ -16,13 +16,15 @@ use crate::fault::NodeError;
 use crate::govern::gate::Asker;
 use crate::govern::steward::Refusal;
 use crate::jobs::control::{JobOrder, Part, parts};
+use crate::places::{Full, Places};
 use crate::state::now_ms;
 
 /// Plans that are derived at a time for whoever asks for consent alone.
 const DECIDING: usize = 4;
-/// Questions that are read and decided about at a time, and orders of accounts; whoever comes then is sent away.
+/// Questions that are read and decided about at a time; whoever comes then is sent away.
 const CONSULTING: usize = 32;
-const ORDERING: usize = 64;
+/// Orders of accounts at a time, in all and of one key, which may follow several jobs.
+const ORDERING: (usize, usize) = (64, 16);
 /// How many may wait here for somebody's decision; whoever comes then is told at once that it waits.
 const HOLDING: usize = 64;
 /// The longest that a node waits with its reply.
@@ -31,7 +33,7 @@ const LONGEST_HOLD: Duration = Duration::from_secs(60);
 /// What bounds this work.
 pub(super) struct Beside {
     consulting: Semaphore,
-    ordering: Semaphore,
+    ordering: Arc<Places<Pin>>,
     deciding: Semaphore,
     holding: Semaphore,
     /// A steward has ordered something.
@@ -42,7 +44,8 @@ pub(super) struct Beside {
 
 impl Default for Beside {
     fn default() -> Self {
-        let [consulting, ordering, deciding, holding] = [CONSULTING, ORDERING, DECIDING, HOLDING].map(Semaphore::new);
+        let [consulting, deciding, holding] = [CONSULTING, DECIDING, HOLDING].map(Semaphore::new);
+        let ordering = Places::new(ORDERING.0, ORDERING.1);
         Self { consulting, ordering, deciding, holding, decided: Notify::new(), inbox: watch::Sender::new(()) }
     }
 }
@@ -94,11 +97,15 @@ impl Site {
 
     /// Does what an analyst with an account here orders.
     pub(super) async fn job_order(&self, pin: Pin, mut control: ControlStream) -> Result<(), NodeError> {
-        let Ok(_room) = self.beside.ordering.try_acquire() else {
-            let refusal: Result<Part, Refusal> = Err(busy(ORDERING, "orders are being followed").into());
-            let _ = control.send(&refusal).await;
-            control.close().await;
-            return Ok(());
+        let account = self.jobs.get().map(|jobs| jobs.account_of(pin)).transpose();
+        let _room = match account.and_then(|_| self.beside.ordering.take(pin).map_err(full)) {
+            Ok(room) => room,
+            Err(refused) => {
+                let refusal: Result<Part, Refusal> = Err(refused.into());
+                let _ = control.send(&refusal).await;
+                control.close().await;
+                return Ok(());
+            }
         };
         let order: JobOrder = control.recv().await.map_err(|e| violation(&format!("an order about jobs: {e}")))?;
         let done = match self.jobs.get() {
@@ -124,6 +131,13 @@ impl Site {
         let (network, schema) = (self.gate.network, self.network.schema_digest());
         let at_ms = now_ms().saturating_add(Drill::ahead_ms(self.drill.as_ref()));
         Checked { version: PROTOCOL_VERSION, at_ms, network, schema }
+    }
+}
+
+fn full(full: Full) -> NodeError {
+    match full {
+        Full::One => busy(ORDERING.1, "orders of this account are being followed"),
+        Full::All => busy(ORDERING.0, "orders are being followed"),
     }
 }
 

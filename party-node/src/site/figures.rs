@@ -23,7 +23,7 @@ impl Site {
 
     fn peers(&self, out: &mut Figures) {
         let name = "consilium_peer_last_met_seconds";
-        out.heading(name, "gauge", "When a site was last connected in a run, in seconds since 1970.");
+        out.heading(name, "gauge", "When a connection with a site last came about, in seconds since 1970.");
         for (site, at_ms) in self.meter.last_met() {
             out.line(name, &[("site", &self.network.site[site].name.0)], at_ms / 1000);
         }

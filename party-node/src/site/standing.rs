@@ -31,17 +31,20 @@ impl Site {
     }
 
     async fn stand_at(&self, other: usize) {
-        let mut pause = PAUSES.0;
+        let (mut pause, mut is_told) = (PAUSES.0, false);
         loop {
             match self.call(other).await {
                 Ok(connection) => {
-                    pause = PAUSES.0;
+                    (pause, is_told) = (PAUSES.0, false);
                     connection.closed().await;
+                    sleep(pause).await;
+                    continue;
                 }
                 // Said once for each time that it begins to be so.
-                Err(error) if pause == PAUSES.0 => log::fault(self.name(), "standing", None, &error),
+                Err(error) if !is_told => log::fault(self.name(), "standing", None, &error),
                 Err(_) => (),
             }
+            is_told = true;
             sleep(pause).await;
             pause = (2 * pause).min(PAUSES.1);
         }

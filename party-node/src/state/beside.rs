@@ -15,6 +15,9 @@ use crate::config::missing;
 use crate::fault::NodeError;
 use crate::secret_file::owned;
 
+/// Its name in the state's folder.
+pub(super) const FILE: &str = "jobs.redb";
+
 /// The file, which is made when it is first used. Its methods block on the disk.
 #[derive(Debug)]
 pub struct Beside {
@@ -75,17 +78,17 @@ impl Beside {
     pub fn write(&self, write: Write) -> Result<(), NodeError> {
         let transaction = self.store()?.begin()?;
         for (table, prefix) in &write.remove {
-            let mut rows = transaction.open_table(table.definition()).map_err(store::failed)?;
+            let mut rows = transaction.open_table(table.definition()).map_err(failed)?;
             for key in store::keys(&rows, prefix)? {
-                rows.remove(key.as_slice()).map_err(store::failed)?;
+                rows.remove(key.as_slice()).map_err(failed)?;
             }
         }
         for (table, key, plain) in &write.put {
             let sealed = self.vault.seal(*table, key, plain)?;
-            let mut rows = transaction.open_table(table.definition()).map_err(store::failed)?;
-            rows.insert(key.as_slice(), sealed.as_slice()).map_err(store::failed)?;
+            let mut rows = transaction.open_table(table.definition()).map_err(failed)?;
+            rows.insert(key.as_slice(), sealed.as_slice()).map_err(failed)?;
         }
-        transaction.commit().map_err(store::failed)
+        transaction.commit().map_err(failed)
     }
 
     /// One record as a value.
@@ -151,4 +154,8 @@ impl Beside {
         let store = Store::open(&self.path)?;
         Ok(self.store.get_or_init(|| store))
     }
+}
+
+fn failed(error: impl Into<redb::Error>) -> NodeError {
+    store::failed_in(FILE, error)
 }

@@ -140,7 +140,7 @@ impl State {
         // From here on an error leaves open what is on disk.
         writer.broken = true;
         self.hook.at(Moment::BeforeCommit);
-        transaction.commit().map_err(store::failed)?;
+        transaction.commit().map_err(|e| store::failed_in("ledger.redb", e))?;
         self.hook.at(Moment::Committed);
         writer.top = top;
         let Writer { top, log, broken } = &mut *writer;

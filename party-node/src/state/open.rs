@@ -93,7 +93,7 @@ impl<'a> Files<'a> {
             return Err(rolled_back("the state key is there and the ledger is not"));
         }
         let (vault, store) = (Vault::new(key)?, Store::open(&self.ledger)?);
-        let beside = Beside::new(self.folder.join("jobs.redb"), Vault::beside(key)?);
+        let beside = Beside::new(self.folder.join(super::beside::FILE), Vault::beside(key)?);
         hook.at(Moment::LedgerMade);
         let top = known_top(&store, &vault, first)?;
         let mut log = LogFile::open(&self.log)?;

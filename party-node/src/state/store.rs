@@ -121,7 +121,9 @@ const HEAD: &[u8] = b"head";
 impl Store {
     /// Opens the file, which must exist; an empty one is laid out.
     pub(super) fn open(path: &Path) -> Result<Self, NodeError> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(failed)?;
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path);
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let database = database.map_err(|e| failed_in(&file, e))?;
         Ok(Self { database })
     }
 
@@ -343,12 +345,17 @@ impl std::io::Write for Length {
     }
 }
 
-pub(super) fn failed(error: impl Into<redb::Error>) -> NodeError {
+fn failed(error: impl Into<redb::Error>) -> NodeError {
+    failed_in("a database of the state", error)
+}
+
+/// What a fault of redb is, in a file.
+pub(super) fn failed_in(file: &str, error: impl Into<redb::Error>) -> NodeError {
     let error = error.into();
     let code = match &error {
         redb::Error::DatabaseAlreadyOpen => "STATE_IN_USE",
         redb::Error::Corrupted(_) => "LEDGER_DAMAGED",
         _ => "STATE_FAILED",
     };
-    NodeError::new(code, format!("ledger.redb: {error}"))
+    NodeError::new(code, format!("{file}: {error}"))
 }

@@ -7,7 +7,7 @@ use pgwire::error::ErrorInfo;
 use pgwire::messages::PgWireBackendMessage;
 use query_planner::disclosure::Language;
 use query_planner::{Options, explain};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::cells::Shown;
@@ -97,11 +97,11 @@ impl Asker {
         .await
     }
 
-    /// Submits what was planned.
+    /// Submits what was planned. Whoever leaves meanwhile has asked nothing.
     ///
     /// # Errors
     /// As [`Jobs::submit`].
-    pub async fn submit(&self, text: &str, planned: &Planned) -> Result<Job, NodeError> {
+    pub async fn submit(&self, text: &str, planned: &Planned) -> Result<Awaited, NodeError> {
         let submission = Submission {
             sql: text.to_owned(),
             study: self.settings.study.clone(),
@@ -110,7 +110,14 @@ impl Asker {
             now_ms: Some(planned.now_ms),
             plan: Some(planned.digest),
         };
-        self.jobs.submit(&self.account, submission).await
+        let (jobs, account) = (self.jobs.clone(), self.account.clone());
+        let (hand, handed) = oneshot::channel();
+        tokio::spawn(async move {
+            let job = jobs.submit(&account, submission).await;
+            // Where nobody takes it, it is dropped here.
+            let _ = hand.send(job.map(|job| Awaited { jobs, account, job, armed: true }));
+        });
+        handed.await.unwrap_or_else(|_| Err(NodeError::new("INTERNAL", "a question was not taken")))
     }
 
     /// Waits until a job is done; the client is told for whom. Whoever stops waiting, takes the job back unless it has begun.
@@ -118,14 +125,13 @@ impl Asker {
     /// # Errors
     /// Why it ended without an answer, `WAITING_FOR_APPROVAL` when it waits for longer than the connection does, `JOB_CANCELLED` when the
     /// client asked for an end, `NODE_STOPPED`.
-    pub async fn wait<C>(&self, job: Job, mut ends: Ends, client: &mut C) -> Result<Job, NodeError>
+    pub async fn wait<C>(&self, mut awaited: Awaited, mut ends: Ends, client: &mut C) -> Result<Job, NodeError>
     where
         C: Sink<PgWireBackendMessage> + Unpin + Send,
     {
-        let id = hex::text(&job.id);
-        let mut left = Left { asker: self, id: id.clone(), armed: true };
         let mut until = Instant::now() + self.settings.wait;
-        let (mut job, mut told) = (job, String::new());
+        let (mut job, mut told) = (awaited.job.clone(), String::new());
+        let id = hex::text(&job.id);
         while !job.state.is_over() {
             // A time limit counts the waiting for people, not the work.
             if job.state != State::Waiting {
@@ -139,12 +145,12 @@ impl Asker {
             job = tokio::select! {
                 newer = self.jobs.follow(&self.account, &id, job.revision) => newer?,
                 () = asked_to_end(&mut ends.cancel) => {
-                    left.armed = false;
+                    awaited.armed = false;
                     self.jobs.cancel(&self.account, &id).await?;
                     return Err(NodeError::new("JOB_CANCELLED", format!("job {id} was taken back; what has begun counts as a release")));
                 }
                 () = stops(&mut ends.stopping) => {
-                    left.armed = false;
+                    awaited.armed = false;
                     // What waits goes on when the node is back; what runs is ended by the node with its own word.
                     let over = self.follow_briefly(&id, &job).await?;
                     if !over.state.is_over() {
@@ -153,13 +159,15 @@ impl Asker {
                     over
                 }
                 () = tokio::time::sleep_until(until) => {
-                    left.armed = false;
-                    let message = format!("job {id} still waits: {}", waits(&job));
+                    awaited.armed = false;
+                    let words = waits(&job);
+                    let words = if words.is_empty() { "for consent" } else { &words };
+                    let message = format!("job {id} still waits: {words}");
                     return Err(NodeError::new("WAITING_FOR_APPROVAL", message).hint(fetch(&id)));
                 }
             };
         }
-        left.armed = false;
+        awaited.armed = false;
         match job.refusal {
             Some(why) => Err(why.into()),
             None => Ok(job),
@@ -251,25 +259,28 @@ pub fn waits(job: &Job) -> String {
             }
             (At::Waiting, None) => Some(format!("{name}: its stewards")),
             (At::Silent, _) => Some(format!("{name}: does not answer")),
+            (At::Asked, _) => site.refusal.as_ref().map(|refusal| format!("{name}: {}", refusal.code)),
             _ => None,
         }
     });
     words.collect::<Vec<_>>().join("; ")
 }
 
-/// Takes the job back when nobody waits for it any more, unless it has begun.
-struct Left<'a> {
-    asker: &'a Asker,
-    id: String,
+/// A job that somebody waits for: it is taken back when nobody does any more, unless it has begun.
+pub struct Awaited {
+    jobs: Arc<Jobs>,
+    account: String,
+    /// As it was submitted.
+    job: Job,
     armed: bool,
 }
 
-impl Drop for Left<'_> {
+impl Drop for Awaited {
     fn drop(&mut self) {
         if !self.armed {
             return;
         }
-        let (jobs, account, id) = (self.asker.jobs.clone(), self.asker.account.clone(), self.id.clone());
+        let (jobs, account, id) = (self.jobs.clone(), std::mem::take(&mut self.account), hex::text(&self.job.id));
         tokio::spawn(async move {
             let begun = async {
                 Ok::<_, NodeError>(!matches!(jobs.show(&account, &id).await?.state, State::Waiting | State::Queued))
@@ -288,7 +299,7 @@ impl Drop for Left<'_> {
 async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, NodeError> + Send + 'static,
 ) -> Result<R, NodeError> {
-    let (done, result) = tokio::sync::oneshot::channel();
+    let (done, result) = oneshot::channel();
     let thread = std::thread::Builder::new().name("wire".into()).stack_size(STACK_BYTES);
     let spawned = thread.spawn(move || {
         // Whoever asked may have left.

@@ -66,7 +66,7 @@ impl Shown {
     }
 }
 
-/// Rows under a description.
+/// A row under its description.
 pub fn row(cells: &[Cell], fields: &Arc<Vec<FieldInfo>>) -> Result<DataRow, NodeError> {
     let mut out = BytesMut::new();
     for (cell, field) in cells.iter().zip(fields.iter()) {

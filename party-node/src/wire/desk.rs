@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::fault::NodeError;
-use crate::shares::{Full, Place, Shares};
+use crate::places::{Full, Place, Places};
 
 /// Statements that are read, planned or answered from the catalogue, of one account.
 const WORK_OF_ONE: usize = 2;
@@ -18,7 +18,7 @@ const SEATS_OF_ONE: usize = 16;
 /// The places.
 #[derive(Debug)]
 pub struct Desk {
-    seats: Arc<Shares<String>>,
+    seats: Arc<Places<String>>,
     work: Arc<Semaphore>,
     own_work: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
@@ -34,7 +34,7 @@ impl Desk {
     pub fn new(connections: u32) -> Self {
         let all = connections as usize;
         Self {
-            seats: Shares::new(all, (all / 4).max(SEATS_OF_ONE).min(all)),
+            seats: Places::new(all, (all / 4).max(SEATS_OF_ONE).min(all)),
             work: Arc::new(Semaphore::new(WORK)),
             own_work: Mutex::default(),
         }

@@ -51,7 +51,7 @@ use tokio_util::codec::Framed;
 use crate::fault::NodeError;
 use crate::jobs::Jobs;
 use crate::log;
-use crate::shares::{Place, Shares};
+use crate::places::{Place, Places};
 use desk::Desk;
 use extended::Extended;
 use frames::Broken;
@@ -76,7 +76,7 @@ pub struct Door {
     tls: Option<TlsAcceptor>,
     /// Makes what is shown to somebody without an account; the same when the node starts anew, as an account's own is.
     nobody: [u8; 32],
-    arriving: Arc<Shares<IpAddr>>,
+    arriving: Arc<Places<IpAddr>>,
     desk: Arc<Desk>,
     next_pid: AtomicI32,
     /// Who may be asked to end what runs, by number.
@@ -107,7 +107,7 @@ impl Door {
             tls,
             nobody: jobs.secret("wire nobody"),
             jobs,
-            arriving: Shares::new(ARRIVING.0, ARRIVING.1),
+            arriving: Places::new(ARRIVING.0, ARRIVING.1),
             desk: Arc::new(Desk::new(settings.connections)),
             next_pid: AtomicI32::new(1),
             open: Mutex::default(),
@@ -141,10 +141,10 @@ impl Door {
         self.stopping.send_replace(true);
     }
 
-    /// Waits until all connections have ended, for a while.
+    /// Waits until all that have logged in have ended, for a while.
     pub async fn close(&self) {
         self.stop();
-        // Connections give their place back when they end.
+        // Connections give their number back when they end.
         let _ = timeout(CLOSING, async {
             while !self.lock().is_empty() {
                 tokio::time::sleep(Duration::from_millis(50)).await;

@@ -241,8 +241,8 @@ impl Talk {
             }
         };
         notice(client, &asker.settings, &planned.reveals).await;
-        let job = asker.submit(text, &planned).await?;
-        let done = asker.wait(job, ends, client).await?;
+        let awaited = asker.submit(text, &planned).await?;
+        let done = asker.wait(awaited, ends, client).await?;
         let sheet = asker.answer(&crate::state::hex::text(&done.id)).await?;
         about(client, &asker.settings, &sheet).await;
         Ok(of_sheet(sheet, &asker.settings))
@@ -255,12 +255,10 @@ impl Talk {
         values: &[Literal],
     ) -> Result<Rows, NodeError> {
         let who = self.who()?;
-        let (mut jobs, mut next) = (Vec::new(), browse::reads_jobs(query).then_some(0));
-        while let Some(from) = next {
-            let (some, more) = self.door.jobs.list(&who.account, from).await?;
-            jobs.extend(some);
-            next = more;
-        }
+        let jobs = match browse::reads_jobs(query) {
+            true => self.door.jobs.all(&who.account).await?,
+            false => Vec::new(),
+        };
         let world = World {
             catalog: self.door.jobs.catalog().clone(),
             account: who.account.clone(),

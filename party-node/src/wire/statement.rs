@@ -146,8 +146,7 @@ pub fn command(sql: &str, catalog: &Catalog) -> Result<Command, NodeError> {
         "CLOSE" => Command::Nothing("CLOSE CURSOR"),
         "UNLISTEN" => Command::Nothing("UNLISTEN"),
         "EXPLAIN" => {
-            let disclosure = keyword(1) == "DISCLOSURE";
-            let question = explained(sql, &words)?;
+            let (question, disclosure) = explained(sql, &words)?;
             let asked = Asked::parse(&question, catalog)?;
             Command::Explain { asked, disclosure }
         }
@@ -155,26 +154,38 @@ pub fn command(sql: &str, catalog: &Catalog) -> Result<Command, NodeError> {
     })
 }
 
-/// The text behind EXPLAIN and its options.
-fn explained(sql: &str, words: &[&TokenWithSpan]) -> Result<String, NodeError> {
-    let is = |token: &Token, word: &str| matches!(token, Token::Word(w) if w.value.eq_ignore_ascii_case(word));
-    let mut from = 1;
-    while let Some(token) = words.get(from).map(|token| &token.token) {
-        if is(token, "ANALYZE") || is(token, "ANALYSE") {
-            return Err(NodeError::new("UNSUPPORTED", "EXPLAIN runs nothing")
-                .hint("without ANALYZE it says what a question would cost"));
-        }
-        if *token == Token::LParen {
-            while words.get(from).is_some_and(|token| token.token != Token::RParen) {
-                from += 1;
+/// The text behind EXPLAIN and its options, and whether only what is revealed is asked for.
+fn explained(sql: &str, words: &[&TokenWithSpan]) -> Result<(String, bool), NodeError> {
+    let word = |at: usize| match words.get(at).map(|token| &token.token) {
+        Some(Token::Word(word)) => word.value.to_uppercase(),
+        _ => String::new(),
+    };
+    let is = |at: usize, token: &Token| words.get(at).is_some_and(|word| word.token == *token);
+    // A parenthesis may also begin the question.
+    let listed = is(1, &Token::LParen) && !["", "SELECT", "WITH", "VALUES"].contains(&&*word(2));
+    let (mut at, mut disclosure) = (if listed { 2 } else { 1 }, false);
+    loop {
+        match &*word(at) {
+            "DISCLOSURE" => disclosure = true,
+            "VERBOSE" => (),
+            "ANALYZE" | "ANALYSE" => {
+                return Err(NodeError::new("UNSUPPORTED", "EXPLAIN runs nothing")
+                    .hint("without ANALYZE it says what a question would cost"));
             }
-        } else if !is(token, "DISCLOSURE") && !is(token, "VERBOSE") {
-            break;
+            _ if listed && is(at, &Token::Comma) => (),
+            _ if listed && is(at, &Token::RParen) => {
+                at += 1;
+                break;
+            }
+            _ if listed => {
+                return Err(NodeError::new("UNSUPPORTED", "EXPLAIN has the options DISCLOSURE and VERBOSE"));
+            }
+            _ => break,
         }
-        from += 1;
+        at += 1;
     }
-    let start = words.get(from).map_or(sql.len(), |token| offset(sql, token.span.start));
-    Ok(sql[start..].to_owned())
+    let start = words.get(at).map_or(sql.len(), |token| offset(sql, token.span.start));
+    Ok((sql[start..].to_owned(), disclosure))
 }
 
 fn set(words: &[&TokenWithSpan]) -> Result<Command, NodeError> {

@@ -205,7 +205,7 @@ pub fn private(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
@@ -277,54 +277,4 @@ fn text_rows(batch: &RecordBatch) -> String {
         text.push('\n');
     }
     text
-}
-
-/// Runs the binary, and finds the largest VmHWM and the largest RssAnon, in KiB, of those of its children whose command line has
-/// `word`. The first counts the pages of the program itself, of which an unoptimised one has many.
-pub fn with_peaks(mut command: Command, word: &str) -> (super::Run, [u64; 2]) {
-    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-    let (done, peaks) = (AtomicBool::new(false), [AtomicU64::new(0), AtomicU64::new(0)]);
-    // Also when the run panics: the scope waits for whoever looks.
-    struct Ends<'a>(&'a AtomicBool);
-    impl Drop for Ends<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-    let run = thread::scope(|scope| {
-        let _ends = Ends(&done);
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                let now = peaks_of(std::process::id(), word);
-                for (peak, now) in peaks.iter().zip(now) {
-                    peak.fetch_max(now, Ordering::Relaxed);
-                }
-                thread::sleep(Duration::from_millis(5));
-            }
-        });
-        super::run(&mut command)
-    });
-    (run, peaks.map(AtomicU64::into_inner))
-}
-
-/// Among the grandchildren of a process.
-fn peaks_of(ancestor: u32, word: &str) -> [u64; 2] {
-    let status = |id: u32| fs::read_to_string(format!("/proc/{id}/status")).ok();
-    let number = |text: &str, key: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(key))?;
-        line.trim().trim_end_matches(" kB").parse::<u64>().ok()
-    };
-    let parent = |id: u32| number(&status(id)?, "PPid:").map(|id| id as u32);
-    let mut peaks = [0; 2];
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let command = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        let is_child = String::from_utf8_lossy(&command).contains(word);
-        if is_child && parent(id).and_then(parent) == Some(ancestor) {
-            let text = status(id).unwrap_or_default();
-            let now = ["VmHWM:", "RssAnon:"].map(|key| number(&text, key).unwrap_or(0));
-            peaks = [peaks[0].max(now[0]), peaks[1].max(now[1])];
-        }
-    }
-    peaks
 }

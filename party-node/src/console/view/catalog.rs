@@ -1,4 +1,4 @@
-//! The catalogue. Source: `api/plan.ts`.
+//! The catalogue. Source: `party-node/console/src/api/plan.ts`.
 
 use query_planner::catalog::{self, ColumnType};
 use query_planner::site_policy::Purpose;

@@ -1,4 +1,4 @@
-//! A job and its answer. Source: `api/jobs.ts`.
+//! A job and its answer. Source: `party-node/console/src/api/jobs.ts`.
 
 use query_planner::Audience;
 use serde::Serialize;

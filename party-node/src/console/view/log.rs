@@ -1,4 +1,4 @@
-//! Lines of the log, and what they say of a release. Source: `api/steward.ts`.
+//! Lines of the log, and what they say of a release. Source: `party-node/console/src/api/steward.ts`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A plan, also of a question that some site's published policy refuses. Source: `api/plan.ts`.
+//! A plan, also of a question that some site's published policy refuses. Source: `party-node/console/src/api/plan.ts`.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What a site's stewards see. Source: `api/steward.ts`.
+//! What a site's stewards see. Source: `party-node/console/src/api/steward.ts`.
 
 use query_planner::noise::Delta;
 use query_planner::site_policy::SitePolicy;

@@ -93,10 +93,11 @@ impl Reading {
     /// Reads all of it.
     pub fn stream(self, access: Access) -> SendableRecordBatchStream {
         let schema = self.schema.clone();
-        let batches = try_unfold(Some(Cursor::new(self, access)), |cursor: Option<Cursor>| async move {
-            let Some(mut cursor) = cursor else { return Ok(None) };
-            let (batch, is_last) = cursor.next().await.map_err(external)?;
-            Ok(Some((batch, (!is_last).then_some(cursor))))
+        let portions = Portions::new(self.statement.clone(), self.columns.len(), access);
+        let batches = try_unfold((self, portions), |(reading, mut portions)| async move {
+            let rows = portions.next().await.map_err(external)?;
+            let batch = rows.map(|rows| reading.batch(&rows)).transpose().map_err(external)?;
+            Ok(batch.map(|batch| (batch, (reading, portions))))
         });
         Box::pin(RecordBatchStreamAdapter::new(schema, batches))
     }
@@ -155,47 +156,54 @@ pub(super) fn column_type(data_type: &DataType) -> Option<ColumnType> {
     })
 }
 
-/// A statement that is being read.
-struct Cursor {
-    reading: Reading,
+/// A statement's rows, a portion at a time.
+pub(super) struct Portions {
+    statement: Statement,
     connection: Arc<Connection>,
     /// Rows of a portion.
     rows: u64,
-    /// Its name and what reads a portion of it; none before the first.
-    open: Option<(String, tokio_postgres::Statement)>,
+    at: At,
 }
 
-impl Cursor {
-    fn new(reading: Reading, Access { connection, widest }: Access) -> Self {
-        let widest = widest.max(reading.statement.widest() as u64);
-        let rows = portion(reading.columns.len(), widest);
-        Self { reading, connection, rows, open: None }
+#[derive(Clone)]
+enum At {
+    Start,
+    /// The cursor's name, and what reads a portion of it.
+    Open(String, tokio_postgres::Statement),
+    End,
+}
+
+impl Portions {
+    /// Of so many columns, none with more bytes than the statement's own values or `widest`. Nothing is asked yet.
+    pub fn new(statement: Statement, columns: usize, Access { connection, widest }: Access) -> Self {
+        let rows = portion(columns, widest.max(statement.widest() as u64));
+        Self { statement, connection, rows, at: At::Start }
     }
 
-    /// The next portion, and whether it is the last.
-    async fn next(&mut self) -> Result<(RecordBatch, bool), NodeError> {
-        let (name, fetch) = match &self.open {
-            Some(open) => open.clone(),
-            None => self.declare().await?,
+    /// The next portion, of which the last may be empty; none behind it.
+    pub async fn next(&mut self) -> Result<Option<Vec<Row>>, NodeError> {
+        let (name, fetch) = match self.at.clone() {
+            At::Start => self.declare().await?,
+            At::Open(name, fetch) => (name, fetch),
+            At::End => return Ok(None),
         };
         let rows = self.connection.query(&fetch, &[]).await?;
-        let is_last = (rows.len() as u64) < self.rows;
-        if is_last {
+        if (rows.len() as u64) < self.rows {
             self.connection.run(&format!("CLOSE {name}")).await?;
+            self.at = At::End;
         }
-        Ok((self.reading.batch(&rows)?, is_last))
+        Ok(Some(rows))
     }
 
     async fn declare(&mut self) -> Result<(String, tokio_postgres::Statement), NodeError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("consilium_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let Statement { text, .. } = &self.reading.statement;
-        let sql = format!("DECLARE {name} NO SCROLL CURSOR FOR {text}");
-        self.connection.execute(&sql, &self.reading.statement.bound()).await?;
+        let sql = format!("DECLARE {name} NO SCROLL CURSOR FOR {}", self.statement.text);
+        self.connection.execute(&sql, &self.statement.bound()).await?;
         let fetch = format!("FETCH FORWARD {} FROM {name}", self.rows);
-        let open = (name, self.connection.prepare(&fetch).await?);
-        self.open = Some(open.clone());
-        Ok(open)
+        let fetch = self.connection.prepare(&fetch).await?;
+        self.at = At::Open(name.clone(), fetch.clone());
+        Ok((name, fetch))
     }
 }
 

@@ -14,6 +14,7 @@ use super::connection::Connection;
 use super::fault::refused;
 use super::settings::Settings;
 use super::sql::{Statement, Writer, quoted};
+use super::stream::{Access, Portions};
 use super::table::HeldColumn;
 use crate::fault::NodeError;
 use crate::source::left::Left;
@@ -102,7 +103,7 @@ impl Asked {
 }
 
 impl Look<'_> {
-    async fn survey(&self, connection: &Connection) -> Result<TableSurvey, NodeError> {
+    async fn survey(&self, connection: &Arc<Connection>) -> Result<TableSurvey, NodeError> {
         let mut asked = Asked::default();
         asked.figures.push((Figure::Rows, "count(*)".into()));
         for at in (0..self.plan.columns.len()).filter(|at| self.is_counted(*at)) {
@@ -114,14 +115,17 @@ impl Look<'_> {
             }
         }
         let joined = self.keys(&mut asked);
-        let figures: Vec<&str> = asked.figures.iter().map(|(_, sql)| sql.as_str()).collect();
-        let text = format!("SELECT ARRAY[{}]::bigint[] FROM {} AS t{joined}", figures.join(", "), self.place);
+        let figures: String = asked.figures.iter().map(|(_, sql)| format!("{sql}, ")).collect();
+        let longest = self.streamed().into_iter().map(|at| format!("max(octet_length(({})::text)), ", self.sql(at)));
+        let longest = format!("greatest({}0)", longest.collect::<String>());
+        let text = format!("SELECT ARRAY[{figures}{longest}]::bigint[] FROM {} AS t{joined}", self.place);
         let Asked { writer, figures } = asked;
         let statement = writer.finish(text);
         let row = connection.query_one(&statement.text, &statement.bound()).await?;
-        let numbers: Vec<i64> = row.try_get(0).map_err(|e| refused(&e))?;
+        let mut numbers: Vec<i64> = row.try_get(0).map_err(|e| refused(&e))?;
+        let widest = numbers.pop().map_or(0, i64::unsigned_abs);
         let mut survey = self.read(figures.into_iter().map(|(figure, _)| figure).zip(numbers));
-        self.stream(connection, &mut survey).await?;
+        self.stream(connection, widest, &mut survey).await?;
         Ok(survey)
     }
 
@@ -228,15 +232,25 @@ impl Look<'_> {
         TableSurvey { duplicates, orphans, periods, units, ..TableSurvey::of(self.plan.clone(), rows, counts) }
     }
 
-    /// Reads the columns that only the node can read, and what a period needs beside them.
-    async fn stream(&self, connection: &Connection, survey: &mut TableSurvey) -> Result<(), NodeError> {
+    /// The columns that only the node can read, and what a period needs beside them.
+    fn streamed(&self) -> Vec<usize> {
         let foreign: BTreeSet<usize> = (0..self.plan.columns.len()).filter(|at| !self.is_counted(*at)).collect();
-        if foreign.is_empty() {
-            return Ok(());
-        }
         let split = |(start, end): &&(usize, usize)| foreign.contains(start) || foreign.contains(end);
         let beside = self.plan.periods.iter().filter(split).flat_map(|(start, end)| [*start, *end]);
-        let read: Vec<usize> = foreign.iter().copied().chain(beside).collect::<BTreeSet<_>>().into_iter().collect();
+        foreign.iter().copied().chain(beside).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Reads these columns, of which no value has more bytes than `widest`.
+    async fn stream(
+        &self,
+        connection: &Arc<Connection>,
+        widest: u64,
+        survey: &mut TableSurvey,
+    ) -> Result<(), NodeError> {
+        let read = self.streamed();
+        if read.is_empty() {
+            return Ok(());
+        }
         let columns: Vec<String> = read.iter().map(|at| format!("({})::text", self.sql(*at))).collect();
         let text = format!("SELECT {} FROM {} AS t", columns.join(", "), self.place);
         let tally = |at: &usize| {
@@ -247,8 +261,9 @@ impl Look<'_> {
         let mut tallies: Vec<Tally<'_>> = read.iter().map(tally).collect();
         let place: BTreeMap<usize, usize> = read.iter().enumerate().map(|(i, at)| (*at, i)).collect();
         let mut moments = vec![None; read.len()];
-        let mut portions = Portions::open(connection, Statement::plain(text)).await?;
-        while let Some(rows) = portions.next(connection).await? {
+        let access = Access { connection: connection.clone(), widest };
+        let mut portions = Portions::new(Statement::plain(text), read.len(), access);
+        while let Some(rows) = portions.next().await? {
             for row in rows {
                 for (i, (tally, moment)) in tallies.iter_mut().zip(&mut moments).enumerate() {
                     *moment = tally.see(row.try_get(i).map_err(|e| refused(&e))?);
@@ -259,7 +274,7 @@ impl Look<'_> {
                 }
             }
         }
-        for (at, tally) in read.iter().zip(tallies).filter(|(at, _)| foreign.contains(at)) {
+        for (at, tally) in read.iter().zip(tallies).filter(|(at, _)| !self.is_counted(**at)) {
             survey.columns[*at].counts = tally.counts;
         }
         Ok(())
@@ -306,31 +321,3 @@ fn declared(plan: &ColumnPlan) -> Column {
         allowed: true,
     }
 }
-
-/// A statement's rows, a portion at a time.
-struct Portions {
-    fetch: tokio_postgres::Statement,
-    is_last: bool,
-}
-
-impl Portions {
-    async fn open(connection: &Connection, statement: Statement) -> Result<Self, NodeError> {
-        let sql = format!("DECLARE consilium_survey NO SCROLL CURSOR FOR {}", statement.text);
-        connection.execute(&sql, &statement.bound()).await?;
-        let fetch = format!("FETCH FORWARD {PORTION} FROM consilium_survey");
-        Ok(Self { fetch: connection.prepare(&fetch).await?, is_last: false })
-    }
-
-    async fn next(&mut self, connection: &Connection) -> Result<Option<Vec<tokio_postgres::Row>>, NodeError> {
-        if self.is_last {
-            connection.run("CLOSE consilium_survey").await?;
-            return Ok(None);
-        }
-        let rows = connection.query(&self.fetch, &[]).await?;
-        self.is_last = rows.len() < PORTION;
-        Ok(Some(rows))
-    }
-}
-
-/// Rows of a portion.
-const PORTION: usize = 8192;

@@ -207,7 +207,8 @@ impl Engine<'_> {
                 (AccessExpr::Subscript(Subscript::Index { index }), Value::List(list)) => {
                     // `int2vector` counts from 0 and arrays from 1; nothing here is such a vector.
                     let at = self.value(index, scope)?.int().unwrap_or(0);
-                    usize::try_from(at - 1).ok().and_then(|at| list.get(at).cloned()).unwrap_or(Value::Null)
+                    let at = at.checked_sub(1).and_then(|at| usize::try_from(at).ok());
+                    at.and_then(|at| list.get(at).cloned()).unwrap_or(Value::Null)
                 }
                 (_, Value::Null) => Value::Null,
                 _ => return Err(unsupported("this access")),

@@ -192,7 +192,7 @@ pub fn call(world: &World, name: &str, args: &[Value]) -> Result<Value, NodeErro
             Value::Int(text.find(&part).map_or(0, |at| text[..at].chars().count() as i64 + 1))
         }),
         "substring" | "substr" => or_null(text(0).zip(int(1)).map(|(text, from)| {
-            let skip = usize::try_from(from - 1).unwrap_or(0);
+            let skip = usize::try_from(from.saturating_sub(1)).unwrap_or(0);
             let take = int(2).map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(0));
             text.chars().skip(skip).take(take).collect()
         })),

@@ -60,20 +60,22 @@ impl Engine<'_> {
                 self.steps(1)?;
                 let both: Vec<Value> = row.iter().chain(other).cloned().collect();
                 if self.fits(constraint, &joined, left.columns.len(), &both, ctes, outer)? {
-                    self.make(both.iter().map(|value| size_of::<Value>() + value.beside()).sum())?;
+                    self.make_row(&both)?;
                     rows.push(both);
                     (found, met[at]) = (true, true);
                 }
             }
             if !found && keeps_left {
+                self.make_row(row.iter().chain(&blank))?;
                 rows.push(row.iter().chain(&blank).cloned().collect());
             }
         }
         if keeps_right {
-            let lost = fixed.rows.iter().zip(&met).filter(|(_, met)| !**met).map(|(row, _)| row);
-            rows.extend(
-                lost.map(|row| vec![Value::Null; left.columns.len()].into_iter().chain(row.iter().cloned()).collect()),
-            );
+            let blank = vec![Value::Null; left.columns.len()];
+            for (row, _) in fixed.rows.iter().zip(&met).filter(|(_, met)| !**met) {
+                self.make_row(blank.iter().chain(row))?;
+                rows.push(blank.iter().chain(row).cloned().collect());
+            }
         }
         joined.rows = rows;
         Ok(joined)
@@ -156,7 +158,7 @@ impl Engine<'_> {
     /// Counts rows that are made once more.
     pub(super) fn copied(&self, rows: &[Vec<Value>]) -> Result<()> {
         self.steps(rows.len())?;
-        self.make(rows.iter().flatten().map(|value| size_of::<Value>() + value.beside()).sum())
+        self.make_row(rows.iter().flatten())
     }
 
     /// A function in the place of a table: elements of an array, numbers in a row.

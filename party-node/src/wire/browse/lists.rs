@@ -64,7 +64,10 @@ pub const EMPTY: [(&str, &[(&str, Kind)]); 37] = {
     ]
 };
 
-/// The same in the information schema.
+/// Tables of the information schema with rows.
+const FILLED_INFORMATION: [&str; 3] = ["schemata", "tables", "columns"];
+
+/// Those without.
 pub const EMPTY_INFORMATION: [&str; 14] = [
     "table_constraints",
     "key_column_usage",
@@ -106,11 +109,11 @@ pub const TYPES: [(i64, &str, i64, &str, &str); 18] = [
 
 /// Does the node have a table of this name that is found without its schema?
 pub fn knows(name: &str) -> bool {
-    FILLED.contains(&name) || EMPTY.iter().any(|(known, _)| *known == name)
+    own_oid("pg_catalog", name).is_some()
 }
 
 /// Tables with rows.
-pub const FILLED: [&str; 13] = [
+const FILLED: [&str; 13] = [
     "pg_class",
     "pg_namespace",
     "pg_attribute",
@@ -126,11 +129,17 @@ pub const FILLED: [&str; 13] = [
     "pg_authid",
 ];
 
-/// A number of its own for each table of the catalogue.
-pub fn knows_at(name: &str) -> i64 {
-    let name = name.rsplit('.').next().unwrap_or(name);
-    let all = FILLED.iter().copied().chain(EMPTY.iter().map(|(known, _)| *known));
-    all.zip(0..).find(|(known, _)| *known == name).map_or(0, |(_, at)| at)
+/// The first of the numbers of the node's own tables: what PostgreSQL has for `pg_class`.
+const FIRST_OWN: i64 = 1259;
+pub const PG_CLASS: i64 = FIRST_OWN;
+
+/// A number of its own for each table that the node has for itself.
+pub fn own_oid(schema: &str, name: &str) -> Option<i64> {
+    let found_alone = FILLED.iter().copied().chain(EMPTY.iter().map(|(known, _)| *known));
+    let information = FILLED_INFORMATION.iter().chain(&EMPTY_INFORMATION).copied();
+    let all = found_alone.map(|known| ("pg_catalog", known));
+    let all = all.chain(information.map(|known| ("information_schema", known))).chain([("consilium", "jobs")]);
+    all.zip(FIRST_OWN..).find(|(own, _)| *own == (schema, name)).map(|(_, oid)| oid)
 }
 
 /// The types.

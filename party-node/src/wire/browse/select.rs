@@ -100,6 +100,14 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Counts values of a row that is made, before it is.
+    ///
+    /// # Errors
+    /// `TOO_MUCH_WORK`.
+    pub(super) fn make_row<'v>(&self, values: impl IntoIterator<Item = &'v Value>) -> Result<()> {
+        self.make(values.into_iter().map(|value| size_of::<Value>() + value.beside()).sum())
+    }
+
     /// Counts rows or values that are looked at.
     ///
     /// # Errors
@@ -283,13 +291,12 @@ impl<'a> Engine<'a> {
     }
 
     fn sort_key(&self, expr: &Expr, row: &[Value], columns: &[Column], scope: Option<&Scope<'_>>) -> Result<Value> {
-        if let Some(value) = ordinal(expr).and_then(|at| row.get(at)) {
+        self.steps(1)?;
+        let named = |name: &Ident| columns.iter().position(|column| same(&column.name, name));
+        let at = ordinal(expr).or_else(|| if let Expr::Identifier(name) = expr { named(name) } else { None });
+        if let Some(value) = at.and_then(|at| row.get(at)) {
+            self.make_row([value])?;
             return Ok(value.clone());
-        }
-        if let Expr::Identifier(name) = expr
-            && let Some(at) = columns.iter().position(|column| same(&column.name, name))
-        {
-            return Ok(row[at].clone());
         }
         match scope {
             Some(scope) => self.value(expr, scope),

@@ -6,7 +6,7 @@
 use query_planner::catalog::ColumnType;
 
 use super::World;
-use super::lists::{EMPTY, EMPTY_INFORMATION, TYPES, about, knows, knows_at, pg_type, type_of};
+use super::lists::{EMPTY, EMPTY_INFORMATION, PG_CLASS, TYPES, about, own_oid, pg_type, type_of};
 use super::value::{Kind, Value};
 use crate::clock::utc;
 use crate::state::hex;
@@ -67,11 +67,11 @@ impl World {
     pub fn table_oid(&self, name: &str) -> Option<i64> {
         let name = name.replace('"', "");
         let (schema, name) = name.split_once('.').unwrap_or((PUBLIC, &name));
-        let own = || SCHEMAS.contains(&schema) || knows(name);
+        let own = || own_oid(if schema == PUBLIC { "pg_catalog" } else { schema }, name);
         let seen = self.seen();
         let found =
             seen.iter().find(|s| s.schema.eq_ignore_ascii_case(schema) && s.table.name.eq_ignore_ascii_case(name));
-        found.map(|seen| seen.oid).or_else(|| own().then(|| 1259 + knows_at(name)))
+        found.map(|seen| seen.oid).or_else(own)
     }
 
     /// Its name by its number, with the schema unless it is found without.
@@ -372,14 +372,11 @@ impl World {
         for seen in self.seen() {
             for at in 0..=seen.table.columns.len() as i64 {
                 let words = self.comment(seen.oid, at);
-                rows.extend(words.map(|words| {
-                    vec![
-                        Value::Int(seen.oid),
-                        Value::Int(1259 + knows_at("pg_class")),
-                        Value::Int(at),
-                        Value::Text(words),
-                    ]
-                }));
+                rows.extend(
+                    words.map(|words| {
+                        vec![Value::Int(seen.oid), Value::Int(PG_CLASS), Value::Int(at), Value::Text(words)]
+                    }),
+                );
             }
         }
         Table { columns, rows, open: true }

@@ -1,6 +1,6 @@
 //! The node's tables, asked as programs ask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use query_planner::catalog::{ColumnType, InferredType, SiteName, SiteSchema, SiteTableSchema, merge};
@@ -81,6 +81,27 @@ fn what_programs_ask_before_anything_else_has_an_answer() {
     assert_eq!(rows("SELECT c.nothing_known FROM pg_class c WHERE relname = 'person' LIMIT 1"), [["-"]]);
 }
 
+/// A question whose rows are joined with none of a table of many columns.
+fn wide_joined(way: &str) -> String {
+    let columns = vec!["1"; 20_000].join(", ");
+    format!("SELECT 1 FROM generate_series(1, 9999) a {way} JOIN (SELECT {columns} WHERE false) b ON true")
+}
+
+#[test]
+fn the_ends_of_numbers_end_nothing() {
+    let least = "(-9223372036854775807 - 1)";
+    assert_eq!(rows(&format!("SELECT substring('ab', {least}), (ARRAY[1])[{least}]")), [["ab", "-"]]);
+}
+
+#[test]
+fn every_table_of_the_node_has_a_number_of_its_own() {
+    let tables = ["pg_class", "pg_type", "information_schema.columns", "information_schema.views", "consilium.jobs"];
+    let numbers: BTreeSet<String> =
+        tables.iter().map(|table| rows(&format!("SELECT '{table}'::regclass::oid"))[0][0].clone()).collect();
+    assert_eq!(numbers.len(), tables.len());
+    assert_eq!(rows("SELECT to_regclass('consilium.nothing'), to_regclass('pg_catalog.nothing')"), [["-", "-"]]);
+}
+
 #[test]
 fn what_is_not_known_is_refused_and_only_where_it_would_be_called() {
     for (sql, code) in [
@@ -92,6 +113,14 @@ fn what_is_not_known_is_refused_and_only_where_it_would_be_called() {
         ("SELECT (SELECT oid FROM pg_type)", "INVALID_QUERY"),
         ("SELECT 1/0", "DIVISION_BY_ZERO"),
         ("SELECT '(' ~ '('", "INVALID_QUERY"),
+        ("SELECT 'pg_catalog.nothing'::regclass", "UNKNOWN_TABLE"),
+        // Rows that have nothing to be joined with, and what they are sorted by.
+        (&wide_joined("LEFT"), "TOO_MUCH_WORK"),
+        (&wide_joined("FULL"), "TOO_MUCH_WORK"),
+        (
+            &format!("SELECT a FROM generate_series(1, 9999) a ORDER BY {}", vec!["1"; 20_000].join(", ")),
+            "TOO_MUCH_WORK",
+        ),
         // Texts that grow, and comparisons of each with each.
         (
             "SELECT replace(repeated, 'a', repeated) FROM (SELECT string_agg('aaaaaaaaaa', '') AS repeated FROM generate_series(1, 9000)) x",

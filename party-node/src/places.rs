@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The places, and how many each one has.
 #[derive(Debug)]
-pub struct Shares<K> {
+pub struct Places<K> {
     most: usize,
     of_one: usize,
     held: Mutex<HashMap<K, usize>>,
@@ -15,7 +15,7 @@ pub struct Shares<K> {
 /// One of them, given back when it is dropped.
 #[derive(Debug)]
 pub struct Place<K: Eq + Hash> {
-    shares: Arc<Shares<K>>,
+    places: Arc<Places<K>>,
     of: K,
 }
 
@@ -28,7 +28,7 @@ pub enum Full {
     All,
 }
 
-impl<K: Eq + Hash + Clone> Shares<K> {
+impl<K: Eq + Hash + Clone> Places<K> {
     /// So many in all, and so many of one.
     pub fn new(most: usize, of_one: usize) -> Arc<Self> {
         Arc::new(Self { most, of_one, held: Mutex::default() })
@@ -52,13 +52,13 @@ impl<K: Eq + Hash + Clone> Shares<K> {
             return Err(Full::All);
         }
         *held.entry(of.clone()).or_default() += 1;
-        Ok(Place { shares: self.clone(), of })
+        Ok(Place { places: self.clone(), of })
     }
 }
 
 impl<K: Eq + Hash> Drop for Place<K> {
     fn drop(&mut self) {
-        let mut held = self.shares.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.places.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = held.get_mut(&self.of) {
             *own -= 1;
             if *own == 0 {
@@ -74,8 +74,8 @@ mod tests {
 
     #[test]
     fn one_has_only_some_and_all_have_no_more_than_there_are() {
-        let shares = Shares::new(5, 2);
-        let take = |of: &'static str| shares.take(of);
+        let places = Places::new(5, 2);
+        let take = |of: &'static str| places.take(of);
         let mut held = vec![take("a").unwrap(), take("a").unwrap(), take("b").unwrap()];
         assert_eq!(take("a").err(), Some(Full::One));
         held.extend([take("c").unwrap(), take("c").unwrap()]);
@@ -83,6 +83,6 @@ mod tests {
         held.remove(0);
         held.push(take("a").unwrap());
         drop(held);
-        assert!(shares.held.lock().unwrap().is_empty(), "every place was given back");
+        assert!(places.held.lock().unwrap().is_empty(), "every place was given back");
     }
 }
