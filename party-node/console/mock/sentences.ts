@@ -11,7 +11,7 @@ const en = {
   place: (figure: string, keys: string, tables: string, where: string) =>
     `${figure}${keys === "" ? "" : ` for each value of ${keys}`} over all sites in ${tables}${where === "" ? "" : ` where ${where}`}`,
   keys: (keys: string, tables: string) =>
-    `the values of ${keys} that occur in at least 11 rows over all sites in ${tables}, and nothing about other values`,
+    `the values of ${keys} that at least 11 patients (each once at each site; rows, where a table names no patients) over all sites in ${tables} have, and nothing about other values`,
   hidden:
     "which of these figures are hidden: those with fewer than 11 patients behind them (zeros too), and those from which one of them would follow; both are shown as <11",
   padded: "that a site has at most 100000 patients, and nothing about which of them others know",

@@ -56,7 +56,7 @@ enum News {
 impl Console {
     /// A stream that lasts as long as its session.
     pub(super) fn events(self: &Arc<Self>, visit: Visit) -> Result<Reply, Refused> {
-        let too_many = |_| Refused::new("TOO_MANY_EVENTS", "too many streams of events are open");
+        let too_many = |_| Refused::new("TOO_MANY_STREAMS", "too many streams of events are open");
         let room = self.streams.take(visit.session.holder.hash).map_err(too_many)?;
         let jobs = self.jobs.clone().filter(|_| visit.is(Role::Analyst)).map(|jobs| {
             let changes = jobs.subscribe();

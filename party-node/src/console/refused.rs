@@ -66,7 +66,7 @@ fn status(code: &str) -> StatusCode {
         "ANSWER_GONE" => StatusCode::GONE,
         "BODY_TOO_LONG" => StatusCode::PAYLOAD_TOO_LARGE,
         "NOT_JSON" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "TOO_MANY_TRIES" | "TOO_MANY_JOBS" | "TOO_MANY_EVENTS" | "BUSY" => StatusCode::TOO_MANY_REQUESTS,
+        "TOO_MANY_TRIES" | "TOO_MANY_JOBS" | "TOO_MANY_STREAMS" | "BUSY" => StatusCode::TOO_MANY_REQUESTS,
         "INTERNAL" | "STATE_FAILED" | "FILE_FAILED" | "LEDGER_DAMAGED" | "BAD_TOKEN_FILE" | "KEY_FILE_OPEN" => {
             StatusCode::INTERNAL_SERVER_ERROR
         }

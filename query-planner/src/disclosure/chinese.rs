@@ -67,20 +67,23 @@ fn why(why: Why) -> &'static str {
     }
 }
 
+/// Who are counted where rare keys stay unknown.
+const COUNTED: &str = "名患者（每名患者在每个医院只计一次；表中没有患者标识时按行计）";
+
 fn what(what: &Revealed) -> String {
     match what {
         Revealed::Keys { keys, least: 0 | 1, sites, rows } => {
             format!("{} 在{}（{}）中出现过的取值", keys.join("、"), whose(sites), source(rows))
         }
         Revealed::Keys { keys, least, sites, rows } => format!(
-            "{} 在{}（{}）中至少出现于 {least} 行的取值；对其他取值一无所知",
+            "{} 在{}（{}）中至少为 {least} {COUNTED}所具有的取值；对其他取值一无所知",
             keys.join("、"),
             over(sites),
             source(rows)
         ),
         Revealed::KeyCount { keys, least: 0 | 1 } => format!("{} 共出现多少个取值", keys.join("、")),
         Revealed::KeyCount { keys, least } => {
-            format!("{} 有多少个取值至少出现于 {least} 行", keys.join("、"))
+            format!("{} 有多少个取值至少为 {least} {COUNTED}所具有", keys.join("、"))
         }
         Revealed::First { limit, descending, keys, figure: of } => {
             let (which, bound) = if *descending { ("最大", "不大于") } else { ("最小", "不小于") };

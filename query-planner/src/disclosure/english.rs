@@ -69,20 +69,23 @@ fn why(why: Why) -> &'static str {
     }
 }
 
+/// Who are counted where rare keys stay unknown.
+const COUNTED: &str = "patients (each once at each site; rows, where a table names no patients)";
+
 fn what(what: &Revealed) -> String {
     match what {
         Revealed::Keys { keys, least: 0 | 1, sites, rows } => {
             format!("the values of {} that occur {} in {}", keys.join(", "), whose(sites), source(rows))
         }
         Revealed::Keys { keys, least, sites, rows } => format!(
-            "the values of {} that occur in at least {least} rows {} in {}, and nothing about other values",
+            "the values of {} that at least {least} {COUNTED} {} in {} have, and nothing about other values",
             keys.join(", "),
             over(sites),
             source(rows)
         ),
         Revealed::KeyCount { keys, least: 0 | 1 } => format!("how many values of {} occur", keys.join(", ")),
         Revealed::KeyCount { keys, least } => {
-            format!("how many values of {} occur in at least {least} rows", keys.join(", "))
+            format!("how many values of {} at least {least} {COUNTED} have", keys.join(", "))
         }
         Revealed::First { limit, descending, keys, figure: of } => {
             let (which, bound) = if *descending { ("largest", "at most") } else { ("smallest", "at least") };
