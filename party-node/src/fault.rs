@@ -9,7 +9,7 @@ use query_planner::PlanError;
 /// lines, columns and rules, and never a value of a row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct NodeError {
-    /// Stable, upper-case, documented in the README: `RAGGED_ROW`, `SUM_OVERFLOW`…
+    /// Stable, upper-case, in the README's tables of errors: `RAGGED_ROW`, `SUM_OVERFLOW`…
     pub code: Cow<'static, str>,
     /// One sentence: what is wrong, and where.
     pub message: String,

@@ -7,7 +7,7 @@ use datafusion_common::{DataFusionError, SchemaError};
 /// A refusal or a fault in the question, with a stable code. Never holds a row value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct PlanError {
-    /// Stable, upper-case, documented in the README: `SQL_SYNTAX`, `UNKNOWN_COLUMN`, `NOT_YET`…
+    /// Stable, upper-case, in this crate's README and in the main one's tables: `SQL_SYNTAX`, `UNKNOWN_COLUMN`, `NOT_YET`…
     pub code: &'static str,
     /// One sentence: what is wrong, and where.
     pub message: String,
