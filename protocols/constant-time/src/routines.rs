@@ -214,7 +214,8 @@ async fn apply<E: Engine>(e: &mut E, operation: Operation, own: Vec<Z64>) -> Res
 
 /// Both ways of counting, up to the bit that would be opened.
 async fn far<E: Engine>(e: &mut E) -> Result<()> {
-    let ledgered = Ledgered { patients: 20, passes: 1, sets: 3, pairs: vec![(0, 1), (0, 2)],  least: 3, ..Ledgered::default() };
+    let ledgered =
+        Ledgered { patients: 20, passes: 1, sets: 3, pairs: vec![(0, 1), (0, 2)], least: 3, ..Ledgered::default() };
     for method in [Method::Exact, Method::Buckets { buckets: 64, hashes: 2 }] {
         let check = Check::new(&ledgered, 2, PublicSeed([1; 32])).expect("a reviewed size").by(method);
         let bins = secret_bins(e, &check);

@@ -52,8 +52,8 @@ impl Check {
         self.ledgered.busy_in(self.ledgered.form, self.shapes.len()).min(MOST_PATIENCE)
     }
 
-    /// What [`Check::decide`] sends: the circuit of the sets, what is counted, an AND in each step, a bit to a number, an opening. Sites come
-    /// to one step after the other of the first form; telescoped one after the other too, so that all steps are counted in one tally.
+    /// What [`Check::decide`] sends: the circuit of the sets, what is counted, an AND in each step, a bit to a number, an opening. All in one
+    /// tally: telescoped, the site that is done last is not always the one that the next step waits for.
     ///
     /// # Errors
     /// As [`Check::budget`].
