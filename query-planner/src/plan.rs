@@ -452,12 +452,10 @@ impl JointPlan {
         self.hides() && self.noise.is_none()
     }
 
-    /// Is it held against them twice: the figures that need no agreed key before keys are agreed, and the others after? Not where all need
-    /// one: who counts over matched patients in agreed groups follows from the keys.
+    /// Is it held against them twice: the sets that need no agreed key before keys are agreed, and the others after? Who counts over matched
+    /// patients in agreed groups follows from the keys; whose keys come out does not.
     pub fn is_asked_twice(&self) -> bool {
-        let is_agreed = |sum: &SecureSum| matches!(sum.groups, Groups::Agreed { .. });
-        let has_whole = |sum: &SecureSum| !is_agreed(sum) || !sum.is_over_matched();
-        self.is_ledgered() && self.sums.iter().any(is_agreed) && self.sums.iter().any(has_whole)
+        self.is_ledgered() && self.sums.iter().any(|sum| matches!(sum.groups, Groups::Agreed { .. }))
     }
 
     /// Are only those totals opened that something shown needs? Any other would tell more, or take a part of ε.

@@ -46,7 +46,6 @@ pub struct New<'a> {
 pub struct Asked {
     check: Check,
     own: Option<PatientTable>,
-    busy: Duration,
     id: DisclosureId,
 }
 
@@ -80,15 +79,15 @@ impl Asked {
         let (least, seen) = (compiled.joint.least_between().into(), seen(&new, met.earlier));
         let or_equal = new.side_by_side.clone();
         let sets = count + old;
-        let shape = Ledgered { patients, passes, sets, pairs, or_equal, seen, further, least, ..Ledgered::default() };
+        let busy_ms = met.earlier.iter().map(|past| past.busy_ms).fold(new.busy_ms, u64::saturating_add);
+        let (busy, form) = (Duration::from_millis(busy_ms), Form::default());
+        let shape = Ledgered { patients, passes, sets, pairs, or_equal, seen, further, least, busy, form };
         let shape = shape.in_cheapest_form(compiled.joint.sites.len());
         let (sites, id) = (&compiled.joint.sites, DisclosureId::difference(new.of));
         let sizes = |why: &str| Unfit::Sizes(why.into());
         let Some(own) = new.own else {
-            let busy = met.earlier.iter().map(|past| past.busy_ms).fold(new.busy_ms, u64::saturating_add);
-            let busy = Duration::from_millis(busy).min(MOST_PATIENCE);
             let check = Check::new(&shape, sites.len(), seed).map_err(sizes)?;
-            return Ok(Some(Self { check, own: None, busy, id }));
+            return Ok(Some(Self { check, own: None, id }));
         };
         let releases: Vec<&Sets> = [own].into_iter().chain(met.noted).collect();
         let figures: Vec<&Figures> = releases.iter().map(|sets| &sets.figures).collect();
@@ -100,7 +99,7 @@ impl Asked {
         };
         let check = check.map_err(sizes)?;
         let own = Some(table(&shape, columns, (new.present, &releases)).map_err(Unfit::Patients)?);
-        Ok(Some(Self { check, own, busy: Duration::ZERO, id }))
+        Ok(Some(Self { check, own, id }))
     }
 
     /// An engine for the answer, beside another: it may open that bit alone. All parties ask for it at the same step.
@@ -146,7 +145,7 @@ impl Asked {
         if !engine.session().is_site() {
             // Others align before they ask, and work longer on sets that this party does not know.
             align(engine, self.check.shapes(), self.check.runs(), None).await?;
-            let patience = self.check.patience(link)? + self.busy;
+            let patience = self.check.patience(link)?;
             engine.session().wait_longer(patience);
         }
         self.check.ask(engine, segments, (self.id.as_str(), link)).await
@@ -240,7 +239,9 @@ pub fn comparable(
     let side_by_side = planned.side_by_side(&plan.side_by_side);
     // What the bit is called makes no difference here, nor do the buckets.
     let of = Compared::All;
-    let new = New { of, figures: planned.figures(), side_by_side, busy_ms: 0, own: Some(&own), present: partials };
+    let figures = planned.figures();
+    let busy_ms = busy_ms(compiled, figures).map_err(Unfit::Sizes)?;
+    let new = New { of, figures, side_by_side, busy_ms, own: Some(&own), present: partials };
     Asked::of(compiled, (new, met), (me, PublicSeed([0; 32]))).map(drop)
 }
 
@@ -378,9 +379,6 @@ fn table(
 
 const TOO_MANY: &str =
     "more patients in the ledger than the network declares for a site, with those who cannot be linked or are gone";
-
-/// Nobody waits longer for the work of earlier releases: what others say they took is no more than advice.
-const MOST_PATIENCE: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 mod tests {

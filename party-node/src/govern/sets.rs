@@ -113,14 +113,23 @@ pub struct Planned {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Figure {
     sum: usize,
-    feature: usize,
+    of: Of,
     /// An encoded tuple of the feature's keys; none for all of them together.
     tuple: Option<Vec<u8>>,
 }
 
+/// Whose patients a set has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// Those of a feature.
+    Feature(usize),
+    /// All who may have put a key among those that are agreed.
+    Keys,
+}
+
 impl Planned {
-    /// Of a sum over matched patients: who counts. Of every other: one set for each thing that is known of patients, and one for each of
-    /// its groups.
+    /// Of a sum over matched patients: who counts, and where its groups are agreed everybody whose keys these may be. Of every other: one set
+    /// for each thing that is known of patients, and one for each of its groups.
     ///
     /// # Errors
     /// What contradicts itself in the plan, in words.
@@ -131,6 +140,10 @@ impl Planned {
         for (sum, groups) in groups.iter().enumerate() {
             let Some(matching) = matching(compiled, sum) else { continue };
             let (tuples, keyed) = keyed(&compiled.joint.sums[sum], matching, groups)?;
+            let is_agreed = matches!(compiled.joint.sums[sum].groups, Groups::Agreed { .. });
+            if is_agreed && compiled.joint.sums[sum].is_over_matched() {
+                planned.said.push(Figure { sum, of: Of::Keys, tuple: None });
+            }
             match Counted::of(compiled, sum, (tuples.len(), keyed)) {
                 // A sum of no groups counts nobody.
                 Some(_) if groups.is_empty() => {}
@@ -218,17 +231,31 @@ impl Planned {
     }
 }
 
+impl Of {
+    /// Of what a site knows.
+    fn features(self, known: &[KnownFeature]) -> impl Iterator<Item = &KnownFeature> {
+        let has_keys = |feature: &KnownFeature| feature.tuples.iter().any(|tuple| !tuple.is_empty());
+        let is_of = move |(at, feature): &(usize, &KnownFeature)| match self {
+            Of::Feature(wanted) => *at == wanted,
+            // As keys are counted: see `execute`.
+            Of::Keys => has_keys(feature),
+        };
+        known.iter().enumerate().filter(is_of).map(|(_, feature)| feature)
+    }
+}
+
 /// One figure for each thing that is known of patients, and one for each of its groups. Who is between two figures is in neither alone.
 fn said(matching: &Matching, of: &SecureSum, (sum, groups): (usize, &[Vec<Value>])) -> Vec<Figure> {
     let mut figures = Vec::new();
     let between = between(matching, of);
     for (feature, known) in matching.features.iter().enumerate().filter(|(feature, _)| !between.contains(feature)) {
-        figures.push(Figure { sum, feature, tuple: None });
+        let of = Of::Feature(feature);
+        figures.push(Figure { sum, of, tuple: None });
         let tuples = groups.iter().filter(|_| !known.keys.is_empty());
         let mut tuples: Vec<Vec<u8>> = tuples.filter_map(|group| tuple(matching, group)).collect();
         tuples.sort();
         tuples.dedup();
-        figures.extend(tuples.into_iter().map(|tuple| Figure { sum, feature, tuple: Some(tuple) }));
+        figures.extend(tuples.into_iter().map(|tuple| Figure { sum, of, tuple: Some(tuple) }));
     }
     figures
 }
@@ -314,14 +341,16 @@ impl People {
         columns.numbers.extend::<Vec<_>>(numbers.collect());
     }
 
-    /// Who is linked, and who is not: the rows of both are in figures of rows.
+    /// Who is in a set that is said.
     fn members(&mut self, known: &Patients, figure: &Figure) -> Vec<u32> {
-        let (feature, tuple) = (figure.feature, figure.tuple.as_deref());
+        let (of, tuple) = (figure.of, figure.tuple.as_deref());
         let mut members = Vec::new();
-        if let Some(feature) = known.features.get(feature) {
+        for feature in of.features(&known.features) {
             members.extend(patients(feature, tuple).map(|patient| self.patient(known, patient)));
         }
-        if let Some(feature) = known.unlinked.features.get(feature) {
+        // Who is not linked is in figures of rows, and counts for no key.
+        let unlinked = if of == Of::Keys { &[][..] } else { &known.unlinked.features };
+        for feature in of.features(unlinked) {
             members.extend(patients(feature, tuple).map(|patient| self.place(known.unlinked.people[patient].clone())));
         }
         members.sort_unstable();

@@ -11,20 +11,21 @@ use mpc_core::session::SessionId;
 use mpc_core::step::StepPath;
 use mpc_core::world::World;
 use mpc_core::{Bits, Block, PartyId, PowerOfTwo, Result, Session, Z64, Z128};
-use protocols::Engine;
 use protocols::additive::Additive;
 use protocols::additive::demand::{Link, budget};
-use protocols::matching::empty;
+use protocols::matching::{Segment, empty};
 use protocols::ot::silent::expand_convolute::{Element, ExpandConvolute, Pair};
 use protocols::ot::silent::pprf::{Hidden, Leaf, Shape};
 use protocols::ot::{Ot, tree};
 use protocols::parameters::Code;
-use protocols::relational::differencing::{Check, Ledgered, Method};
+use protocols::relational::differencing::{Check, Columns, Counted, Form, Ledgered, Method};
+use protocols::relational::patients::{Circuit, Place, When};
+use protocols::{Engine, Statement};
 
 use crate::{public, secret};
 
 /// By name.
-pub const ALL: [(&str, fn()); 16] = [
+pub const ALL: [(&str, fn()); 17] = [
     ("correlation hash of secret rows", hash_rows),
     ("lowest bits of hashes of secret rows", hash_bits),
     ("streams and folds of secret seeds", fold),
@@ -41,6 +42,7 @@ pub const ALL: [(&str, fn()); 16] = [
     ("products of secret numbers, both sites", products),
     ("signs of secret numbers, both sites", signs),
     ("differences of secret sets, both sites", differences),
+    ("differences over half the pairs of sites, three sites", telescoped),
 ];
 
 fn blocks(len: usize) -> Vec<Block> {
@@ -212,19 +214,73 @@ async fn apply<E: Engine>(e: &mut E, operation: Operation, own: Vec<Z64>) -> Res
 
 /// Both ways of counting, up to the bit that would be opened.
 async fn far<E: Engine>(e: &mut E) -> Result<()> {
-    let ledgered = Ledgered { patients: 20, passes: 1, sets: 3, pairs: vec![(0, 1), (0, 2)],  least: 3, ..Ledgered::default() };
+    let ledgered =
+        Ledgered { patients: 20, passes: 1, sets: 3, pairs: vec![(0, 1), (0, 2)], least: 3, ..Ledgered::default() };
     for method in [Method::Exact, Method::Buckets { buckets: 64, hashes: 2 }] {
         let check = Check::new(&ledgered, 2, PublicSeed([1; 32])).expect("a reviewed size").by(method);
-        let mut segments = empty(check.shapes(), check.runs());
-        for holder in segments.iter_mut().flat_map(|segment| &mut segment.holders) {
-            let rows = holder.member.rows();
-            let mut secret =
-                |width: usize| e.input_bits(Bits::from_words(rows, width, words(rows.div_ceil(64) * width)));
-            (holder.member, holder.bits) = (secret(1), secret(3));
-        }
-        check.far(e, &segments).await?;
+        let bins = secret_bins(e, &check);
+        check.far(e, &bins).await?;
     }
     Ok(())
+}
+
+/// Bins of which everything that is shared is secret.
+fn secret_bins(e: &mut impl Engine, check: &Check) -> Vec<Segment> {
+    let mut segments = empty(check.shapes(), check.runs());
+    for holder in segments.iter_mut().flat_map(|segment| &mut segment.holders) {
+        let (rows, width, numbers) = (holder.member.rows(), holder.bits.width(), holder.numbers.len());
+        let mut secret = |width: usize| e.input_bits(Bits::from_words(rows, width, words(rows.div_ceil(64) * width)));
+        (holder.member, holder.bits) = (secret(1), secret(width));
+        holder.numbers = (0..numbers).map(|_| e.input(words(rows).into_iter().map(Z64).collect())).collect();
+    }
+    segments
+}
+
+/// The other form, with the OTs that it makes by itself: two sets that sites say and one that a circuit counts, up to the bit.
+fn telescoped() {
+    let program = |session: Session, (): ()| async move {
+        let mut engine = Additive::new(session, Statement::new(Vec::new()));
+        let result = telescoped_bit(&mut engine).await;
+        (engine.into_session(), result)
+    };
+    let outcomes = World::new(3).seed(1).run(program, vec![(); 3]);
+    assert!(outcomes.iter().all(|o| o.result.is_ok()), "all sites are honest");
+}
+
+async fn telescoped_bit(engine: &mut Additive) -> Result<()> {
+    let ledgered = Ledgered {
+        patients: 20,
+        passes: 1,
+        sets: 3,
+        pairs: vec![(0, 1), (0, 2)],
+        or_equal: vec![(1, 2)],
+        least: 3,
+        form: Form::Telescoped,
+        ..Ledgered::default()
+    };
+    let check = Check::of(&ledgered, &sixes(3), 3, PublicSeed([1; 32])).expect("a reviewed size");
+    engine.prepare(&check.budget(Link::Local)?).await?;
+    let bins = secret_bins(engine, &check);
+    check.bit(engine, &bins).await.map(drop)
+}
+
+/// Two sets that are said, and whose number over all sites is not below six.
+fn sixes(sites: usize) -> Counted {
+    let mut circuit = Circuit::default();
+    let party = |site: usize| PartyId(site as u8);
+    let told = |receiver: usize| [(When::After, receiver + 1), (When::Before, receiver)];
+    for (receiver, when, tellers) in (0..sites).flat_map(|j| told(j).map(|(when, tellers)| (j, when, tellers))) {
+        let (mut sum, six) = (circuit.number(0), circuit.number(6));
+        for site in 0..tellers {
+            let number = circuit.known_number(Place { receiver: party(receiver), site: party(site), column: 0 });
+            sum = circuit.add(sum, number);
+        }
+        let less = circuit.less(sum, six, 20);
+        let bit = circuit.not(less);
+        circuit.flag_when(2, party(receiver), when, bit);
+    }
+    let said = [(0, vec![0; sites]), (1, vec![1; sites])].into();
+    Counted { circuit, columns: vec![Columns { numbers: 1, bits: 2 }; sites], said }
 }
 
 /// What the sites send is masked and so undefined too; these operations do not look at what they open.
@@ -234,7 +290,7 @@ fn on_secret_numbers(operation: Operation) {
     let program = move |session: Session, (): ()| {
         let needed = needed.clone();
         async move {
-            let mut engine = Additive::new(session, protocols::Statement::new(Vec::new()));
+            let mut engine = Additive::new(session, Statement::new(Vec::new()));
             let result = match engine.prepare(&needed).await {
                 Ok(()) => apply(&mut engine, operation, words(100).into_iter().map(Z64).collect()).await,
                 Err(error) => Err(error),

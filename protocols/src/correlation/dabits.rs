@@ -6,6 +6,7 @@ use mpc_core::{Bits, PartyId, PowerOfTwo, Result, Session};
 use super::pool::DaBits;
 use super::products::{self, Buffers};
 use crate::ot::Ot;
+use crate::share::ArithShare;
 
 /// Words of a batch: 2^16 OTs with each other site.
 pub(crate) const BATCH: usize = 1 << 10;
@@ -66,8 +67,9 @@ pub(crate) async fn numbers<R: PowerOfTwo>(
     }
     // As sender, for everybody after me, in turn: each multiplies what I hold by then.
     for peer in others.filter(|p| **p > me) {
-        let minus_twice: Vec<R> = numbers.iter().map(|x| R::default().sub(x.add(*x))).collect();
-        products::offer(s, ot.sender(*peer), *peer, 1, &minus_twice, &mut numbers, buffers).await?;
+        // Wiped when dropped, as every share is.
+        let minus_twice = ArithShare::new(numbers.iter().map(|x| R::default().sub(x.add(*x))).collect());
+        products::offer(s, ot.sender(*peer), *peer, 1, minus_twice.column(), &mut numbers, buffers).await?;
     }
     Ok(numbers)
 }

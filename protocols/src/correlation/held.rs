@@ -201,8 +201,9 @@ async fn ones_of(
     ones: &mut [Z64],
 ) -> Result<()> {
     if group.len() == 1 {
-        of.iter()
-            .for_each(|at| ones[*at] = Z64(columns[*at].words.iter().map(|word| u64::from(word.count_ones())).sum()));
+        // `sum` branches on an overflow, which a secret has a part in.
+        let add = |sum: u64, word: &u64| sum.wrapping_add(u64::from(word.count_ones()));
+        of.iter().for_each(|at| ones[*at] = Z64(columns[*at].words.iter().fold(0, add)));
         return Ok(());
     }
     let members: Vec<PartyId> = group.iter().copied().collect();

@@ -7,6 +7,7 @@ use super::dabits;
 use super::pool::Selections;
 use super::products::{self, Buffers};
 use crate::ot::Ot;
+use crate::share::ArithShare;
 
 /// Words of a batch: 2^16 OTs with each other site.
 pub(crate) const BATCH: usize = 1 << 10;
@@ -55,16 +56,17 @@ async fn chain<R: PowerOfTwo>(
 ) -> Result<Vec<R>> {
     let mut z = vec![R::default(); y.len()];
     for owner in s.parties().sites() {
-        let factor: Vec<R> = y.iter().zip(&z).map(|(y, z)| y.sub(z.add(*z))).collect();
+        // Wiped when dropped, as every share is.
+        let factor = ArithShare::new(y.iter().zip(&z).map(|(y, z)| y.sub(z.add(*z))).collect());
         if owner != s.me() {
-            products::offer(s, ot.sender(owner), owner, 1, &factor, &mut z, buffers).await?;
+            products::offer(s, ot.sender(owner), owner, 1, factor.column(), &mut z, buffers).await?;
             continue;
         }
         let mut chosen = Vec::new();
         for peer in s.other_sites() {
             chosen.push((peer, products::choose(s, ot.receiver(peer), own)?));
         }
-        for (i, (z, factor)) in z.iter_mut().zip(&factor).enumerate() {
+        for (i, (z, factor)) in z.iter_mut().zip(factor.column()).enumerate() {
             *z = z.add(factor.mul(R::from_low(u128::from(own.plane(0)[i / 64] >> (i % 64) & 1))));
         }
         for (peer, received) in chosen {

@@ -17,7 +17,7 @@ use mpc_core::{PartyId, PowerOfTwo, Result, Ring, Z64, Z128};
 
 use super::tally::Tally;
 use super::{SiteCost, message};
-use crate::additive::traffic;
+use crate::additive::traffic::{self, Step};
 use crate::correlation::held::{self, Held, Work};
 use crate::correlation::{Budget, Group, Layout, batches, message_len, schedule};
 use crate::ot::Extension;
@@ -74,6 +74,11 @@ impl Preparation {
     /// Rounds so far, and bytes of the site that sent most.
     pub fn cost(&self) -> SiteCost {
         self.tally.cost()
+    }
+
+    /// Openings of the online work, one after the other.
+    pub fn open_all(&mut self, steps: &[Step]) {
+        self.tally.open_all(steps);
     }
 
     /// Base OTs: points, then corrections of trees, to every other site.

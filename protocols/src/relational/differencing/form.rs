@@ -1,7 +1,11 @@
 //! In which bins a patient counts once, and which way takes fewer OTs.
 
+use std::time::Duration;
+
 use super::telescope;
 use super::{Ledgered, MAX_ANDS, Method};
+#[cfg(doc)]
+use crate::correlation::Budget;
 use crate::matching::rows;
 
 /// How a patient whom several sites have is counted once.
@@ -16,13 +20,27 @@ pub enum Form {
     Telescoped,
 }
 
+impl Form {
+    /// How often a circuit of counted sets is evaluated, in the bins of all sites together: once in each, or there with what the receiver says
+    /// and without, where the first receiver has nothing without.
+    pub(super) fn evaluations(self, sites: usize) -> usize {
+        match self {
+            Form::Once => sites,
+            Form::Telescoped => (2 * sites).saturating_sub(1),
+        }
+    }
+}
+
 impl Ledgered {
     /// The form that takes fewer OTs among so many sites: telescoped for few pairs of sets or few patients, where it can be. Never one beyond
-    /// the reviewed sizes where the other is within them. Public: it looks at no circuit, which a party that is no site does not have.
+    /// the reviewed sizes where the other is within them. Public: of circuits, which a party that is no site does not have, it looks at what
+    /// sites say that they take.
     pub fn in_cheapest_form(self, sites: usize) -> Self {
         let bins = rows(self.patients) * sites;
         let fits = bins.saturating_mul(self.counts()) <= MAX_ANDS / 8;
-        let is_cheaper = self.telescoped_ots(sites, bins) < self.once_ots(sites, bins);
+        let circuits = |form| self.circuit_ots(form, sites);
+        let telescoped = self.telescoped_ots(sites, bins).saturating_add(circuits(Form::Telescoped));
+        let is_cheaper = telescoped < self.once_ots(sites, bins).saturating_add(circuits(Form::Once));
         let telescopes = self.can_telescope() && fits && is_cheaper;
         Self { form: if telescopes { Form::Telescoped } else { Form::Once }, ..self }
     }
@@ -51,6 +69,18 @@ impl Ledgered {
         let joint = (bins / sites.max(1)).saturating_mul(self.sets * (sites * (sites + 1) / 2).saturating_sub(1));
         let counted = Method::cheapest(self.least, bins, self.counts()).ands(bins, self.counts());
         matched.saturating_add(joint.saturating_add(counted).saturating_mul(sites * sites.saturating_sub(1)))
+    }
+
+    /// About how many OTs the circuits of counted sets take: an AND of N sites takes N(N − 1), for which [`Budget::busy`] says 2N² microseconds.
+    fn circuit_ots(&self, form: Form, sites: usize) -> usize {
+        let (micros, sites) = (self.busy_in(form, sites).as_micros(), sites.max(1) as u128);
+        usize::try_from(micros * (sites - 1) / (2 * sites)).unwrap_or(usize::MAX)
+    }
+
+    /// What [`Ledgered::busy`] is in a form.
+    pub(super) fn busy_in(&self, form: Form, sites: usize) -> Duration {
+        let evaluations = |form: Form| form.evaluations(sites).max(1) as u32;
+        self.busy.saturating_mul(evaluations(form)) / evaluations(Form::Once)
     }
 }
 
@@ -88,6 +118,20 @@ mod tests {
                     assert!(is_within, "{sites} sites, {patients} patients, {old} earlier sets");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn circuits_that_are_dear_are_not_evaluated_before_and_after() {
+        for sites in [2, 3, 5] {
+            let (bins, shape) = (rows(2000) * sites, shape(2000, 10));
+            let saved = shape.once_ots(sites, bins) - shape.telescoped_ots(sites, bins);
+            let form = |busy| Ledgered { busy, ..shape.clone() }.in_cheapest_form(sites).form;
+            // N − 1 evaluations of 2N − 1 are more than the other form has; of an AND's 2N² microseconds N(N − 1) are OTs.
+            let even = (saved * 2 * sites * sites / (sites - 1).pow(2)) as u64;
+            assert_eq!(form(Duration::from_micros(even * 9 / 10)), Form::Telescoped, "{sites} sites");
+            assert_eq!(form(Duration::from_micros(even * 11 / 10)), Form::Once, "{sites} sites");
+            assert_eq!(form(Duration::MAX), Form::Once, "{sites} sites");
         }
     }
 

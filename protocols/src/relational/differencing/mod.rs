@@ -33,150 +33,34 @@
 
 pub mod clear;
 mod counter;
+mod forecast;
 mod form;
 mod method;
 mod once;
+mod shape;
 mod telescope;
 mod views;
 
 use mpc_core::error::LocalFault;
 use mpc_core::random::PublicSeed;
-use mpc_core::{Bits, Block, PartyId, Result, Session, Z64};
+use mpc_core::{PartyId, Result, Session, Z64};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
-use std::fmt;
-use std::time::Duration;
 
 use crate::additive::Additive;
-use crate::additive::demand::{self, Link};
-use crate::correlation::Budget;
+use crate::additive::demand::Link;
 use crate::correlation::held::Among;
-use crate::cost::{self, Preparation, SiteCost};
 use crate::engine::Engine;
-use crate::matching::{Further, PatientTable, Run, Segment, Shape, align, empty};
+use crate::matching::{Run, Segment, Shape, align, empty};
 use crate::parameters::matching::MAX_PATIENTS;
-use crate::relational::patients::{self, Circuit, Flagged, flags};
+use crate::relational::patients::{self, Flagged, flags};
 use crate::relational::shape::beneath;
-use crate::release::Audience;
 use crate::share::{ArithShare, BitShare};
 use counter::{Ands, products};
 pub use form::Form;
 pub use method::Method;
 use once::{counted_sets, differences, first_seen, joint_sets};
+pub use shape::{Columns, Counted, Ledgered, SetTable};
 use views::{Seen, of_others};
-
-/// The public shape of a check; by default of nothing, which is refused.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ledgered {
-    /// A bound of every site's patients; tables are padded to it.
-    pub patients: usize,
-    /// Ways to find a patient, at least one.
-    pub passes: usize,
-    /// Sets, new and old.
-    pub sets: usize,
-    /// Which are compared.
-    pub pairs: Vec<(usize, usize)>,
-    /// Which are compared too, but may be equal.
-    pub or_equal: Vec<(usize, usize)>,
-    /// Which of all these every site sees: they are compared once more without what each site says itself, and may then be equal. These
-    /// sets are said, not [`Counted`] by the circuit alone.
-    pub seen: Vec<(usize, usize)>,
-    /// Ways in which a patient is found beside the first keys.
-    pub further: Further,
-    /// k, from 2 to 10,000: fewer differing patients are too few.
-    pub least: u64,
-    /// How patients are counted once: see [`Ledgered::in_cheapest_form`].
-    pub form: Form,
-}
-
-impl Ledgered {
-    /// How the differences of these pairs are counted among so many sites, whose bins have so many rows together, and about how many ANDs
-    /// counting takes.
-    pub fn counting(&self, sites: usize, rows: usize) -> (Method, usize) {
-        let may_be_equal = self.or_equal.len().saturating_add(self.seen.len().saturating_mul(sites));
-        // Equal sets are looked for by themselves.
-        let counts = self.pairs.len().saturating_add(may_be_equal.saturating_mul(2));
-        let method = Method::cheapest(self.least, rows, counts);
-        let ands = match self.form {
-            Form::Once => method.ands(rows, counts),
-            Form::Telescoped => rows.saturating_mul(self.counts()),
-        };
-        (method, ands)
-    }
-
-    /// All pairs, those that may be equal last. Behind the sets stand those that [every site sees](Ledgered::seen_sets) without what the
-    /// first site says, then without what the second says….
-    fn all(&self, sites: usize) -> Vec<(usize, usize)> {
-        self.pairs.iter().copied().chain(self.may_be_equal(sites)).collect()
-    }
-
-    fn may_be_equal(&self, sites: usize) -> Vec<(usize, usize)> {
-        let sets = self.seen_sets();
-        let place = |site: usize, set: usize| self.sets + site * sets.len() + sets.partition_point(|seen| *seen < set);
-        let without = |site: usize| self.seen.iter().map(move |(a, b)| (place(site, *a), place(site, *b)));
-        self.or_equal.iter().copied().chain((0..sites).flat_map(without)).collect()
-    }
-
-    /// The sets of the pairs that every site sees, each once, in order.
-    fn seen_sets(&self) -> Vec<usize> {
-        let mut sets: Vec<usize> = self.seen.iter().flat_map(|(a, b)| [*a, *b]).collect();
-        sets.sort_unstable();
-        sets.dedup();
-        sets
-    }
-}
-
-/// Sets that are not said but follow: a patient's bits and numbers at all sites decide which sets it is in. Public. The flags for receiver
-/// j are made of the columns of the sites j, j + 1, …; they are 0 for a patient of whom those know nothing.
-#[derive(Debug, Clone)]
-pub struct Counted {
-    /// Flags every set in every receiver's bins.
-    pub circuit: Circuit,
-    /// What every site enters, by site.
-    pub columns: Vec<Columns>,
-    /// Sets that are said all the same, by number: each site's column of bits for it, by site. The circuit flags whom any site says.
-    pub said: BTreeMap<usize, Vec<usize>>,
-}
-
-impl Counted {
-    /// Does each site have a column of its own for this set?
-    fn is_said(&self, set: usize) -> bool {
-        let has = |said: &Vec<usize>| {
-            said.len() == self.columns.len() && said.iter().zip(&self.columns).all(|(at, own)| *at < own.bits)
-        };
-        self.said.get(&set).is_some_and(has)
-    }
-}
-
-/// The width of a site's table.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Columns {
-    /// Of numbers.
-    pub numbers: usize,
-    /// Of bits.
-    pub bits: usize,
-}
-
-/// What a site enters: its patients, and which sets each contributes to. Private: it does not print and is wiped when dropped.
-pub struct SetTable(PatientTable);
-
-impl SetTable {
-    /// For each pass the patients' keys (as [`PatientTable::keys`]), and bits, patients × sets.
-    pub fn new(keys: Vec<Vec<Option<Block>>>, sets: Bits) -> Self {
-        Self(PatientTable { keys, further: Vec::new(), numbers: Vec::new(), bits: sets })
-    }
-
-    /// What is known of patients by columns, where sets are [`Counted`], and patients have [further keys](PatientTable::further).
-    pub fn of(table: PatientTable) -> Self {
-        Self(table)
-    }
-}
-
-impl fmt::Debug for SetTable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SetTable({} patients, {} sets)", self.0.rows(), self.0.bits.width())
-    }
-}
 
 /// Has any of the pairs a symmetric difference of fewer than `least` patients? Opens one element, `name`, which the plan has declared to
 /// everybody; without pairs nothing is opened. `own` is this site's table, none at a party that has none. Makes the correlations it takes.
@@ -283,8 +167,8 @@ impl Check {
         }
         let (method, ands) = ledgered.counting(columns.len(), rows);
         let sets = counted.as_ref().map_or(Ok(0), |counted| patients::ands(&counted.circuit, &segments))?;
-        // Telescoped, a circuit is evaluated about twice, before and after; what the other form can compare is not refused for it.
-        let sets = if ledgered.form == Form::Telescoped { sets / 2 } else { sets };
+        // Telescoped, circuits are evaluated more often: what the other form can compare is not refused for that.
+        let sets = sets.saturating_mul(columns.len()) / ledgered.form.evaluations(columns.len());
         if ands.saturating_add(sets) > MAX_ANDS {
             return Err("more pairs of sets of so many patients than the reviewed sizes");
         }
@@ -310,71 +194,6 @@ impl Check {
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }
-
-    /// What [`Check::decide`] takes from the pool.
-    ///
-    /// # Errors
-    /// None: it is counted on zeros.
-    pub fn budget(&self, link: Link) -> Result<Budget> {
-        let segments = empty(&self.shapes, &self.runs);
-        demand::budget(self.shapes.len(), link, async |e| {
-            let far = match self.ledgered.form {
-                Form::Once => self.far(e, &segments).await?,
-                Form::Telescoped => {
-                    self.flagged(e, &segments).await?;
-                    self.far_counts(&mut Ands::new(e), &self.no_counts()).await?
-                }
-            };
-            opened(e, &far, "").await
-        })
-    }
-
-    /// How long whoever waits for the answer should be ready to wait.
-    ///
-    /// # Errors
-    /// As [`Check::budget`].
-    pub fn patience(&self, link: Link) -> Result<Duration> {
-        let held = match self.ledgered.form {
-            Form::Once => 0,
-            Form::Telescoped => self.ledgered.telescoped_ots(self.shapes.len(), self.rows()),
-        };
-        // As for the correlations: thirty times what OTs take.
-        Ok(self.budget(link)?.patience() + Duration::from_micros(held as u64))
-    }
-
-    /// What [`Check::decide`] sends: the circuit of the sets, what is counted, an AND in each step, a bit to a number, an opening. Telescoped,
-    /// sites come to the comparison one after the other, which may save a round of these.
-    ///
-    /// # Errors
-    /// As [`Check::budget`].
-    pub fn online(&self, analyst: bool, link: Link) -> Result<SiteCost> {
-        let (sites, segments) = (self.shapes.len() as u64, empty(&self.shapes, &self.runs));
-        let (mut words, mut compared) = (Vec::new(), SiteCost::default());
-        demand::budget(self.shapes.len(), Link::Local, async |e| {
-            if self.ledgered.form == Form::Telescoped {
-                let (flagged, mut counted) =
-                    (self.flagged(e, &segments).await?, Preparation::new(link.extension(), self.shapes.len()));
-                telescope::counts(&mut counted, self, &segments, &flagged).await?;
-                let rows = self.no_counts().len() + 2 * self.ledgered.or_equal.len();
-                compared =
-                    counted.cost().then(cost::negative(sites, link.chains(), rows as u64, self.count_bits() as u64));
-            }
-            let mut ands = Ands::new(e);
-            match self.ledgered.form {
-                Form::Once => self.all_far(&mut ands, &segments).await?,
-                Form::Telescoped => self.far_counts(&mut ands, &self.no_counts()).await?,
-            };
-            words = ands.words;
-            Ok(())
-        })?;
-        let ands = words.into_iter().map(|words| cost::and(sites, 64 * words as u64, 1));
-        let opened = cost::reveal(sites, analyst, Audience::Everyone, 1, 8);
-        let circuit = self.counted.as_ref().map(|of| patients::online(&of.circuit, &segments, (sites, link.chains())));
-        let circuit = circuit.unwrap_or(Ok(SiteCost::default())).map_err(demand::fault)?;
-        Ok(ands.fold(circuit.then(compared), SiteCost::then).then(cost::b2a(sites, 1, 1)).then(opened))
-    }
-
-    /// The bit, from the bins of [`align()`]. Makes the correlations it takes.
     ///
     /// # Errors
     /// As [`too_close`].
@@ -388,18 +207,26 @@ impl Check {
     /// # Errors
     /// As [`too_close`].
     pub async fn decide(&self, engine: &mut Additive, segments: &[Segment], name: &str) -> Result<bool> {
-        let far = match self.ledgered.form {
-            Form::Once => self.far(engine, segments).await?,
-            Form::Telescoped => {
-                let flagged = self.flagged(engine, segments).await?;
-                let counts = self.counts(engine, segments, &flagged).await?;
-                self.far_counts(&mut Ands::new(engine), &counts).await?
-            }
-        };
+        let far = self.bit(engine, segments).await?;
         opened(engine, &far, name).await
     }
 
-    /// The bit before it is opened, as a share of one row, of the form [`Form::Once`]: do all pairs differ by enough patients?
+    /// The bit before it is opened, as a share of one row: do all pairs differ by enough patients?
+    ///
+    /// # Errors
+    /// The engine's own.
+    pub async fn bit(&self, engine: &mut Additive, segments: &[Segment]) -> Result<BitShare> {
+        match self.ledgered.form {
+            Form::Once => self.far(engine, segments).await,
+            Form::Telescoped => {
+                let flagged = self.flagged(engine, segments).await?;
+                let counts = self.counts(engine, segments, &flagged).await?;
+                self.far_counts(&mut Ands::new(engine), &counts).await
+            }
+        }
+    }
+
+    /// The same of the form [`Form::Once`], which needs no OTs of its own and so runs on any engine.
     ///
     /// # Errors
     /// The engine's own.

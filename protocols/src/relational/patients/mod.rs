@@ -17,5 +17,5 @@ mod events;
 mod run;
 
 pub use circuit::{Bit, Circuit, Number, Place, Trend, When};
-pub(super) use run::padded_bits;
-pub use run::{Flagged, ands, flags, online, totals};
+pub use run::{Flagged, ands, flags, totals};
+pub(super) use run::{opened, padded_bits};

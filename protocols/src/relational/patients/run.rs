@@ -6,8 +6,8 @@ use mpc_core::error::LocalFault;
 use mpc_core::{Bits, PartyId, Result, Ring, Z64};
 
 use super::circuit::{Bit, Circuit, Flag, Gate, Number, Place, When, operands};
-use crate::correlation::Chains;
-use crate::cost::{self, SiteCost};
+use crate::additive::traffic::{self, Step};
+use crate::correlation::{Chains, Group};
 use crate::engine::Engine;
 use crate::matching::{Holder, Segment};
 use crate::share::{ArithShare, BitShare};
@@ -57,29 +57,29 @@ pub async fn flags<E: Engine>(e: &mut E, circuit: &Circuit, segments: &[Segment]
     Ok(circuit.flags.iter().map(flagged).collect())
 }
 
-/// What running a circuit over bins of this shape sends, once its correlations are made: batch by batch.
+/// What running a circuit over bins of this shape opens, once its correlations are made: batch by batch.
 ///
 /// # Errors
 /// What is missing, in words.
-pub fn online(
+pub(in crate::relational) fn opened(
     circuit: &Circuit,
     segments: &[Segment],
-    (sites, chains): (u64, Chains),
-) -> std::result::Result<SiteCost, &'static str> {
+    (sites, chains): (&Group, Chains),
+) -> std::result::Result<Vec<Step>, &'static str> {
     let run = Run::new(circuit, segments)?;
     let batches = (0..=run.depth()).flat_map(|level| run.batches(level));
-    let costs = batches.map(|(kind, gates)| {
-        let rows = gates.iter().map(|at| run.rows[*at] as u64).sum();
+    let of_batch = |(kind, gates): (Kind, Vec<usize>)| {
+        let rows = gates.iter().map(|at| run.rows[*at]).sum();
         match kind {
-            Kind::And => cost::and(sites, rows, 1),
-            Kind::Negative(width) => cost::negative(sites, chains, rows, width.into()),
-            Kind::IsZero(width) => cost::is_zero(sites, chains, rows, width.into()),
-            Kind::FromBit => cost::b2a(sites, rows, 1),
-            Kind::Multiply => cost::mul(sites, rows, 8),
-            Kind::Select => cost::select(sites, rows, 8),
+            Kind::And => traffic::and(sites, rows, 1),
+            Kind::Negative(width) => traffic::negative(sites, chains, rows, width as usize),
+            Kind::IsZero(width) => traffic::is_zero(sites, chains, rows, width as usize),
+            Kind::FromBit => traffic::b2a(sites, rows, 1),
+            Kind::Multiply => traffic::mul(sites, rows, 8),
+            Kind::Select => traffic::select(sites, rows, 8),
         }
-    });
-    Ok(costs.fold(SiteCost::default(), SiteCost::then))
+    };
+    Ok(batches.flat_map(of_batch).collect())
 }
 
 /// About how many ANDs a circuit takes over bins of this shape: a comparison takes one for each bit, what multiplies numbers one for each
