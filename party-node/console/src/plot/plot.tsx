@@ -26,9 +26,16 @@ export function PlotView(props: { sheet: Sheet; onDrawn: (svg: SVGSVGElement | n
           <Drawing sheet={props.sheet} choice={drawnWith(choice)} width={width} />
         </div>
       </div>
+      {unplaced(props.sheet, choice) > 0 && <p class="small">{words.result.unplaced(unplaced(props.sheet, choice))}</p>}
       {props.sheet.rows.length > MAX_POINTS && <p class="small">{words.result.tooMany(MAX_POINTS)}</p>}
     </>
   );
+}
+
+/** Rows that a plot along an axis cannot show: the key is NULL. */
+function unplaced(sheet: Sheet, choice: Choice): number {
+  const along = choice.kind === "line" || choice.kind === "histogram";
+  return along ? points(sheet, choice).filter(({ x }) => x === null).length : 0;
 }
 
 /** Limits are those of one value: they go with it, and come back with the one that they were suggested for. */

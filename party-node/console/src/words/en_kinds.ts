@@ -207,6 +207,7 @@ export const kinds = {
     high: "Upper limit",
     log: "Logarithmic axis",
     nothingToPlot: "This answer has no column of numbers to plot.",
+    unplaced: (n: number) => `${n} row${s(n)} without a place on the axis ${n === 1 ? "is" : "are"} not drawn.`,
     tooMany: (n: number) => `The first ${n} rows are drawn.`,
     hiddenMark: (label: string) => `${label}: hidden, not zero`,
     noEstimate: "no estimate",

@@ -200,6 +200,7 @@ export const kinds: Texts<typeof english> = {
     high: "上限",
     log: "对数坐标",
     nothingToPlot: "结果中没有可作图的数值列。",
+    unplaced: (n) => `${n} 行在横轴上没有位置，未绘制。`,
     tooMany: (n) => `只绘制前 ${n} 行。`,
     hiddenMark: (label) => `${label}：已隐藏，并非零`,
     noEstimate: "无估计值",

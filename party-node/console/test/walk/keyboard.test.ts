@@ -89,6 +89,7 @@ test("submit, approve at three consoles, look at plot and table, download: all w
   assert.equal(await kind.inputValue(), "bars");
   await analyst.keyboard.press("ArrowDown");
   assert.equal(await kind.inputValue(), "histogram");
+  await analyst.getByText("1 row without a place on the axis is not drawn.").waitFor();
   await tabTo(analyst, /^CSV$/);
   const [download] = await Promise.all([analyst.waitForEvent("download"), analyst.keyboard.press("Enter")]);
   const lines = (await readFile(await download.path(), "utf8")).trimEnd().split("\r\n");

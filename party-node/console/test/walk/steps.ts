@@ -71,9 +71,17 @@ export async function pictures(page: Page, name: string): Promise<void> {
       await page.setViewportSize({ width, height });
       await settled(page);
       assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= width, `${name} at ${width}`);
+      assert.deepEqual(await cutOff(page), [], `${name} at ${width} in ${language}`);
       await picture(page, `${name}-${language}-${width}`);
     }
   }
+}
+
+/** Tables of which a part can be seen by scrolling alone. Only answers may be as wide as they like. */
+function cutOff(page: Page): Promise<string[]> {
+  return page.locator(".scroll").evaluateAll((boxes) =>
+    boxes.filter((box) => box.scrollWidth > box.clientWidth + 1).map((box) => box.getAttribute("aria-label") ?? ""),
+  );
 }
 
 /** A phone, then a laptop. */
