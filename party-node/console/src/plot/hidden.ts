@@ -27,8 +27,11 @@ export function hiddenRuns(points: Placed[], reach: number): HiddenRun[] {
   points.forEach(({ at, hidden }, i) => {
     if (hidden === null) return;
     const [before, after] = [points[i - 1], points[i + 1]];
-    const room = (other: Placed | undefined) =>
-      other === undefined || other.hidden !== null ? HALF : Math.min(HALF, Math.abs(other.at - at) - reach);
+    const room = (other: Placed | undefined) => {
+      if (other === undefined || other.hidden === hidden) return HALF;
+      const apart = Math.abs(other.at - at);
+      return Math.min(HALF, other.hidden === null ? apart - reach : apart / 2);
+    };
     const [from, to] = [at - Math.max(room(before), LEAST), at + Math.max(room(after), LEAST)];
     const last = out.at(-1);
     if (last && before?.hidden === hidden && from < last.to + GAP) Object.assign(last, { to, count: last.count + 1 });

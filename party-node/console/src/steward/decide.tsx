@@ -144,7 +144,12 @@ function ByOwnKey(props: Deciding): JSX.Element {
     <>
       <p>{words.review.ownKeys}</p>
       <pre class="text" tabIndex={0}>
-        {command}
+        {command.split(" ").map((word, i) => (
+          <>
+            {i > 0 && " "}
+            <span class="word">{word}</span>
+          </>
+        ))}
       </pre>
       <p>
         <Copy text={command} />
