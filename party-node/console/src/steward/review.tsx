@@ -27,7 +27,11 @@ export function ReviewPage(props: { me: Me; plan: string }): JSX.Element {
         <a href={to("inbox")}>← {words.review.toInbox}</a>
       </p>
       <Title>{words.review.title(short(props.plan))}</Title>
-      <Shown of={loaded}>{(found) => <Body me={props.me} at={props.plan} review={found} onDecide={(is) => (decides.current = is)} />}</Shown>
+      <Shown of={loaded}>
+        {(found) => (
+          <Body me={props.me} at={props.plan} review={found} onDecide={(is) => (decides.current = is)} />
+        )}
+      </Shown>
     </>
   );
 }

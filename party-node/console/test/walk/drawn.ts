@@ -27,8 +27,8 @@ export interface Drawn {
   bars: Box[];
   /** Corners of the lines that join dots, of each by itself. */
   lines: { x: number; y: number }[][];
-  /** Estimates of a forest: the square, its interval, and whether both are on one height. */
-  estimates: { square: Box; interval: Box | null }[];
+  /** Estimates of a forest: the square, its interval, and whether there is ink from one end of that to the other. */
+  estimates: { square: Box; interval: Box; whole: boolean }[];
   /** The frames of what is hidden. */
   hidden: (Box & { text: string; title: string })[];
   texts: (Box & { text: string })[];
@@ -50,6 +50,11 @@ export async function drawn(svg: Locator): Promise<Drawn> {
       const numbers = (of.getAttribute("d")!.match(/-?[\d.]+(?:e-?\d+)?/g) ?? []).map(Number);
       return Array.from({ length: numbers.length / 2 }, (_, i) => ({ x: numbers[2 * i]!, y: numbers[2 * i + 1]! }));
     };
+    const isWhole = (of: SVGPathElement) => {
+      const { x, y, width, height } = of.getBBox();
+      const along = Array.from({ length: 41 }, (_, i) => new DOMPoint(x + (width * i) / 40, y + height / 2));
+      return along.every((point) => of.isPointInStroke(point));
+    };
     const marks = every(".hidden-mark");
     const outside = (of: Element) => !of.closest(".hidden-mark");
     const groups = every("g[stroke='var(--plot)']");
@@ -65,8 +70,8 @@ export async function drawn(svg: Locator): Promise<Drawn> {
       bars: every("rect[fill='var(--plot)']").filter(outside).map(box),
       lines: every("path[fill='none'][stroke='var(--plot)']").map(corners),
       estimates: groups.map((group) => {
-        const [square, interval] = [group.querySelector("rect")!, group.querySelector("path")];
-        return { square: box(square), interval: interval && box(interval) };
+        const [square, interval] = [group.querySelector("rect")!, group.querySelector("path")!];
+        return { square: box(square), interval: box(interval), whole: isWhole(interval) };
       }),
       hidden: marks.map((mark) => ({
         ...box(mark.querySelector("rect")!),

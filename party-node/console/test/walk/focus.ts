@@ -55,7 +55,9 @@ async function focus(page: Page): Promise<Focus | null> {
       return outlineStyle !== "none" && parseFloat(outlineWidth) >= 2;
     });
     const { left, right, top, bottom } = at.getBoundingClientRect();
-    const [x, y] = [(Math.max(left, 0) + Math.min(right, innerWidth)) / 2, (Math.max(top, 0) + Math.min(bottom, innerHeight)) / 2];
+    // The middle of what is in sight of it.
+    const x = (Math.max(left, 0) + Math.min(right, innerWidth)) / 2;
+    const y = (Math.max(top, 0) + Math.min(bottom, innerHeight)) / 2;
     const there = (at.getRootNode() as Document | ShadowRoot).elementFromPoint(x, y);
     const open = there !== null && (at.contains(there) || there.contains(at));
     const unseen = [framed ? "" : "it has no outline", open ? "" : "it lies out of sight"].filter(Boolean).join(", ");

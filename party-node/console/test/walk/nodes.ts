@@ -87,7 +87,9 @@ export async function start({ policies = {}, settings = SETTINGS }: Otherwise = 
     const port = await freePort();
     bases[site] = `http://127.0.0.1:${port}/`;
     const account = site === "hospital_A" ? `[[account]]\nname = "lin"\nkey = "../lin/private.key"\n` : "";
-    const more = `studies = ["../study.toml"]\n[console]\nlisten = "127.0.0.1:${port}"\n${account}`;
+    // A node that is halted for a look is not lost.
+    const patience = "step_timeout_ms = 120000\n";
+    const more = `studies = ["../study.toml"]\n${patience}[console]\nlisten = "127.0.0.1:${port}"\n${account}`;
     await appendFile(at(site, "node.toml"), more);
   }
   run("init", "--dir", at("lin"), "--name", "lin", "--analyst", "--at", "hospital_A");

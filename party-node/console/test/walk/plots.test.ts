@@ -156,12 +156,13 @@ function forestMeans(plot: Drawn, rows: Row[]): void {
   const at = axis(plot.ticks, "across", "log");
   const shown = rows.filter((row) => row.ratio !== null);
   assert.equal(plot.estimates.length, shown.length);
-  plot.estimates.forEach(({ square, interval }, i) => {
+  plot.estimates.forEach(({ square, interval, whole }, i) => {
     const { year, ratio, lower, upper } = shown[i]!;
     near(middle(square).x, at(ratio!), `ratio of ${year}`);
-    near(interval!.left, at(lower!), `lower limit of ${year}`);
-    near(interval!.right, at(upper!), `upper limit of ${year}`);
-    near(middle(interval!).y, middle(square).y, `height of ${year}`);
+    near(interval.left, at(lower!), `lower limit of ${year}`);
+    near(interval.right, at(upper!), `upper limit of ${year}`);
+    assert.ok(whole, `the interval of ${year} is a line from end to end`);
+    near(middle(interval).y, middle(square).y, `height of ${year}`);
     const [two, from, to] = [ratio!, lower!, upper!].map((value) => value.toFixed(2));
     for (const text of [String(year), `${two} (${from} – ${to})`]) {
       const words = plot.texts.find((of) => of.text === text);
@@ -254,7 +255,8 @@ test("forest, line, bars and histogram mean what the table says, and mark what i
       await page.getByRole("combobox", { name: /^Value/ }).selectOption(figure);
       await steps.settled(page);
       const plot = await drawn(svg);
-      assert.match(plot.summary, new RegExp(`^${name} of ${figure} by year, ${BANDS} values, ${hidden(figure)} hidden`, "i"));
+      const summary = `^${name} of ${figure} by year, ${BANDS} values, ${hidden(figure)} hidden`;
+      assert.match(plot.summary, new RegExp(summary, "i"));
       isClear(plot, hidden(figure));
       means(plot, rows);
       await steps.picture(page, `plots-${name}-${figure}-${width}`);

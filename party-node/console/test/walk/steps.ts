@@ -184,7 +184,8 @@ export async function watchSites(page: Page): Promise<() => Promise<Shown[]>> {
         if (JSON.stringify(now) !== JSON.stringify(before)) seen.push(now);
       }
     };
-    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
+    const everything = { subtree: true, childList: true, attributes: true, characterData: true };
+    new MutationObserver(look).observe(document.body, everything);
     Object.assign(window, { seen });
   });
   return () => page.evaluate(() => (window as unknown as { seen: Shown[] }).seen);

@@ -42,7 +42,8 @@ const pictures = (page: Page, name: string): Promise<void> => steps.pictures(pag
 /** The command as the page says it, with the names of files that only its reader knows. */
 async function command(page: Page, name: Two): Promise<string[]> {
   const said = await page.locator("pre").filter({ hasText: "--steward-key" }).innerText();
-  const [program, ...words] = said.replace("SITE.toml", nodes.configs.hospital_B).replace("YOUR.key", key(name)).trim().split(" ");
+  const named = said.replace("SITE.toml", nodes.configs.hospital_B).replace("YOUR.key", key(name));
+  const [program, ...words] = named.trim().split(/\s+/);
   assert.equal(program, "consilium");
   return words;
 }
@@ -53,7 +54,7 @@ async function asksForKey(page: Page): Promise<void> {
   assert.equal(await page.getByRole("button", { name: "Approve" }).count(), 0, "a page has no key");
 }
 
-test("two stewards approve one after the other, each by a key that no page has, and everybody sees for whom it waits", { skip }, async () => {
+test("two stewards approve one after the other, by keys that no page has, and all see for whom it waits", { skip }, async () => {
   const analyst = await steps.enter(browser, nodes.bases.hospital_A, nodes.analyst);
   await ask(analyst, QUESTION);
   await analyst.getByLabel("Who receives the answer").selectOption("everyone");
