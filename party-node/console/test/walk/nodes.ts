@@ -5,7 +5,7 @@ import type { ChildProcess } from "node:child_process";
 import { createSocket } from "node:dgram";
 import type { Socket } from "node:dgram";
 import { once } from "node:events";
-import { appendFile, copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { Server } from "node:net";
 import { tmpdir } from "node:os";
@@ -82,27 +82,27 @@ export async function start({ policies = {}, settings = SETTINGS }: Otherwise = 
     const policy = at(`${site}.policy.toml`);
     await writeFile(policy, policies[site] ?? POLICY);
     const listen = `127.0.0.1:${await freePort()}`;
-    const made = ["--settings", at("settings.toml"), "--policy", policy];
-    run("init", "--dir", at(site), "--name", site, "--data", join(DATA, site), "--listen", listen, ...made);
+    const files = ["--settings", at("settings.toml"), "--policy", policy];
+    run("init", "--dir", at(site), "--name", site, "--data", join(DATA, site), "--listen", listen, ...files);
     const port = await freePort();
     bases[site] = `http://127.0.0.1:${port}/`;
     const account = site === "hospital_A" ? `[[account]]\nname = "lin"\nkey = "../lin/private.key"\n` : "";
+    const more = `studies = ["../study.toml"]\n[console]\nlisten = "127.0.0.1:${port}"\n${account}`;
+    const made = await readFile(at(site, "node.toml"), "utf8");
     // A node that is halted for a look is not lost.
-    const patience = "step_timeout_ms = 120000\n";
-    const more = `studies = ["../study.toml"]\n${patience}[console]\nlisten = "127.0.0.1:${port}"\n${account}`;
-    await appendFile(at(site, "node.toml"), more);
+    await writeFile(at(site, "node.toml"), made.replace(/^step_timeout_ms = .*$/m, "step_timeout_ms = 120000") + more);
   }
   run("init", "--dir", at("lin"), "--name", "lin", "--analyst", "--at", "hospital_A");
   const publics = [...SITES, "lin"].map((name) => at(name, `${name}.public.toml`));
   run("enroll", "--out", at("network.toml"), "--settings", at("settings.toml"), ...publics);
   for (const site of SITES) await copyFile(at("network.toml"), at(site, "network.toml"));
   const configs = bySite((site) => at(site, "node.toml"));
-  const made = (site: Site, role: string, account: string) =>
+  const tokenFor = (site: Site, role: string, account: string) =>
     run("console-token", "--config", configs[site], "--role", role, "--account", account).trim();
-  const token = (site: Site, account: string) => made(site, "steward", account);
+  const token = (site: Site, account: string) => tokenFor(site, "steward", account);
   const names = { hospital_A: "ada", hospital_B: "bo", hospital_C: "chen" };
   const stewards = bySite((site) => token(site, names[site]));
-  const analyst = made("hospital_A", "analyst", "lin");
+  const analyst = tokenFor("hospital_A", "analyst", "lin");
   const nodes = await Promise.all(SITES.map((site) => serving(configs[site])));
   const signal = (name: NodeJS.Signals) => (site: Site) => void nodes[SITES.indexOf(site)]!.kill(name);
   const [halt, resume] = [signal("SIGSTOP"), signal("SIGCONT")];
