@@ -99,6 +99,25 @@ test("two stewards approve one after the other, by keys that no page has, and al
   for (const page of [analyst, ada, bea, bo]) await page.context().close();
 });
 
+test("one of two stewards rejects at the page, which then does not ask for what no longer waits", { skip }, async () => {
+  const analyst = await steps.enter(browser, nodes.bases.hospital_A, nodes.analyst);
+  await ask(analyst, "SELECT COUNT(*) AS n FROM condition_occurrence");
+  await analyst.getByLabel("Who receives the answer").selectOption("everyone");
+  await submit(analyst);
+  const bo = await steps.enter(browser, nodes.bases.hospital_B, nodes.token("hospital_B", "bo"));
+  await decide(bo, async (page) => {
+    const looks: string[] = [];
+    page.on("request", (request) => /\/api\/inbox\/\w+$/.test(request.url()) && looks.push(request.url()));
+    await steps.reject(page, "ask by year");
+    await page.getByRole("link", { name: "Inbox", exact: true }).waitFor();
+    await steps.settled(page);
+    assert.deepEqual(looks, []);
+    assert.equal(await page.getByRole("alert").count(), 0);
+  });
+  await analyst.getByText(/hospital_B.*ask by year/).first().waitFor({ timeout: 90_000 });
+  for (const page of [analyst, bo]) await page.context().close();
+});
+
 test("nothing failed in the pages, and their policy blocked nothing", { skip }, () => {
   assert.deepEqual(faults, []);
 });
