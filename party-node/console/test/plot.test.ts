@@ -3,6 +3,8 @@ import { test } from "node:test";
 import type { Answer } from "../src/api";
 import { hiddenCells, sheet, shown } from "../src/plot/cells";
 import { suggest } from "../src/plot/choose";
+import { hiddenRuns } from "../src/plot/hidden";
+import { fitting } from "../src/plot/plot";
 import { points, runs, step } from "../src/plot/points";
 import { amounts, estimates, linear, times } from "../src/plot/scales";
 
@@ -155,6 +157,42 @@ test("axes exist for one value, for none, and for moments", () => {
     linear(2000, 2010, 0, 100, 2, true).ticks.map(({ text }) => text),
     ["2000", "2005", "2010"],
   );
+});
+
+test("hidden points that crowd an axis share a frame, which says how many they are and covers no point that is shown", () => {
+  const at = (...places: [at: number, hidden: string | null][]) =>
+    hiddenRuns(
+      places.map(([at, hidden]) => ({ at, hidden })),
+      4,
+    );
+  const apart = at([0, "<11"], [100, "<11"]);
+  assert.deepEqual(
+    apart.map(({ from, to, count }) => [from, to, count]),
+    [
+      [-10, 10, 1],
+      [90, 110, 1],
+    ],
+  );
+  assert.deepEqual(at([0, "<11"], [9, "<11"], [18, "<11"]), [{ label: "<11", count: 3, from: -10, to: 28 }]);
+  const beside = at([0, "<11"], [9, null], [18, "<11"], [27, "<20"]);
+  assert.deepEqual(
+    beside.map(({ label, count }) => [label, count]),
+    [
+      ["<11", 1],
+      ["<11", 1],
+      ["<20", 1],
+    ],
+  );
+  assert.ok(beside[0]!.to <= 5 && beside[1]!.from >= 13, "the point at 9 is free");
+});
+
+test("limits stay with the value that they are of", () => {
+  const suggested = { kind: "forest" as const, x: 0, y: 2, low: 3, high: 4, log: true };
+  const other = fitting({ ...suggested, y: 1 }, suggested, suggested);
+  assert.deepEqual([other.low, other.high], [null, null]);
+  assert.deepEqual(fitting({ ...other, y: 2 }, other, suggested), suggested);
+  const chosen = fitting({ ...other, low: 3 }, other, suggested);
+  assert.equal(chosen.low, 3);
 });
 
 test("the width of bins is the smallest step", () => {

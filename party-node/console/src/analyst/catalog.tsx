@@ -101,7 +101,7 @@ function Row({ column, isKey }: { column: Column; isKey: boolean }): JSX.Element
         <code>{column.data_type}</code>
       </td>
       <td data-label={values.length > 0 ? words.catalog.values : undefined}>{values.join("; ")}</td>
-      <td class="uses">
+      <td class="uses" data-label={column.uses.length === 0 ? words.catalog.uses : undefined}>
         {column.uses.length === 0 && <span class="quiet">{words.catalog.nowhere}</span>}
         {column.uses.map((use) => (
           <Badge key={use} tone="plain">

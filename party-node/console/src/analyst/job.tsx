@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { cancel, job as jobOf } from "../api";
-import type { Job, RunningStep, SiteState } from "../api";
+import type { Job, RunningStep, SiteState, WaitsFor } from "../api";
 import { listen } from "../api/watch";
 import { planFile } from "../files/plan_file";
 import { save } from "../files/save";
@@ -9,10 +9,11 @@ import { bytes, seconds, short, utc } from "../format";
 import { go, to } from "../route";
 import { ConfirmDialog } from "../ui/dialog";
 import { Shown, useLoad, useOrder } from "../ui/load";
-import { Ago, Badge, Facts, Hash, Moment, Section, Sql, Title } from "../ui/parts";
+import { Ago, Badge, Facts, Hash, Moment, Section, Sql, Title, useListed } from "../ui/parts";
 import { RefusalBox, RefusalText } from "../ui/refusal";
 import { stepKind } from "../step_kind";
 import { useWords } from "../words";
+import type { Words } from "../words";
 import { begin } from "./draft";
 import { JobState, later, SITE_TONES } from "./jobs";
 import { ResultView } from "./result";
@@ -85,18 +86,14 @@ function Body({ job, onJob }: { job: Job; onJob: (job: Job) => void }): JSX.Elem
 
 function SiteCard(props: SiteState): JSX.Element {
   const words = useWords();
+  const listed = useListed();
   const { site, state, since_ms, waits_for, step, refusal } = props;
   return (
     <li class="box">
       <p>
         <strong>{site}</strong> <Badge tone={SITE_TONES[state]}>{words.siteStates[state]}</Badge>
       </p>
-      {waits_for && (
-        <p class="small">
-          {words.jobs.waitsFor(waits_for.plan)}
-          {waits_for.needs > 1 && `; ${words.jobs.waitsForTwo(String(waits_for.consents.length))}`}
-        </p>
-      )}
+      {waits_for && <p class="small">{waited(waits_for, words, listed).join(words.jobs.and)}</p>}
       {step && (
         <>
           <progress {...within(step)} aria-label={words.jobs.round(step.round, bound(step))} />
@@ -114,6 +111,13 @@ function SiteCard(props: SiteState): JSX.Element {
       </p>
     </li>
   );
+}
+
+/** For whom a site waits. Who has said yes it does not always tell. */
+function waited({ plan, needs, consents }: WaitsFor, words: Words, listed: (names: string[]) => string): string[] {
+  const two = needs > 1 ? [words.jobs.waitsForTwo] : [];
+  const said = consents.length > 0 ? [words.jobs.saidYes(listed(consents))] : [];
+  return [words.jobs.waitsFor(plan), ...two, ...said];
 }
 
 /** The plan's bound, as long as it is one: rounds of work on shares are not known before. */

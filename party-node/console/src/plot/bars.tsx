@@ -1,7 +1,8 @@
 import type { JSX } from "preact";
 import { fitted } from "../picture/boxes";
 import { useWords } from "../words";
-import { BottomAxis, HiddenMark, labelRoom, LeftAxis, PlotFrame } from "./frame";
+import { BottomAxis, HiddenColumn, HiddenMark, labelRoom, LeftAxis, PlotFrame } from "./frame";
+import { hiddenRuns } from "./hidden";
 import { step } from "./points";
 import type { Point } from "./points";
 import { amounts, linear } from "./scales";
@@ -80,7 +81,7 @@ const HEIGHT = 320;
 /** Bins of one width side by side; a bin that the answer does not have stays empty. */
 export function Histogram({ points, width, id, summary, names }: Drawn): JSX.Element {
   const words = useWords();
-  const placed = points.filter((point) => point.x !== null);
+  const placed = points.filter((point) => point.x !== null).sort((a, b) => a.x! - b.x!);
   const bin = step(placed);
   const xs = placed.map((point) => point.x!);
   const [left, bottom] = [56, HEIGHT - 44];
@@ -99,7 +100,7 @@ export function Histogram({ points, width, id, summary, names }: Drawn): JSX.Ele
         {names.y}
       </text>
       <LeftAxis axis={up} left={left} right={width - 22} />
-      {placed.map(({ x, y, label, text, hidden }, i) => {
+      {placed.map(({ x, y, label, text }, i) => {
         const [from, to] = [across.at(x!), across.at(x! + bin)];
         return (
           <g key={i}>
@@ -114,19 +115,15 @@ export function Histogram({ points, width, id, summary, names }: Drawn): JSX.Ele
                 <title>{`${label}: ${text}`}</title>
               </rect>
             )}
-            {hidden !== null && (
-              <HiddenMark
-                turned
-                x={(from + to) / 2}
-                y={bottom - 8}
-                label={hidden}
-                id={id}
-                title={words.result.hiddenMark(hidden)}
-              />
-            )}
           </g>
         );
       })}
+      {hiddenRuns(
+        placed.map(({ x, hidden }) => ({ at: across.at(x! + bin / 2), hidden })),
+        (across.at(bin) - across.at(0)) / 2,
+      ).map((run) => (
+        <HiddenColumn key={run.from} run={run} bottom={bottom} id={id} title={words.result.hiddenMark(run.label)} />
+      ))}
       <BottomAxis axis={across} top={bottom} bottom={bottom + 5} />
       <path d={`M${left} ${bottom}H${width - 22}`} stroke="var(--ink)" />
       <text x={width - 22} y={HEIGHT - 6} text-anchor="end" font-weight="600">

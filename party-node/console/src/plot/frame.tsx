@@ -1,5 +1,6 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useId } from "preact/hooks";
+import type { HiddenRun } from "./hidden";
 import type { Axis } from "./scales";
 
 /** The hatched ground of what is hidden. */
@@ -77,32 +78,56 @@ export function LeftAxis(props: { axis: Axis; left: number; right: number }): JS
 }
 
 /** What is hidden: its label in a hatched frame of one size, apart from the axis, so that nobody takes it for a bar. */
-export function HiddenMark(props: {
+export function HiddenMark(props: { x: number; y: number; label: string; id: string; title: string }): JSX.Element {
+  return <Hatched {...props} across={20} turn="" />;
+}
+
+/** The same upright at its place of an axis, as wide as the run of hidden points. */
+export function HiddenColumn(props: { run: HiddenRun; bottom: number; id: string; title: string }): JSX.Element {
+  const { from, to, label, count } = props.run;
+  const title = count > 1 ? `${count} × ${props.title}` : props.title;
+  const at = { x: (from + to) / 2, y: props.bottom - 8 };
+  return <Hatched {...at} label={label} id={props.id} title={title} across={to - from} turn=" rotate(-90)" />;
+}
+
+/** Below this there is no room for letters. */
+const LETTERS = 14;
+
+interface Hatching {
   x: number;
   y: number;
   label: string;
   id: string;
   title: string;
-  turned?: boolean;
-}): JSX.Element {
-  const width = 14 + 8 * props.label.length;
+  /** Across the letters. */
+  across: number;
+  turn: string;
+}
+
+function Hatched(props: Hatching): JSX.Element {
+  const { label, across } = props;
+  const width = 14 + 8 * label.length;
   return (
-    <g class="hidden-mark" transform={`translate(${props.x} ${props.y})${props.turned ? " rotate(-90)" : ""}`}>
+    <g class="hidden-mark" transform={`translate(${props.x} ${props.y})${props.turn}`}>
       <title>{props.title}</title>
       <rect
         x="0"
-        y="-10"
+        y={-across / 2}
         width={width}
-        height="20"
-        rx="4"
+        height={across}
+        rx={Math.min(4, across / 2)}
         fill={`url(#${props.id}${HATCH})`}
         stroke="var(--quiet)"
         stroke-dasharray="3 2"
       />
-      <rect x="5" y="-7" width={width - 10} height="14" rx="3" fill="var(--paper)" />
-      <text x={width / 2} y="4" text-anchor="middle" font-weight="600">
-        {props.label}
-      </text>
+      {across >= LETTERS && (
+        <>
+          <rect x="5" y="-7" width={width - 10} height="14" rx="3" fill="var(--paper)" />
+          <text x={width / 2} y="4" text-anchor="middle" font-weight="600">
+            {label}
+          </text>
+        </>
+      )}
     </g>
   );
 }

@@ -1,13 +1,16 @@
 import type { JSX } from "preact";
 import { useWords } from "../words";
 import type { Drawn } from "./bars";
-import { BottomAxis, HiddenMark, LeftAxis, PlotFrame } from "./frame";
+import { BottomAxis, HiddenColumn, LeftAxis, PlotFrame } from "./frame";
+import { hiddenRuns } from "./hidden";
 import { runs } from "./points";
 import type { Point } from "./points";
 import { amounts, linear, times } from "./scales";
 
 const HEIGHT = 320;
 const TOP = 34;
+/** The radius of a point. */
+const DOT = 3.5;
 
 /** Points in the order of x, joined where neighbours have values. */
 export function Line(props: Drawn & { time: boolean }): JSX.Element {
@@ -31,27 +34,23 @@ export function Line(props: Drawn & { time: boolean }): JSX.Element {
       {runs(placed).map((run, i) => (
         <path key={i} d={`M${run.map(at).join("L")}`} fill="none" stroke="var(--plot)" stroke-width="2" />
       ))}
-      {placed.map(({ x, y, text, low, high, hidden }, i) => (
+      {placed.map(({ x, y, text, low, high }, i) => (
         <g key={i}>
           {low !== null && high !== null && y !== null && (
             <path d={`M${across.at(x!)} ${up.at(low)}V${up.at(high)}`} stroke="var(--plot)" />
           )}
           {y !== null && (
-            <circle cx={across.at(x!)} cy={up.at(y)} r="3.5" fill="var(--plot)">
+            <circle cx={across.at(x!)} cy={up.at(y)} r={DOT} fill="var(--plot)">
               <title>{text}</title>
             </circle>
           )}
-          {hidden !== null && (
-            <HiddenMark
-              turned
-              x={across.at(x!)}
-              y={bottom - 8}
-              label={hidden}
-              id={id}
-              title={words.result.hiddenMark(hidden)}
-            />
-          )}
         </g>
+      ))}
+      {hiddenRuns(
+        placed.map(({ x, hidden }) => ({ at: across.at(x!), hidden })),
+        DOT + 1,
+      ).map((run) => (
+        <HiddenColumn key={run.from} run={run} bottom={bottom} id={id} title={words.result.hiddenMark(run.label)} />
       ))}
       <BottomAxis axis={across} top={bottom} bottom={bottom + 5} />
       <path d={`M${left} ${bottom}H${right}`} stroke="var(--ink)" />

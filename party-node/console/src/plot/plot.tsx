@@ -14,21 +14,41 @@ import { isTime, MAX_POINTS, points } from "./points";
 /** An answer as a picture, with what may be chosen about it. */
 export function PlotView(props: { sheet: Sheet; onDrawn: (svg: SVGSVGElement | null) => void }): JSX.Element {
   const words = useWords();
-  const [choice, choose] = useState(() => suggest(props.sheet));
+  const [suggested] = useState(() => suggest(props.sheet));
+  const [choice, choose] = useState(suggested);
   const [box, width] = useWidth(640);
-  if (choice === null) return <p>{words.result.nothingToPlot}</p>;
+  if (suggested === null || choice === null) return <p>{words.result.nothingToPlot}</p>;
   return (
     <>
-      <Choices sheet={props.sheet} choice={choice} onChoose={choose} />
+      <Choices sheet={props.sheet} choice={choice} onChoose={(next) => choose(fitting(next, choice, suggested))} />
       <div ref={box} class="plot">
         <div ref={(element) => props.onDrawn(element?.querySelector("svg") ?? null)}>
-          <Drawing sheet={props.sheet} choice={choice} width={width} />
+          <Drawing sheet={props.sheet} choice={drawnWith(choice)} width={width} />
         </div>
       </div>
+      {unplaced(props.sheet, choice) > 0 && <p class="small">{words.result.unplaced(unplaced(props.sheet, choice))}</p>}
       {props.sheet.rows.length > MAX_POINTS && <p class="small">{words.result.tooMany(MAX_POINTS)}</p>}
     </>
   );
 }
+
+/** Rows that a plot along an axis cannot show: the key is NULL. */
+function unplaced(sheet: Sheet, choice: Choice): number {
+  const along = choice.kind === "line" || choice.kind === "histogram";
+  return along ? points(sheet, choice).filter(({ x }) => x === null).length : 0;
+}
+
+/** Limits are those of one value: they go with it, and come back with the one that they were suggested for. */
+export function fitting(next: Choice, before: Choice, suggested: Choice): Choice {
+  if (next.y === before.y) return next;
+  const [low, high] = next.y === suggested.y ? [suggested.low, suggested.high] : [null, null];
+  return { ...next, low, high };
+}
+
+const hasLimits = ({ kind }: Choice): boolean => kind === "forest" || kind === "line";
+
+/** Bars show no limits, so that these neither hide one nor stretch their axis. */
+const drawnWith = (choice: Choice): Choice => (hasLimits(choice) ? choice : { ...choice, low: null, high: null });
 
 function Drawing(props: { sheet: Sheet; choice: Choice; width: number }): JSX.Element {
   const words = useWords();
@@ -79,7 +99,7 @@ function Choices({ sheet, choice, onChoose }: Choosing): JSX.Element {
       </select>
     </label>
   );
-  const limits = choice.kind === "forest" || choice.kind === "line";
+  const limits = hasLimits(choice);
   return (
     <div class="choices">
       <label>

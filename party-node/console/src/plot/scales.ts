@@ -16,7 +16,8 @@ export function amounts(of: Point[], from: number, to: number, count: number): A
 /** From the least to the greatest, both included. `plain`: years and codes, which are not written 2,000. */
 export function linear(least: number, greatest: number, from: number, to: number, count: number, plain = false): Axis {
   const top = greatest === least ? least + 1 : greatest;
-  const scale = scaleLinear().domain([least, top]).nice(count).range([from, to]);
+  // Few ticks, as on a phone, do not make the axis longer than what is on it.
+  const scale = scaleLinear().domain([least, top]).nice(Math.max(count, 5)).range([from, to]);
   const format = plain ? String : scale.tickFormat(count);
   return { at: (v) => scale(v), ticks: scale.ticks(count).map((v) => ({ at: scale(v), text: format(v) })) };
 }

@@ -15,6 +15,8 @@ interface Deciding {
   /** Where it waits. */
   at: string;
   review: Review;
+  /** The page begins to decide, or did not succeed. */
+  onDecide: (is: boolean) => void;
 }
 
 /** Yes or no, each confirmed once. */
@@ -102,7 +104,12 @@ function Reject(props: Deciding & { onSaid: (text: string) => void }): JSX.Eleme
   const order = useOrder();
   const run = () =>
     order.run(async () => {
-      await reject(props.at, reason, props.me.name).finally(() => ask(false));
+      props.onDecide(true);
+      const failed = (why: unknown) => {
+        props.onDecide(false);
+        throw why;
+      };
+      await reject(props.at, reason, props.me.name).catch(failed).finally(() => ask(false));
       props.onSaid(words.review.rejectedNow);
     });
   return (
@@ -137,7 +144,12 @@ function ByOwnKey(props: Deciding): JSX.Element {
     <>
       <p>{words.review.ownKeys}</p>
       <pre class="text" tabIndex={0}>
-        {command}
+        {command.split(" ").map((word, i) => (
+          <>
+            {i > 0 && " "}
+            <span class="word">{word}</span>
+          </>
+        ))}
       </pre>
       <p>
         <Copy text={command} />

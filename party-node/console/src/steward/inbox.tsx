@@ -69,6 +69,8 @@ function Card(props: Waiting): JSX.Element {
 function DecidedList(props: { me: Me }): JSX.Element {
   const words = useWords();
   const list = useParts(decided, []);
+  // Others decide too: at another page, or by command.
+  useEffect(() => listen({ inbox: list.again }), [list.again]);
   const [chosen, choose] = useState<Decided | null>(null);
   const [begun, setBegun] = useState<boolean | null>(null);
   const order = useOrder();

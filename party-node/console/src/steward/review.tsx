@@ -1,6 +1,8 @@
 import type { JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import { review } from "../api";
 import type { Me, Review, SiteAsk } from "../api";
+import { listen } from "../api/watch";
 import { bytes, short } from "../format";
 import { Disclosures } from "../picture/disclosures";
 import { to } from "../route";
@@ -15,19 +17,27 @@ import { DryRunBox } from "./dry_run";
 export function ReviewPage(props: { me: Me; plan: string }): JSX.Element {
   const words = useWords();
   const loaded = useLoad(() => review(props.plan), [props.plan]);
+  // Where stewards approve by their own command, this page hears of it, unless it is this page that decides.
+  const decides = useRef(false);
+  const elsewhere = loaded.value?.own_keys === true;
+  useEffect(() => listen({ inbox: () => elsewhere && !decides.current && loaded.again() }), [elsewhere, loaded.again]);
   return (
     <>
       <p>
         <a href={to("inbox")}>← {words.review.toInbox}</a>
       </p>
       <Title>{words.review.title(short(props.plan))}</Title>
-      <Shown of={loaded}>{(found) => <Body me={props.me} at={props.plan} review={found} />}</Shown>
+      <Shown of={loaded}>
+        {(found) => (
+          <Body me={props.me} at={props.plan} review={found} onDecide={(is) => (decides.current = is)} />
+        )}
+      </Shown>
     </>
   );
 }
 
 /** `at` is where it waits: a plan of one analyst in one study. */
-function Body(props: { me: Me; at: string; review: Review }): JSX.Element {
+function Body(props: { me: Me; at: string; review: Review; onDecide: (is: boolean) => void }): JSX.Element {
   const words = useWords();
   const listed = useListed();
   const { plan, sql, refusal } = props.review;
@@ -77,7 +87,7 @@ function Body(props: { me: Me; at: string; review: Review }): JSX.Element {
           </details>
         </div>
         <Section title={words.review.decide} class="side">
-          <Decide me={props.me} at={props.at} review={props.review} />
+          <Decide me={props.me} at={props.at} review={props.review} onDecide={props.onDecide} />
         </Section>
       </div>
     </>

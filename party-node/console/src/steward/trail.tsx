@@ -87,7 +87,7 @@ function Sent(props: { sent: Trail["sent"] }): JSX.Element {
             <td>
               {words.stepKinds[stepKind(step)]}
               <br />
-              <code class="small quiet" translate={false}>
+              <code class="small quiet path" translate={false}>
                 {step}
               </code>
             </td>

@@ -34,27 +34,7 @@ after(async () => {
 });
 
 const steward = (site: Site): Promise<Page> => steps.enter(browser, nodes.bases[site], nodes.stewards[site]);
-const picture = (page: Page, name: string): Promise<void> => steps.picture(page, `nodes-${name}`);
-
-/** The page in both languages, on a laptop and on a phone. */
-async function pictures(page: Page, name: string): Promise<void> {
-  for (const [language, button] of [
-    ["zh", "中文"],
-    ["en", "English"],
-  ] as const) {
-    await page.getByRole("button", { name: button }).click();
-    await page.waitForTimeout(700);
-    for (const [width, height] of [
-      [390, 844],
-      [1280, 800],
-    ] as const) {
-      await page.setViewportSize({ width, height });
-      await page.waitForTimeout(200);
-      assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= width, `${name} at ${width}`);
-      await picture(page, `${name}-${language}-${width}`);
-    }
-  }
-}
+const pictures = (page: Page, name: string): Promise<void> => steps.pictures(page, `nodes-${name}`);
 
 test("a token of another site is refused", { skip }, async () => {
   const page = await (await browser.newContext()).newPage();

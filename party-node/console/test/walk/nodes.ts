@@ -3,10 +3,11 @@
 import { spawn, spawnSync } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { createSocket } from "node:dgram";
+import type { Socket } from "node:dgram";
 import { once } from "node:events";
-import { appendFile, copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
+import type { Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -17,13 +18,15 @@ export const SITES = ["hospital_A", "hospital_B", "hospital_C"] as const;
 export type Site = (typeof SITES)[number];
 const DATA = resolve("../../examples/data/omop");
 
-const SETTINGS = `patient_key = "person_id"
+/** What the network agreed on, where a walk says nothing else. */
+export const SETTINGS = `patient_key = "person_id"
 min_patients = 11
 
 [tables.person.columns.gender_concept_id]
 domain = [8507, 8532]
 `;
-const POLICY = `classes = ["count", "sum", "table", "matching"]
+/** What a site allows; stewards decide. */
+export const POLICY = `classes = ["count", "sum", "table", "matching"]
 [columns.person]
 person_id = ["link"]
 gender_concept_id = ["filter", "group"]
@@ -34,6 +37,10 @@ condition_concept_id = ["filter", "group"]
 [releases]
 most = 25
 days = 30
+`;
+/** The same, and nobody has to decide. */
+export const BY_RULE = `${POLICY}[[approve]]
+classes = ["count", "sum", "table", "matching"]
 `;
 const STUDY = `name = "bleeding"
 purpose = "how often gastrointestinal bleeding is recorded at three hospitals, by sex and age"
@@ -47,48 +54,73 @@ ends = "2036-12-31"
 export interface Nodes {
   /** Where each console is. */
   bases: Record<Site, string>;
+  /** Each node's configuration. */
+  configs: Record<Site, string>;
   stewards: Record<Site, string>;
   analyst: string;
+  /** One more steward's token. */
+  token: (site: Site, account: string) => string;
+  /** Halts a node where it is, and lets it go on. */
+  halt: (site: Site) => void;
+  resume: (site: Site) => void;
   stop: () => Promise<void>;
 }
 
-export async function start(): Promise<Nodes> {
+/** What is otherwise than in most walks. */
+interface Otherwise {
+  policies?: Partial<Record<Site, string>>;
+  settings?: string;
+}
+
+export async function start({ policies = {}, settings = SETTINGS }: Otherwise = {}): Promise<Nodes> {
   const folder = await mkdtemp(join(tmpdir(), "consilium-walk-"));
   const at = (...parts: string[]) => join(folder, ...parts);
-  await writeFile(at("settings.toml"), SETTINGS);
-  await writeFile(at("policy.toml"), POLICY);
+  await writeFile(at("settings.toml"), settings);
   await writeFile(at("study.toml"), STUDY);
   const bases = {} as Record<Site, string>;
   for (const site of SITES) {
-    const listen = `127.0.0.1:${await freeUdpPort()}`;
-    const made = ["--settings", at("settings.toml"), "--policy", at("policy.toml")];
-    run("init", "--dir", at(site), "--name", site, "--data", join(DATA, site), "--listen", listen, ...made);
-    const port = await freeTcpPort();
+    const policy = at(`${site}.policy.toml`);
+    await writeFile(policy, policies[site] ?? POLICY);
+    const listen = `127.0.0.1:${await freePort()}`;
+    const files = ["--settings", at("settings.toml"), "--policy", policy];
+    run("init", "--dir", at(site), "--name", site, "--data", join(DATA, site), "--listen", listen, ...files);
+    const port = await freePort();
     bases[site] = `http://127.0.0.1:${port}/`;
     const account = site === "hospital_A" ? `[[account]]\nname = "lin"\nkey = "../lin/private.key"\n` : "";
     const more = `studies = ["../study.toml"]\n[console]\nlisten = "127.0.0.1:${port}"\n${account}`;
-    await appendFile(at(site, "node.toml"), more);
+    const made = await readFile(at(site, "node.toml"), "utf8");
+    // A node that is halted for a look is not lost.
+    await writeFile(at(site, "node.toml"), made.replace(/^step_timeout_ms = .*$/m, "step_timeout_ms = 120000") + more);
   }
   run("init", "--dir", at("lin"), "--name", "lin", "--analyst", "--at", "hospital_A");
   const publics = [...SITES, "lin"].map((name) => at(name, `${name}.public.toml`));
   run("enroll", "--out", at("network.toml"), "--settings", at("settings.toml"), ...publics);
   for (const site of SITES) await copyFile(at("network.toml"), at(site, "network.toml"));
-  const token = (site: Site, ...more: string[]) =>
-    run("console-token", "--config", at(site, "node.toml"), ...more).trim();
+  const configs = bySite((site) => at(site, "node.toml"));
+  const tokenFor = (site: Site, role: string, account: string) =>
+    run("console-token", "--config", configs[site], "--role", role, "--account", account).trim();
+  const token = (site: Site, account: string) => tokenFor(site, "steward", account);
   const names = { hospital_A: "ada", hospital_B: "bo", hospital_C: "chen" };
-  const steward = (site: Site) => [site, token(site, "--role", "steward", "--account", names[site])];
-  const stewards = Object.fromEntries(SITES.map(steward)) as Record<Site, string>;
-  const analyst = token("hospital_A", "--role", "analyst", "--account", "lin");
-  const nodes = await Promise.all(SITES.map((site) => serving(at(site, "node.toml"))));
+  const stewards = bySite((site) => token(site, names[site]));
+  const analyst = tokenFor("hospital_A", "analyst", "lin");
+  const nodes = await Promise.all(SITES.map((site) => serving(configs[site])));
+  const signal = (name: NodeJS.Signals) => (site: Site) => void nodes[SITES.indexOf(site)]!.kill(name);
+  const [halt, resume] = [signal("SIGSTOP"), signal("SIGCONT")];
   const stop = async () => {
+    // One that was halted would not hear that it is to end.
+    SITES.forEach(resume);
     await Promise.all(nodes.map(ended));
     await rm(folder, { recursive: true, force: true });
   };
-  return { bases, stewards, analyst, stop };
+  return { bases, configs, stewards, analyst, token, halt, resume, stop };
+}
+
+function bySite<T>(of: (site: Site) => T): Record<Site, T> {
+  return Object.fromEntries(SITES.map((site) => [site, of(site)])) as Record<Site, T>;
 }
 
 /** A command to its end; what it prints. */
-function run(...args: string[]): string {
+export function run(...args: string[]): string {
   const ended = spawnSync(CONSILIUM ?? "", args, { encoding: "utf8" });
   if (ended.status !== 0) throw new Error(`${args.join(" ")}: ${ended.stderr}`);
   return ended.stdout;
@@ -115,20 +147,31 @@ async function ended(node: ChildProcess): Promise<void> {
   await gone;
 }
 
-async function freeUdpPort(): Promise<number> {
-  const socket = createSocket("udp4").bind(0, "127.0.0.1");
-  await once(socket, "listening");
-  const { port } = socket.address();
-  socket.close();
-  await once(socket, "close");
-  return port;
+const [FIRST_PORT, PORTS] = [10_000, 20_000];
+/** Walks that run at the same time begin at places of their own. */
+let nextPort = (process.pid * 131) % PORTS;
+
+/** A free port. It lies below those that connections get, so that none of a browser's many takes it before its node listens. */
+async function freePort(): Promise<number> {
+  for (let tries = 0; tries < PORTS; tries++) {
+    const port = FIRST_PORT + (nextPort++ % PORTS);
+    if ((await isFree(createSocket("udp4"), port)) && (await isFree(createServer(), port))) return port;
+  }
+  throw new Error("no port is free");
 }
 
-async function freeTcpPort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
+/** Can it be listened at? */
+async function isFree(listener: Socket | Server, port: number): Promise<boolean> {
+  const listening = once(listener, "listening").then(
+    () => true,
+    () => false,
+  );
+  if ("bind" in listener) listener.bind(port, "127.0.0.1");
+  else listener.listen(port, "127.0.0.1");
+  const free = await listening;
+  if (free) {
+    listener.close();
+    await once(listener, "close");
+  }
+  return free;
 }

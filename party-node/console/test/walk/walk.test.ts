@@ -239,7 +239,7 @@ test("no page is wider than a phone", { skip }, async () => {
   for (const name of ["inbox", "releases", "policy", "network", "log", "ask", "catalog", "jobs"]) {
     await page.goto(`${bases["hospital_A"]}#/${name}`);
     await page.locator("h1").waitFor();
-    await page.waitForTimeout(300);
+    await steps.settled(page);
     assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 390, name);
   }
   await page.context().close();
