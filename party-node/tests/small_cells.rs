@@ -125,7 +125,7 @@ fn rare_keys_that_nobody_declared_stay_unknown() {
     let folder = network(&cells, "min_patients = 11\nmax_groups = 16\n");
     let answered = answer(&folder, &[], "SELECT k, COUNT(*) AS n FROM t GROUP BY k ORDER BY k");
     assert_eq!(seen(&answered), rows(json!([[1, 15], [3, 12]])));
-    assert!(answered["disclosures"].to_string().contains("at least 11 rows"));
+    assert!(answered["disclosures"].to_string().contains("at least 11 patients"));
     // One site keeps its rare keys back by itself.
     assert_eq!(seen(&answer(&folder, &[], "SELECT k, COUNT(*) AS n FROM A.t GROUP BY k")), rows(json!([])));
 }

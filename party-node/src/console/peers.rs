@@ -58,8 +58,9 @@ impl Peers {
         let newer = |(at, peer): (&usize, &Peer)| {
             let entry = &site.network().site[*at];
             let peer = Peer { answered_ms: peer.answered_ms.max(met.get(at).copied()), ..peer.clone() };
-            // It may have come since, or gone.
-            if is_known_by_visits(site, *at) { only_dials(peer, entry) } else { peer }
+            // It may have come since.
+            let was_missed = peer.refusal.as_ref().is_some_and(|refusal| refusal.code == ONLY_DIALS);
+            if was_missed && is_known_by_visits(site, *at) { only_dials(peer, entry) } else { peer }
         };
         known.iter().map(newer).collect()
     }
@@ -126,11 +127,13 @@ fn is_known_by_visits(site: &Site, other: usize) -> bool {
     site.network().site[other].reach == Reach::Out && !site.is_called_by(other)
 }
 
+const ONLY_DIALS: &str = "ONLY_DIALS";
+
 /// A site that nobody can dial is known by its own visits.
 fn only_dials(peer: Peer, entry: &SiteEntry) -> Peer {
     if peer.answered_ms.is_some() {
         return Peer { state: Health::Well, refusal: None, ..peer };
     }
     let message = format!("{} dials this node, which cannot dial it, and has not since this node started", entry.name);
-    Peer { refusal: Some(NodeError::new("ONLY_DIALS", message).into()), ..peer }
+    Peer { refusal: Some(NodeError::new(ONLY_DIALS, message).into()), ..peer }
 }

@@ -145,8 +145,8 @@ impl Asker {
             job = tokio::select! {
                 newer = self.jobs.follow(&self.account, &id, job.revision) => newer?,
                 () = asked_to_end(&mut ends.cancel) => {
-                    awaited.armed = false;
                     self.jobs.cancel(&self.account, &id).await?;
+                    awaited.armed = false;
                     return Err(NodeError::new("JOB_CANCELLED", format!("job {id} was taken back; what has begun counts as a release")));
                 }
                 () = stops(&mut ends.stopping) => {

@@ -134,7 +134,9 @@ fn what(what: &Revealed) -> String {
         Revealed::Difference { least, key, of, own } => {
             let (of, refused) = match of {
                 Compared::All => ("本次结果", "则拒绝执行"),
-                Compared::Whole => ("本次结果的整体（所有分组合计）", "则在商定任何分组键之前拒绝执行"),
+                Compared::Whole => {
+                    ("本次结果的整体（所有分组合计），或所列分组键所属的全部患者，", "则在商定任何分组键之前拒绝执行")
+                }
                 Compared::Groups => (
                     "本次结果的某个分组，或某个涉及已匹配患者的数字，",
                     "则不公开任何数字；此时分组键已公开，本次查询计为一次发布",

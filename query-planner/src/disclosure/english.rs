@@ -144,9 +144,10 @@ fn what(what: &Revealed) -> String {
         Revealed::Difference { least, key, of, own } => {
             let (of, refused) = match of {
                 Compared::All => ("this release", "it is refused"),
-                Compared::Whole => {
-                    ("the whole of this release, over all its groups,", "it is refused before a group key is agreed")
-                }
+                Compared::Whole => (
+                    "the whole of this release, or all whose group keys are listed,",
+                    "it is refused before a group key is agreed",
+                ),
                 Compared::Groups => (
                     "a group of this release, or a figure over matched patients,",
                     "no figure is opened; its group keys are out by then, and it counts as a release",

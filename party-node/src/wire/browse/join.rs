@@ -57,7 +57,7 @@ impl Engine<'_> {
             }
             let mut found = false;
             for (at, other) in fixed.rows.iter().enumerate() {
-                self.steps(1)?;
+                self.steps(row.len() + other.len())?;
                 let both: Vec<Value> = row.iter().chain(other).cloned().collect();
                 if self.fits(constraint, &joined, left.columns.len(), &both, ctes, outer)? {
                     self.make_row(&both)?;

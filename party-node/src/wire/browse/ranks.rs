@@ -75,8 +75,8 @@ impl Engine<'_> {
     ) -> Result<Vec<i64>> {
         let keyed = |row: &Vec<Value>| {
             let scope = Scope { relation: source, row, group: None, ctes, outer };
-            let part = window.partition_by.iter().map(|expr| self.value(expr, &scope)).collect::<Result<Vec<_>>>()?;
-            let keys = window.order_by.iter().map(|key| self.value(&key.expr, &scope)).collect::<Result<Vec<_>>>()?;
+            let part = self.kept(window.partition_by.iter().map(|expr| self.value(expr, &scope)))?;
+            let keys = self.kept(window.order_by.iter().map(|key| self.value(&key.expr, &scope)))?;
             Ok((part, keys))
         };
         let keyed = source.rows.iter().map(keyed).collect::<Result<Vec<_>>>()?;

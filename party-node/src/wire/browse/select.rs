@@ -108,6 +108,19 @@ impl<'a> Engine<'a> {
         self.make(values.into_iter().map(|value| size_of::<Value>() + value.beside()).sum())
     }
 
+    /// Values that are kept for each row while rows are sorted or put into groups: each is counted as it comes.
+    ///
+    /// # Errors
+    /// Theirs, and `TOO_MUCH_WORK`.
+    pub(super) fn kept(&self, values: impl Iterator<Item = Result<Value>>) -> Result<Vec<Value>> {
+        let counted = |value| {
+            self.steps(1)?;
+            self.make(size_of::<Value>())?;
+            value
+        };
+        values.map(counted).collect()
+    }
+
     /// Counts rows or values that are looked at.
     ///
     /// # Errors
@@ -243,10 +256,8 @@ impl<'a> Engine<'a> {
             }
             let row: Vec<Value> = items.iter().map(|(expr, _)| self.value(expr, &scope)).collect::<Result<_>>()?;
             self.make(size_of_val(row.as_slice()))?;
-            let keys = order
-                .iter()
-                .map(|key| self.sort_key(&key.expr, &row, &columns, Some(&scope)))
-                .collect::<Result<_>>()?;
+            let key = |key: &OrderByExpr| self.sort_key(&key.expr, &row, &columns, Some(&scope));
+            let keys = self.kept(order.iter().map(key))?;
             made.push((row, keys));
         }
         if select.distinct.is_some() {
@@ -280,7 +291,7 @@ impl<'a> Engine<'a> {
                     Some((item, _)) => self.value(item, &scope),
                     None => self.value(expr, &scope),
                 };
-            let key: Vec<Value> = keys.iter().map(key).collect::<Result<_>>()?;
+            let key = self.kept(keys.iter().map(key))?;
             self.steps(groups.len())?;
             match groups.iter_mut().find(|(known, _)| *known == key) {
                 Some((_, rows)) => rows.push(row),
@@ -291,11 +302,10 @@ impl<'a> Engine<'a> {
     }
 
     fn sort_key(&self, expr: &Expr, row: &[Value], columns: &[Column], scope: Option<&Scope<'_>>) -> Result<Value> {
-        self.steps(1)?;
         let named = |name: &Ident| columns.iter().position(|column| same(&column.name, name));
         let at = ordinal(expr).or_else(|| if let Expr::Identifier(name) = expr { named(name) } else { None });
         if let Some(value) = at.and_then(|at| row.get(at)) {
-            self.make_row([value])?;
+            self.make(value.beside())?;
             return Ok(value.clone());
         }
         match scope {
@@ -308,10 +318,8 @@ impl<'a> Engine<'a> {
         let order = order_of(order)?;
         let rows = std::mem::take(&mut relation.rows);
         let keyed = |row: Vec<Value>| {
-            let keys = order
-                .iter()
-                .map(|key| self.sort_key(&key.expr, &row, &relation.columns, None))
-                .collect::<Result<Vec<_>>>()?;
+            let keys = order.iter().map(|key| self.sort_key(&key.expr, &row, &relation.columns, None));
+            let keys = self.kept(keys)?;
             Ok((row, keys))
         };
         let mut keyed: Vec<_> = rows.into_iter().map(keyed).collect::<Result<_>>()?;

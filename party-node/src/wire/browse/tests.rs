@@ -87,6 +87,10 @@ fn wide_joined(way: &str) -> String {
     format!("SELECT 1 FROM generate_series(1, 9999) a {way} JOIN (SELECT {columns} WHERE false) b ON true")
 }
 
+fn ranked(keys: &str) -> String {
+    format!("SELECT row_number() OVER (PARTITION BY {keys}) FROM generate_series(1, 9999) a")
+}
+
 #[test]
 fn the_ends_of_numbers_end_nothing() {
     let least = "(-9223372036854775807 - 1)";
@@ -121,6 +125,9 @@ fn what_is_not_known_is_refused_and_only_where_it_would_be_called() {
             &format!("SELECT a FROM generate_series(1, 9999) a ORDER BY {}", vec!["1"; 20_000].join(", ")),
             "TOO_MUCH_WORK",
         ),
+        (&format!("SELECT 1 FROM generate_series(1, 9999) a ORDER BY {}", vec!["a"; 2000].join(", ")), "TOO_MUCH_WORK"),
+        (&format!("SELECT 1 FROM generate_series(1, 9999) a GROUP BY {}", vec!["a"; 2000].join(", ")), "TOO_MUCH_WORK"),
+        (&ranked(&vec!["a"; 2000].join(", ")), "TOO_MUCH_WORK"),
         // Texts that grow, and comparisons of each with each.
         (
             "SELECT replace(repeated, 'a', repeated) FROM (SELECT string_agg('aaaaaaaaaa', '') AS repeated FROM generate_series(1, 9000)) x",
