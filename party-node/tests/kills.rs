@@ -57,6 +57,8 @@ impl fmt::Display for Kill {
 struct Outcome {
     survived: bool,
     wrong: Vec<String>,
+    /// It took longer than it may, in words.
+    late: Option<String>,
     stderr: String,
 }
 
@@ -73,20 +75,20 @@ fn try_kill(folder: &Scratch, (sql, answer): (&str, &str), kill: &Kill, patience
     let ended = sandbox(folder.path(), &["--set", &timeout, "--drill", &drill, "-e", sql, "--format", "csv"]);
     if ended.status == Some(0) {
         let wrong = if ended.stdout == answer { vec![] } else { vec![format!("another answer: {}", ended.stdout)] };
-        return Outcome { survived: true, wrong, stderr: ended.stderr };
+        return Outcome { survived: true, wrong, late: None, stderr: ended.stderr };
     }
-    Outcome { survived: false, wrong: faults(kill, &ended, patience), stderr: ended.stderr }
+    let Patience { deadline, start_up } = patience;
+    let late = (ended.took > 2 * deadline + start_up)
+        .then(|| format!("it took {:?}, more than two deadlines of {deadline:?} and {start_up:?}", ended.took));
+    Outcome { survived: false, wrong: faults(kill, &ended), late, stderr: ended.stderr }
 }
 
 /// What a reader of the messages would miss or be misled by.
-fn faults(kill: &Kill, ended: &Run, Patience { deadline, start_up }: Patience) -> Vec<String> {
+fn faults(kill: &Kill, ended: &Run) -> Vec<String> {
     let mut wrong = Vec::new();
     let began = kill.when.parse::<usize>().is_ok();
     if ended.code().is_empty() || !ended.stdout.is_empty() {
         wrong.push("the analyst's end is not an error with a code alone".to_owned());
-    }
-    if ended.took > 2 * deadline + start_up {
-        wrong.push(format!("it took {:?}, more than two deadlines of {deadline:?} and {start_up:?}", ended.took));
     }
     judge("the analyst", &ended.error(), kill.site, began, &mut wrong);
     for survivor in SITES.iter().filter(|site| **site != kill.site) {
@@ -150,7 +152,13 @@ fn kill_everywhere(sql: &str, answer: &str) -> usize {
     let folder = Scratch::new("kills");
     hospitals(&folder);
     let (kills, patience) = (kills(), Patience::measured(&folder, sql, answer));
-    let outcomes = in_parallel(&kills, THREADS, |kill| try_kill(&folder, (sql, answer), kill, patience));
+    let mut outcomes = in_parallel(&kills, THREADS, |kill| try_kill(&folder, (sql, answer), kill, patience));
+    for (kill, outcome) in kills.iter().zip(&mut outcomes).filter(|(_, outcome)| outcome.late.is_some()) {
+        println!("{kill}: {}; once more, alone", outcome.late.take().unwrap_or_default());
+        // What is late on a machine that was busy for a moment is in time by itself.
+        let again = try_kill(&folder, (sql, answer), kill, patience);
+        outcome.wrong.extend(again.wrong.into_iter().chain(again.late));
+    }
     let mut report = String::new();
     for (kill, outcome) in kills.iter().zip(&outcomes).filter(|(_, outcome)| !outcome.wrong.is_empty()) {
         report += &format!("{kill}:\n  {}\n", outcome.wrong.join("\n  "));
