@@ -183,6 +183,8 @@ async fn what_is_refused_has_our_code_and_the_class_that_programs_know() {
         ("INSERT INTO drug VALUES (1)", "25006", "NOT_A_QUERY"),
         ("COPY drug TO STDOUT", "25006", "NOT_A_QUERY"),
         ("EXPLAIN ANALYZE SELECT COUNT(*) FROM drug", "0A000", "UNSUPPORTED"),
+        ("EXPLAIN (ANALYZE) SELECT COUNT(*) FROM drug", "0A000", "UNSUPPORTED"),
+        ("EXPLAIN (FORMAT JSON) SELECT COUNT(*) FROM drug", "0A000", "UNSUPPORTED"),
         ("SELECT COUNT(*) FROM drug, pg_class", "0A000", "UNSUPPORTED"),
         ("SET consilium.study = 'other'; SELECT COUNT(*) FROM drug", "42501", "NO_SUCH_STUDY"),
         ("SET consilium.sudo = on", "42704", "UNKNOWN_SETTING"),
@@ -211,6 +213,11 @@ async fn what_is_refused_has_our_code_and_the_class_that_programs_know() {
         "{plan:?}"
     );
     let reveals = texts(&client.simple_query("EXPLAIN DISCLOSURE SELECT COUNT(*) FROM drug").await.unwrap());
+    let listed = "EXPLAIN (VERBOSE, DISCLOSURE) SELECT COUNT(*) FROM drug";
+    assert_eq!(texts(&client.simple_query(listed).await.unwrap()), reveals);
+    let bracketed = texts(&client.simple_query("EXPLAIN (SELECT COUNT(*) FROM drug)").await.unwrap());
+    // Behind the question as it was written.
+    assert_eq!(bracketed[2..], plan[2..]);
     assert!(!reveals.is_empty() && reveals.len() < plan.len());
     assert_eq!(net.jobs().len(), 0, "nothing of this ran");
 }
