@@ -31,5 +31,5 @@ pub use bits::Bits;
 pub use block::Block;
 pub use error::{Error, PeerFault, Result};
 pub use party::{Parties, PartyId};
-pub use ring::{PowerOfTwo, Ring, Z64, Z128};
+pub use ring::{PowerOfTwo, Ring, Z32, Z64, Z128};
 pub use session::Session;

@@ -223,5 +223,6 @@ macro_rules! ring {
     };
 }
 
+ring!(Z32, u32, i32, "Z32", "An integer mod 2^32: counts, whose messages are half as long.");
 ring!(Z64, u64, i64, "Z64", "An integer mod 2^64.");
 ring!(Z128, u128, i128, "Z128", "An integer mod 2^128.");

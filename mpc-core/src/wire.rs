@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::field::F61;
-use crate::ring::{Z64, Z128};
+use crate::ring::{Z32, Z64, Z128};
 
 /// Largest body of one frame: a column travels in blocks of this size, so a reader never holds more than one block it
 /// has not checked. 1 MiB is 2^17 elements of Z64, far below the stream window.
@@ -72,6 +72,7 @@ macro_rules! wire_integer {
 wire_integer!(u8, u8, "byte");
 wire_integer!(u32, u32, "u32");
 wire_integer!(u64, u64, "u64");
+wire_integer!(Z32, u32, "Z32");
 wire_integer!(Z64, u64, "Z64");
 wire_integer!(Z128, u128, "Z128");
 

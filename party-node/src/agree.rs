@@ -11,11 +11,12 @@ use crate::govern::approval::Approval;
 use crate::govern::meeting::Past;
 use crate::state::audit::Head;
 
-/// Version of these messages and of the protocols behind them.
-pub const PROTOCOL_VERSION: u16 = 5;
+/// Version of these messages and of the protocols behind them; also of what each side works out for itself and nobody compares, as the form
+/// of a comparison.
+pub const PROTOCOL_VERSION: u16 = 6;
 
 /// A run, named by the analyst at random.
-pub type JobId = [u8; 16];
+pub type RunId = [u8; 16];
 
 /// First message on every connection, from the side that dials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,14 +26,14 @@ pub enum Greeting {
         /// [`PROTOCOL_VERSION`].
         version: u16,
         /// The run.
-        job: JobId,
+        run: RunId,
     },
     /// A site that joins another in a run.
     Join {
         /// [`PROTOCOL_VERSION`].
         version: u16,
         /// The run.
-        job: JobId,
+        run: RunId,
     },
     /// A steward of this site, under the site's own key: one [`Order`](crate::govern::steward::Order) follows.
     Steward {
@@ -148,7 +149,7 @@ pub struct Signed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Word {
     /// The run.
-    pub job: JobId,
+    pub run: RunId,
     /// Fresh, for the session id.
     pub nonce: [u8; 32],
     /// The site's public key, which the network file pins.
@@ -210,12 +211,12 @@ const MODE: &[u8] = b"semi-honest, dishonest majority, additive";
 ///
 /// # Panics
 /// When the words exceed a control message, in which they came.
-pub fn session_id(keys: &mut [Pin], job: &JobId, propose: &Propose, start: &Start) -> SessionId {
+pub fn session_id(keys: &mut [Pin], run: &RunId, propose: &Propose, start: &Start) -> SessionId {
     keys.sort_unstable();
     let mut hash =
         Sha256::new().chain_update(b"consilium session v2\0").chain_update([MODE.len() as u8]).chain_update(MODE);
     hash.update(PROTOCOL_VERSION.to_le_bytes());
-    hash.update(job);
+    hash.update(run);
     hash.update((keys.len() as u64).to_le_bytes());
     keys.iter().for_each(|key| hash.update(key.0));
     hash.update(propose.network);

@@ -20,7 +20,7 @@ use query_planner::decode::Opened;
 use query_planner::{Audience, Catalog, Compiled, Options, noise};
 use quinn::{Connection, Endpoint};
 
-use crate::agree::{Consult, Greeting, JobId, PROTOCOL_VERSION, Propose, Reply, Report, Signed, Start, session_id};
+use crate::agree::{Consult, Greeting, PROTOCOL_VERSION, Propose, Reply, Report, RunId, Signed, Start, session_id};
 use crate::answers::{Answers, Kept};
 use crate::blame;
 use crate::callers::Callers;
@@ -135,10 +135,10 @@ impl Analyst {
         let compiled = self.plan(question)?;
         execute::fits_a_ledger(&compiled)?;
         let propose = self.proposal(question, compiled.joint.digest());
-        let job = random()?[..16].try_into().expect("a slice of 16 is 16 long");
-        self.listener.hear(News::Proposed { run: job });
+        let run = random()?[..16].try_into().expect("a slice of 16 is 16 long");
+        self.listener.hear(News::Proposed { run });
         let (links, words) = tokio::select! {
-            gathered = self.gather(job, &propose) => gathered?,
+            gathered = self.gather(run, &propose) => gathered?,
             why = &mut stop => return Err(why),
         };
         let earlier = match meeting::earlier(&words, &propose.plan) {
@@ -155,12 +155,12 @@ impl Analyst {
         };
         let start = Start { nonce: random()?, words };
         let (totals, mut cost) =
-            self.compute(job, (&propose, &start), links, (&compiled, &earlier), stop.as_mut()).await?;
+            self.compute(run, (&propose, &start), links, (&compiled, &earlier), stop.as_mut()).await?;
         let Finished { table, suppressed, disclosures } = finish::answer(&compiled, &totals).await?;
         cost.wall_ms = began.elapsed().as_millis() as u64;
         let answer = Answer { table, suppressed, disclosures, cost };
         if compiled.joint.opens_needed() {
-            self.answers.keep(job, &answer);
+            self.answers.keep(run, &answer);
         }
         Ok(answer)
     }
@@ -169,7 +169,7 @@ impl Analyst {
     ///
     /// # Errors
     /// `ALREADY_RELEASED` where none may, or where the answer is kept somewhere else, which the listener hears.
-    fn answered_before(&self, runs: Vec<JobId>, only_once: bool) -> Result<Option<Answer>, NodeError> {
+    fn answered_before(&self, runs: Vec<RunId>, only_once: bool) -> Result<Option<Answer>, NodeError> {
         match self.answers.of(&runs) {
             Some(Kept::Here(answer)) => return Ok(Some(*answer)),
             Some(Kept::Elsewhere(run)) => self.listener.hear(News::Repeated { run }),
@@ -226,9 +226,9 @@ impl Analyst {
     }
 
     /// Proposes to every site and waits until all are ready.
-    async fn gather(&self, job: JobId, propose: &Propose) -> Result<(HashMap<PartyId, Link>, Vec<Signed>), NodeError> {
+    async fn gather(&self, run: RunId, propose: &Propose) -> Result<(HashMap<PartyId, Link>, Vec<Signed>), NodeError> {
         let network = &self.who.network;
-        let proposing = (0..network.site.len()).map(|site| self.propose(site, job, propose));
+        let proposing = (0..network.site.len()).map(|site| self.propose(site, run, propose));
         let replies = try_join_all(proposing).await?;
         let (mut links, mut words, mut waiting) = (HashMap::new(), Vec::new(), Vec::new());
         for (site, (link, said)) in replies.into_iter().enumerate() {
@@ -249,8 +249,8 @@ impl Analyst {
         }
     }
 
-    async fn propose(&self, site: usize, job: JobId, propose: &Propose) -> Result<(Link, Said), NodeError> {
-        let said = self.proposed(site, job, propose).await;
+    async fn propose(&self, site: usize, run: RunId, propose: &Propose) -> Result<(Link, Said), NodeError> {
+        let said = self.proposed(site, run, propose).await;
         let name = &self.who.network.site[site].name;
         self.listener.hear(match &said {
             Ok((_, Said::Ready(_))) => News::Ready { site, name },
@@ -260,11 +260,11 @@ impl Analyst {
         said
     }
 
-    async fn proposed(&self, site: usize, job: JobId, propose: &Propose) -> Result<(Link, Said), NodeError> {
+    async fn proposed(&self, site: usize, run: RunId, propose: &Propose) -> Result<(Link, Said), NodeError> {
         let (name, connection) = (&self.who.network.site[site].name, self.dial(site).await?);
         let asked = async {
             let mut control = ControlStream::open(&connection, GATHER_STEPS * self.deadline).await?;
-            control.send(&Greeting::Question { version: PROTOCOL_VERSION, job }).await?;
+            control.send(&Greeting::Question { version: PROTOCOL_VERSION, run }).await?;
             control.send(propose).await?;
             let reply: Reply = control.recv_within(READY_PATIENCE).await?;
             Ok::<_, mpc_core::handshake::HandshakeError>((control, reply))
@@ -283,7 +283,7 @@ impl Analyst {
 
     async fn compute(
         &self,
-        job: JobId,
+        run: RunId,
         (propose, start): (&Propose, &Start),
         mut links: HashMap<PartyId, Link>,
         (compiled, earlier): (&Compiled, &[Earlier]),
@@ -293,7 +293,7 @@ impl Analyst {
         let sites = network.site.len();
         let pins = network.site.iter().flat_map(|s| s.pins.iter().copied());
         let mut keys: Vec<KeyPin> = pins.chain([identity.pin()]).collect();
-        let id = session_id(&mut keys, &job, propose, start);
+        let id = session_id(&mut keys, &run, propose, start);
         let parties = Parties::sites_only(sites).map(Parties::with_analyst);
         let parties = parties.ok_or_else(|| NodeError::new("BAD_NUMBER_OF_SITES", "too many sites"))?;
         self.listener.hear(News::Starting);

@@ -4,15 +4,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use crate::agree::JobId;
+use crate::agree::RunId;
 use crate::output::Answer;
 
 /// Where an analyst's answers are.
 pub enum Answers {
     /// Here, while the program runs.
-    Here(Mutex<HashMap<JobId, Answer>>),
+    Here(Mutex<HashMap<RunId, Answer>>),
     /// Those of these runs are kept somewhere else.
-    Elsewhere(BTreeSet<JobId>),
+    Elsewhere(BTreeSet<RunId>),
 }
 
 /// An answer that is kept.
@@ -20,7 +20,7 @@ pub enum Kept {
     /// It.
     Here(Box<Answer>),
     /// That of this run, somewhere else.
-    Elsewhere(JobId),
+    Elsewhere(RunId),
 }
 
 impl Default for Answers {
@@ -31,7 +31,7 @@ impl Default for Answers {
 
 impl Answers {
     /// The answer of one of these runs, if one is kept.
-    pub fn of(&self, runs: &[JobId]) -> Option<Kept> {
+    pub fn of(&self, runs: &[RunId]) -> Option<Kept> {
         match self {
             Self::Here(kept) => {
                 let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,7 +42,7 @@ impl Answers {
     }
 
     /// Keeps the answer of a run, where answers are kept here.
-    pub fn keep(&self, run: JobId, answer: &Answer) {
+    pub fn keep(&self, run: RunId, answer: &Answer) {
         if let Self::Here(kept) = self {
             kept.lock().unwrap_or_else(PoisonError::into_inner).insert(run, answer.clone());
         }

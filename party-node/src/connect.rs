@@ -16,7 +16,7 @@ use mpc_core::{Parties, PartyId, Session};
 use quinn::{Connection, Endpoint};
 use tokio::time::timeout;
 
-use crate::agree::{Greeting, JobId, PROTOCOL_VERSION};
+use crate::agree::{Greeting, PROTOCOL_VERSION, RunId};
 use crate::fault::{NodeError, printable};
 use crate::network::{Network, SiteEntry};
 
@@ -235,9 +235,9 @@ pub fn endpoint(address: SocketAddr) -> Result<Endpoint, NodeError> {
 ///
 /// # Errors
 /// The handshake's own.
-pub async fn join(connection: Connection, job: JobId, patience: Duration) -> Result<Link, HandshakeError> {
+pub async fn join(connection: Connection, run: RunId, patience: Duration) -> Result<Link, HandshakeError> {
     let mut control = ControlStream::open(&connection, patience).await?;
-    control.send(&Greeting::Join { version: PROTOCOL_VERSION, job }).await?;
+    control.send(&Greeting::Join { version: PROTOCOL_VERSION, run }).await?;
     Ok(Link { connection, control })
 }
 
@@ -251,14 +251,14 @@ pub async fn mesh(
     identity: &Identity,
     network: &Network,
     me: PartyId,
-    job: JobId,
+    run: RunId,
     patience: Duration,
 ) -> Result<HashMap<PartyId, Link>, NodeError> {
     let mut links = HashMap::new();
     let later = network.site.len() - 1 - me.index();
     for site in 0..me.index() {
         let connection = dial(endpoint, identity, network, site, patience, idle(patience)).await?;
-        let link = join(connection, job, patience).await.map_err(|e| failed(PartyId(site as u8), &e))?;
+        let link = join(connection, run, patience).await.map_err(|e| failed(PartyId(site as u8), &e))?;
         links.insert(PartyId(site as u8), link);
     }
     let mut arrived = Vec::new();
@@ -275,7 +275,7 @@ pub async fn mesh(
             Ok::<_, HandshakeError>((control.recv::<Greeting>().await?, control))
         };
         let (greeting, control) = greeted.await.map_err(|e| failed(PartyId(from as u8), &e))?;
-        if greeting != (Greeting::Join { version: PROTOCOL_VERSION, job }) {
+        if greeting != (Greeting::Join { version: PROTOCOL_VERSION, run }) {
             return Err(failed(PartyId(from as u8), &HandshakeError::Disagrees("the run")));
         }
         links.insert(PartyId(from as u8), Link { connection, control });

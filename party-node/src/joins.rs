@@ -8,7 +8,7 @@ use mpc_core::PartyId;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::agree::JobId;
+use crate::agree::RunId;
 use crate::connect::Link;
 
 /// Connections of one other site that may wait for runs we have not heard of yet.
@@ -18,7 +18,7 @@ const EARLY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Connections of other sites, by run and party, matched with the runs that wait for them.
 #[derive(Default)]
-pub struct Joins(Mutex<HashMap<(JobId, PartyId), Half>>);
+pub struct Joins(Mutex<HashMap<(RunId, PartyId), Half>>);
 
 enum Half {
     Arrived(Link, Instant),
@@ -27,7 +27,7 @@ enum Half {
 
 impl Joins {
     /// A site joins a run.
-    pub fn arrive(&self, key: (JobId, PartyId), link: Link) {
+    pub fn arrive(&self, key: (RunId, PartyId), link: Link) {
         let mut halves = self.0.lock().expect("no code panics while it holds the joins");
         halves.retain(|_, half| match half {
             Half::Arrived(link, since) => link.connection.close_reason().is_none() && since.elapsed() < EARLY_PATIENCE,
@@ -48,7 +48,7 @@ impl Joins {
     }
 
     /// Waits for a site to join a run.
-    pub async fn wait(&self, key: (JobId, PartyId)) -> Option<Link> {
+    pub async fn wait(&self, key: (RunId, PartyId)) -> Option<Link> {
         let waiting = {
             let mut halves = self.0.lock().expect("no code panics while it holds the joins");
             match halves.remove(&key) {

@@ -50,7 +50,7 @@ const GREETING_PATIENCE: Duration = Duration::from_secs(5);
 /// Connections whose handshake may be under way.
 const MAX_HANDSHAKES: usize = 64;
 /// Runs at a time.
-const MAX_JOBS: usize = 16;
+const MAX_RUNS: usize = 16;
 
 /// How long runs that are ended may take to say so.
 const ABORT_PATIENCE: Duration = Duration::from_secs(5);
@@ -158,7 +158,7 @@ impl Site {
             deadline,
             drill,
             joins: Joins::default(),
-            room: tokio::sync::Semaphore::new(MAX_JOBS),
+            room: tokio::sync::Semaphore::new(MAX_RUNS),
             runs: Arc::default(),
             beside: Beside::default(),
             closing: Closing::default(),
@@ -218,7 +218,7 @@ impl Site {
 
     /// Waits for runs that are going on, but no longer than this. Did all end?
     pub async fn drain(&self, patience: Duration) -> bool {
-        timeout(patience, self.room.acquire_many(MAX_JOBS as u32)).await.is_ok()
+        timeout(patience, self.room.acquire_many(MAX_RUNS as u32)).await.is_ok()
     }
 
     /// Takes no new question, lets runs end as long as `patience`, and ends those that are left with a code that says why. They
@@ -247,25 +247,25 @@ impl Site {
         let named = |e| violation(&format!("{}, before it said what it wants: {e}", self.peer_name(&connection)));
         let (mut control, greeting) = greeting.await.map_err(named)?;
         match greeting {
-            Greeting::Question { version, job } => {
+            Greeting::Question { version, run } => {
                 let asker = match self.admit(version, pin) {
                     Ok(asker) => asker,
                     Err(refusal) => return self.sent_away(control, refusal).await,
                 };
                 let began = std::time::Instant::now();
-                let ended = self.job(job, &asker, Link { connection, control }).await;
+                let ended = self.take_part(run, &asker, Link { connection, control }).await;
                 self.meter.ended(ended.as_ref().err().map(|error| &*error.code), began.elapsed());
                 // The run's own line: the connection it came by is no more.
                 if let Err(error) = &ended {
-                    log::fault(self.name(), "run", Some(job), error);
+                    log::fault(self.name(), "run", Some(run), error);
                 }
                 Ok(())
             }
-            Greeting::Join { version, job } => {
+            Greeting::Join { version, run } => {
                 let from = self.network.site_of(pin).filter(|_| version == PROTOCOL_VERSION);
                 let from = from.ok_or_else(|| violation("a join by a party that is no site of this version"))?;
                 self.meter.met(from);
-                self.joins.arrive((job, PartyId(from as u8)), Link { connection, control });
+                self.joins.arrive((run, PartyId(from as u8)), Link { connection, control });
                 Ok(())
             }
             Greeting::Steward { version } => {

@@ -265,7 +265,7 @@ async fn a_node_that_stops_waits_no_longer_for_an_analyst_who_has_not_begun() {
     let identity = &world.account.identity;
     let connection = connect::dial(&endpoint, identity, &world.network, 1, PATIENCE, PATIENCE).await.unwrap();
     let mut control = ControlStream::open(&connection, PATIENCE).await.unwrap();
-    control.send(&Greeting::Question { version: PROTOCOL_VERSION, job: [7; 16] }).await.unwrap();
+    control.send(&Greeting::Question { version: PROTOCOL_VERSION, run: [7; 16] }).await.unwrap();
     control.send(&analyst.proposal(question, plan)).await.unwrap();
     let reply: Reply = control.recv_within(PATIENCE).await.unwrap();
     assert!(matches!(reply, Reply::Ready(_)), "{reply:?}");

@@ -6,7 +6,7 @@ use mpc_core::stats::Counters;
 use query_planner::catalog::SiteName;
 
 use super::Awaited;
-use crate::agree::JobId;
+use crate::agree::RunId;
 use crate::fault::NodeError;
 
 /// What happens in a run, in the order in which the analyst hears of it. Sites are numbered as in the network file.
@@ -14,7 +14,7 @@ pub enum News<'a> {
     /// The question goes to every site, as a run of this id.
     Proposed {
         /// Its id.
-        run: JobId,
+        run: RunId,
     },
     /// A site has done its own work.
     Ready {
@@ -40,7 +40,7 @@ pub enum News<'a> {
     /// Every site is ready, and this run answered the same question from the same data before.
     Repeated {
         /// Its id.
-        run: JobId,
+        run: RunId,
     },
     /// Every site is ready and hears so: from here on sites may begin a release.
     Starting,

@@ -170,12 +170,17 @@ fn seen(new: &New<'_>, earlier: &[Earlier]) -> Vec<(usize, usize)> {
     seen
 }
 
-/// What working out a release's sets may take: for whoever waits for the sites without working. It depends on sizes only.
+/// What working out a release's counted sets may take: for whoever waits for the sites without working. Nothing for those that are said, whose
+/// joining everybody foresees. It depends on sizes only.
 ///
 /// # Errors
 /// What contradicts itself in the plan, in words.
 pub fn busy_ms(compiled: &Compiled, figures: &Figures) -> std::result::Result<u64, String> {
-    let made = Made::new(&compiled.joint.sites, &[figures], Form::Once)?;
+    if figures.counted.is_empty() {
+        return Ok(0);
+    }
+    let counted = Figures { said: 0, ..figures.clone() };
+    let made = Made::new(&compiled.joint.sites, &[&counted], Form::Once)?;
     let segments = made.bins(compiled)?;
     let budget = demand::budget(made.columns.len(), link(&compiled.joint), async |e| {
         flags(e, &made.circuit, &segments).await.map(drop)

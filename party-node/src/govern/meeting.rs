@@ -7,7 +7,7 @@ use mpc_core::identity::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use super::approval::{Asked, agrees};
-use crate::agree::{JobId, Signed, Start};
+use crate::agree::{RunId, Signed, Start};
 use crate::fault::NodeError;
 use crate::network::Network;
 use crate::state::audit::Head;
@@ -82,7 +82,7 @@ pub struct Earlier {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unmet {
     /// These runs answered the same question from the same data: their ids.
-    Repeated(Vec<JobId>),
+    Repeated(Vec<RunId>),
     /// Sites cannot have been at the same releases, or small cells were shown.
     Refused(NodeError),
 }
@@ -118,7 +118,7 @@ pub fn earlier(words: &[Signed], plan: &[u8; 32]) -> Result<Vec<Earlier>, Unmet>
     let everywhere = |known: &[&Past]| known.len() == words.len();
     let same = |known: &[&Past]| everywhere(known) && known.iter().all(|past| past.plan == *plan && past.same_data);
     let answered = all.iter().filter(|(_, known)| same(known) && known.iter().any(|past| past.released));
-    let repeated: Vec<JobId> = answered.map(|(id, _)| *id).collect();
+    let repeated: Vec<RunId> = answered.map(|(id, _)| *id).collect();
     if !repeated.is_empty() {
         return Err(Unmet::Repeated(repeated));
     }
@@ -155,15 +155,15 @@ fn kept(id: [u8; 16], known: &[&Past], everywhere: bool) -> Result<Option<Earlie
 fn by_all(id: [u8; 16], of: Extent, known: &[&Past], everywhere: bool) -> Result<Option<Earlier>, NodeError> {
     let kept: Vec<Kept> = known.iter().filter_map(|past| past.kept(of)).collect();
     let Some(first) = kept.first() else { return Ok(None) };
-    if kept.iter().any(|other| (other.figures, other.sets) != (first.figures, first.sets)) {
+    let made = |kept: &Kept| (kept.figures, kept.sets, kept.busy_ms);
+    if kept.iter().any(|other| made(other) != made(first)) {
         let message = "sites keep sets of patients of the same release that were not made in the same way";
         return Err(
             NodeError::new("LEDGER_DIFFERS", message).hint("ask the stewards to compare what `consilium ledger` lists")
         );
     }
-    let busy_ms = kept.iter().map(|kept| kept.busy_ms).max().unwrap_or_default();
     let everyone = kept.iter().any(|kept| kept.everyone);
-    let earlier = Earlier { id, of, sets: first.sets as usize, busy_ms, everyone };
+    let earlier = Earlier { id, of, sets: first.sets as usize, busy_ms: first.busy_ms, everyone };
     Ok((everywhere && kept.len() == known.len()).then_some(earlier))
 }
 
@@ -174,7 +174,7 @@ fn by_all(id: [u8; 16], of: Extent, known: &[&Past], everywhere: bool) -> Result
 /// `PEER_ROLLED_BACK`. They name the site.
 pub fn verify(
     network: &Network,
-    (job, start): (&JobId, &Start),
+    (run, start): (&RunId, &Start),
     asked: &Asked,
     seen: &[Head],
     now_ms: i64,
@@ -188,7 +188,7 @@ pub fn verify(
         if !site.pins.contains(&key.pin()) {
             return Err(of(NodeError::new("PROTOCOL_VIOLATION", "a word under a key that is not pinned")));
         }
-        if !said.is_of(&key) || word.job != *job {
+        if !said.is_of(&key) || word.run != *run {
             return Err(of(NodeError::new("PROTOCOL_VIOLATION", "not its word of this run")));
         }
         if !agrees(&key, &asked.network, &asked.study, &word.agreement) {

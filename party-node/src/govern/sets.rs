@@ -128,7 +128,7 @@ enum Of {
 }
 
 impl Planned {
-    /// Of a sum over matched patients: who counts, and where its groups are agreed everybody whose keys these may be. Of every other: one set
+    /// Of a sum whose groups are agreed everybody whose keys these may be. Then of one over matched patients who counts; of every other one set
     /// for each thing that is known of patients, and one for each of its groups.
     ///
     /// # Errors
@@ -140,8 +140,9 @@ impl Planned {
         for (sum, groups) in groups.iter().enumerate() {
             let Some(matching) = matching(compiled, sum) else { continue };
             let (tuples, keyed) = keyed(&compiled.joint.sums[sum], matching, groups)?;
-            let is_agreed = matches!(compiled.joint.sums[sum].groups, Groups::Agreed { .. });
-            if is_agreed && compiled.joint.sums[sum].is_over_matched() {
+            // Also of a table of rows, whose own sets have patients as well who cannot be linked and put in no key: with them two lists would
+            // look further apart than they are.
+            if matches!(compiled.joint.sums[sum].groups, Groups::Agreed { .. }) {
                 planned.said.push(Figure { sum, of: Of::Keys, tuple: None });
             }
             match Counted::of(compiled, sum, (tuples.len(), keyed)) {

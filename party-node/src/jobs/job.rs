@@ -6,7 +6,7 @@ use mpc_core::identity::Pin;
 use query_planner::{Audience, noise};
 use serde::{Deserialize, Serialize};
 
-use crate::agree::JobId;
+use crate::agree::RunId;
 use crate::fault::{NodeError, printable};
 use crate::output::Cost;
 use crate::state::hex;
@@ -79,7 +79,7 @@ pub struct Job {
 /// The id of a run, which is its release's at the sites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Run(#[serde(with = "hex")] pub JobId);
+pub struct Run(#[serde(with = "hex")] pub RunId);
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -16,15 +16,17 @@ use crate::fault::NodeError;
 use crate::govern::gate::Asker;
 use crate::govern::steward::Refusal;
 use crate::jobs::control::{JobOrder, Part, parts};
-use crate::places::{Full, Places};
+use crate::places::{Full, Place, Places};
 use crate::state::now_ms;
 
 /// Plans that are derived at a time for whoever asks for consent alone.
 const DECIDING: usize = 4;
 /// Questions that are read and decided about at a time; whoever comes then is sent away.
 const CONSULTING: usize = 32;
-/// Orders of accounts at a time, in all and of one key, which may follow several jobs.
+/// Orders of accounts at a time, in all and of one key.
 const ORDERING: (usize, usize) = (64, 16);
+/// Of jobs that are followed likewise: whoever waits for news keeps nobody from ordering, itself neither.
+const FOLLOWING: (usize, usize) = (256, 16);
 /// How many may wait here for somebody's decision; whoever comes then is told at once that it waits.
 const HOLDING: usize = 64;
 /// The longest that a node waits with its reply.
@@ -34,6 +36,7 @@ const LONGEST_HOLD: Duration = Duration::from_secs(60);
 pub(super) struct Beside {
     consulting: Semaphore,
     ordering: Arc<Places<Pin>>,
+    following: Arc<Places<Pin>>,
     deciding: Semaphore,
     holding: Semaphore,
     /// A steward has ordered something.
@@ -45,8 +48,9 @@ pub(super) struct Beside {
 impl Default for Beside {
     fn default() -> Self {
         let [consulting, deciding, holding] = [CONSULTING, DECIDING, HOLDING].map(Semaphore::new);
-        let ordering = Places::new(ORDERING.0, ORDERING.1);
-        Self { consulting, ordering, deciding, holding, decided: Notify::new(), inbox: watch::Sender::new(()) }
+        let [ordering, following] = [ORDERING, FOLLOWING].map(|(most, of_one)| Places::new(most, of_one));
+        let (decided, inbox) = (Notify::new(), watch::Sender::new(()));
+        Self { consulting, ordering, following, deciding, holding, decided, inbox }
     }
 }
 
@@ -98,7 +102,8 @@ impl Site {
     /// Does what an analyst with an account here orders.
     pub(super) async fn job_order(&self, pin: Pin, mut control: ControlStream) -> Result<(), NodeError> {
         let account = self.jobs.get().map(|jobs| jobs.account_of(pin)).transpose();
-        let _room = match account.and_then(|_| self.beside.ordering.take(pin).map_err(full)) {
+        let room = || self.beside.ordering.take(pin).map_err(|full| no_place(full, ORDERING, "orders"));
+        let room = match account.and_then(|_| room()) {
             Ok(room) => room,
             Err(refused) => {
                 let refusal: Result<Part, Refusal> = Err(refused.into());
@@ -108,10 +113,7 @@ impl Site {
             }
         };
         let order: JobOrder = control.recv().await.map_err(|e| violation(&format!("an order about jobs: {e}")))?;
-        let done = match self.jobs.get() {
-            Some(jobs) => jobs.perform(pin, order).await,
-            None => Err(NodeError::new("NOT_AN_ACCOUNT", "this node has no accounts")),
-        };
+        let done = self.performed(pin, order, room).await;
         let replies: Vec<Result<Part, Refusal>> = match done {
             Ok(text) => parts(&text).map(Ok).collect(),
             Err(refusal) => vec![Err(refusal.into())],
@@ -126,6 +128,19 @@ impl Site {
         Ok(())
     }
 
+    /// What an order gives, which was read at this place; whoever follows a job leaves it to others.
+    async fn performed(&self, pin: Pin, order: JobOrder, room: Place<Pin>) -> Result<String, NodeError> {
+        let none = || NodeError::new("NOT_AN_ACCOUNT", "this node has no accounts");
+        let jobs = self.jobs.get().ok_or_else(none)?;
+        let _place = if matches!(order, JobOrder::Follow { .. }) {
+            drop(room);
+            self.beside.following.take(pin).map_err(|full| no_place(full, FOLLOWING, "jobs"))?
+        } else {
+            room
+        };
+        jobs.perform(pin, order).await
+    }
+
     /// What this node has.
     pub(super) fn compared(&self) -> Checked {
         let (network, schema) = (self.gate.network, self.network.schema_digest());
@@ -134,10 +149,10 @@ impl Site {
     }
 }
 
-fn full(full: Full) -> NodeError {
+fn no_place(full: Full, (in_all, of_one): (usize, usize), what: &str) -> NodeError {
     match full {
-        Full::One => busy(ORDERING.1, "orders of this account are being followed"),
-        Full::All => busy(ORDERING.0, "orders are being followed"),
+        Full::One => busy(of_one, &format!("{what} of this account are being followed")),
+        Full::All => busy(in_all, &format!("{what} are being followed")),
     }
 }
 

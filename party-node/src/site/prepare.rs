@@ -7,7 +7,7 @@ use query_planner::explain::explain_with;
 use query_planner::{Catalog, Compiled, Options};
 
 use super::Site;
-use crate::agree::{JobId, Propose, Reply, Signed, Word};
+use crate::agree::{Propose, Reply, RunId, Signed, Word};
 use crate::execute::{self, Met, Unfit};
 use crate::fault::{NodeError, printable};
 use crate::govern::approval::{Approval, agree};
@@ -67,14 +67,14 @@ impl Site {
     /// when the analyst leaves.
     pub(super) async fn prepare(
         self: &Arc<Self>,
-        job: JobId,
+        run: RunId,
         propose: &Propose,
         asker: &Asker,
         analyst: &Connection,
     ) -> Result<Prepared, NodeError> {
         let (leave, left) = Left::heard();
         let work = self.or_charged(propose, asker, move |site, propose, asker| {
-            match site.prepare_blocking(job, propose, asker, left) {
+            match site.prepare_blocking(run, propose, asker, left) {
                 Err(given_up) if given_up.code == ANALYST_LEFT => Ok(Prepared::Left),
                 prepared => prepared,
             }
@@ -142,7 +142,7 @@ impl Site {
 
     fn prepare_blocking(
         &self,
-        job: JobId,
+        run: RunId,
         propose: &Propose,
         asker: &Asker,
         left: Left,
@@ -170,7 +170,7 @@ impl Site {
         let common = self.common(&compiled, &data)?;
         // The database's transaction ends here.
         drop(data);
-        let said = Signed::new(self.word(job, propose, approval, &snapshot)?, &gate.identity);
+        let said = Signed::new(self.word(run, propose, approval, &snapshot)?, &gate.identity);
         Ok(Prepared::Ready(Box::new(Ready { compiled, partials, common, said, snapshot, data: of_data })))
     }
 
@@ -254,13 +254,13 @@ impl Site {
         Ok(Waits { plan: named, needs, consents: Vec::new() })
     }
 
-    fn word(&self, job: JobId, propose: &Propose, approval: Approval, snapshot: &[u8; 32]) -> Result<Word, NodeError> {
+    fn word(&self, run: RunId, propose: &Propose, approval: Approval, snapshot: &[u8; 32]) -> Result<Word, NodeError> {
         let (gate, state) = (&self.gate, &self.gate.state);
         let nonce =
             os_bytes().map_err(|_| NodeError::new("NO_RANDOMNESS", "the operating system gave no randomness"))?;
         let sites: Vec<SiteName> = self.network.site.iter().map(|site| site.name.clone()).collect();
         Ok(Word {
-            job,
+            run,
             nonce,
             key: gate.identity.public_key().0,
             agreement: agree(&gate.identity, &gate.network, &propose.study),

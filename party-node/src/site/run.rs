@@ -19,8 +19,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::Zeroizing;
 
 use super::prepare::{Prepared, Ready};
-use super::{MAX_JOBS, Site, closing, refuse, violation};
-use crate::agree::{JobId, Propose, Reply, Report, Start, session_id};
+use super::{MAX_RUNS, Site, closing, refuse, violation};
+use crate::agree::{Propose, Reply, Report, RunId, Start, session_id};
 use crate::analyst::stopped;
 use crate::blame;
 use crate::connect::{self, Link, Place};
@@ -60,17 +60,22 @@ impl Entered {
 }
 
 impl Site {
-    pub(super) async fn job(self: &Arc<Self>, job: JobId, asker: &Asker, mut link: Link) -> Result<(), NodeError> {
+    pub(super) async fn take_part(
+        self: &Arc<Self>,
+        run: RunId,
+        asker: &Asker,
+        mut link: Link,
+    ) -> Result<(), NodeError> {
         if let Err(stopping) = self.closing.is_open() {
             return self.turn_away(link, stopping).await;
         }
         let Ok(_permit) = self.room.try_acquire() else {
-            let busy = NodeError::new("SITE_BUSY", format!("{MAX_JOBS} runs are going on")).hint("try again later");
+            let busy = NodeError::new("SITE_BUSY", format!("{MAX_RUNS} runs are going on")).hint("try again later");
             return self.turn_away(link, busy).await;
         };
         let propose: Propose = link.control.recv().await.map_err(|e| violation(&e.to_string()))?;
         Drill::at(self.drill.as_ref(), "propose");
-        let ready = match self.prepare(job, &propose, asker, &link.connection).await {
+        let ready = match self.prepare(run, &propose, asker, &link.connection).await {
             Ok(Prepared::Ready(ready)) => ready,
             Ok(Prepared::Waiting(waits)) => {
                 // Whoever left before hearing it asks again.
@@ -103,12 +108,12 @@ impl Site {
         Drill::at(self.drill.as_ref(), "start");
         Drill::stays(self.drill.as_ref(), self.name()).await;
         let ready = Arc::new(*ready);
-        let entered = match self.enter(job, asker, &propose, &start, &ready).await {
+        let entered = match self.enter(run, asker, &propose, &start, &ready).await {
             Ok(entered) => entered,
             Err(refusal) => return self.turn_away(link, refusal).await,
         };
         link.control.send(&Reply::Entered).await.map_err(|e| violation(&e.to_string()))?;
-        self.compute(job, link, &propose, &start, &ready, entered).await
+        self.compute(run, link, &propose, &start, &ready, entered).await
     }
 
     /// Nobody began the run: another site refused, the analyst gave up, or the node ends. Nothing was sent; but that this site
@@ -131,7 +136,7 @@ impl Site {
     /// Verifies everybody's words and begins the release: durable before anything leaves.
     async fn enter(
         self: &Arc<Self>,
-        job: JobId,
+        run: RunId,
         asker: &Asker,
         propose: &Propose,
         start: &Start,
@@ -143,7 +148,7 @@ impl Site {
         let (site, asker, propose, start) = (self.clone(), asker.clone(), propose.clone(), start.clone());
         let ready = ready.clone();
         let work = move || {
-            let entered = site.enter_blocking(job, &asker, &propose, &start, &ready);
+            let entered = site.enter_blocking(run, &asker, &propose, &start, &ready);
             if let Err(refusal) = &entered {
                 site.gate.refused(&propose, &asker, &refusal.code)?;
             }
@@ -154,7 +159,7 @@ impl Site {
 
     fn enter_blocking(
         &self,
-        job: JobId,
+        run: RunId,
         asker: &Asker,
         propose: &Propose,
         start: &Start,
@@ -166,13 +171,13 @@ impl Site {
         let (gate, state, now) = (&self.gate, &self.gate.state, now_ms());
         let names = self.network.site.iter().map(|site| site.name.clone()).collect::<Vec<_>>();
         let asked = Asked { plan: propose.plan, study: propose.study, network: gate.network, analyst: asker.pin };
-        meeting::verify(&self.network, (&job, start), &asked, &state.seen(&names)?, now as i64)?;
+        meeting::verify(&self.network, (&run, start), &asked, &state.seen(&names)?, now as i64)?;
         state.holds(meeting::remembered(&start.words, self.me.index()))?;
         // All of what it decided by may have changed since this site said that it was ready, also the day.
         gate.stands(propose, plan, asker, &start.words[self.me.index()].word.approval, now)?;
         let earlier = if plan.is_ledgered() { meeting::earlier(&start.words, &propose.plan)? } else { Vec::new() };
         let release = Release {
-            id: job,
+            id: run,
             study: propose.study,
             plan: propose.plan,
             disclosure: plan.disclosure_digest(),
@@ -209,7 +214,7 @@ impl Site {
 
     async fn compute(
         &self,
-        job: JobId,
+        run: RunId,
         analyst: Link,
         propose: &Propose,
         start: &Start,
@@ -217,28 +222,28 @@ impl Site {
         entered: Entered,
     ) -> Result<(), NodeError> {
         let Ready { compiled, partials, common, .. } = ready;
-        let place = self.place(&analyst, job, propose, start)?;
+        let place = self.place(&analyst, run, propose, start)?;
         let asker = analyst.connection.clone();
-        let links = self.links(job, analyst, place).await?;
+        let links = self.links(run, analyst, place).await?;
         Drill::at(self.drill.as_ref(), "connected");
         let wrap = |transport| Drill::wrap(self.drill.as_ref(), transport);
         let (session, mut controls) = connect::session(place, links, wrap, self.closing.aborted())
             .await
             .map_err(|error| blame::with_names(error, &self.network))?;
         let counters = session.counters();
-        let _going = self.runs.begin(job, counters.clone());
+        let _going = self.runs.begin(run, counters.clone());
         let mut engine = Additive::new(session, execute::statement(&compiled.joint));
         let state = self.gate.state.clone();
         let keep = move |of: Extent, sets: Sets| -> BoxFuture<'static, Result<(), NodeError>> {
             let state = state.clone();
-            Box::pin(async move { blocking(&state, move |state| state.note(&job, of, &sets)).await })
+            Box::pin(async move { blocking(&state, move |state| state.note(&run, of, &sets)).await })
         };
         let met = entered.met(&self.data);
         let running = async {
             match &compiled.joint.intersection {
                 None => execute::run(&mut engine, compiled, Some(partials), met, &keep).await,
                 Some(found) => {
-                    let deliver = async |positions| self.deliver(job, found, common.as_ref(), positions).await;
+                    let deliver = async |positions| self.deliver(run, found, common.as_ref(), positions).await;
                     let plan = (&compiled.joint, found);
                     let note = async move |sets: Sets| keep(Extent::All, sets).await;
                     execute::intersection::run(&mut engine, plan, common.as_ref(), note, deliver).await
@@ -254,12 +259,12 @@ impl Site {
         let ended = match result {
             Ok(ended) => {
                 let control = place.parties.analyst().and_then(|a| controls.remove(&a));
-                self.close(job, (control, &asker), session, ended, compiled, place.deadline).await?
+                self.close(run, (control, &asker), session, ended, compiled, place.deadline).await?
             }
             Err(error) => {
                 session.abort(&error);
                 let steps = steps(&session.stats());
-                blocking(&self.gate.state, move |state| state.broke_off(&job, None, now_ms(), steps)).await?;
+                blocking(&self.gate.state, move |state| state.broke_off(&run, None, now_ms(), steps)).await?;
                 Err(error)
             }
         };
@@ -269,7 +274,7 @@ impl Site {
     /// Keeps the patients in common where only this site reads them, as it writes them itself.
     async fn deliver(
         &self,
-        job: JobId,
+        run: RunId,
         found: &Intersection,
         own: Option<&OwnSet>,
         positions: Vec<usize>,
@@ -280,7 +285,7 @@ impl Site {
         let heading = found.relations[0].columns.first().map(String::as_str).unwrap_or_default();
         let lines = [heading].into_iter().chain(patients.into_iter().map(String::as_str)).map(csv_line);
         let text = Zeroizing::new(lines.collect::<String>());
-        let path = blocking(&self.gate.state, move |state| state.keep_matched(&job, &text)).await?;
+        let path = blocking(&self.gate.state, move |state| state.keep_matched(&run, &text)).await?;
         let (count, sender) = (positions.len(), &found.sender);
         let text = format!("{count} patients in common with {sender}: {}", path.display());
         log::say(self.name(), "intersection", &text);
@@ -290,7 +295,7 @@ impl Site {
     /// Tells the analyst what the run took, keeps how it ended, and leaves.
     async fn close(
         &self,
-        job: JobId,
+        run: RunId,
         (control, asker): (Option<ControlStream>, &Connection),
         session: Session,
         ended: Ended,
@@ -303,10 +308,10 @@ impl Site {
             Ended::Released(_) => {}
             Ended::TooClose { after_keys: false } => {
                 let sent = steps(&stats);
-                blocking(&self.gate.state, move |state| state.refuse(&job, TOO_CLOSE, now_ms(), sent)).await?;
+                blocking(&self.gate.state, move |state| state.refuse(&run, TOO_CLOSE, now_ms(), sent)).await?;
             }
-            Ended::TooClose { after_keys: true } => self.refuse_after_keys(job, TOO_CLOSE, steps(&stats)).await?,
-            Ended::TooWide(why) => self.refuse_after_keys(job, &why.code, steps(&stats)).await?,
+            Ended::TooClose { after_keys: true } => self.refuse_after_keys(run, TOO_CLOSE, steps(&stats)).await?,
+            Ended::TooWide(why) => self.refuse_after_keys(run, &why.code, steps(&stats)).await?,
         }
         let report = Report { bytes: stats.bytes(), rounds: stats.rounds };
         if let Some(mut control) = control
@@ -316,7 +321,7 @@ impl Site {
         }
         if let Ended::Released(_) = ended {
             let sent = steps(&stats);
-            blocking(&self.gate.state, move |state| state.finish(&job, None, sent)).await?;
+            blocking(&self.gate.state, move |state| state.finish(&run, None, sent)).await?;
         }
         let outcome = self.outcome(asker, patience).await;
         let left = session.finish().await;
@@ -328,9 +333,9 @@ impl Site {
     }
 
     /// The group keys of such a question are out: it stays a release, as one that broke off.
-    async fn refuse_after_keys(&self, job: JobId, code: &str, sent: Vec<Step>) -> Result<(), NodeError> {
+    async fn refuse_after_keys(&self, run: RunId, code: &str, sent: Vec<Step>) -> Result<(), NodeError> {
         let code = code.to_owned();
-        blocking(&self.gate.state, move |state| state.broke_off(&job, Some(&code), now_ms(), sent)).await
+        blocking(&self.gate.state, move |state| state.broke_off(&run, Some(&code), now_ms(), sent)).await
     }
 
     /// Waits until the analyst closes the run, and says why if it closes it for a reason.
@@ -357,11 +362,11 @@ impl Site {
         Ok(())
     }
 
-    fn place(&self, analyst: &Link, job: JobId, propose: &Propose, start: &Start) -> Result<Place, NodeError> {
+    fn place(&self, analyst: &Link, run: RunId, propose: &Propose, start: &Start) -> Result<Place, NodeError> {
         let sites = self.network.site.len();
         let asker = quic::peer_pin(&analyst.connection).ok_or_else(|| violation("a connection without a key"))?;
         let mut keys: Vec<Pin> = self.network.site.iter().flat_map(|s| s.pins.iter().copied()).chain([asker]).collect();
-        let id = session_id(&mut keys, &job, propose, start);
+        let id = session_id(&mut keys, &run, propose, start);
         let parties = Parties::sites_only(sites).map(Parties::with_analyst);
         let parties = parties.ok_or_else(|| NodeError::new("BAD_NUMBER_OF_SITES", "too many sites"))?;
         let asked = Duration::from_millis(propose.step_timeout_ms).max(MIN_STEP_TIMEOUT);
@@ -371,10 +376,10 @@ impl Site {
 
     /// Dials the sites before this one and waits for those after it; where one cannot be dialled, it is the other way round.
     /// Whoever is connected already hears why if that fails, or if the node ends first.
-    async fn links(&self, job: JobId, analyst: Link, place: Place) -> Result<HashMap<PartyId, Link>, NodeError> {
+    async fn links(&self, run: RunId, analyst: Link, place: Place) -> Result<HashMap<PartyId, Link>, NodeError> {
         let mut links: HashMap<_, _> = place.parties.analyst().map(|party| (party, analyst)).into_iter().collect();
         let linked = tokio::select! {
-            linked = self.link_all(job, place, &mut links) => linked,
+            linked = self.link_all(run, place, &mut links) => linked,
             why = self.closing.aborted() => Err(why),
         };
         match linked {
@@ -386,7 +391,7 @@ impl Site {
         }
     }
 
-    async fn link_all(&self, job: JobId, place: Place, links: &mut HashMap<PartyId, Link>) -> Result<(), NodeError> {
+    async fn link_all(&self, run: RunId, place: Place, links: &mut HashMap<PartyId, Link>) -> Result<(), NodeError> {
         let by = Instant::now() + place.deadline;
         let dialled = |peer: &PartyId| self.network.dials(self.me.index(), peer.index());
         for peer in place.parties.sites().filter(|p| *p != self.me && dialled(p)) {
@@ -394,11 +399,11 @@ impl Site {
             let (idle, at) = (connect::idle(self.deadline), peer.index());
             let connection = connect::dial(&self.endpoint, &self.gate.identity, &self.network, at, left, idle).await?;
             self.meter.met(at);
-            let link = connect::join(connection, job, place.deadline).await.map_err(|e| violation(&e.to_string()))?;
+            let link = connect::join(connection, run, place.deadline).await.map_err(|e| violation(&e.to_string()))?;
             links.insert(peer, link);
         }
         for peer in place.parties.sites().filter(|p| *p != self.me && !dialled(p)) {
-            let link = timeout_at(by, self.joins.wait((job, peer))).await.ok().flatten();
+            let link = timeout_at(by, self.joins.wait((run, peer))).await.ok().flatten();
             let silent = || {
                 let message = format!(
                     "{} did not connect within {} ms",

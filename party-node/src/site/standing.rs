@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use mpc_core::handshake::ControlStream;
 use quinn::Connection;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{GREETING_PATIENCE, Site};
 use crate::agree::{Greeting, PROTOCOL_VERSION};
@@ -19,6 +19,8 @@ use crate::network::Reach;
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How long a site may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A connection that ends sooner was refused: whoever refuses it only ends it.
+const STANDS: Duration = Duration::from_secs(1);
 
 impl Site {
     /// Keeps the connections open while the node runs; at once where others dial this site.
@@ -36,6 +38,7 @@ impl Site {
             match self.call(other).await {
                 Ok(connection) => {
                     (pause, is_told) = (PAUSES.0, false);
+                    self.meter.met(other);
                     connection.closed().await;
                     sleep(pause).await;
                     continue;
@@ -50,6 +53,7 @@ impl Site {
         }
     }
 
+    /// A connection that the other site keeps.
     async fn call(&self, other: usize) -> Result<Connection, NodeError> {
         let (identity, idle) = (&self.gate.identity, connect::idle(self.deadline));
         let connection = connect::dial(&self.endpoint, identity, &self.network, other, PATIENCE, idle).await?;
@@ -57,9 +61,11 @@ impl Site {
             let mut control = ControlStream::open(&connection, GREETING_PATIENCE).await?;
             control.send(&Greeting::Stand { version: PROTOCOL_VERSION }).await
         };
-        let name = &self.network.site[other].name;
-        greeted.await.map_err(|e| NodeError::new("SITE_LOST", format!("{name}: {e}")))?;
-        self.meter.met(other);
-        Ok(connection)
+        let lost = |why: String| NodeError::new("SITE_LOST", format!("{}: {why}", self.network.site[other].name));
+        greeted.await.map_err(|error| lost(error.to_string()))?;
+        match timeout(STANDS, connection.closed()).await {
+            Ok(ended) => Err(lost(format!("it keeps no connection from here: {ended}"))),
+            Err(_) => Ok(connection),
+        }
     }
 }

@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::common::{Run, Scratch, sandbox};
 use crate::world::answers;
 
-/// A patient's row: the site's own number, what it is linked by (empty is nothing), and a group.
+/// A patient's row: the site's own number, what it is linked by (empty is nothing), and a group; in the table also as a column that declares
+/// no values, with the number in a column that anybody may ask for.
 type Row = (u32, String, u32);
 
 fn network(label: &str, sites: &[(&str, Vec<Row>)]) -> Scratch {
@@ -27,8 +28,8 @@ fn network(label: &str, sites: &[(&str, Vec<Row>)]) -> Scratch {
 }
 
 fn write(folder: &Scratch, site: &str, rows: &[Row]) {
-    let lines: String = rows.iter().map(|(mrn, id, k)| format!("{mrn},{id},{k}\n")).collect();
-    folder.write(&format!("{site}/p.csv"), format!("mrn,id,k\n{lines}"));
+    let lines: String = rows.iter().map(|(mrn, id, k)| format!("{mrn},{id},{k},{k},{mrn}\n")).collect();
+    folder.write(&format!("{site}/p.csv"), format!("mrn,id,k,f,z\n{lines}"));
 }
 
 fn ask(folder: &Scratch, more: &[&str], questions: &[&str]) -> Run {
@@ -66,6 +67,34 @@ fn patients_who_cannot_be_linked_are_in_the_sets_of_their_figures() {
         let both = [json!([[24 + others]]), json!([[24]])];
         assert_eq!(answers(&run), both[..1 + usize::from(answered)], "{}", run.all());
         assert!(answered || run.code() == "RELEASE_TOO_CLOSE", "{}", run.all());
+    }
+}
+
+/// Patients of A put keys into both lists, but twelve whom nobody can link: these are in the figures of a table of rows alone.
+#[test]
+fn lists_of_keys_one_patient_apart_are_refused_though_more_patients_cannot_be_linked() {
+    let nobodys: Vec<Row> = (500..512).map(|n| (n, String::new(), 1)).collect();
+    let a = [people(100, 30, 1), people(130, 12, 2), nobodys].concat();
+    // B's part of the question moves who is counted away from every figure of A's table.
+    let folder = network("unlinked-keys", &[("A", a), ("B", [people(100, 30, 1), people(130, 12, 3)].concat())]);
+    let rows = "SELECT f, COUNT(*) AS n FROM A.p GROUP BY f";
+    let matched = |apart: &str| {
+        format!(
+            "SELECT a.f, COUNT(DISTINCT a.mrn) AS n FROM A.p a JOIN B.p b ON a.mrn = b.mrn \
+             WHERE b.k = 1 AND a.z {apart} GROUP BY a.f"
+        )
+    };
+    let [near, far] = [matched("<> 100"), matched("> 110")];
+    for (first, second, code) in [
+        (rows, near.as_str(), "RELEASE_TOO_CLOSE"),
+        (&near, rows, "RELEASE_TOO_CLOSE"),
+        (rows, &far, ""),
+        (&far, rows, ""),
+    ] {
+        let run = ask(&folder, &[], &[first, second]);
+        println!("{first}\n{second}\n  {} {:?}", run.code(), answers(&run));
+        let answered = if code.is_empty() { 2 } else { 1 };
+        assert_eq!((answers(&run).len(), run.code().as_str()), (answered, code), "{}", run.all());
     }
 }
 

@@ -18,7 +18,7 @@ use query_planner::merge::SiteSchema;
 use crate::common::Scratch;
 use crate::world::{World, copy};
 
-const JOB: [u8; 16] = [7; 16];
+const RUN: [u8; 16] = [7; 16];
 
 fn asked(plan: u8, analyst: Pin) -> Asked {
     Asked { plan: [plan; 32], study: [2; 32], network: [3; 32], analyst }
@@ -28,7 +28,7 @@ fn word(identity: &Identity, asked: &Asked) -> Word {
     let Asked { plan, study, network, analyst } = *asked;
     let terms = Terms { plan, study, network, policy: [4; 32], analyst, by: By::Rule(1), from_ms: 0, until_ms: 100 };
     Word {
-        job: JOB,
+        run: RUN,
         nonce: [5; 32],
         key: identity.public_key().0,
         agreement: agree(identity, &network, &study),
@@ -72,6 +72,10 @@ fn only_a_release_that_all_sites_keep_in_the_same_way_is_compared() {
     assert_eq!(met(all, Some(past(None, None, false))).unwrap_err(), "LEDGER_ROLLED_BACK");
     assert_eq!(met(all, None).unwrap_err(), "LEDGER_ROLLED_BACK");
     assert_eq!(met(all, Some(past(None, Some(2), true))).unwrap_err(), "LEDGER_DIFFERS");
+    // Of the work that sets take one word for all: a greater one would make every later comparison the slower one.
+    let mut slow = past(None, Some(1), true);
+    slow.all.as_mut().unwrap().busy_ms = u64::MAX;
+    assert_eq!(met(all, Some(slow)).unwrap_err(), "LEDGER_DIFFERS");
     // Keys may have come out once all had kept what needs none; all sets stand for these, and they for all where a site fell over.
     let [keys, both] = [past(Some(1), None, false), past(Some(1), Some(2), false)];
     for (a, b, of, sets) in
@@ -121,7 +125,7 @@ fn an_approval_of_one_plan_is_none_of_another() {
     let (harmless, wanted) = (asked(1, analyst), asked(9, analyst));
     let verify = |words: Vec<Signed>, asked: &Asked| {
         let start = Start { nonce: [6; 32], words };
-        meeting::verify(&network, (&JOB, &start), asked, &[Head::EMPTY; 2], 50).map_err(|error| error.code.into_owned())
+        meeting::verify(&network, (&RUN, &start), asked, &[Head::EMPTY; 2], 50).map_err(|error| error.code.into_owned())
     };
     let said = |asked: &Asked| identities.iter().map(|id| Signed::new(word(id, asked), id)).collect::<Vec<_>>();
     assert_eq!(verify(said(&harmless), &harmless), Ok(()));
@@ -137,7 +141,7 @@ fn an_approval_of_one_plan_is_none_of_another() {
     }
     // The word of another run, and a word that the analyst changed.
     let mut other = word(&identities[1], &wanted);
-    other.job = [8; 16];
+    other.run = [8; 16];
     let mut changed = said(&wanted);
     changed[1].word.seen.clear();
     let other = verify(vec![said(&wanted).remove(0), Signed::new(other, &identities[1])], &wanted);

@@ -125,10 +125,10 @@ pub fn analyst(identity: Arc<Identity>, network: &Network, study: &Study) -> Ana
 /// Proposes a question to a site, and hears nothing yet.
 pub async fn propose(analyst: &Analyst, site: usize, question: &Propose) -> Link {
     let Analyst { who, endpoint, .. } = analyst;
-    let job = os_bytes().unwrap()[..16].try_into().unwrap();
+    let run = os_bytes().unwrap()[..16].try_into().unwrap();
     let connection = connect::dial(endpoint, &who.identity, &who.network, site, DEADLINE, DEADLINE).await.unwrap();
     let mut control = ControlStream::open(&connection, DEADLINE).await.unwrap();
-    control.send(&Greeting::Question { version: PROTOCOL_VERSION, job }).await.unwrap();
+    control.send(&Greeting::Question { version: PROTOCOL_VERSION, run }).await.unwrap();
     control.send(question).await.unwrap();
     Link { connection, control }
 }

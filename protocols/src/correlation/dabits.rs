@@ -54,7 +54,8 @@ pub(crate) async fn numbers<R: PowerOfTwo>(
     buffers: &mut Buffers,
 ) -> Result<Vec<R>> {
     let me = s.me();
-    let bit = |row: usize| R::from_low(u128::from(own.plane(0)[row / 64] >> (row % 64) & 1));
+    let plane = own.plane(0);
+    let bit = |row: usize| R::from_low(u128::from(plane[row / 64] >> (row % 64) & 1));
     let mut numbers: Vec<R> = (0..own.rows()).map(bit).collect();
     let others = group.iter().filter(|p| **p != me);
     // As receiver, when my turn comes: my bit with the summands of everybody before me.

@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use mpc_core::bits::xor_words;
-use mpc_core::{Bits, PartyId, Result, Session, Z64};
+use mpc_core::{Bits, PartyId, Result, Session, Z32};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::dabits;
@@ -62,12 +62,12 @@ pub(crate) trait Work {
     /// As [`Session::recv`] says.
     fn and_all(&mut self, pairs: &[(&Held, &Held)]) -> impl Future<Output = Result<Vec<Held>>> + Send;
 
-    /// How many bits of each column are 1, mod 2^64. Columns with the same holders together: for each batch as many rounds as there are
-    /// holders, none for one. From a holder 256 bytes a word to those before it and 512 to those behind it.
+    /// How many bits of each column are 1, mod 2^32. Columns with the same holders together: for each batch as many rounds as there are
+    /// holders, none for one. From a holder 256 bytes a word to every other one.
     ///
     /// # Errors
     /// As [`Session::recv`] says.
-    fn ones(&mut self, columns: &[Held]) -> impl Future<Output = Result<Vec<Z64>>> + Send;
+    fn ones(&mut self, columns: &[Held]) -> impl Future<Output = Result<Vec<Z32>>> + Send;
 }
 
 /// A session with OTs.
@@ -90,9 +90,9 @@ impl Work for Among<'_> {
         Ok(products)
     }
 
-    async fn ones(&mut self, columns: &[Held]) -> Result<Vec<Z64>> {
+    async fn ones(&mut self, columns: &[Held]) -> Result<Vec<Z32>> {
         let mut s = self.session.step("held ones");
-        let mut ones = vec![Z64(0); columns.len()];
+        let mut ones = vec![Z32(0); columns.len()];
         let groups = by_holders(columns);
         let words = |of: &[usize]| of.iter().map(|at| columns[*at].words.len()).sum();
         s.wait_longer(groups.iter().map(|(group, of)| busy(group, words(of))).sum());
@@ -198,12 +198,12 @@ async fn ones_of(
     ot: &mut Ot,
     group: &Sites,
     (columns, of): (&[Held], &[usize]),
-    ones: &mut [Z64],
+    ones: &mut [Z32],
 ) -> Result<()> {
     if group.len() == 1 {
         // `sum` branches on an overflow, which a secret has a part in.
-        let add = |sum: u64, word: &u64| sum.wrapping_add(u64::from(word.count_ones()));
-        of.iter().for_each(|at| ones[*at] = Z64(columns[*at].words.iter().fold(0, add)));
+        let add = |sum: u32, word: &u64| sum.wrapping_add(word.count_ones());
+        of.iter().for_each(|at| ones[*at] = Z32(columns[*at].words.iter().fold(0, add)));
         return Ok(());
     }
     let members: Vec<PartyId> = group.iter().copied().collect();
@@ -216,12 +216,12 @@ async fn ones_of(
         let mut bits = Bits::from_words(64 * words.len(), 1, words.to_vec());
         let numbers = dabits::numbers(s, ot, &members, &bits, &mut buffers).await;
         bits.wipe();
-        let mut numbers: Vec<Z64> = numbers?;
+        let mut numbers: Vec<Z32> = numbers?;
         let mut rest = &numbers[..];
         for (at, range) in batch {
             let (own, others) = rest.split_at(64 * range.len());
             let sum = own.iter().fold(ones[of[at]].0, |sum, number| sum.wrapping_add(number.0));
-            ones[of[at]] = Z64(sum);
+            ones[of[at]] = Z32(sum);
             rest = others;
         }
         numbers.iter_mut().for_each(|number| number.0.zeroize());

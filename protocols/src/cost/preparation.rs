@@ -13,7 +13,7 @@
 //! Silent OT adds its batches ([`super::silent_batch`]) whenever too few OTs are left with another site. Every message has a header for
 //! each started MiB.
 
-use mpc_core::{PartyId, PowerOfTwo, Result, Ring, Z64, Z128};
+use mpc_core::{PartyId, PowerOfTwo, Result, Ring, Z32, Z64, Z128};
 
 use super::tally::Tally;
 use super::{SiteCost, message};
@@ -220,15 +220,15 @@ impl Work for Preparation {
         Ok(pairs.iter().map(none).collect())
     }
 
-    async fn ones(&mut self, columns: &[Held]) -> Result<Vec<Z64>> {
+    async fn ones(&mut self, columns: &[Held]) -> Result<Vec<Z32>> {
         for (group, of) in held::by_holders(columns).iter().filter(|(group, _)| group.len() > 1) {
             let members: Vec<usize> = group.iter().map(|site| site.index()).collect();
             for batch in held::batches(of.iter().map(|at| columns[*at].words.len())) {
                 let words = held::words_of(&batch);
                 self.prepare(&members, 64 * words);
-                self.bits_as_numbers::<Z64>(&members, words);
+                self.bits_as_numbers::<Z32>(&members, words);
             }
         }
-        Ok(vec![Z64(0); columns.len()])
+        Ok(vec![Z32(0); columns.len()])
     }
 }

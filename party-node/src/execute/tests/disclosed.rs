@@ -15,6 +15,7 @@ use query_planner::noise::{Asked, Epsilon, Mechanism};
 use query_planner::value::Value;
 use query_planner::{Audience, Compiled, JointPlan, Options, Settings, explain, merge, plan};
 
+use crate::execute::near::busy_ms;
 use crate::execute::{Ended, Met, Unfit, comparable, run, statement};
 use crate::fault::NodeError;
 use crate::govern::meeting::{Earlier, Extent};
@@ -390,4 +391,20 @@ fn a_node_makes_its_statement_from_the_plan_and_nowhere_else() {
     let of_runs = |path: &&PathBuf| !path.starts_with("bench") && !path.components().any(|c| c.as_os_str() == "tests");
     let makers: Vec<&PathBuf> = makers.iter().filter(of_runs).collect();
     assert_eq!(makers, [Path::new("execute/statement.rs")]);
+}
+
+#[test]
+fn sets_that_sites_say_take_no_circuit_and_those_that_follow_take_theirs_alone() {
+    let (folders, settings) = (two_codes("busy"), Settings::from_toml(SETTINGS).unwrap());
+    let options = Options { now_ms: 0, audience: Audience::Analyst, noise: None };
+    let busy_ms = |sql: &str, more: usize| {
+        let (compiled, _) = prepared(&folders, &settings, sql, &options).unwrap();
+        let mut figures = Planned::new(&compiled, &[vec![Vec::new()]]).unwrap().figures().clone();
+        figures.said += more;
+        busy_ms(&compiled, &figures).unwrap()
+    };
+    assert_eq!(busy_ms("SELECT COUNT(*) FROM cond", 100), 0);
+    let counted = "SELECT COUNT(DISTINCT person_id) FROM cond";
+    assert!(busy_ms(counted, 0) > 0);
+    assert_eq!(busy_ms(counted, 100), busy_ms(counted, 0));
 }

@@ -245,7 +245,7 @@ fn said(past: Vec<Past>, identity: &Identity) -> Signed {
     let (analyst, by) = (identity.pin(), By::Rule(1));
     let terms = approval::Terms { plan, study, network, policy, analyst, by, from_ms: 0, until_ms: 1 };
     let word = Word {
-        job: [0; 16],
+        run: [0; 16],
         nonce: [0; 32],
         key: identity.public_key().0,
         agreement: vec![],

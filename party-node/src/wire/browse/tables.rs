@@ -66,8 +66,10 @@ impl World {
     /// The number of a table by its name, perhaps with its schema.
     pub fn table_oid(&self, name: &str) -> Option<i64> {
         let name = name.replace('"', "");
-        let (schema, name) = name.split_once('.').unwrap_or((PUBLIC, &name));
-        let own = || own_oid(if schema == PUBLIC { "pg_catalog" } else { schema }, name);
+        let (named, name) = name.split_once('.').map_or((None, name.as_str()), |(schema, name)| (Some(schema), name));
+        let schema = named.unwrap_or(PUBLIC);
+        // Without a schema the catalogue's own tables are found, too.
+        let own = || own_oid(named.unwrap_or("pg_catalog"), name);
         let seen = self.seen();
         let found =
             seen.iter().find(|s| s.schema.eq_ignore_ascii_case(schema) && s.table.name.eq_ignore_ascii_case(name));

@@ -45,6 +45,7 @@ use mpc_core::error::LocalFault;
 use mpc_core::random::PublicSeed;
 use mpc_core::{PartyId, Result, Session, Z64};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::additive::Additive;
 use crate::additive::demand::Link;
@@ -247,7 +248,9 @@ impl Check {
         let (session, ot) = engine.session_and_ot().await?;
         let mut session = session.step("telescope");
         let mut among = Among { session: &mut session, ot };
-        Ok(ArithShare::new(telescope::counts(&mut among, self, segments, flagged).await?))
+        let counts = Zeroizing::new(telescope::counts(&mut among, self, segments, flagged).await?);
+        // Of a sum mod 2^32 the low bits, which are all that is asked for, are those of these summands' sum mod 2^64.
+        Ok(ArithShare::new(counts.iter().map(|count| Z64(count.0.into())).collect()))
     }
 
     fn no_counts(&self) -> ArithShare<Z64> {

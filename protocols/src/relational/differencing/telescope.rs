@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 
-use mpc_core::{PartyId, Result, Z64};
+use mpc_core::{PartyId, Result, Z32};
 use zeroize::Zeroize;
 
 use super::Check;
@@ -20,13 +20,13 @@ use crate::correlation::held::{Held, Sites, Work};
 use crate::matching::Segment;
 use crate::relational::patients::{Flagged, When, padded_bits};
 
-/// By how many patients the sets of each pair differ, those that may be equal last: this site's summands mod 2^64.
+/// By how many patients the sets of each pair differ, those that may be equal last: this site's summands mod 2^32, which no number of bins comes near.
 pub(super) async fn counts(
     work: &mut (impl Work + Send),
     check: &Check,
     segments: &[Segment],
     flagged: &[Flagged],
-) -> Result<Vec<Z64>> {
+) -> Result<Vec<Z32>> {
     let mut views = said(work, check, segments).await?;
     for Flagged { receiver, set, when, held, bits } in flagged {
         let by = held.clone().unwrap_or_else(|| (0..segments.len()).map(|site| PartyId(site as u8)).collect());
@@ -37,13 +37,13 @@ pub(super) async fn counts(
     let pairs = check.ledgered.all(segments.len());
     let differ = |view: &View| pairs.iter().map(|(new, old)| view.sets[*new].xor(&view.sets[*old])).collect::<Vec<_>>();
     let columns: Vec<Held> = views.iter().flat_map(differ).collect();
-    let mut counts = vec![Z64(0); pairs.len()];
+    let mut counts = vec![Z32(0); pairs.len()];
     let mut ones = work.ones(&columns).await?;
     for (view, ones) in views.iter().zip(ones.chunks(pairs.len())) {
         for (count, ones) in counts.iter_mut().zip(ones) {
             *count = match view.when {
-                When::After => Z64(count.0.wrapping_add(ones.0)),
-                When::Before => Z64(count.0.wrapping_sub(ones.0)),
+                When::After => Z32(count.0.wrapping_add(ones.0)),
+                When::Before => Z32(count.0.wrapping_sub(ones.0)),
             };
         }
     }
@@ -62,7 +62,7 @@ pub(super) fn ots(sites: usize) -> (usize, usize) {
     ((1..sites).map(of_set).sum(), (1..sites).map(of_pair).sum())
 }
 
-/// An OT of a number, whose message has 8 bytes, counts as so many of a bit.
+/// An OT of a number, whose message has 4 bytes as its choice has, counts as so many of a bit.
 const WIDE: usize = 2;
 
 /// The sets as is known in a receiver's bins at a time.
