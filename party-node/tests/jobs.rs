@@ -1,6 +1,8 @@
 //! Jobs of accounts at a node, over real QUIC, with three sites in this process.
 
 mod common;
+#[path = "jobs/places.rs"]
+mod places;
 #[path = "jobs/turns.rs"]
 mod turns;
 

@@ -7,7 +7,13 @@ mod common;
 use std::fs;
 
 use common::Scratch;
+use common::sites::{self, Own, Sites};
 use common::wire::{ACCOUNTS, BY_RULE, Net, Plan, SITES, data, table, until};
+use mpc_core::identity::Identity;
+use party_node::child::loopback;
+use party_node::govern::gate::Posted;
+use party_node::network::Reach;
+use party_node::source::SiteData;
 use tokio_postgres::NoTls;
 
 /// Where nobody listens.
@@ -67,4 +73,32 @@ fn asked(net: &Net) -> Result<(), tokio_postgres::Error> {
         Ok(())
     };
     tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(asked))
+}
+
+#[tokio::test]
+async fn a_connection_that_the_other_site_does_not_keep_is_no_meeting() {
+    let folder = Scratch::new("not-kept");
+    let all = Sites::start(&folder, "min_sites = 3", ["allow_all = true\n"; 3], &["ana"]);
+    // Under the key of site c, and under one that the others know as no site's.
+    for (label, key, met) in [("site", &all.keys[2], true), ("analyst", &all.accounts[0].identity, false)] {
+        let folder = Scratch::new(&format!("not-kept-{label}"));
+        folder.write("c/t.csv", "person_id,x\n1,1\n");
+        let policy = Posted::read(folder.write("c.toml", "allow_all = true\n")).unwrap();
+        let data = SiteData::open(&folder.at("c")).unwrap();
+        let mut network = all.network.clone();
+        network.site[2].reach = Reach::Out;
+        network.site[2].pins = vec![key.pin()];
+        let own = Own { name: "c", data, policy, endpoint: loopback().unwrap().0 };
+        let identity = Identity::from_pkcs8(key.pkcs8().to_vec()).unwrap();
+        let site = sites::serve(&folder, own, identity, &network, &all.study);
+        let standing = tokio::spawn(site.clone().stand());
+        let is_met = || site.figures().contains("consilium_peer_last_met_seconds{");
+        // Time for three tries, or as long as one takes.
+        let waited = std::time::Instant::now();
+        while waited.elapsed().as_secs() < if met { 60 } else { 4 } && !is_met() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        assert_eq!(is_met(), met, "as {label}");
+        standing.abort();
+    }
 }

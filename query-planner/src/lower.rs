@@ -312,7 +312,7 @@ impl<'a> Lowering<'a> {
     ///
     /// # Errors
     /// `RELATED_TABLES` when cells must be hidden and two sums share rows in a way that is not understood; `SUM_NOT_JUDGED` when one column
-    /// is measured in many ways.
+    /// is measured in many ways; `KEYS_NOT_AGREEABLE` when keys of copies of rows would be agreed.
     pub fn compiled(mut self, query: String, finish: LogicalPlan, now_ms: i64) -> Result<Compiled, PlanError> {
         measured::few_powers(self.powers.iter())?;
         let margins = if self.hides() { relate::margins(&self.sums, &self.prints)? } else { Vec::new() };
@@ -330,6 +330,7 @@ impl<'a> Lowering<'a> {
             None if self.hides() => relate::side_by_side(&self.prints),
             _ => Vec::new(),
         };
+        let lists_apart = relate::lists_apart(&side_by_side, &self.sums, &self.prints)?;
         let hides = self.hides();
         let text = finish.display_indent().to_string();
         self.notes.extend(notes::finish(&finish, &self.sums));
@@ -355,6 +356,7 @@ impl<'a> Lowering<'a> {
             intersection: self.intersection,
             margins,
             side_by_side,
+            lists_apart,
             finish: text,
             disclosures: Vec::new(),
             notes: self.notes,

@@ -112,6 +112,10 @@ pub struct JointPlan {
     /// against earlier ones: no figure of the one may be of patients that differ from those of a figure of the other by 1 to k − 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub side_by_side: Vec<(usize, usize)>,
+    /// Those of them whose groups are agreed on both sides, of other rows: the two lists of keys may not even be of the same patients. A row that
+    /// is in one table alone may put a key into one list alone, and be of a patient who is in both.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists_apart: Vec<(usize, usize)>,
     /// The analyst's work on revealed rows, as text.
     pub finish: String,
     /// Everything that is revealed, and to whom.

@@ -211,6 +211,27 @@ pub(crate) fn side_by_side(prints: &[Footprint]) -> Vec<(usize, usize)> {
     pairs.filter(|pair| !known(pair)).collect()
 }
 
+/// Of these pairs those of two agreed lists of keys, but for lists of the same rows, which are told by each of them.
+///
+/// # Errors
+/// `KEYS_NOT_AGREEABLE` where one list is of copies of the same rows: by a key that says which copy it is, that is two lists.
+pub(crate) fn lists_apart(
+    side_by_side: &[(usize, usize)],
+    sums: &[SecureSum],
+    prints: &[Footprint],
+) -> Result<Vec<(usize, usize)>, PlanError> {
+    let is_agreed = |sum: usize| matches!(sums[sum].groups, Groups::Agreed { .. });
+    let agreed: Vec<(usize, usize)> =
+        side_by_side.iter().copied().filter(|(a, b)| is_agreed(*a) && is_agreed(*b)).collect();
+    if agreed.iter().any(|(a, b)| a == b) {
+        let text =
+            "groups are made of copies of the same rows, of which some may be left out, and their keys would be agreed";
+        return Err(PlanError::new("KEYS_NOT_AGREEABLE", text)
+            .hint("declare the domains of the keys in network.toml, or ask about each copy by itself"));
+    }
+    Ok(agreed.into_iter().filter(|(a, b)| !prints[*a].same_rows(&prints[*b])).collect())
+}
+
 /// May a row of a table become several that differ in what is computed of them: by branches of a union over the same table, or by a
 /// list of values beside it?
 fn copies(plan: &LogicalPlan) -> bool {

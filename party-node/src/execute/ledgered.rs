@@ -103,9 +103,11 @@ impl Ledgered<'_> {
         (planned, busy_ms, own): (&Planned, u64, Option<&Sets>),
         of: Compared,
     ) -> Result<Option<Asked>> {
-        let side_by_side = planned.side_by_side(&self.compiled.joint.side_by_side);
-        let present = self.own.unwrap_or_default();
-        let new = near::New { of, figures: planned.figures(), side_by_side, busy_ms, own, present };
+        let plan = &self.compiled.joint;
+        let side_by_side = planned.side_by_side(&plan.side_by_side);
+        let lists_apart = planned.lists_apart(&plan.lists_apart);
+        let (figures, present) = (planned.figures(), self.own.unwrap_or_default());
+        let new = near::New { of, figures, side_by_side, lists_apart, busy_ms, own, present };
         Asked::new(engine.session(), self.compiled, new, self.met)
     }
 

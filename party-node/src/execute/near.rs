@@ -33,6 +33,8 @@ pub struct New<'a> {
     pub figures: &'a Figures,
     /// Which of its own sets are compared with each other: see [`sets::Planned::side_by_side`].
     pub side_by_side: Vec<(usize, usize)>,
+    /// And which of them may not be equal either: see [`sets::Planned::lists_apart`].
+    pub lists_apart: Vec<(usize, usize)>,
     /// See [`busy_ms`].
     pub busy_ms: u64,
     /// What this site knows; none at a party that is no site.
@@ -71,10 +73,11 @@ impl Asked {
         (me, seed): (usize, PublicSeed),
     ) -> std::result::Result<Option<Self>, Unfit> {
         let (count, old) = (new.figures.sets(), met.earlier.iter().map(|past| past.sets).sum::<usize>());
-        if count == 0 || (old == 0 && new.side_by_side.is_empty()) {
+        if count == 0 || (old == 0 && new.side_by_side.is_empty() && new.lists_apart.is_empty()) {
             return Ok(None);
         }
-        let pairs = (0..count).flat_map(|n| (count..count + old).map(move |o| (n, o))).collect();
+        let earlier = (0..count).flat_map(|n| (count..count + old).map(move |o| (n, o)));
+        let pairs = new.lists_apart.iter().copied().chain(earlier).collect();
         let Bounds { patients, passes, further } = sets::bounds(compiled).map_err(Unfit::Sizes)?;
         let (least, seen) = (compiled.joint.least_between().into(), seen(&new, met.earlier));
         let or_equal = new.side_by_side.clone();
@@ -200,7 +203,8 @@ pub fn ands(compiled: &Compiled, planned: &Planned) -> std::result::Result<usize
     let bins = made.bins(compiled)?;
     let or_equal = planned.side_by_side(&plan.side_by_side);
     let seen = if figures.everyone { or_equal.clone() } else { Vec::new() };
-    let own = Ledgered { or_equal, seen, least: plan.min_patients.into(), ..Ledgered::default() };
+    let pairs = planned.lists_apart(&plan.lists_apart);
+    let own = Ledgered { pairs, or_equal, seen, least: plan.min_patients.into(), ..Ledgered::default() };
     let (_, counting) = own.counting(plan.sites.len(), bins.iter().map(|segment| segment.rows).sum());
     Ok(patients::ands(&made.circuit, &bins)?.saturating_add(counting))
 }
@@ -242,11 +246,12 @@ pub fn comparable(
         return Err(Unfit::Patients(TOO_MANY.into()));
     }
     let side_by_side = planned.side_by_side(&plan.side_by_side);
+    let lists_apart = planned.lists_apart(&plan.lists_apart);
     // What the bit is called makes no difference here, nor do the buckets.
     let of = Compared::All;
     let figures = planned.figures();
     let busy_ms = busy_ms(compiled, figures).map_err(Unfit::Sizes)?;
-    let new = New { of, figures, side_by_side, busy_ms, own: Some(&own), present: partials };
+    let new = New { of, figures, side_by_side, lists_apart, busy_ms, own: Some(&own), present: partials };
     Asked::of(compiled, (new, met), (me, PublicSeed([0; 32]))).map(drop)
 }
 

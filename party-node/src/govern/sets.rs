@@ -191,18 +191,25 @@ impl Planned {
     }
 
     /// Pairs of sets that may be equal and must not differ by few: each figure of the one sum beside each of the other, or of a sum beside itself
-    /// each two of different groups.
+    /// each two of different groups. Whose keys are listed is beside the figures of no other sum: who cannot be linked is in these alone.
     pub fn side_by_side(&self, sums: &[(usize, usize)]) -> Vec<(usize, usize)> {
-        let said = self.said.iter().map(|figure| (figure.sum, figure.tuple.as_deref()));
+        type Group<'a> = (usize, Option<&'a [u8]>);
+        let said = self.said.iter().map(|set| (set.of != Of::Keys).then_some((set.sum, set.tuple.as_deref())));
         let counted = self.counted.iter().zip(&self.figures.counted);
-        let counted = counted.flat_map(|((sum, _), counted)| (0..counted.sets()).map(|_| (*sum, None)));
-        let sets: Vec<(usize, Option<&[u8]>)> = said.chain(counted).collect();
-        let beside = |a: &(usize, Option<&[u8]>), b: &(usize, Option<&[u8]>)| match a.0 == b.0 {
+        let counted = counted.flat_map(|((sum, _), counted)| (0..counted.sets()).map(|_| Some((*sum, None))));
+        let sets: Vec<Option<Group<'_>>> = said.chain(counted).collect();
+        let beside = |a: Group<'_>, b: Group<'_>| match a.0 == b.0 {
             true => sums.contains(&(a.0, a.0)) && a.1.is_some() && b.1.is_some() && a.1 != b.1,
             false => sums.contains(&(a.0.min(b.0), a.0.max(b.0))),
         };
         let pairs = (0..sets.len()).flat_map(|a| (a + 1..sets.len()).map(move |b| (a, b)));
-        pairs.filter(|(a, b)| beside(&sets[*a], &sets[*b])).collect()
+        pairs.filter(|(a, b)| sets[*a].zip(sets[*b]).is_some_and(|(a, b)| beside(a, b))).collect()
+    }
+
+    /// Pairs of sets that may not even be equal: those whose keys the lists of two sums are.
+    pub fn lists_apart(&self, sums: &[(usize, usize)]) -> Vec<(usize, usize)> {
+        let keys = |sum: usize| self.said.iter().position(|figure| figure.sum == sum && figure.of == Of::Keys);
+        sums.iter().filter_map(|(a, b)| Some((keys(*a)?, keys(*b)?))).collect()
     }
 
     /// What site `me` knows of its own patients in each of these sets; under which keys, and what is noted of the work they are.

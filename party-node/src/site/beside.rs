@@ -113,7 +113,7 @@ impl Site {
             }
         };
         let order: JobOrder = control.recv().await.map_err(|e| violation(&format!("an order about jobs: {e}")))?;
-        let done = self.performed(pin, order, room).await;
+        let (_place, done) = self.performed(pin, order, room).await;
         let replies: Vec<Result<Part, Refusal>> = match done {
             Ok(text) => parts(&text).map(Ok).collect(),
             Err(refusal) => vec![Err(refusal.into())],
@@ -128,17 +128,24 @@ impl Site {
         Ok(())
     }
 
-    /// What an order gives, which was read at this place; whoever follows a job leaves it to others.
-    async fn performed(&self, pin: Pin, order: JobOrder, room: Place<Pin>) -> Result<String, NodeError> {
-        let none = || NodeError::new("NOT_AN_ACCOUNT", "this node has no accounts");
-        let jobs = self.jobs.get().ok_or_else(none)?;
-        let _place = if matches!(order, JobOrder::Follow { .. }) {
-            drop(room);
-            self.beside.following.take(pin).map_err(|full| no_place(full, FOLLOWING, "jobs"))?
-        } else {
-            room
+    /// What an order gives, and the place that it has until its reply is gone: of whoever follows a job not the one that orders are read at.
+    async fn performed(
+        &self,
+        pin: Pin,
+        order: JobOrder,
+        room: Place<Pin>,
+    ) -> (Option<Place<Pin>>, Result<String, NodeError>) {
+        let Some(jobs) = self.jobs.get() else {
+            return (Some(room), Err(NodeError::new("NOT_AN_ACCOUNT", "this node has no accounts")));
         };
-        jobs.perform(pin, order).await
+        if !matches!(order, JobOrder::Follow { .. }) {
+            return (Some(room), jobs.perform(pin, order).await);
+        }
+        drop(room);
+        match self.beside.following.take(pin) {
+            Ok(place) => (Some(place), jobs.perform(pin, order).await),
+            Err(full) => (None, Err(no_place(full, FOLLOWING, "jobs"))),
+        }
     }
 
     /// What this node has.

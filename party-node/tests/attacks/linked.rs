@@ -99,6 +99,19 @@ fn lists_of_keys_one_patient_apart_are_refused_though_more_patients_cannot_be_li
 }
 
 #[test]
+fn a_table_beside_the_total_of_another_one_is_answered_though_some_patients_cannot_be_linked() {
+    let a = [people(100, 30, 1), (500..503).map(|n| (n, String::new(), 1)).collect()].concat();
+    let folder = network("unlinked-beside", &[("A", a), ("B", people(300, 12, 1))]);
+    for site in ["A", "B"] {
+        std::fs::copy(folder.at(&format!("{site}/p.csv")), folder.at(&format!("{site}/q.csv"))).unwrap();
+    }
+    let sql = "SELECT f, COUNT(*) AS n FROM A.p GROUP BY f UNION ALL SELECT NULL AS f, COUNT(*) AS n FROM A.q";
+    let run = ask(&folder, &[], &[sql]);
+    println!("{:?} {}", answers(&run), run.code());
+    assert_eq!(answers(&run), [json!([[1, 33], [null, 33]])], "{}", run.all());
+}
+
+#[test]
 fn patients_are_compared_by_all_their_keys() {
     // Six patients whom A knows by two keys each, and B by the second; six more with one.
     let several = |n: u32| [(n, format!("old{n}"), 1), (n, format!("id{n}"), 1)];

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::common::sandbox;
+use crate::common::{Scratch, sandbox};
 use crate::world::{World, answers};
 use crate::{ALL, without};
 
@@ -93,5 +93,50 @@ fn what_two_answers_to_everyone_tell_a_site_is_about_enough_patients_of_others()
         let refused = run.stderr.contains("RELEASE_TOO_CLOSE: ");
         println!("  to {to}: {second}\n    {:?}, refused: {refused}", answers(&run));
         assert_eq!((answers(&run).len(), refused), (1 + usize::from(come), !come), "{}", run.all());
+    }
+}
+
+/// Thirty patients at A and twelve at B, each with an event; eleven of A, of whom patient 1 is one, with a second one of another kind, the
+/// number of which is 200 and the patient's. Table `e2` has the same rows.
+fn events() -> Scratch {
+    let folder = Scratch::new("events");
+    let rows = |patients: std::ops::RangeInclusive<u32>| {
+        let of = |n: u32| {
+            let second = if n <= 11 { format!("{n},1,{}\n", 200 + n) } else { String::new() };
+            format!("{n},0,{}\n{second}", 100 + n)
+        };
+        format!("person_id,f,z\n{}", patients.map(of).collect::<String>())
+    };
+    for table in ["e", "e2"] {
+        folder.write(&format!("A/{table}.csv"), rows(1..=30));
+        folder.write(&format!("B/{table}.csv"), rows(31..=42));
+    }
+    folder.write("network.toml", "min_patients = 11\nmin_sites = 2\n");
+    folder
+}
+
+#[test]
+fn two_lists_of_keys_in_one_question_are_not_of_the_same_patients_but_for_one_row() {
+    let folder = events();
+    let both = |one: &str, other: &str| {
+        format!(
+            "SELECT f, COUNT(*) AS n FROM {one} GROUP BY f UNION ALL SELECT f, COUNT(*) AS n FROM {other} GROUP BY f"
+        )
+    };
+    let copies = "SELECT g, f, COUNT(*) AS n FROM (SELECT 1 AS g, f, person_id FROM e UNION ALL \
+                  SELECT 2 AS g, f, person_id FROM e WHERE z <> 201) s GROUP BY g, f";
+    let total = "SELECT f, COUNT(*) AS n FROM e GROUP BY f UNION ALL SELECT NULL AS f, COUNT(*) AS n FROM e";
+    for (sql, want) in [
+        // Ten patients have the value without that row: it would be in the first list alone, and say what patient 1 has.
+        (both("e", "e WHERE z <> 201"), "RELEASE_TOO_CLOSE"),
+        (both("e", "e2 WHERE z <> 201"), "RELEASE_TOO_CLOSE"),
+        (copies.to_owned(), "KEYS_NOT_AGREEABLE"),
+        // Nobody is in both, and one list beside its total.
+        (both("A.e", "B.e"), ""),
+        (total.to_owned(), ""),
+    ] {
+        let run = sandbox(folder.path(), &["--format", "json", "-e", &sql]);
+        println!("  {sql}\n    {} {:?}", run.code(), answers(&run));
+        assert_eq!((run.code().as_str(), answers(&run).len()), (want, usize::from(want.is_empty())), "{}", run.all());
     }
 }
