@@ -102,8 +102,8 @@ impl Footprint {
         let (keys_text, asked) = (keys.join(", "), asked.join(", "));
         let slots = (0..slots).map(|slot| format!("patients {slot} of {asked} of {core} by {keys_text}")).collect();
         let (tables, conditions, columns) = (tables(&aggregate.input), Vec::new(), None);
-        // A patient counts once, whatever copies of its rows there are.
-        let (measured, copies) = (BTreeSet::new(), false);
+        // A patient counts once in a group, and in as many groups as there are copies of its rows.
+        let (measured, copies) = (BTreeSet::new(), copies(&aggregate.input));
         Footprint { tables, sites, core, conditions, keys, columns, slots, measured, copies }
     }
 
