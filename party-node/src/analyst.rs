@@ -403,9 +403,9 @@ pub(crate) fn stopped(why: &NodeError) -> Error {
 }
 
 fn too_close(compiled: &Compiled) -> NodeError {
-    let other = match compiled.joint.side_by_side.is_empty() {
-        true => "an earlier answer of this study",
-        false => "an earlier answer of this study, or another figure of this question,",
+    let other = match compiled.joint.compares_own() {
+        false => "an earlier answer of this study",
+        true => "an earlier answer of this study, or another figure of this question,",
     };
     let least = compiled.joint.min_patients;
     let message = format!("{other} is about almost the same patients: the two would differ by fewer than {least}");

@@ -39,7 +39,7 @@ pub(crate) fn disclosures(plan: &JointPlan, works: &[LogicalPlan], catalog: &Cat
     out.extend(common(plan, works));
     out.extend(matched(plan, catalog));
     out.extend(hidden(plan));
-    let own = !plan.side_by_side.is_empty();
+    let own = plan.compares_own();
     let difference = |of: &Compared| Disclosure::difference(plan.least_between(), &catalog.patient_key, *of, own);
     out.extend(compared(plan).iter().map(difference));
     out.extend(noised(plan));

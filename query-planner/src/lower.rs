@@ -312,7 +312,7 @@ impl<'a> Lowering<'a> {
     ///
     /// # Errors
     /// `RELATED_TABLES` when cells must be hidden and two sums share rows in a way that is not understood; `SUM_NOT_JUDGED` when one column
-    /// is measured in many ways; `KEYS_NOT_AGREEABLE` when keys of copies of rows would be agreed.
+    /// is measured in many ways.
     pub fn compiled(mut self, query: String, finish: LogicalPlan, now_ms: i64) -> Result<Compiled, PlanError> {
         measured::few_powers(self.powers.iter())?;
         let margins = if self.hides() { relate::margins(&self.sums, &self.prints)? } else { Vec::new() };
@@ -326,11 +326,10 @@ impl<'a> Lowering<'a> {
                 None
             }
         };
-        let side_by_side = match self.noise {
-            None if self.hides() => relate::side_by_side(&self.prints),
-            _ => Vec::new(),
+        let (side_by_side, lists_apart) = match self.noise {
+            None if self.hides() => (relate::side_by_side(&self.prints), relate::lists_apart(&self.sums, &self.prints)),
+            _ => (Vec::new(), Vec::new()),
         };
-        let lists_apart = relate::lists_apart(&side_by_side, &self.sums, &self.prints)?;
         let hides = self.hides();
         let text = finish.display_indent().to_string();
         self.notes.extend(notes::finish(&finish, &self.sums));

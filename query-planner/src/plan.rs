@@ -112,8 +112,8 @@ pub struct JointPlan {
     /// against earlier ones: no figure of the one may be of patients that differ from those of a figure of the other by 1 to k − 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub side_by_side: Vec<(usize, usize)>,
-    /// Those of them whose groups are agreed on both sides, of other rows: the two lists of keys may not even be of the same patients. A row that
-    /// is in one table alone may put a key into one list alone, and be of a patient who is in both.
+    /// Pairs of sums over other rows whose groups are both agreed, where answers are held against earlier ones: the two lists of keys may not even
+    /// be of the same patients. A row that is in one table alone may put a key into one list alone, and be of a patient who is in both.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lists_apart: Vec<(usize, usize)>,
     /// The analyst's work on revealed rows, as text.
@@ -454,6 +454,11 @@ impl JointPlan {
     /// several of them tell together is bounded by the sum of their ε.
     pub fn is_ledgered(&self) -> bool {
         self.hides() && self.noise.is_none()
+    }
+
+    /// Are figures of it held against each other, too?
+    pub fn compares_own(&self) -> bool {
+        !self.side_by_side.is_empty() || !self.lists_apart.is_empty()
     }
 
     /// Is it held against them twice: the sets that need no agreed key before keys are agreed, and the others after? Who counts over matched

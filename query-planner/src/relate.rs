@@ -102,8 +102,8 @@ impl Footprint {
         let (keys_text, asked) = (keys.join(", "), asked.join(", "));
         let slots = (0..slots).map(|slot| format!("patients {slot} of {asked} of {core} by {keys_text}")).collect();
         let (tables, conditions, columns) = (tables(&aggregate.input), Vec::new(), None);
-        // A patient counts once in a group, and in as many groups as there are copies of its rows.
-        let (measured, copies) = (BTreeSet::new(), copies(&aggregate.input));
+        // A patient counts once, whatever copies of its rows there are in its group.
+        let (measured, copies) = (BTreeSet::new(), false);
         Footprint { tables, sites, core, conditions, keys, columns, slots, measured, copies }
     }
 
@@ -211,25 +211,13 @@ pub(crate) fn side_by_side(prints: &[Footprint]) -> Vec<(usize, usize)> {
     pairs.filter(|pair| !known(pair)).collect()
 }
 
-/// Of these pairs those of two agreed lists of keys, but for lists of the same rows, which are told by each of them.
-///
-/// # Errors
-/// `KEYS_NOT_AGREEABLE` where one list is of copies of the same rows: by a key that says which copy it is, that is two lists.
-pub(crate) fn lists_apart(
-    side_by_side: &[(usize, usize)],
-    sums: &[SecureSum],
-    prints: &[Footprint],
-) -> Result<Vec<(usize, usize)>, PlanError> {
-    let is_agreed = |sum: usize| matches!(sums[sum].groups, Groups::Agreed { .. });
-    let agreed: Vec<(usize, usize)> =
-        side_by_side.iter().copied().filter(|(a, b)| is_agreed(*a) && is_agreed(*b)).collect();
-    if agreed.iter().any(|(a, b)| a == b) {
-        let text =
-            "groups are made of copies of the same rows, of which some may be left out, and their keys would be agreed";
-        return Err(PlanError::new("KEYS_NOT_AGREEABLE", text)
-            .hint("declare the domains of the keys in network.toml, or ask about each copy by itself"));
-    }
-    Ok(agreed.into_iter().filter(|(a, b)| !prints[*a].same_rows(&prints[*b])).collect())
+/// Pairs of sums that both tell an agreed list of keys, but for those of the same rows, which are told by each of them. Also where conditions
+/// exclude each other: of a patient with several rows one may be under the first and another under the second.
+pub(crate) fn lists_apart(sums: &[SecureSum], prints: &[Footprint]) -> Vec<(usize, usize)> {
+    let is_agreed = |sum: &usize| matches!(sums[*sum].groups, Groups::Agreed { .. });
+    let agreed: Vec<usize> = (0..sums.len()).filter(is_agreed).collect();
+    let pairs = agreed.iter().flat_map(|a| agreed.iter().map(move |b| (*a, *b)));
+    pairs.filter(|(a, b)| a < b && !prints[*a].same_rows(&prints[*b])).collect()
 }
 
 /// May a row of a table become several that differ in what is computed of them: by branches of a union over the same table, or by a

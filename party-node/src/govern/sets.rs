@@ -118,23 +118,6 @@ struct Figure {
     tuple: Option<Vec<u8>>,
 }
 
-/// What of its sum a set is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part<'a> {
-    /// All groups together.
-    All,
-    /// The group of this tuple.
-    Group(&'a [u8]),
-    /// One of those that are counted.
-    Counted(usize),
-}
-
-impl<'a> Part<'a> {
-    fn of(set: &'a Figure) -> Self {
-        set.tuple.as_deref().map_or(Part::All, Part::Group)
-    }
-}
-
 /// Whose patients a set has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Of {
@@ -210,13 +193,13 @@ impl Planned {
     /// Pairs of sets that may be equal and must not differ by few: each figure of the one sum beside each of the other, or of a sum beside itself
     /// each two of different groups. Whose keys are listed is beside the figures of no other sum: who cannot be linked is in these alone.
     pub fn side_by_side(&self, sums: &[(usize, usize)]) -> Vec<(usize, usize)> {
-        let said = self.said.iter().map(|set| (set.of != Of::Keys).then_some((set.sum, Part::of(set))));
+        type Group<'a> = (usize, Option<&'a [u8]>);
+        let said = self.said.iter().map(|set| (set.of != Of::Keys).then_some((set.sum, set.tuple.as_deref())));
         let counted = self.counted.iter().zip(&self.figures.counted);
-        let counted =
-            counted.flat_map(|((sum, _), counted)| (0..counted.sets()).map(|set| Some((*sum, Part::Counted(set)))));
-        let sets: Vec<Option<(usize, Part<'_>)>> = said.chain(counted).collect();
-        let beside = |a: (usize, Part<'_>), b: (usize, Part<'_>)| match a.0 == b.0 {
-            true => sums.contains(&(a.0, a.0)) && a.1 != Part::All && b.1 != Part::All && a.1 != b.1,
+        let counted = counted.flat_map(|((sum, _), counted)| (0..counted.sets()).map(|_| Some((*sum, None))));
+        let sets: Vec<Option<Group<'_>>> = said.chain(counted).collect();
+        let beside = |a: Group<'_>, b: Group<'_>| match a.0 == b.0 {
+            true => sums.contains(&(a.0, a.0)) && a.1.is_some() && b.1.is_some() && a.1 != b.1,
             false => sums.contains(&(a.0.min(b.0), a.0.max(b.0))),
         };
         let pairs = (0..sets.len()).flat_map(|a| (a + 1..sets.len()).map(move |b| (a, b)));

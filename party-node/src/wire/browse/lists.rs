@@ -133,13 +133,23 @@ const FILLED: [&str; 13] = [
 const FIRST_OWN: i64 = 1259;
 pub const PG_CLASS: i64 = FIRST_OWN;
 
-/// A number of its own for each table that the node has for itself.
-pub fn own_oid(schema: &str, name: &str) -> Option<i64> {
+/// The tables that the node has for itself, each by schema and name, with a number of its own.
+fn own() -> impl Iterator<Item = ((&'static str, &'static str), i64)> {
     let found_alone = FILLED.iter().copied().chain(EMPTY.iter().map(|(known, _)| *known));
     let information = FILLED_INFORMATION.iter().chain(&EMPTY_INFORMATION).copied();
     let all = found_alone.map(|known| ("pg_catalog", known));
-    let all = all.chain(information.map(|known| ("information_schema", known))).chain([("consilium", "jobs")]);
-    all.zip(FIRST_OWN..).find(|(own, _)| *own == (schema, name)).map(|(_, oid)| oid)
+    all.chain(information.map(|known| ("information_schema", known))).chain([("consilium", "jobs")]).zip(FIRST_OWN..)
+}
+
+/// The number of one of them.
+pub fn own_oid(schema: &str, name: &str) -> Option<i64> {
+    own().find(|(own, _)| *own == (schema, name)).map(|(_, oid)| oid)
+}
+
+/// The name of one of them, with the schema unless it is found without.
+pub fn own_name(oid: i64) -> Option<String> {
+    let ((schema, name), _) = own().find(|(_, own)| *own == oid)?;
+    Some(if schema == "pg_catalog" { name.to_owned() } else { format!("{schema}.{name}") })
 }
 
 /// The types.

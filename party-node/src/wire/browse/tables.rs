@@ -6,7 +6,7 @@
 use query_planner::catalog::ColumnType;
 
 use super::World;
-use super::lists::{EMPTY, EMPTY_INFORMATION, PG_CLASS, TYPES, about, own_oid, pg_type, type_of};
+use super::lists::{EMPTY, EMPTY_INFORMATION, PG_CLASS, TYPES, about, own_name, own_oid, pg_type, type_of};
 use super::value::{Kind, Value};
 use crate::clock::utc;
 use crate::state::hex;
@@ -79,7 +79,7 @@ impl World {
     /// Its name by its number, with the schema unless it is found without.
     pub fn table_name(&self, oid: i64) -> Option<String> {
         let seen = self.seen();
-        let found = seen.iter().find(|seen| seen.oid == oid)?;
+        let Some(found) = seen.iter().find(|seen| seen.oid == oid) else { return own_name(oid) };
         Some(if found.schema == PUBLIC {
             found.table.name.clone()
         } else {
