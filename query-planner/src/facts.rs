@@ -122,7 +122,7 @@ fn derive(plan: &LogicalPlan, scope: &Scope<'_>, inputs: &[Relation]) -> Result<
         }
         LogicalPlan::Join(join) => join_relation(join, plan, inputs),
         LogicalPlan::Union(_) => union_relation(inputs),
-        LogicalPlan::Values(v) => by_type(plan, v.values.len() as u64),
+        LogicalPlan::Values(v) => listed(plan, &v.values, scope),
         LogicalPlan::EmptyRelation(e) => by_type(plan, u64::from(e.produce_one_row)),
         other => {
             let text = format!("{} is not supported", other.display());
@@ -231,6 +231,14 @@ fn typed_rest(facts: &mut Vec<Fact>, plan: &LogicalPlan) {
     for field in plan.schema().fields().iter().skip(facts.len()) {
         facts.push(Fact::of_field(field));
     }
+}
+
+/// Rows that are written in the question: their columns have the values that are written there.
+fn listed(plan: &LogicalPlan, rows: &[Vec<Expr>], scope: &Scope<'_>) -> Relation {
+    let of_column =
+        |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|value| scope.fact(value)).reduce(Fact::either);
+    let facts = (0..plan.schema().fields().len()).map_while(of_column).collect();
+    Relation { facts, rows: rows.len() as u64 }
 }
 
 fn by_type(plan: &LogicalPlan, rows: u64) -> Relation {

@@ -41,6 +41,7 @@ pub mod matching;
 mod measured;
 pub mod merge;
 mod names;
+mod near_groups;
 pub mod noise;
 mod notes;
 mod nullable_count;

@@ -149,7 +149,7 @@ impl<'a> Lowering<'a> {
             Some(index) => index,
             None => {
                 self.uses.push(uses);
-                self.prints.push(Footprint::new(aggregate, &slots));
+                self.prints.push(Footprint::new(aggregate, &slots, self.catalog));
                 self.powers.push(slots.measured.map(|measured| measured.powers).unwrap_or_default());
                 let index = self.add(sum, generic, &sites, revealed_schema(aggregate, self.hides()))?;
                 self.stages[index].relations = fragments_of(&relations, self.catalog)?;
@@ -247,7 +247,7 @@ impl<'a> Lowering<'a> {
             None => {
                 let sites = sites_of(&aggregate.input);
                 self.uses.push(uses);
-                self.prints.push(Footprint::of_matched(aggregate, sites, sum.slots.len()));
+                self.prints.push(Footprint::of_matched(aggregate, sites, sum.slots.len(), self.catalog));
                 let relations = fragments_of(&relations, self.catalog)?;
                 self.stages.push(LocalStage { fragments: BTreeMap::new(), relations, cohort: None });
                 self.schemas.push(revealed_schema(aggregate, self.hides()));
@@ -312,7 +312,7 @@ impl<'a> Lowering<'a> {
     ///
     /// # Errors
     /// `RELATED_TABLES` when cells must be hidden and two sums share rows in a way that is not understood; `SUM_NOT_JUDGED` when one column
-    /// is measured in many ways.
+    /// is measured in many ways; `KEYS_NOT_AGREEABLE` when a list of keys would tell of groups of nearly the same patients.
     pub fn compiled(mut self, query: String, finish: LogicalPlan, now_ms: i64) -> Result<Compiled, PlanError> {
         measured::few_powers(self.powers.iter())?;
         let margins = if self.hides() { relate::margins(&self.sums, &self.prints)? } else { Vec::new() };
@@ -327,7 +327,10 @@ impl<'a> Lowering<'a> {
             }
         };
         let (side_by_side, lists_apart) = match self.noise {
-            None if self.hides() => (relate::side_by_side(&self.prints), relate::lists_apart(&self.sums, &self.prints)),
+            None if self.hides() => {
+                relate::agreeable(&self.sums, &self.prints)?;
+                (relate::side_by_side(&self.prints), relate::lists_apart(&self.sums, &self.prints))
+            }
             _ => (Vec::new(), Vec::new()),
         };
         let hides = self.hides();

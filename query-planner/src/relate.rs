@@ -11,9 +11,11 @@ use datafusion_expr::{BinaryExpr, Expr, LogicalPlan};
 use serde::{Deserialize, Serialize};
 
 use crate::bind::NetworkTable;
+use crate::catalog::Catalog;
 use crate::domain::{exclude, listed};
 use crate::error::PlanError;
 use crate::measured::Atom;
+use crate::near_groups::near_groups;
 use crate::plan::{Groups, SecureSum, Slot, Summand};
 use crate::slots::Slots;
 use crate::split::{Sites, sites_of};
@@ -58,13 +60,13 @@ pub(crate) struct Footprint {
     slots: Vec<String>,
     /// What is measured, each with the cell of whom.
     measured: BTreeSet<(Atom, String)>,
-    /// See [`copies`].
-    copies: bool,
+    /// See [`near_groups`].
+    near_groups: bool,
 }
 
 impl Footprint {
     /// Of the sum that `slots` collected for an aggregate.
-    pub fn new(aggregate: &Aggregate, slots: &Slots<'_>) -> Footprint {
+    pub fn new(aggregate: &Aggregate, slots: &Slots<'_>, catalog: &Catalog) -> Footprint {
         let input = aggregate.input.as_ref();
         let mut conditions = Vec::new();
         let (core, is_table) = match has_subqueries(input) {
@@ -89,12 +91,12 @@ impl Footprint {
             columns: is_table.then(|| aggregate.group_expr.iter().map(columns_of).collect()),
             measured: slots.supports.iter().flat_map(measured).collect(),
             slots: texts,
-            copies: copies(input),
+            near_groups: near_groups(aggregate, catalog),
         }
     }
 
     /// Of a sum over matched patients: how it relates to others is not known, unless they share no table.
-    pub fn of_matched(aggregate: &Aggregate, sites: Sites, slots: usize) -> Footprint {
+    pub fn of_matched(aggregate: &Aggregate, sites: Sites, slots: usize, catalog: &Catalog) -> Footprint {
         let core = aggregate.input.display_indent().to_string();
         let keys: Vec<String> = aggregate.group_expr.iter().map(Expr::to_string).collect();
         // Patients of two groups are not those of both together: no two of these add up to anything.
@@ -102,9 +104,8 @@ impl Footprint {
         let (keys_text, asked) = (keys.join(", "), asked.join(", "));
         let slots = (0..slots).map(|slot| format!("patients {slot} of {asked} of {core} by {keys_text}")).collect();
         let (tables, conditions, columns) = (tables(&aggregate.input), Vec::new(), None);
-        // A patient counts once, whatever copies of its rows there are in its group.
-        let (measured, copies) = (BTreeSet::new(), false);
-        Footprint { tables, sites, core, conditions, keys, columns, slots, measured, copies }
+        let (measured, near_groups) = (BTreeSet::new(), near_groups(aggregate, catalog));
+        Footprint { tables, sites, core, conditions, keys, columns, slots, measured, near_groups }
     }
 
     fn same_rows(&self, other: &Footprint) -> bool {
@@ -192,23 +193,35 @@ pub(crate) fn margins(sums: &[SecureSum], prints: &[Footprint]) -> Result<Vec<Ma
     Ok(margins)
 }
 
-/// Pairs of sums of which it is not known that their rows are others or the same, and what is added up the same of them: rows of different
-/// tables, sites or conditions may be those of the same patients but for a few. A sum with itself where its groups may be made of copies
-/// of the same rows.
+/// Pairs of sums of which it is not known that their rows are the same, and what is added up the same of them: rows of different
+/// tables, sites or conditions may be those of the same patients but for a few, also where no row is in both. A sum with itself where its
+/// [groups may be](near_groups).
 pub(crate) fn side_by_side(prints: &[Footprint]) -> Vec<(usize, usize)> {
     let pairs = (0..prints.len()).flat_map(|a| (a..prints.len()).map(move |b| (a, b)));
-    let known = |(a, b): &(usize, usize)| {
+    let are_known = |(a, b): &(usize, usize)| {
         let (ours, theirs) = (&prints[*a], &prints[*b]);
-        match a == b {
-            true => ours.keys.is_empty() || !ours.copies,
-            false => {
-                let contradict = |x: &Expr| theirs.conditions.iter().any(|y| contradicts(x, y));
-                let apart = ours.core == theirs.core && ours.conditions.iter().any(contradict);
-                apart || ours.same_rows(theirs) && ours.measures_alike(theirs)
-            }
-        }
+        if a == b { !ours.near_groups } else { ours.same_rows(theirs) && ours.measures_alike(theirs) }
     };
-    pairs.filter(|pair| !known(pair)).collect()
+    pairs.filter(|pair| !are_known(pair)).collect()
+}
+
+/// Are the keys that sums agree on those that tables have, and chosen alike? Else the list itself would tell groups of the same patients apart,
+/// before they are compared.
+///
+/// # Errors
+/// `KEYS_NOT_AGREEABLE` naming the key.
+pub(crate) fn agreeable(sums: &[SecureSum], prints: &[Footprint]) -> Result<(), PlanError> {
+    let is_agreed = |sum: &SecureSum| matches!(sum.groups, Groups::Agreed { .. });
+    let near = sums.iter().zip(prints).find(|(sum, print)| is_agreed(sum) && print.near_groups);
+    let Some((sum, _)) = near else { return Ok(()) };
+    let undeclared = sum.keys.iter().find(|key| key.domain.is_none()).or(sum.keys.first());
+    let text = format!(
+        "the values of {} may not be agreed as group keys: which rows are in which group depends on several columns at once, on the branch of a \
+         UNION or on a list, so that a value might be listed, or not, because of one patient",
+        undeclared.map_or("a key", |key| &key.expression)
+    );
+    Err(PlanError::new("KEYS_NOT_AGREEABLE", text)
+        .hint("declare its domain in network.toml, or group by columns as they are, and choose rows by each column for itself"))
 }
 
 /// Pairs of sums that both tell an agreed list of keys, but for those of the same rows, which are told by each of them. Also where conditions
@@ -218,27 +231,6 @@ pub(crate) fn lists_apart(sums: &[SecureSum], prints: &[Footprint]) -> Vec<(usiz
     let agreed: Vec<usize> = (0..sums.len()).filter(is_agreed).collect();
     let pairs = agreed.iter().flat_map(|a| agreed.iter().map(move |b| (*a, *b)));
     pairs.filter(|(a, b)| a < b && !prints[*a].same_rows(&prints[*b])).collect()
-}
-
-/// May a row of a table become several that differ in what is computed of them: by branches of a union over the same table, or by a
-/// list of values beside it?
-fn copies(plan: &LogicalPlan) -> bool {
-    let of_node = |node: &LogicalPlan| {
-        Ok(match node {
-            LogicalPlan::Union(union) => {
-                let read: Vec<(BTreeSet<String>, Sites)> =
-                    union.inputs.iter().map(|input| (tables(input), sites_of(input))).collect();
-                let overlap = |(i, (names, sites)): (usize, &(BTreeSet<String>, Sites))| {
-                    read[i + 1..].iter().any(|(n, s)| !n.is_disjoint(names) && !s.is_disjoint(sites))
-                };
-                read.iter().enumerate().any(overlap)
-            }
-            LogicalPlan::Join(_) => node.exists(|below| Ok(matches!(below, LogicalPlan::Values(_))))?,
-            _ => false,
-        })
-    };
-    // The closures never fail.
-    plan.exists(of_node).unwrap_or(true)
 }
 
 /// The wordings of what a sum counts.

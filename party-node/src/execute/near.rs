@@ -44,7 +44,7 @@ pub struct New<'a> {
 }
 
 /// What is asked of the ledger: is any figure of this release over patients that differ from those of an earlier figure by fewer than the
-/// plan's smallest cell, or from those of another of its own, which [may be equal](New::side_by_side)?
+/// plan's smallest cell, or from those of another of its own, which [may be equal](New::side_by_side), or both too few to be shown?
 pub struct Asked {
     check: Check,
     own: Option<PatientTable>,
@@ -84,7 +84,8 @@ impl Asked {
         let sets = count + old;
         let busy_ms = met.earlier.iter().map(|past| past.busy_ms).fold(new.busy_ms, u64::saturating_add);
         let (busy, form) = (Duration::from_millis(busy_ms), Form::default());
-        let shape = Ledgered { patients, passes, sets, pairs, or_equal, seen, further, least, busy, form };
+        let shown = compiled.joint.min_patients.into();
+        let shape = Ledgered { patients, passes, sets, pairs, or_equal, seen, further, least, shown, busy, form };
         let shape = shape.in_cheapest_form(compiled.joint.sites.len());
         let (sites, id) = (&compiled.joint.sites, DisclosureId::difference(new.of));
         let sizes = |why: &str| Unfit::Sizes(why.into());
@@ -204,7 +205,8 @@ pub fn ands(compiled: &Compiled, planned: &Planned) -> std::result::Result<usize
     let or_equal = planned.side_by_side(&plan.side_by_side);
     let seen = if figures.everyone { or_equal.clone() } else { Vec::new() };
     let pairs = planned.lists_apart(&plan.lists_apart);
-    let own = Ledgered { pairs, or_equal, seen, least: plan.min_patients.into(), ..Ledgered::default() };
+    let (least, shown) = (plan.least_between().into(), plan.min_patients.into());
+    let own = Ledgered { pairs, or_equal, seen, least, shown, ..Ledgered::default() };
     let (_, counting) = own.counting(plan.sites.len(), bins.iter().map(|segment| segment.rows).sum());
     Ok(patients::ands(&made.circuit, &bins)?.saturating_add(counting))
 }

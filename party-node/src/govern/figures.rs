@@ -86,6 +86,14 @@ impl Counted {
         self.nodes.len().saturating_mul(self.groups.len().saturating_add(whole))
     }
 
+    /// Which group one of these sets is of; none for that of all groups.
+    pub fn group(&self, set: usize) -> Option<usize> {
+        match self.groups.len() {
+            0 | 1 => Some(0),
+            groups => (set % (groups + 1)).checked_sub(1),
+        }
+    }
+
     /// The matched sites' places among all, in order.
     ///
     /// # Errors

@@ -127,6 +127,15 @@ enum Of {
     Keys,
 }
 
+/// What tells the groups of one sum apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group<'a> {
+    /// An encoded tuple of keys.
+    Said(&'a [u8]),
+    /// Its number.
+    Counted(usize),
+}
+
 impl Planned {
     /// Of a sum whose groups are agreed everybody whose keys these may be. Then of one over matched patients who counts; of every other one set
     /// for each thing that is known of patients, and one for each of its groups.
@@ -193,12 +202,16 @@ impl Planned {
     /// Pairs of sets that may be equal and must not differ by few: each figure of the one sum beside each of the other, or of a sum beside itself
     /// each two of different groups. Whose keys are listed is beside the figures of no other sum: who cannot be linked is in these alone.
     pub fn side_by_side(&self, sums: &[(usize, usize)]) -> Vec<(usize, usize)> {
-        type Group<'a> = (usize, Option<&'a [u8]>);
-        let said = self.said.iter().map(|set| (set.of != Of::Keys).then_some((set.sum, set.tuple.as_deref())));
+        let said = self
+            .said
+            .iter()
+            .map(|set| (set.of != Of::Keys).then_some((set.sum, set.tuple.as_deref().map(Group::Said))));
         let counted = self.counted.iter().zip(&self.figures.counted);
-        let counted = counted.flat_map(|((sum, _), counted)| (0..counted.sets()).map(|_| Some((*sum, None))));
-        let sets: Vec<Option<Group<'_>>> = said.chain(counted).collect();
-        let beside = |a: Group<'_>, b: Group<'_>| match a.0 == b.0 {
+        let counted = counted.flat_map(|((sum, _), counted)| {
+            (0..counted.sets()).map(|set| Some((*sum, counted.group(set).map(Group::Counted))))
+        });
+        let sets: Vec<Option<(usize, Option<Group<'_>>)>> = said.chain(counted).collect();
+        let beside = |a: (usize, Option<Group<'_>>), b: (usize, Option<Group<'_>>)| match a.0 == b.0 {
             true => sums.contains(&(a.0, a.0)) && a.1.is_some() && b.1.is_some() && a.1 != b.1,
             false => sums.contains(&(a.0.min(b.0), a.0.max(b.0))),
         };

@@ -53,7 +53,7 @@ impl Ledgered {
 
     /// How many pairs are counted.
     pub(super) fn counts(&self) -> usize {
-        self.pairs.len() + self.or_equal.len()
+        self.pairs.len() + self.or_equal.len() + self.sized().len()
     }
 
     /// About how many OTs counting takes in so many bins of all sites together.

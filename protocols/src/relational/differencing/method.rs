@@ -36,6 +36,16 @@ pub enum Method {
 impl Method {
     /// What takes the fewest ANDs for columns of so many rows; exact where that is cheap.
     pub fn cheapest(least: u64, rows: usize, pairs: usize) -> Self {
+        Self::within(MAX_WRONG, least, rows, pairs)
+    }
+
+    /// The same where a sufficient number must not be taken for too small either, but with probability 2^−40: whoever is not shown is not
+    /// compared.
+    pub fn certain(least: u64, rows: usize, sets: usize) -> Self {
+        Self::within(MAX_EQUAL, least, rows, sets)
+    }
+
+    fn within(most_wrong: f64, least: u64, rows: usize, pairs: usize) -> Self {
         if rows.saturating_mul(pairs) <= CHEAP_ANDS {
             return Method::Exact;
         }
@@ -44,7 +54,8 @@ impl Method {
         let step = (square / 64).next_multiple_of(64).max(64);
         let tried = (1..).map(|steps| step * steps).take_while(|buckets| *buckets <= (2 * square + 64).min(rows));
         let tried = tried.filter(|buckets| 4 * buckets >= square);
-        let buckets = tried.filter_map(|buckets| Some(Method::Buckets { buckets, hashes: hashes(least, buckets)? }));
+        let buckets =
+            tried.filter_map(|buckets| Some(Method::Buckets { buckets, hashes: hashes(most_wrong, least, buckets)? }));
         [Method::Exact].into_iter().chain(buckets).min_by_key(|method| method.ands(rows, 1)).unwrap_or(Method::Exact)
     }
 
@@ -86,12 +97,12 @@ impl Method {
 }
 
 /// So many hashes into so many buckets, or None if they would be too many.
-fn hashes(least: u64, buckets: usize) -> Option<usize> {
+fn hashes(most_wrong: f64, least: u64, buckets: usize) -> Option<usize> {
     let one = wrong(least, buckets);
     let mut all = 1.0;
     (1..=MAX_HASHES).find(|hashes| {
         all *= one;
-        all <= MAX_WRONG && equal_by_chance(buckets, *hashes) <= MAX_EQUAL
+        all <= most_wrong && equal_by_chance(buckets, *hashes) <= MAX_EQUAL
     })
 }
 
@@ -147,7 +158,12 @@ mod tests {
             assert!((wrong[least as usize + 1] - worst).abs() < 1e-9);
             assert!(wrong[least as usize..].iter().all(|p| *p <= worst + 1e-12), "least {least}, {buckets} buckets");
             assert!(worst.powi(hashes as i32) <= MAX_WRONG);
-            println!("least {least}: {buckets} buckets, {hashes} hashes");
+            let Method::Buckets { buckets: of_sizes, hashes: more } = Method::certain(least, 100 * 127_000, 4000)
+            else {
+                panic!("here, too")
+            };
+            assert!(super::wrong(least, of_sizes).powi(more as i32) <= MAX_EQUAL);
+            println!("least {least}: {buckets} buckets, {hashes} hashes; of sizes {of_sizes}, {more}");
         }
     }
 

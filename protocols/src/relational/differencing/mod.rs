@@ -1,7 +1,8 @@
 //! Is a set of patients that a release is asked about close to the set of an earlier release? One bit, opened to everybody.
 //!
 //! A patient is in joint set c if any site says so, or where sets are [`Counted`] if that follows from what all sites know of the patient. The check says "too close" if the symmetric difference of any of the named pairs of
-//! joint sets has fewer than `least` patients; none at all is fewer, too, but for those that [may be equal](Ledgered::or_equal).
+//! joint sets has fewer than `least` patients; none at all is fewer, too, but for those that [may be equal](Ledgered::or_equal). Two of these of
+//! which neither has so many patients that it is [shown](Ledgered::shown) are not too close, whatever is between them.
 //!
 //! There are two forms, of which the one with fewer OTs is taken ([`Ledgered::in_cheapest_form`]). [`Form::Once`]:
 //!
@@ -142,7 +143,7 @@ impl Check {
         counted: Option<Counted>,
         seed: PublicSeed,
     ) -> std::result::Result<Self, &'static str> {
-        if !(2..=MAX_LEAST).contains(&ledgered.least) {
+        if !(2..=MAX_LEAST).contains(&ledgered.least) || ledgered.shown > MAX_LEAST {
             return Err("fewer than 2 to 10,000 differing patients are too few");
         }
         if ledgered.patients > MAX_PATIENTS {
@@ -254,37 +255,62 @@ impl Check {
     }
 
     fn no_counts(&self) -> ArithShare<Z64> {
-        ArithShare::zeros(self.ledgered.all(self.shapes.len()).len())
+        ArithShare::zeros(self.ledgered.all(self.shapes.len()).len() + self.ledgered.sized().len())
     }
 
     /// One bit from these counts: do all pairs differ by enough patients?
     async fn far_counts<E: Engine>(&self, ands: &mut Ands<'_, E>, counts: &ArithShare<Z64>) -> Result<BitShare> {
-        let (all, rest) = (counts.len(), self.ledgered.pairs.len());
-        let may_be_equal = counts.slice(rest..all);
-        let compared = ArithShare::concat(&[counts, &may_be_equal, &may_be_equal]);
-        let below_one = all..2 * all - rest;
+        let (rest, all) = (self.ledgered.pairs.len(), self.ledgered.all(self.shapes.len()).len());
+        let (pairs, sizes) = (counts.slice(0..all), counts.slice(all..counts.len()));
+        let may_be_equal = pairs.slice(rest..all);
+        let compared = ArithShare::concat(&[&pairs, &may_be_equal, &may_be_equal, &sizes]);
+        let (below_one, sized) = (all..2 * all - rest, 3 * all - 2 * rest..compared.len());
         let least = |at: usize| match at {
             at if at < all => self.ledgered.least,
+            at if sized.contains(&at) => self.ledgered.shown,
             at => u64::from(below_one.contains(&at)),
         };
         let minus = (0..compared.len()).map(|at| Z64(least(at).wrapping_neg())).collect::<Vec<_>>();
         let less = ands.e.add_public(&compared, &minus)?;
         let few = ands.e.negative(&less, self.count_bits()).await?;
         let of = |rows: std::ops::Range<usize>| few.gather(&rows.collect::<Vec<_>>());
-        let [of_pairs, of_others] = [of(0..rest), of(rest..all)];
+        // Below one and not below zero: a number of patients that were negative would not pass for equal sets.
+        let same = of(below_one.clone()).xor(&of(below_one.end..sized.start));
+        self.none_near(ands, &of(0..all), &same, &of(sized)).await
+    }
+
+    /// Is none of the pairs too close? Of all whether they are close, of those that may be equal, which are the last, whether they are, and of
+    /// the sets of which that is asked whether they are too small to be shown.
+    async fn none_near<E: Engine>(
+        &self,
+        ands: &mut Ands<'_, E>,
+        close: &BitShare,
+        same: &BitShare,
+        unshown: &BitShare,
+    ) -> Result<BitShare> {
+        let rest = self.ledgered.pairs.len();
+        let [of_pairs, of_others] = [0..rest, rest..close.rows()].map(|of| close.gather(&of.collect::<Vec<_>>()));
         if of_others.rows() == 0 {
             return counter::none(ands, &of_pairs).await;
         }
-        // Below one and not below zero: a number of patients that were negative would not pass for equal sets.
-        let same = of(below_one.clone()).xor(&of(below_one.end..compared.len()));
-        let differ = ands.e.not(&same);
-        let near = products(ands, vec![vec![of_others, differ]]).await?.remove(0);
+        let mut factors = vec![of_others, ands.e.not(same)];
+        if unshown.rows() > 0 {
+            let places = self.ledgered.shown_by(self.shapes.len());
+            // Behind all of them stands a set that is shown in any case.
+            let (any, unshown) = (unshown.rows(), beneath(&[unshown, &BitShare::zeros(1, 1)]));
+            let side = |of: fn((usize, usize)) -> usize| {
+                unshown.gather(&places.iter().map(|place| place.map_or(any, of)).collect::<Vec<_>>())
+            };
+            let neither = products(ands, vec![vec![side(|place| place.0), side(|place| place.1)]]).await?.remove(0);
+            factors.push(ands.e.not(&neither));
+        }
+        let near = products(ands, vec![factors]).await?.remove(0);
         counter::none(ands, &beneath(&[&of_pairs, &near])).await
     }
 
     /// Bits of a count less k, with its sign.
     fn count_bits(&self) -> usize {
-        let most = (self.rows() as u64).max(self.ledgered.least);
+        let most = (self.rows() as u64).max(self.ledgered.least).max(self.ledgered.shown);
         (u64::BITS - most.leading_zeros()) as usize + 1
     }
 
@@ -327,27 +353,39 @@ impl Check {
             let seen = Seen { columns: columns.collect(), sets: numbers, joint: &joint };
             sets.extend(of_others(ands, segments, &first, &seen).await?);
         }
-        let parts = self.method.columns(&BitShare::beside(&sets.iter().collect::<Vec<_>>()), &self.seed);
-        drop((joint, sets));
+        let sets = BitShare::beside(&sets.iter().collect::<Vec<_>>());
+        let parts = self.method.columns(&sets, &self.seed);
+        drop(joint);
+        let of_two =
+            |pairs: Vec<(usize, usize)>| pairs.into_iter().map(|(new, old)| (new, Some(old))).collect::<Vec<_>>();
         let (all, or_equal) = (self.ledgered.all(self.shapes.len()), self.ledgered.may_be_equal(self.shapes.len()));
-        let close = self.fewer(ands, &parts, &all, self.ledgered.least).await?;
-        if or_equal.is_empty() {
-            return counter::none(ands, &close).await;
-        }
-        let same = self.fewer(ands, &parts, &or_equal, 1).await?;
-        let (rest, may) = (self.ledgered.pairs.len(), or_equal.len());
-        let [of_pairs, of_others] = [0..rest, rest..rest + may].map(|of| close.gather(&of.collect::<Vec<_>>()));
-        let differ = ands.e.not(&same);
-        let near = products(ands, vec![vec![of_others, differ]]).await?.remove(0);
-        counter::none(ands, &beneath(&[&of_pairs, &near])).await
+        let close = self.fewer(ands, &parts, &of_two(all), self.ledgered.least).await?;
+        let same = match or_equal.is_empty() {
+            true => BitShare::zeros(0, 1),
+            false => self.fewer(ands, &parts, &of_two(or_equal), 1).await?,
+        };
+        let unshown = self.unshown(ands, &sets).await?;
+        self.none_near(ands, &close, &same, &unshown).await
     }
 
-    /// One bit for each pair: do its sets differ by fewer patients?
+    /// One bit for each set of which that is asked: has it too few patients to be shown?
+    async fn unshown<E: Engine>(&self, ands: &mut Ands<'_, E>, sets: &BitShare) -> Result<BitShare> {
+        let sized = self.ledgered.sized();
+        if sized.is_empty() {
+            return Ok(BitShare::zeros(0, 1));
+        }
+        let method = Method::certain(self.ledgered.shown, sets.rows(), sized.len());
+        let parts = method.columns(sets, &self.seed);
+        self.fewer(ands, &parts, &sized.into_iter().map(|set| (set, None)).collect::<Vec<_>>(), self.ledgered.shown)
+            .await
+    }
+
+    /// One bit for each pair: do its sets differ by fewer patients? Of a set alone: has it fewer?
     async fn fewer<E: Engine>(
         &self,
         ands: &mut Ands<'_, E>,
         parts: &[BitShare],
-        pairs: &[(usize, usize)],
+        pairs: &[(usize, Option<usize>)],
         least: u64,
     ) -> Result<BitShare> {
         let words = differences(parts, pairs);

@@ -76,12 +76,13 @@ pub(super) fn is_later(segment: &Segment) -> bool {
     segment.holders.iter().any(|holder| holder.site < segment.receiver)
 }
 
-/// The XOR of each pair's columns, word by word: in word w, rows 64·i to 64·i + 63 are those of pair i, the pairs of the second part
-/// after those of the first.
-pub(super) fn differences(parts: &[BitShare], pairs: &[(usize, usize)]) -> Vec<BitShare> {
+/// The XOR of each pair's columns, or a column as it is, word by word: in word w, rows 64·i to 64·i + 63 are those of pair i, the pairs of the
+/// second part after those of the first.
+pub(super) fn differences(parts: &[BitShare], pairs: &[(usize, Option<usize>)]) -> Vec<BitShare> {
     let instances = || parts.iter().flat_map(|part| pairs.iter().map(move |pair| (part.bits(), pair)));
     let count = parts.len() * pairs.len();
     let words = parts.first().map_or(0, |part| part.bits().stride());
-    let word = |at: usize| instances().map(|(bits, (new, old))| bits.plane(*new)[at] ^ bits.plane(*old)[at]).collect();
+    let other = |bits: &Bits, old: Option<usize>, at: usize| old.map_or(0, |old| bits.plane(old)[at]);
+    let word = |at: usize| instances().map(|(bits, (new, old))| bits.plane(*new)[at] ^ other(bits, *old, at)).collect();
     (0..words).map(|at| BitShare::new(Bits::from_words(64 * count, 1, word(at)))).collect()
 }

@@ -1,6 +1,6 @@
 //! What a check is of, as everybody knows it, and what a site enters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -32,6 +32,9 @@ pub struct Ledgered {
     pub further: Further,
     /// k, from 2 to 10,000: fewer differing patients are too few.
     pub least: u64,
+    /// A figure of fewer patients is shown to nobody: two such sets of those that may be equal may be as near as they are. 0 where this is not
+    /// asked.
+    pub shown: u64,
     /// What working out the sets that are [`Counted`] may take whoever waits, in the form [`Form::Once`] and as [`Budget::busy`] says; nothing
     /// where all sets are said.
     pub busy: Duration,
@@ -48,7 +51,10 @@ impl Ledgered {
         let counts = self.pairs.len().saturating_add(may_be_equal.saturating_mul(2));
         let method = Method::cheapest(self.least, rows, counts);
         let ands = match self.form {
-            Form::Once => method.ands(rows, counts),
+            Form::Once => {
+                let sizes = self.sized().len();
+                method.ands(rows, counts).saturating_add(Method::certain(self.shown, rows, sizes).ands(rows, sizes))
+            }
             Form::Telescoped => rows.saturating_mul(self.counts()),
         };
         (method, ands)
@@ -69,11 +75,28 @@ impl Ledgered {
 
     /// The sets of the pairs that every site sees, each once, in order.
     pub(super) fn seen_sets(&self) -> Vec<usize> {
-        let mut sets: Vec<usize> = self.seen.iter().flat_map(|(a, b)| [*a, *b]).collect();
-        sets.sort_unstable();
-        sets.dedup();
-        sets
+        sets_of(&self.seen)
     }
+
+    /// The sets of which it is asked whether they are shown, each once, in order.
+    pub(super) fn sized(&self) -> Vec<usize> {
+        if self.shown == 0 { Vec::new() } else { sets_of(&self.or_equal) }
+    }
+
+    /// For each pair that may be equal the places of its sets among those of which it is asked whether they are shown; none where it counts in
+    /// any case, as beside an earlier release.
+    pub(super) fn shown_by(&self, sites: usize) -> Vec<Option<(usize, usize)>> {
+        let (sized, own) = (self.sized(), self.or_equal.iter().copied().collect::<BTreeSet<_>>());
+        let place = |set: usize| sized.partition_point(|sized| *sized < set);
+        let of_pair =
+            |pair: &(usize, usize)| (!sized.is_empty() && own.contains(pair)).then(|| (place(pair.0), place(pair.1)));
+        let seen = (0..sites).flat_map(|_| &self.seen);
+        self.or_equal.iter().chain(seen).map(of_pair).collect()
+    }
+}
+
+fn sets_of(pairs: &[(usize, usize)]) -> Vec<usize> {
+    pairs.iter().flat_map(|(a, b)| [*a, *b]).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Sets that are not said but follow: a patient's bits and numbers at all sites decide which sets it is in. Public. The flags for receiver

@@ -20,7 +20,8 @@ use crate::correlation::held::{Held, Sites, Work};
 use crate::matching::Segment;
 use crate::relational::patients::{Flagged, When, padded_bits};
 
-/// By how many patients the sets of each pair differ, those that may be equal last: this site's summands mod 2^32, which no number of bins comes near.
+/// By how many patients the sets of each pair differ, those that may be equal behind the others, and last how many the sets have of which it is
+/// asked whether they are shown: this site's summands mod 2^32, which no number of bins comes near.
 pub(super) async fn counts(
     work: &mut (impl Work + Send),
     check: &Check,
@@ -35,11 +36,16 @@ pub(super) async fn counts(
         *place.ok_or_else(|| demand::fault(super::NO_SET))? = Held { by, words: bits.bits().words().to_vec() };
     }
     let pairs = check.ledgered.all(segments.len());
-    let differ = |view: &View| pairs.iter().map(|(new, old)| view.sets[*new].xor(&view.sets[*old])).collect::<Vec<_>>();
-    let columns: Vec<Held> = views.iter().flat_map(differ).collect();
-    let mut counts = vec![Z32(0); pairs.len()];
+    let sized = check.ledgered.sized();
+    let counted = |view: &View| {
+        let differ = pairs.iter().map(|(new, old)| view.sets[*new].xor(&view.sets[*old]));
+        let whole = sized.iter().map(|set| &view.sets[*set]).map(|set| set.xor(&Held::zeros(set.words.len())));
+        differ.chain(whole).collect::<Vec<_>>()
+    };
+    let columns: Vec<Held> = views.iter().flat_map(counted).collect();
+    let mut counts = vec![Z32(0); pairs.len() + sized.len()];
     let mut ones = work.ones(&columns).await?;
-    for (view, ones) in views.iter().zip(ones.chunks(pairs.len())) {
+    for (view, ones) in views.iter().zip(ones.chunks(counts.len())) {
         for (count, ones) in counts.iter_mut().zip(ones) {
             *count = match view.when {
                 When::After => Z32(count.0.wrapping_add(ones.0)),
