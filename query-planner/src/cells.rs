@@ -54,8 +54,13 @@ impl CellTable {
             }
         }
         for (index, (sum, groups)) in plan.sums.iter().zip(groups).enumerate() {
+            let in_margin =
+                |margin: &Margin| margin.total == index || margin.details.iter().any(|part| part.sum == index);
+            // What is left beside parts tells nothing where nobody sees the total.
+            let is_seen = sum.cells.first().is_some_and(|total| gates(sum)[*total].is_some());
+            let shows_rest = is_seen || plan.margins.iter().any(in_margin);
             for group in 0..groups.len() {
-                table.within(index, sum, group, groups.len());
+                table.within((index, sum), (group, groups.len()), shows_rest);
             }
         }
         for margin in &plan.margins {
@@ -71,7 +76,7 @@ impl CellTable {
     }
 
     /// What binds the cells of one group: one choice of its rows may be another's but for a few rows.
-    fn within(&mut self, index: usize, sum: &SecureSum, group: usize, groups: usize) {
+    fn within(&mut self, (index, sum): (usize, &SecureSum), (group, groups): (usize, usize), shows_rest: bool) {
         let at = |position: usize| self.first[index] + position * groups + group;
         let bound = |a: usize, b: usize| sum.are_related(a, b) && !sum.are_apart(a, b);
         let (mut differences, mut apart) = (Vec::new(), Vec::new());
@@ -94,7 +99,7 @@ impl CellTable {
             parts: set.iter().filter_map(position).map(at).collect(),
             rest: true,
         });
-        let disjoint: Vec<Equation> = disjoint.collect();
+        let disjoint: Vec<Equation> = disjoint.filter(|_| shows_rest).collect();
         self.differences.extend(differences);
         self.apart.extend(apart);
         self.equations.extend(disjoint);

@@ -20,6 +20,7 @@ use crate::intersection::Intersection;
 use crate::matched::Matching;
 use crate::matching::{self, Common, Laid, LaidOut, Matched};
 use crate::measured::{self, Measured, Powers};
+use crate::people::Whom;
 use crate::plan::{
     Audience, Between, Cohort, Compiled, Groups, JointPlan, LocalStage, Output, PLAN_VERSION, SecureSum, Summand, Top,
 };
@@ -209,7 +210,7 @@ impl<'a> Lowering<'a> {
         let (asked, known) = (slots.slots.len(), slots.people.len());
         slots.patients_behind(cells);
         let mut conditions = vec![None];
-        conditions.extend(slots.people.iter().filter(|met| met.is_some()).cloned());
+        conditions.extend(slots.people.iter().filter_map(Whom::condition).cloned().map(Some));
         slots.slots.truncate(asked);
         slots.people.truncate(known);
         let keys: Vec<Expr> = slots.columns[..aggregate.group_expr.len()].iter().map(|(_, key)| key.clone()).collect();

@@ -129,6 +129,8 @@ pub enum Node {
     And(usize, usize),
     /// Bit: a or b.
     Or(usize, usize),
+    /// Bit: a or b, and not both.
+    Differ(usize, usize),
     /// Bit: a < b.
     Less(usize, usize),
     /// Bit: a = b.
@@ -226,6 +228,7 @@ impl Node {
             Node::Not(a) | Node::Number(a) => vec![*a],
             Node::And(a, b)
             | Node::Or(a, b)
+            | Node::Differ(a, b)
             | Node::Less(a, b)
             | Node::Equal(a, b)
             | Node::Add(a, b)
@@ -242,6 +245,7 @@ impl Node {
             Node::Number(a) => Node::Number(place(a)),
             Node::And(a, b) => Node::And(place(a), place(b)),
             Node::Or(a, b) => Node::Or(place(a), place(b)),
+            Node::Differ(a, b) => Node::Differ(place(a), place(b)),
             Node::Less(a, b) => Node::Less(place(a), place(b)),
             Node::Equal(a, b) => Node::Equal(place(a), place(b)),
             Node::Add(a, b) => Node::Add(place(a), place(b)),
@@ -254,6 +258,7 @@ impl Node {
 
     /// Is it a bit whatever it is computed from?
     pub fn is_bit(&self) -> bool {
-        matches!(self, Node::Not(_) | Node::And(..) | Node::Or(..) | Node::Less(..) | Node::Equal(..))
+        use Node::{And, Differ, Equal, Less, Not, Or};
+        matches!(self, Not(_) | And(..) | Or(..) | Differ(..) | Less(..) | Equal(..))
     }
 }

@@ -25,9 +25,13 @@ impl Slots<'_> {
 
     /// A count of the distinct patients of rows that meet a condition.
     pub(crate) fn patients(&mut self, condition: Option<Expr>) -> usize {
-        let at = self.people.iter().position(|known| *known == condition).unwrap_or(self.people.len());
+        self.counted(Whom::With(condition))
+    }
+
+    fn counted(&mut self, whom: Whom) -> usize {
+        let at = self.people.iter().position(|known| *known == whom).unwrap_or(self.people.len());
         if at == self.people.len() {
-            self.people.push(condition);
+            self.people.push(whom);
         }
         let partial_bits = partial_bits(self.catalog.max_patients, 1).unwrap_or(64);
         let (what, scale) = (Summand::Patients(at), Scale::Decimal(0));
@@ -61,7 +65,7 @@ impl Slots<'_> {
         let column = |at: usize| self.columns[at].1.clone();
         let filter = slot.filter.and_then(|at| self.of_every_row(&self.columns[at].1));
         let what = match slot.what {
-            Summand::Patients(at) => return self.people[at].clone(),
+            Summand::Patients(at) => return self.people[at].condition().cloned(),
             Summand::NotNull(a) => Some(column(a).is_not_null()),
             // Such a cell adds ones.
             Summand::Value(a) => Some(cast(column(a), DataType::Int64).eq(lit(1i64))),
@@ -77,8 +81,9 @@ impl Slots<'_> {
         split_conjunction(filter).into_iter().filter(|expr| !is_first(expr)).cloned().reduce(Expr::and)
     }
 
-    /// For each two cells that can tell something together, unless no row is in both: the patients of rows that one of them counts and the
-    /// other does not. Those are the counts that the outputs show, and the cells of sums that measure something in common.
+    /// For each two cells that can tell something together: the patients of rows that one of them counts and the other does not, unless no row
+    /// is in both; and those who have a row of one and none of the other. Those are the counts that the outputs show, and the cells of sums
+    /// that measure something in common.
     pub(crate) fn patients_between(
         &mut self,
         cells: &[usize],
@@ -88,34 +93,57 @@ impl Slots<'_> {
         let shown = outputs.iter().filter_map(|output| output.count(&self.orders));
         let literals = supports.iter().filter(|support| support.leaves.is_empty()).map(|support| support.cell);
         let counts: Vec<usize> = shown.chain(self.ones.iter().copied()).chain(literals).collect();
-        let bound = |a: usize, b: usize| {
-            let related = counts.contains(&a) && counts.contains(&b) || measure_alike(supports, a, b);
-            related && !are_apart_in(disjoint, supports, a, b)
-        };
+        let count = |a: usize, b: usize| counts.contains(&a) && counts.contains(&b);
+        let apart = |a: usize, b: usize| are_apart_in(disjoint, supports, a, b);
         let rows: Vec<(usize, Option<Expr>)> = cells.iter().map(|cell| (*cell, self.rows_of(*cell))).collect();
         let mut between = Vec::new();
         for (at, (first, ours)) in rows.iter().enumerate() {
-            for (second, theirs) in rows[at + 1..].iter().filter(|(second, _)| bound(*first, *second)) {
-                let Some((part_is_ours, one_only)) = in_one_only(ours.as_ref(), theirs.as_ref()) else { continue };
-                let cell = if part_is_ours { *first } else { *second };
-                between.push(Between { cell, patients: self.patients(Some(one_only)) });
+            for (second, theirs) in rows[at + 1..].iter().filter(|(_, theirs)| ours != theirs) {
+                let (are_counts, are_apart) = (count(*first, *second), apart(*first, *second));
+                if !are_counts && (are_apart || !measure_alike(supports, *first, *second)) {
+                    continue;
+                }
+                let is_ours = matches!((ours, theirs), (Some(ours), theirs) if theirs.as_ref().is_none_or(|all| narrows(ours, all)));
+                let cell = if is_ours { *first } else { *second };
+                // Rows that exclude each other may be those of the same patients.
+                let of_rows = if are_apart { None } else { in_one_only(ours.as_ref(), theirs.as_ref()) };
+                let whom = of_rows.map(|rows| Whom::With(Some(rows)));
+                for whom in whom.into_iter().chain([Whom::InOneOnly(ours.clone(), theirs.clone())]) {
+                    between.push(Between { cell, patients: self.counted(whom) });
+                }
             }
         }
         between
     }
 }
 
-/// What rows meet that are in one of two cells alone, and whether the first is the one to hide: the part, not the whole. None where there
-/// is no such row, or no row of both.
-fn in_one_only(ours: Option<&Expr>, theirs: Option<&Expr>) -> Option<(bool, Expr)> {
+/// Which patients of the rows are counted.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Whom {
+    /// Those of a row that meets this; of any, if there is nothing to meet.
+    With(Option<Expr>),
+    /// Those of a row that meets one of these, and of none that meets the other.
+    InOneOnly(Option<Expr>, Option<Expr>),
+}
+
+impl Whom {
+    /// What one of their rows meets.
+    pub(crate) fn condition(&self) -> Option<&Expr> {
+        match self {
+            Whom::With(condition) => condition.as_ref(),
+            Whom::InOneOnly(..) => None,
+        }
+    }
+}
+
+/// What rows meet that are in one of two cells alone. None where there is no such row, or no row of both.
+fn in_one_only(ours: Option<&Expr>, theirs: Option<&Expr>) -> Option<Expr> {
     let outside = |part: &Expr| Expr::IsNotTrue(part.clone().into());
     let is_true = |rows: &Expr| Expr::IsTrue(rows.clone().into());
     match (ours, theirs) {
-        (ours, theirs) if ours == theirs => None,
         (Some(ours), Some(theirs)) if excludes(ours, theirs) => None,
-        (Some(ours), Some(theirs)) => Some((narrows(ours, theirs), is_true(ours).not_eq(is_true(theirs)))),
-        (Some(part), None) => Some((true, outside(part))),
-        (None, Some(part)) => Some((false, outside(part))),
+        (Some(ours), Some(theirs)) => Some(is_true(ours).not_eq(is_true(theirs))),
+        (Some(part), None) | (None, Some(part)) => Some(outside(part)),
         (None, None) => None,
     }
 }

@@ -193,7 +193,7 @@ pub struct SecureSum {
     pub noised: Vec<Noised>,
 }
 
-/// The patients of rows that one of two cells counts and the other does not.
+/// The patients of rows that one of two cells counts and the other does not, or those who are behind one of them alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Between {

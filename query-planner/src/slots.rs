@@ -14,6 +14,7 @@ use crate::facts::Scope;
 use crate::groups::GroupKey;
 use crate::measured::Measured;
 use crate::orders::is_order;
+use crate::people::Whom;
 use crate::plan::{Form, Order, Output, Ring, Scale, SketchOf, Slot, Summand};
 use crate::small::{carries_condition, conditional_columns};
 use crate::split::not_yet;
@@ -42,7 +43,7 @@ pub(crate) struct Slots<'a> {
     pub patient_key: Option<Column>,
     /// What rows must meet for their patients to be counted; [`Summand::Patients`] names a position here until the nodes are
     /// known.
-    pub people: Vec<Option<Expr>>,
+    pub people: Vec<Whom>,
     /// What figures of value add up, where it is judged.
     pub measured: Option<Measured<'a>>,
     /// The cells that figures of value are shown with.

@@ -9,6 +9,7 @@ use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{Expr, LogicalPlan, Operator};
 
 use crate::error::PlanError;
+use crate::people::Whom;
 use crate::plan::{Output, Ring, Slot, Summand};
 use crate::relate::contradicts;
 use crate::slots::Slots;
@@ -59,7 +60,7 @@ impl Slots<'_> {
     pub(crate) fn understood(&self, cells: &[usize]) -> Result<(), PlanError> {
         let rows: Vec<&Expr> = cells.iter().filter_map(|slot| self.condition(&self.slots[*slot])).collect();
         // Patients with such rows: where rows exclude each other patients may not, but then no count is that of a union.
-        let patients: Vec<&Expr> = self.people.iter().flatten().collect();
+        let patients: Vec<&Expr> = self.people.iter().filter_map(Whom::condition).collect();
         if cells.is_empty() || are_understood(&rows) && are_understood(&patients) {
             return Ok(());
         }

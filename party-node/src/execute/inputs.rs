@@ -1,16 +1,17 @@
 //! What this party puts in, in the order of the agreed groups. The analyst, and whoever only counts what a run needs,
 //! puts in zeros of the same shape.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use mpc_core::{Ring, Z64};
 use protocols::relational::union_sketch::{Seat, Sketch};
 use query_planner::JointPlan;
-use query_planner::matched::Node;
+use query_planner::matched::{Matching, Node};
 use query_planner::plan::{Order, Path, SecureSum, Summand};
 
 use crate::joint::{Rows, SKETCH, Values};
 use crate::local::Partials;
+use crate::local::patients::Patients;
 
 /// One party's numbers by group.
 pub struct Own<'a> {
@@ -46,13 +47,11 @@ impl<'a> Own<'a> {
             return self.slot(sum, slot, |x| Z64(x as u64));
         };
         let own = self.partials.and_then(|partials| partials[sum].patients.as_ref());
-        let known = match matching.nodes[node].node {
-            Node::Feature(feature) => own.and_then(|own| own.features.get(feature)),
-            _ => None,
-        };
-        let Some(known) = known else { return vec![Z64(0); self.at[sum].len()] };
+        let Some(own) = own else { return vec![Z64(0); self.at[sum].len()] };
         let mut counts: HashMap<&[u8], u64> = HashMap::new();
-        known.entries.iter().for_each(|entry| *counts.entry(&known.tuples[entry.tuple]).or_default() += 1);
+        for (tuple, _) in with(matching, own, node) {
+            *counts.entry(tuple).or_default() += 1;
+        }
         self.keys[sum].iter().map(|key| Z64(counts.get(&key[..]).copied().unwrap_or_default())).collect()
     }
 
@@ -96,6 +95,19 @@ impl<'a> Own<'a> {
     fn block(&self, sum: &SecureSum) -> Option<usize> {
         let me = self.plan.sites.get(self.me)?;
         sum.contributors.iter().position(|site| site == me)
+    }
+}
+
+/// Which of a site's own patients have a feature, or one of two and not the other, each with the keys; nobody, where it takes more to know.
+fn with<'p>(matching: &Matching, own: &'p Patients, node: usize) -> HashSet<(&'p [u8], usize)> {
+    match matching.nodes[node].node {
+        Node::Feature(feature) => {
+            let known = own.features.get(feature);
+            let entries = known.into_iter().flat_map(|known| known.entries.iter().map(move |entry| (known, entry)));
+            entries.map(|(known, entry)| (&known.tuples[entry.tuple][..], entry.patient)).collect()
+        }
+        Node::Differ(a, b) => &with(matching, own, a) ^ &with(matching, own, b),
+        _ => HashSet::new(),
     }
 }
 

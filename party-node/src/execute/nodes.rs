@@ -202,9 +202,13 @@ impl<'p> Writer<'p> {
                 let a = as_bit(circuit, term(*a)?)?;
                 Term::Bit(circuit.not(a))
             }
-            Node::And(a, b) | Node::Or(a, b) => {
+            Node::And(a, b) | Node::Or(a, b) | Node::Differ(a, b) => {
                 let (a, b) = (as_bit(circuit, term(*a)?)?, as_bit(circuit, term(*b)?)?);
-                Term::Bit(if matches!(node, Node::And(..)) { circuit.and(a, b) } else { circuit.or(a, b) })
+                Term::Bit(match node {
+                    Node::And(..) => circuit.and(a, b),
+                    Node::Or(..) => circuit.or(a, b),
+                    _ => circuit.xor(a, b),
+                })
             }
             Node::Less(a, b) | Node::Equal(a, b) => {
                 let width = bits(matching, *a).max(bits(matching, *b));
@@ -376,7 +380,9 @@ fn trends(matching: &Matching) -> Made<Vec<Trend>> {
             Node::Number(a) => of(a)?,
             Node::Nth { .. } => Trend::Down,
             Node::Length(_) => Trend::Up,
-            Node::Equal(..) | Node::Multiply(..) | Node::Select(..) | Node::Gaps { .. } => Trend::Either,
+            Node::Differ(..) | Node::Equal(..) | Node::Multiply(..) | Node::Select(..) | Node::Gaps { .. } => {
+                Trend::Either
+            }
         };
         trends.push(trend);
     }

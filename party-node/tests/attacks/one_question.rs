@@ -141,3 +141,187 @@ fn two_lists_of_keys_in_one_question_are_not_of_the_same_patients_but_for_one_ro
         assert_eq!((run.code().as_str(), answers(&run).len()), (want, usize::from(want.is_empty())), "{}", run.all());
     }
 }
+
+/// Thirty patients at A and twelve at B. Table `m` has a row of each, f = 1 for the first eleven, z = 100 and the patient's number; `v` has these
+/// rows twice, as kind 1 and 2; `k` has the kinds alone, and `l` the numbers 1 and 2. Who asks knows patient 15 by z = 115, and patient 1 by 101.
+fn copies(name: &str, declared: bool) -> Scratch {
+    let folder = Scratch::new(name);
+    for (site, patients) in [("A", 1..=30), ("B", 31..=42)] {
+        let rows = |of: &dyn Fn(u32) -> String| patients.clone().map(of).collect::<String>();
+        let f = |n: u32| u32::from(n <= 11);
+        let once = rows(&|n| format!("{n},{},{}\n", f(n), 100 + n));
+        let twice = rows(&|n| [1, 2].map(|kind| format!("{n},{kind},{},{}\n", f(n), 100 + n)).concat());
+        let kinds = rows(&|n| [1, 2].map(|kind| format!("{n},{kind}\n")).concat());
+        // Three each at both sites have a rare value, six other patients.
+        let rare = rows(&|n| format!("{n},{}\n", if patients.clone().rev().take(3).any(|p| p == n) { 3 } else { 1 }));
+        folder.write(&format!("{site}/m.csv"), format!("person_id,f,z\n{once}"));
+        folder.write(&format!("{site}/m2.csv"), format!("person_id,f,z\n{once}"));
+        folder.write(&format!("{site}/v.csv"), format!("person_id,kind,f,z\n{twice}"));
+        folder.write(&format!("{site}/k.csv"), format!("person_id,kind\n{kinds}"));
+        folder.write(&format!("{site}/r.csv"), format!("person_id,c\n{rare}"));
+        folder.write(&format!("{site}/l.csv"), "g\n1\n2\n");
+    }
+    let domains =
+        ["m.columns.f", "m2.columns.f", "v.columns.f"].map(|at| format!("[tables.{at}]\ndomain = [0, 1]\n")).concat();
+    let known =
+        ["v.columns.kind", "k.columns.kind", "l.columns.g"].map(|at| format!("[tables.{at}]\ndomain = [1, 2]\n"));
+    let known = known.concat() + "[tables.r.columns.c]\ndomain = [1, 2, 3]\n";
+    let domains = if declared { domains } else { String::new() };
+    folder.write("network.toml", format!("min_patients = 11\nmin_sites = 2\n{known}{domains}"));
+    folder
+}
+
+/// Asks each in a sandbox of its own.
+fn asked(folder: &Scratch, questions: &[(&str, &str)]) {
+    for (sql, want) in questions {
+        let run = sandbox(folder.path(), &["--format", "json", "-e", sql]);
+        println!("  {sql}\n    {} {:?}", run.code(), answers(&run));
+        assert_eq!((run.code().as_str(), answers(&run).len()), (*want, usize::from(want.is_empty())), "{}", run.all());
+    }
+}
+
+#[test]
+fn groups_that_a_question_makes_of_the_same_patients_but_for_one_are_not_told() {
+    asked(
+        &copies("copies", true),
+        &[
+            // A key that says from which branch a row comes: of other tables, other sites, or both of one table.
+            (
+                "SELECT g, COUNT(*) AS n FROM (SELECT 1 AS g, f FROM m UNION ALL SELECT 2, f FROM v WHERE kind = 1 AND z <> 115) s \
+                 WHERE f = 0 GROUP BY g",
+                "RELEASE_TOO_CLOSE",
+            ),
+            (
+                "SELECT g, COUNT(DISTINCT person_id) AS n FROM (SELECT 1 AS g, person_id FROM m WHERE f = 0 UNION ALL SELECT 2, person_id \
+                 FROM m2 WHERE f = 0 AND z <> 115) s GROUP BY g",
+                "RELEASE_TOO_CLOSE",
+            ),
+            (
+                "SELECT g, COUNT(DISTINCT person_id) AS n FROM (SELECT 1 AS g, person_id FROM A.m WHERE f = 0 UNION ALL SELECT 2, \
+                 person_id FROM A.m2 WHERE f = 0 AND z <> 115) s GROUP BY g",
+                "RELEASE_TOO_CLOSE",
+            ),
+            // A list beside the rows: written as a query, written as values, stored.
+            (
+                "SELECT g, COUNT(DISTINCT person_id) AS n FROM m CROSS JOIN (SELECT 1 AS g UNION ALL SELECT 2) l WHERE f = 0 AND \
+                 (g = 1 OR z <> 115) GROUP BY g",
+                "RELEASE_TOO_CLOSE",
+            ),
+            (
+                "SELECT g, COUNT(DISTINCT person_id) AS n FROM m CROSS JOIN (VALUES (1, 0), (2, 115)) l(g, t) WHERE f = 0 AND z <> t \
+                 GROUP BY g",
+                "RELEASE_TOO_CLOSE",
+            ),
+            (
+                "SELECT l.g, COUNT(*) AS n FROM A.m m JOIN A.l l ON m.z <> 115 OR l.g = 1 WHERE f = 0 GROUP BY l.g",
+                "RELEASE_TOO_CLOSE",
+            ),
+            // Rows of which every patient has one of each kind.
+            (
+                "SELECT kind, COUNT(*) AS n FROM v WHERE f = 0 AND (kind = 1 OR z <> 115) GROUP BY kind",
+                "RELEASE_TOO_CLOSE",
+            ),
+            (
+                "SELECT kind, COUNT(*) AS n FROM A.m m JOIN A.k k ON m.person_id = k.person_id WHERE f = 0 AND (kind = 1 OR z <> 115) \
+                 GROUP BY kind",
+                "RELEASE_TOO_CLOSE",
+            ),
+            (
+                "SELECT CASE WHEN kind = 1 THEN 1 WHEN z <> 115 THEN 2 END AS k, COUNT(*) AS n FROM v WHERE f = 0 GROUP BY 1",
+                "RELEASE_TOO_CLOSE",
+            ),
+            (
+                "SELECT kind, COUNT(*) FILTER (WHERE kind = 1 OR z <> 115) AS n FROM v WHERE f = 0 GROUP BY kind",
+                "RELEASE_TOO_CLOSE",
+            ),
+            (
+                "SELECT 1 AS k, COUNT(*) AS n FROM v WHERE kind = 1 AND f = 0 UNION ALL \
+                 SELECT 2 AS k, COUNT(*) AS n FROM v WHERE kind = 2 AND f = 0 AND z <> 115",
+                "RELEASE_TOO_CLOSE",
+            ),
+            // What tables say by themselves, a list without a choice, groups of which nobody sees that they are few.
+            ("SELECT kind, COUNT(*) AS n FROM v WHERE f = 0 GROUP BY kind", ""),
+            ("SELECT g, COUNT(DISTINCT person_id) AS n FROM m CROSS JOIN (VALUES (1), (2)) l(g) GROUP BY g", ""),
+            ("SELECT c, COUNT(*) AS n FROM A.r GROUP BY c UNION ALL SELECT c, COUNT(*) AS n FROM B.r GROUP BY c", ""),
+            (
+                "SELECT g, COUNT(DISTINCT person_id) AS n FROM (SELECT 1 AS g, person_id FROM m UNION ALL SELECT 2, person_id FROM m \
+                 WHERE z < 104 UNION ALL SELECT 3, person_id FROM m WHERE z > 138) s GROUP BY g",
+                "",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn keys_of_groups_that_a_question_makes_of_the_same_patients_are_not_agreed() {
+    asked(
+        &copies("copied-keys", false),
+        &[
+            (
+                "SELECT g, f, COUNT(DISTINCT person_id) AS n FROM (SELECT 1 AS g, f, person_id FROM m UNION ALL SELECT 2, f, person_id \
+                 FROM m2 WHERE z <> 101) s GROUP BY g, f",
+                "KEYS_NOT_AGREEABLE",
+            ),
+            (
+                "SELECT g, f, COUNT(DISTINCT person_id) AS n FROM m CROSS JOIN (SELECT 1 AS g UNION ALL SELECT 2) l WHERE g = 1 OR \
+                 z <> 101 GROUP BY g, f",
+                "KEYS_NOT_AGREEABLE",
+            ),
+            (
+                "SELECT f, COUNT(*) AS n FROM v WHERE kind = 1 GROUP BY f UNION ALL \
+                 SELECT f, COUNT(*) AS n FROM v WHERE kind = 2 AND z <> 101 GROUP BY f",
+                "RELEASE_TOO_CLOSE",
+            ),
+            // A cohort that is chosen by a union or a list, labels of codes, and rows of several sites or tables are no copies.
+            (
+                "SELECT f, COUNT(DISTINCT person_id) AS n FROM m WHERE person_id IN (SELECT person_id FROM v WHERE f = 1 UNION SELECT \
+                 person_id FROM v WHERE f = 0) GROUP BY f",
+                "",
+            ),
+            (
+                "SELECT c.name, COUNT(DISTINCT person_id) AS n FROM m JOIN (VALUES (0, 'no'), (1, 'yes')) c(code, name) ON m.f = c.code \
+                 GROUP BY c.name",
+                "",
+            ),
+            (
+                "SELECT f, COUNT(DISTINCT person_id) AS n FROM (SELECT f, person_id FROM m WHERE z < 110 UNION ALL SELECT f, person_id \
+                 FROM m WHERE z >= 110) s GROUP BY f",
+                "",
+            ),
+            ("SELECT f, COUNT(*) AS n FROM (SELECT f FROM m UNION ALL SELECT f FROM m2) s GROUP BY f", ""),
+        ],
+    );
+}
+
+#[test]
+fn of_two_counts_with_few_patients_between_them_one_is_hidden_though_many_rows_are() {
+    let folder = copies("kinds", true);
+    let cells = |sql: &str| {
+        let run = sandbox(folder.path(), &["--format", "json", "-e", sql]);
+        assert_eq!(run.answers().len(), 1, "{}", run.all());
+        println!("  {sql}\n    {}", run.answers()[0]["rows"]);
+        run.answers()[0]["rows"][0].clone()
+    };
+    // Of every patient there is a row of each kind: the second count is over all but patient 15.
+    let all_and =
+        |condition: &str| format!("SELECT COUNT(*) AS a, COUNT(*) FILTER (WHERE {condition}) AS b FROM v WHERE f = 0");
+    assert_eq!(cells(&all_and("kind = 2 AND z <> 115")), json!([62, null]));
+    assert_eq!(cells(&all_and("kind = 2")), json!([62, 31]));
+    let kinds = |condition: &str| {
+        format!(
+            "SELECT COUNT(*) FILTER (WHERE kind = 1) AS a, COUNT(*) FILTER (WHERE {condition}) AS b FROM v WHERE f = 0"
+        )
+    };
+    assert_eq!(cells(&kinds("kind = 2 AND z <> 115")), json!([31, null]));
+    // The same patients, and nobody sees how many rows there are besides.
+    assert_eq!(cells(&kinds("kind = 2")), json!([31, 31]));
+    // Matched patients.
+    let matched = |condition: &str| {
+        format!(
+            "SELECT COUNT(DISTINCT m.person_id) AS a, COUNT(DISTINCT CASE WHEN {condition} THEN m.person_id END) AS b \
+             FROM A.m m JOIN A.v v ON m.person_id = v.person_id WHERE v.f = 0"
+        )
+    };
+    assert_eq!(cells(&matched("v.kind = 2 AND v.z <> 115")), json!([19, null]));
+    assert_eq!(cells(&matched("v.kind = 2")), json!([19, 19]));
+}

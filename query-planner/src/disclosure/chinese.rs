@@ -301,7 +301,13 @@ fn distinct(column: &str, filter: Option<&str>) -> String {
 
 fn expression(known: &Known) -> String {
     let inner = |known: &Known| match known {
-        Known::And(..) | Known::Or(..) | Known::Less(..) | Known::Equal(..) | Known::Add(..) | Known::Subtract(..) => {
+        Known::And(..)
+        | Known::Or(..)
+        | Known::Differ(..)
+        | Known::Less(..)
+        | Known::Equal(..)
+        | Known::Add(..)
+        | Known::Subtract(..) => {
             format!("({})", expression(known))
         }
         other => expression(other),
@@ -312,6 +318,7 @@ fn expression(known: &Known) -> String {
         Known::Not(a) => format!("并非 {}", inner(a)),
         Known::And(a, b) => format!("{} 且 {}", expression(a), expression(b)),
         Known::Or(a, b) => format!("{} 或 {}", inner(a), inner(b)),
+        Known::Differ(a, b) => format!("仅 {} 与 {} 之一", inner(a), inner(b)),
         Known::Less(a, b) => format!("{} < {}", inner(a), inner(b)),
         Known::Equal(a, b) => format!("{} = {}", inner(a), inner(b)),
         Known::Add(a, b) => format!("{} + {}", inner(a), inner(b)),

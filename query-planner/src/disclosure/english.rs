@@ -323,7 +323,13 @@ pub(crate) fn distinct(column: &str, filter: Option<&str>) -> String {
 
 fn expression(known: &Known) -> String {
     let inner = |known: &Known| match known {
-        Known::And(..) | Known::Or(..) | Known::Less(..) | Known::Equal(..) | Known::Add(..) | Known::Subtract(..) => {
+        Known::And(..)
+        | Known::Or(..)
+        | Known::Differ(..)
+        | Known::Less(..)
+        | Known::Equal(..)
+        | Known::Add(..)
+        | Known::Subtract(..) => {
             format!("({})", expression(known))
         }
         other => expression(other),
@@ -334,6 +340,7 @@ fn expression(known: &Known) -> String {
         Known::Not(a) => format!("not {}", inner(a)),
         Known::And(a, b) => format!("{} and {}", expression(a), expression(b)),
         Known::Or(a, b) => format!("{} or {}", inner(a), inner(b)),
+        Known::Differ(a, b) => format!("either {} or {}", inner(a), inner(b)),
         Known::Less(a, b) => format!("{} < {}", inner(a), inner(b)),
         Known::Equal(a, b) => format!("{} = {}", inner(a), inner(b)),
         Known::Add(a, b) => format!("{} + {}", inner(a), inner(b)),

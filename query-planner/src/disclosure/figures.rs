@@ -50,6 +50,8 @@ pub enum Known {
     And(Box<Known>, Box<Known>),
     /// Either.
     Or(Box<Known>, Box<Known>),
+    /// Either, and not both.
+    Differ(Box<Known>, Box<Known>),
     /// The first below the second.
     Less(Box<Known>, Box<Known>),
     /// The same number.
@@ -181,6 +183,7 @@ impl Known {
             Node::Not(a) => Known::Not(inner(a)),
             Node::And(a, b) => Known::And(inner(a), inner(b)),
             Node::Or(a, b) => Known::Or(inner(a), inner(b)),
+            Node::Differ(a, b) => Known::Differ(inner(a), inner(b)),
             Node::Less(a, b) => Known::Less(inner(a), inner(b)),
             Node::Equal(a, b) => Known::Equal(inner(a), inner(b)),
             Node::Add(a, b) => Known::Add(inner(a), inner(b)),

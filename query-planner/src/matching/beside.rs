@@ -14,15 +14,15 @@ use crate::error::{PlanError, refuse};
 use crate::matching::home::is_key;
 use crate::matching::layout::{LaidOut, Roots, lay_out};
 use crate::matching::nodes::{Nodes, Source};
+use crate::people::Whom;
 use crate::policy::check_local;
 use crate::split::sites_of;
 
-/// Counts, for each tuple of keys, the patients with rows that meet a condition: one node for each of `conditions`, all
-/// over the columns of `input`. None when the rows are not those of patients.
+/// Counts, for each tuple of keys, these patients: one node for each of `people`, all over the columns of `input`. None when the rows are not those of patients.
 pub(crate) fn beside(
     input: &LogicalPlan,
     keys: &[Expr],
-    conditions: &[Option<Expr>],
+    people: &[Whom],
     catalog: &Catalog,
 ) -> Result<Option<LaidOut>, PlanError> {
     let Some((plan, key)) = with_key(input, catalog)? else { return Ok(None) };
@@ -31,9 +31,15 @@ pub(crate) fn beside(
     let source = Source { sites: sites_of(&plan), plan, key, rows };
     let mut nodes = Nodes::new(catalog);
     let mut slots = Vec::new();
-    for condition in conditions {
-        let any = nodes.any(&source, condition.clone(), keys.to_vec());
-        slots.push(nodes.place(any)?);
+    for whom in people {
+        let bit = match whom {
+            Whom::With(condition) => nodes.any(&source, condition.clone(), keys.to_vec()),
+            Whom::InOneOnly(ours, theirs) => {
+                let [ours, theirs] = [ours, theirs].map(|rows| nodes.any(&source, rows.clone(), keys.to_vec()));
+                nodes.differ(ours, theirs)
+            }
+        };
+        slots.push(nodes.place(bit)?);
     }
     let roots = Roots { slots, patient_keys: Vec::new(), row_keys: (0..keys.len()).collect(), key_source: None };
     lay_out(&nodes, roots).map(Some)

@@ -17,8 +17,8 @@ pub(crate) struct Behind {
     pub only: Only,
 }
 
-/// Who has a row that one of two cells counts and the other does not, and which cell is hidden where they are few: the part, else the
-/// later one. None where there is nobody, or nobody in both.
+/// Who has a row that one of two cells counts and the other does not, and who is behind one and not behind the other; and which cell is
+/// hidden where either are few: the part, else the later one. None where there is nobody, or nobody in both.
 ///
 /// # Errors
 /// As [`Tally::exists`]; `NOT_YET` for conditions on rows of two tables that are compared with each other, and on numbered rows.
@@ -26,10 +26,13 @@ pub(crate) fn in_one_only(
     a: &Behind,
     b: &Behind,
     tally: &mut Tally<'_, '_, '_>,
-) -> Result<Option<(usize, Bit)>, PlanError> {
+) -> Result<Vec<(usize, Bit)>, PlanError> {
+    let behind_one = tally.nodes.differ(a.patients, b.patients);
     let both = tally.nodes.and(a.patients, b.patients);
     let rows = match (&a.only.rows, &b.only.rows) {
-        (Some((p, f)), Some((q, g))) if p == q && excludes(f, g) => return Ok(None),
+        (Some((p, f)), Some((q, g))) if p == q && excludes(f, g) => {
+            return Ok(told([(b.cell, behind_one)]));
+        }
         (Some((p, f)), Some((q, g))) if p == q && f != g => {
             let is_true = |filter: &Expr| Expr::IsTrue(filter.clone().into());
             Some((*p, is_true(f).not_eq(is_true(g)), narrows(f, g)))
@@ -39,7 +42,7 @@ pub(crate) fn in_one_only(
         _ => None,
     };
     if both == Bit::No {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let differing = [&a.only.rows, &b.only.rows].into_iter().flatten().filter(|_| a.only.rows != b.only.rows);
     if differing.into_iter().any(|(part, _)| tally.view.parts[*part].ranked.is_some()) {
@@ -50,10 +53,7 @@ pub(crate) fn in_one_only(
         (Some((p, _)), Some((q, _))) if p != q => one_and_not_other(a, b, tally)?,
         _ => Bit::No,
     };
-    let without_b = without(a.patients, b.patients, tally);
-    let without_a = without(b.patients, a.patients, tally);
-    let mut one_only = tally.nodes.or(without_a, without_b);
-    one_only = tally.nodes.or(one_only, of_two_tables);
+    let mut one_only = tally.nodes.or(behind_one, of_two_tables);
     let mut is_part = both == a.patients;
     if let Some((part, filter, narrow)) = rows {
         is_part = both != b.patients && narrow;
@@ -62,7 +62,14 @@ pub(crate) fn in_one_only(
         one_only = tally.nodes.or(one_only, other_rows);
     }
     let cell = if is_part { a.cell } else { b.cell };
-    Ok(Some((cell, one_only)).filter(|(_, bit)| *bit != Bit::No))
+    Ok(told([(cell, one_only), (cell, behind_one)]))
+}
+
+/// Each once, and only where there may be somebody.
+fn told<const N: usize>(bits: [(usize, Bit); N]) -> Vec<(usize, Bit)> {
+    let mut told: Vec<(usize, Bit)> = bits.into_iter().filter(|(_, bit)| *bit != Bit::No).collect();
+    told.dedup();
+    told
 }
 
 /// Who has a row of one table that meets its condition beside one of the other table that does not meet its own: all rows of a patient
@@ -82,11 +89,6 @@ fn one_and_not_other(a: &Behind, b: &Behind, tally: &mut Tally<'_, '_, '_>) -> R
         any = tally.nodes.or(any, both);
     }
     Ok(any)
-}
-
-fn without(a: Bit, b: Bit, tally: &mut Tally<'_, '_, '_>) -> Bit {
-    let not_b = tally.nodes.not(b);
-    tally.nodes.and(a, not_b)
 }
 
 /// Sets of cells (slots and their nodes) whose patients exclude each other. Refuses three and more choices of patients whose

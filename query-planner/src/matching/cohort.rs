@@ -6,6 +6,7 @@ use crate::catalog::Catalog;
 use crate::error::PlanError;
 use crate::matching::beside::beside;
 use crate::matching::layout::LaidOut;
+use crate::people::Whom;
 use crate::policy::knows_patients;
 
 /// For each tuple of keys and each condition, the patients with such rows in `input`. None where no table knows patients.
@@ -19,7 +20,8 @@ pub(crate) fn cohort(
     conditions: &[Option<Expr>],
     catalog: &Catalog,
 ) -> Result<Option<LaidOut>, PlanError> {
-    match beside(input, keys, conditions, catalog)? {
+    let people: Vec<Whom> = conditions.iter().cloned().map(Whom::With).collect();
+    match beside(input, keys, &people, catalog)? {
         None if knows_patients(input, catalog) => Err(patients_lost(&catalog.patient_key)),
         found => Ok(found),
     }

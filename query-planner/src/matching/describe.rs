@@ -58,6 +58,7 @@ fn node_line(node: &Node) -> String {
         Node::Not(a) => format!("not node {a}"),
         Node::And(a, b) => format!("node {a} and node {b}"),
         Node::Or(a, b) => format!("node {a} or node {b}"),
+        Node::Differ(a, b) => format!("node {a} or node {b}, not both"),
         Node::Less(a, b) => format!("node {a} < node {b}"),
         Node::Equal(a, b) => format!("node {a} = node {b}"),
         Node::Add(a, b) => format!("node {a} + node {b}"),

@@ -68,6 +68,7 @@ pub fn nodes(matching: &Matching, features: &[Known]) -> Vec<i128> {
             Node::Not(a) => i128::from(!bit(*a)),
             Node::And(a, b) => i128::from(bit(*a) && bit(*b)),
             Node::Or(a, b) => i128::from(bit(*a) || bit(*b)),
+            Node::Differ(a, b) => i128::from(bit(*a) != bit(*b)),
             Node::Less(a, b) => i128::from(value(*a) < value(*b)),
             Node::Equal(a, b) => i128::from(value(*a) == value(*b)),
             Node::Add(a, b) => value(*a) + value(*b),

@@ -169,6 +169,22 @@ impl<'a> Nodes<'a> {
         }
     }
 
+    /// One of them and not the other.
+    pub fn differ(&mut self, a: Bit, b: Bit) -> Bit {
+        let (Bit::At(x), Bit::At(y)) = (a, b) else {
+            return match (a, b) {
+                (Bit::No, other) | (other, Bit::No) => other,
+                (Bit::Yes, other) | (other, Bit::Yes) => self.not(other),
+                _ => Bit::No,
+            };
+        };
+        match () {
+            () if x == y => Bit::No,
+            () if self.opposite(x, y) => Bit::Yes,
+            () => Bit::At(self.put(Node::Differ(x.min(y), x.max(y)), BIT)),
+        }
+    }
+
     pub fn all(&mut self, bits: impl IntoIterator<Item = Bit>) -> Bit {
         bits.into_iter().fold(Bit::Yes, |all, bit| self.and(all, bit))
     }

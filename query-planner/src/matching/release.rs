@@ -453,7 +453,7 @@ impl Figures<'_, '_, '_> {
         let pairs: Vec<(usize, usize)> = pairs.filter(|(a, b)| bound(behind[*a].cell, behind[*b].cell)).collect();
         let mut between = Vec::new();
         for (a, b) in pairs {
-            if let Some((cell, bit)) = in_one_only(&behind[a], &behind[b], &mut self.tally)? {
+            for (cell, bit) in in_one_only(&behind[a], &behind[b], &mut self.tally)? {
                 let node = self.tally.nodes.place(bit)?;
                 between.push(Between { cell, patients: self.slot(node, 0) });
             }

@@ -85,6 +85,7 @@ fn value(matching: &Matching, facts: &[Vec<Facts>], node: &Node, tuple: usize, v
         Node::Not(a) => 1 - values[*a],
         Node::And(a, b) => values[*a] & values[*b],
         Node::Or(a, b) => values[*a] | values[*b],
+        Node::Differ(a, b) => values[*a] ^ values[*b],
         Node::Less(a, b) => i128::from(values[*a] < values[*b]),
         Node::Equal(a, b) => i128::from(values[*a] == values[*b]),
         Node::Add(a, b) => values[*a] + values[*b],

@@ -205,11 +205,12 @@ impl Program<'_> {
         let constant = self.dice.below(60) as i64 - 30;
         let products = [x0 * y0, x0 * y1, x1 * y0, x1 * y1];
         let product = (products.iter().min().copied().unwrap(), products.iter().max().copied().unwrap());
-        let step = match self.dice.below(11) {
+        let step = match self.dice.below(12) {
             0 => (Node::Constant(constant), Some((constant.into(), constant.into()))),
             1 => (Node::Not(a), None),
             2 => (Node::And(a, b), None),
             3 => (Node::Or(a, b), None),
+            10 => (Node::Differ(a, b), None),
             4 | 5 => (Node::Less(x, y), None),
             6 => (Node::Equal(x, y), None),
             7 => (Node::Add(x, y), Some((x0 + y0, x1 + y1))),
