@@ -4,7 +4,8 @@
 //! (`kind = 1 OR z <> 115`), by a UNION whose branches are told apart, by a list beside which rows are repeated.
 //!
 //! What is followed are sources: a column of a table, the rows of a list, the branches of a UNION. Sources that an equality ties count as one
-//! class. Where in doubt the answer is yes: then groups are compared, or keys are not agreed.
+//! class, and a key that is looked up in another table, by a column that is no patient key, is a key by that column, too. Where in doubt the answer is
+//! yes: then groups are compared, or keys are not agreed.
 
 mod trace;
 
@@ -20,16 +21,15 @@ use trace::{Condition, Made, Trace};
 pub(crate) fn near_groups(aggregate: &Aggregate, catalog: &Catalog) -> bool {
     let (trace, keys) = trace::of(aggregate, catalog);
     let classes = Classes::of(&trace);
-    let of_keys: BTreeSet<usize> = keys.iter().flat_map(|key| classes.of_sources(&key.sources)).collect();
-    let is_a_patients = |class: &usize| trace.patients.iter().any(|source| classes.0[*source] == *class);
-    let is_copied = trace.copied.iter().any(|source| of_keys.contains(&classes.0[*source]));
-    // What follows from the patient alone puts each patient into one group.
-    if !is_copied && of_keys.iter().all(is_a_patients) {
-        return false;
+    let named: BTreeSet<usize> = keys.iter().flat_map(|key| classes.of_sources(&key.sources)).collect();
+    if trace.copied.iter().any(|source| named.contains(&classes.0[*source])) {
+        return true;
     }
-    let mixed = keys.iter().any(|key| classes.of_sources(&key.sources).len() > 1);
-    is_copied
-        || mixed
+    // What follows from the patient alone puts each patient into one group.
+    let patients = classes.of_sources(&trace.patients);
+    let looked_up = classes.looked_up(&named - &patients, &trace);
+    let of_keys = &looked_up - &patients;
+    keys.iter().any(|key| classes.of_sources(&key.sources).len() > 1)
         || of_keys.iter().any(|class| classes.is_of_two_columns(*class, &trace))
         || trace.conditions.iter().any(|condition| picks(condition, &keys, &of_keys, &classes, &trace))
         || trace.unions.iter().any(|branches| differ_by_key(branches, &of_keys, &classes, &trace))
@@ -41,8 +41,8 @@ struct Classes(Vec<usize>);
 impl Classes {
     fn of(trace: &Trace<'_>) -> Self {
         let mut classes: Vec<usize> = (0..trace.leaves.len()).collect();
-        let equal = trace.conditions.iter().filter(|condition| condition.equal.is_some());
-        for sources in equal.map(|condition| &condition.sources).chain(&trace.tied) {
+        let ties = trace.conditions.iter().filter(|condition| condition.is_tie);
+        for sources in ties.map(|condition| &condition.sources).chain(&trace.tied) {
             let all: BTreeSet<usize> = sources.iter().map(|source| classes[*source]).collect();
             let Some(one) = all.first().copied() else { continue };
             classes.iter_mut().filter(|class| all.contains(class)).for_each(|class| *class = one);
@@ -54,23 +54,38 @@ impl Classes {
         sources.iter().map(|source| self.0[*source]).collect()
     }
 
+    /// These and the columns by which the rows that have them are found, as of a dictionary.
+    fn looked_up(&self, mut known: BTreeSet<usize>, trace: &Trace<'_>) -> BTreeSet<usize> {
+        loop {
+            let leaf = |source: &usize| trace.leaves[*source];
+            let of_known = (0..self.0.len()).filter(|source| known.contains(&self.0[*source]));
+            let leaves: BTreeSet<usize> = of_known.map(|source| leaf(&source)).collect();
+            let ties = trace.conditions.iter().filter(|condition| condition.is_tie);
+            let ties = ties.filter(|tie| !tie.sources.is_subset(&trace.patients));
+            let ties = ties.filter(|tie| tie.sources.iter().any(|source| leaves.contains(&leaf(source))));
+            let found: BTreeSet<usize> = ties.flat_map(|tie| self.of_sources(&tie.sources)).collect();
+            if found.is_subset(&known) {
+                return known;
+            }
+            known.extend(found);
+        }
+    }
+
     /// Are two columns of one table tied to each other, or two of a list to something?
     fn is_of_two_columns(&self, class: usize, trace: &Trace<'_>) -> bool {
         let sources: Vec<usize> = (0..self.0.len()).filter(|source| self.0[*source] == class).collect();
         let leaves: BTreeSet<usize> = sources.iter().map(|source| trace.leaves[*source]).collect();
         let ties = |source: &usize| {
-            let equal = trace.conditions.iter().filter_map(|condition| condition.equal.as_ref());
-            equal.filter(|(a, b)| a.sources.contains(source) || b.sources.contains(source)).count()
+            let ties = trace.conditions.iter().filter(|condition| condition.is_tie);
+            ties.filter(|condition| condition.sources.contains(source)).count()
         };
         leaves.len() < sources.len() || sources.iter().any(|source| trace.lists.contains(source) && ties(source) > 1)
     }
 
-    /// Does the key say all of this class: is one the column as it is, and all that is equal to it?
+    /// Does a key say all of this class: is it a column of a table as it is, as is all that is tied to it?
     fn is_told(&self, class: usize, keys: &[Made], trace: &Trace<'_>) -> bool {
-        let is_of = |made: &Made| made.sources.iter().any(|source| self.0[*source] == class);
-        let equal = trace.conditions.iter().filter_map(|condition| condition.equal.as_ref());
-        let mut equal = equal.filter(|(a, b)| is_of(a) || is_of(b));
-        keys.iter().any(|key| is_of(key) && key.is_plain) && equal.all(|(a, b)| a.is_plain && b.is_plain)
+        let is_of = |key: &Made| key.is_plain && key.sources.iter().any(|source| self.0[*source] == class);
+        keys.iter().any(is_of) && !trace.lists.iter().any(|list| self.0[*list] == class)
     }
 }
 
@@ -83,7 +98,7 @@ fn picks(
     trace: &Trace<'_>,
 ) -> bool {
     let looked_at = classes.of_sources(&condition.sources);
-    condition.equal.is_none()
+    !condition.is_tie
         && looked_at.len() > 1
         && !looked_at.is_disjoint(of_keys)
         && !looked_at.iter().all(|class| of_keys.contains(class) && classes.is_told(*class, keys, trace))

@@ -21,7 +21,7 @@ pub(super) struct Made {
     pub sources: BTreeSet<usize>,
     /// How it is made, in a wording in which equal things are equal.
     text: String,
-    /// Is it a source as it stands?
+    /// Is it a column of a table or a list as it stands?
     pub is_plain: bool,
     /// Of a list: may two of its rows have the same value here?
     repeats: bool,
@@ -32,8 +32,8 @@ pub(super) struct Made {
 pub(super) struct Condition {
     pub sources: BTreeSet<usize>,
     pub text: String,
-    /// Both sides of an equality.
-    pub equal: Option<(Made, Made)>,
+    /// Does it say no more than that columns are equal?
+    pub is_tie: bool,
 }
 
 /// What is found in a plan, from the scans up.
@@ -41,10 +41,7 @@ pub(super) struct Trace<'c> {
     catalog: &'c Catalog,
     /// For each source the number of its table, list or union.
     pub leaves: Vec<usize>,
-    /// For each of these what it is, with its sites.
-    tables: Vec<String>,
-    /// The first leaf of the branch of a union that is looked at.
-    first: usize,
+    next_leaf: usize,
     /// Sources that follow from the patient.
     pub patients: BTreeSet<usize>,
     /// Sources that are rows of a list.
@@ -54,7 +51,7 @@ pub(super) struct Trace<'c> {
     pub conditions: Vec<Condition>,
     /// Sources of one column that the branches of a union make alike.
     pub tied: Vec<BTreeSet<usize>>,
-    /// For each union the conditions of each branch.
+    /// For each union the conditions of each branch, where columns can be alike.
     pub unions: Vec<Vec<Range<usize>>>,
 }
 
@@ -63,8 +60,7 @@ pub(super) fn of<'c>(aggregate: &Aggregate, catalog: &'c Catalog) -> (Trace<'c>,
     let mut trace = Trace {
         catalog,
         leaves: Vec::new(),
-        tables: Vec::new(),
-        first: 0,
+        next_leaf: 0,
         patients: BTreeSet::new(),
         lists: BTreeSet::new(),
         copied: BTreeSet::new(),
@@ -74,8 +70,9 @@ pub(super) fn of<'c>(aggregate: &Aggregate, catalog: &'c Catalog) -> (Trace<'c>,
     };
     let columns = trace.rows(&aggregate.input);
     let input = Input { schema: aggregate.input.schema(), columns: &columns };
-    for figure in aggregate.aggr_expr.iter().flat_map(asked) {
-        trace.choose(figure, &input);
+    for figure in aggregate.aggr_expr.iter().flat_map(asked).flat_map(split_conjunction) {
+        let made = trace.made(figure, &input);
+        trace.choose(made);
     }
     let keys = aggregate.group_expr.iter().map(|key| trace.made(key, &input)).collect();
     (trace, keys)
@@ -105,13 +102,12 @@ impl Input<'_> {
 impl Trace<'_> {
     /// The columns of a plan.
     fn rows(&mut self, plan: &LogicalPlan) -> Vec<Made> {
+        let width = plan.schema().fields().len();
         match plan {
             LogicalPlan::TableScan(scan) => self.table(scan),
-            LogicalPlan::Values(values) => self.list(plan.schema().fields().len(), |at| column_of(values, at)),
-            LogicalPlan::EmptyRelation(empty) => self.list(empty.schema.fields().len(), |_| None),
-            LogicalPlan::Union(union) if reads_nothing(plan) => {
-                self.list(plan.schema().fields().len(), |at| of_branches(union, at))
-            }
+            LogicalPlan::Values(values) => self.list(width, |at| column_of(values, at)),
+            LogicalPlan::EmptyRelation(_) => self.list(width, |_| None),
+            LogicalPlan::Union(union) if reads_nothing(plan) => self.list(width, |at| of_branches(union, at)),
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(plan, aggregate),
@@ -128,47 +124,44 @@ impl Trace<'_> {
             LogicalPlan::Window(window) => {
                 let mut columns = self.rows(&window.input);
                 let input = Input { schema: window.input.schema(), columns: &columns };
-                // The other rows decide, too.
-                let numbers: Vec<Made> =
-                    window.window_expr.iter().map(|expr| self.beside_others(expr, &input)).collect();
+                let numbers: Vec<Made> = window.window_expr.iter().map(|expr| self.of_rows(expr, &input)).collect();
                 columns.extend(numbers);
                 columns
             }
-            LogicalPlan::SubqueryAlias(_)
-            | LogicalPlan::Sort(_)
-            | LogicalPlan::Limit(_)
-            | LogicalPlan::Subquery(_)
-            | LogicalPlan::Distinct(Distinct::All(_)) => self.rows(plan.inputs()[0]),
+            LogicalPlan::Sort(sort) if sort.fetch.is_none() => self.rows(&sort.input),
+            LogicalPlan::SubqueryAlias(_) | LogicalPlan::Subquery(_) | LogicalPlan::Distinct(Distinct::All(_)) => {
+                self.rows(plan.inputs()[0])
+            }
+            // What a LIMIT leaves, say: any row may be in for another.
             _ => {
                 plan.inputs().into_iter().for_each(|input| drop(self.rows(input)));
                 let source = self.leaf();
                 self.copied.insert(source);
-                vec![Made { sources: [source].into(), ..Made::default() }; plan.schema().fields().len()]
+                vec![Made { sources: [source].into(), text: format!("other {source}"), ..Made::default() }; width]
             }
         }
     }
 
     /// One source of a leaf of its own.
     fn leaf(&mut self) -> usize {
-        self.leaves.push(self.tables.len());
-        self.tables.push(String::new());
+        self.leaves.push(self.next_leaf);
+        self.next_leaf += 1;
         self.leaves.len() - 1
     }
 
     fn table(&mut self, scan: &TableScan) -> Vec<Made> {
-        let network = scan.source.downcast_ref::<NetworkTable>();
-        let place = self.tables.len() - self.first;
+        let is_network = scan.source.downcast_ref::<NetworkTable>().is_some();
         let mut columns = Vec::new();
         for field in scan.projected_schema.fields() {
             let source = self.leaves.len();
-            self.leaves.push(self.tables.len());
-            if network.is_some() && self.catalog.is_patient_key(field.name()) {
+            self.leaves.push(self.next_leaf);
+            if is_network && self.catalog.is_patient_key(field.name()) {
                 self.patients.insert(source);
             }
-            let text = format!("{} of {place}", field.name().to_lowercase());
+            let text = field.name().to_lowercase();
             columns.push(Made { sources: [source].into(), text, is_plain: true, repeats: false });
         }
-        self.tables.push(wording(&LogicalPlan::TableScan(scan.clone())));
+        self.next_leaf += 1;
         let input = Input { schema: &scan.projected_schema, columns: &columns };
         scan.filters.iter().for_each(|filter| self.choose_all(filter, &input));
         columns
@@ -185,36 +178,32 @@ impl Trace<'_> {
             let texts: Option<Vec<String>> = values(at).map(|values| values.iter().map(Expr::to_string).collect());
             let is_one = |texts: &Vec<String>| texts.iter().collect::<BTreeSet<_>>().len() == texts.len();
             let repeats = !texts.as_ref().is_some_and(is_one);
-            let text = format!("list {texts:?} {}", self.tables.len() - self.first);
-            Made { sources: [source].into(), text, is_plain: false, repeats }
+            Made { sources: [source].into(), text: format!("list {source} {at}"), is_plain: true, repeats }
         };
         (0..columns).map(column).collect()
     }
 
-    /// Columns that all branches make alike stay what they are; others say which branch it is.
+    /// Of tables as they stand, under conditions: columns that all branches make alike stay what they are, where all branches are of one table
+    /// or under the same conditions. All others say which branch it is.
     fn union(&mut self, union: &Union) -> Vec<Made> {
-        let (outer, mut branches, mut ranges) = (self.first, Vec::new(), Vec::new());
+        let (mut branches, mut ranges) = (Vec::new(), Vec::new());
         for input in &union.inputs {
             let from = self.conditions.len();
-            self.first = self.tables.len();
             branches.push(self.rows(input));
             ranges.push(from..self.conditions.len());
         }
-        self.first = outer;
         let branch = self.leaf();
         self.copied.insert(branch);
-        let are_chosen_alike = self.are_chosen_alike(&ranges);
+        let tables: Option<BTreeSet<String>> = union.inputs.iter().map(|input| table_of(input)).collect();
+        let can_be_alike = tables.is_some_and(|tables| tables.len() == 1 || self.are_chosen_alike(&ranges));
         let mut columns = Vec::new();
         for at in 0..union.schema.fields().len() {
             let all: Vec<&Made> = branches.iter().filter_map(|columns| columns.get(at)).collect();
             let mut made = all.first().map(|first| Made::clone(first)).unwrap_or_default();
-            let is_like = |other: &&Made| {
-                other.text == made.text && (are_chosen_alike || self.tables_of(other) == self.tables_of(&made))
-            };
-            let are_alike = all.iter().all(is_like) && all.len() == branches.len();
+            let are_alike = all.iter().all(|other| other.text == made.text) && all.len() == branches.len();
             made.repeats = all.iter().any(|made| made.repeats);
             made.sources = all.iter().flat_map(|made| made.sources.iter().copied()).collect();
-            if are_alike {
+            if can_be_alike && are_alike {
                 self.tied.push(made.sources.clone());
             } else {
                 made.sources.insert(branch);
@@ -222,7 +211,9 @@ impl Trace<'_> {
             }
             columns.push(made);
         }
-        self.unions.push(ranges);
+        if can_be_alike {
+            self.unions.push(ranges);
+        }
         columns
     }
 
@@ -234,31 +225,28 @@ impl Trace<'_> {
         branches.windows(2).all(|pair| texts(&pair[0]) == texts(&pair[1]))
     }
 
-    fn tables_of(&self, made: &Made) -> BTreeSet<&str> {
-        made.sources.iter().map(|source| &self.tables[self.leaves[*source]][..]).collect()
+    fn join(&mut self, join: &Join) -> Vec<Made> {
+        match join.join_type {
+            JoinType::Inner => self.pairs(join),
+            JoinType::Left | JoinType::Right | JoinType::Full => self.outer_pairs(join),
+            JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => self.kept(join, &join.left),
+            JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => self.kept(join, &join.right),
+        }
     }
 
-    fn join(&mut self, join: &Join) -> Vec<Made> {
-        let kept = match join.join_type {
-            JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => Some(&join.left),
-            JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => Some(&join.right),
-            _ => None,
-        };
-        let Some(kept) = kept else { return self.pairs(join) };
-        let mut columns = self.rows(kept);
-        let input = Input { schema: kept.schema(), columns: &columns };
-        // Whatever the other side is: it chooses by these columns together.
+    /// The columns of one side, whose rows the other chooses. Whatever that is: it chooses by these columns together.
+    fn kept(&mut self, join: &Join, side: &LogicalPlan) -> Vec<Made> {
+        let mut columns = self.rows(side);
+        let input = Input { schema: side.schema(), columns: &columns };
         let named = join.on.iter().flat_map(|(left, right)| [left, right]).chain(&join.filter);
         let all: Vec<Made> = named.map(|expr| self.made(expr, &input)).collect();
-        let sources: BTreeSet<usize> = all.iter().flat_map(|made| made.sources.iter().copied()).collect();
-        let texts: Vec<&str> = all.iter().map(|made| &made.text[..]).collect();
+        let chosen =
+            Made { sources: sources_of(&all), text: format!("rows of {}", self.leaves.len()), ..Made::default() };
         if matches!(join.join_type, JoinType::LeftMark | JoinType::RightMark) {
             let mark = self.leaf();
-            let sources = sources.into_iter().chain([mark]).collect();
-            columns.push(Made { sources, text: format!("mark {mark}"), is_plain: false, repeats: false });
+            columns.push(Made { sources: &chosen.sources | &[mark].into(), ..chosen });
         } else {
-            let text = format!("{} {}", join.join_type, texts.join(", "));
-            self.conditions.push(Condition { sources, text, equal: None });
+            self.choose(chosen);
         }
         columns
     }
@@ -269,7 +257,7 @@ impl Trace<'_> {
         for (ours, theirs) in &join.on {
             let ours = self.made(ours, &Input { schema: join.left.schema(), columns: &left });
             let theirs = self.made(theirs, &Input { schema: join.right.schema(), columns: &right });
-            self.equal(ours, theirs);
+            self.equal(&ours, &theirs);
         }
         let columns = [left, right].concat();
         if let Some(filter) = &join.filter {
@@ -278,38 +266,61 @@ impl Trace<'_> {
         columns
     }
 
-    /// A row of each patient is the patient; what others add up to is its own.
+    /// The same where a row may stand without one of the other side. Whether it does follows from the patient, if that is what they are joined
+    /// by, or from a single column, as of a dictionary; else from everything that chooses rows.
+    fn outer_pairs(&mut self, join: &Join) -> Vec<Made> {
+        let from = self.conditions.len();
+        let mut columns = self.pairs(join);
+        let joined = join.on.len() + join.filter.as_ref().map_or(0, |filter| split_conjunction(filter).len());
+        let joined = &self.conditions[self.conditions.len() - joined..];
+        let is_of_patients = |tie: &Condition| tie.is_tie && tie.sources.is_subset(&self.patients);
+        if joined.iter().all(is_of_patients) || matches!(joined, [one] if one.is_tie) {
+            return columns;
+        }
+        let chosen = self.conditions[from..].iter().flat_map(|condition| condition.sources.iter().copied());
+        let (chosen, left): (BTreeSet<usize>, usize) = (chosen.collect(), join.left.schema().fields().len());
+        for (at, column) in columns.iter_mut().enumerate() {
+            let may_miss = match join.join_type {
+                JoinType::Left => at >= left,
+                JoinType::Right => at < left,
+                _ => true,
+            };
+            if may_miss {
+                column.sources.extend(&chosen);
+                (column.text, column.is_plain) = (format!("{} of {from}", column.text), false);
+            }
+        }
+        columns
+    }
+
+    /// A row of each patient is the patient; other figures follow from all that makes and chooses their rows.
     fn aggregate(&mut self, plan: &LogicalPlan, aggregate: &Aggregate) -> Vec<Made> {
         let from = self.conditions.len();
         let columns = self.rows(&aggregate.input);
         let input = Input { schema: aggregate.input.schema(), columns: &columns };
-        let keys: Vec<Made> = aggregate.group_expr.iter().map(|key| self.made(key, &input)).collect();
-        let mut chosen: Vec<&str> = self.conditions[from..].iter().map(|condition| &condition.text[..]).collect();
-        chosen.sort_unstable();
-        let by: Vec<&str> = keys.iter().map(|key| &key.text[..]).collect();
-        let wording = format!("by {} where {}", by.join(", "), chosen.join(" and "));
-        if aggregate.group_expr.len() == 1 && is_key(plan, 0, self.catalog) {
-            let patient = self.leaf();
-            self.patients.insert(patient);
-            let own = |expr: &Expr| {
-                let text = format!("{} {wording}", self.made(expr, &input).text);
-                Made { sources: [patient].into(), text, is_plain: false, repeats: false }
-            };
-            let figures = aggregate.aggr_expr.iter().map(own).collect();
-            return [keys, figures].concat();
+        let mut made: Vec<Made> = aggregate.group_expr.iter().map(|key| self.made(key, &input)).collect();
+        let is_of_patients = made.len() == 1 && is_key(plan, 0, self.catalog);
+        let source = self.leaf();
+        let sources: BTreeSet<usize> = if is_of_patients {
+            self.patients.insert(source);
+            [source].into()
+        } else {
+            let chosen = self.conditions[from..].iter().flat_map(|condition| condition.sources.iter().copied());
+            chosen.chain(sources_of(&made)).chain([source]).collect()
+        };
+        for figure in &aggregate.aggr_expr {
+            let text = format!("{} of {source}", self.made(figure, &input).text);
+            let own = if is_of_patients { BTreeSet::new() } else { self.made(figure, &input).sources };
+            made.push(Made { sources: &sources | &own, text, is_plain: false, repeats: false });
         }
-        let figures: Vec<Made> = aggregate.aggr_expr.iter().map(|expr| self.beside_others(expr, &input)).collect();
-        let named = |figure: Made| Made { text: format!("{} {wording}", figure.text), ..figure };
-        [keys, figures.into_iter().map(named).collect()].concat()
+        made
     }
 
-    /// Made of columns of its row and of other rows.
-    fn beside_others(&mut self, expr: &Expr, input: &Input<'_>) -> Made {
+    /// What other rows decide, too.
+    fn of_rows(&mut self, expr: &Expr, input: &Input<'_>) -> Made {
         let others = self.leaf();
-        let mut made = self.made(expr, input);
-        made.sources.insert(others);
-        made.is_plain = false;
-        made
+        let Made { sources, text, .. } = self.made(expr, input);
+        Made { sources: &sources | &[others].into(), text: format!("{text} of {others}"), ..Made::default() }
     }
 
     fn made(&self, expr: &Expr, input: &Input<'_>) -> Made {
@@ -317,50 +328,68 @@ impl Trace<'_> {
         if let Expr::Column(column) = expr {
             return input.column(column).cloned().unwrap_or_default();
         }
-        let sources: BTreeSet<usize> = named(expr)
-            .iter()
-            .filter_map(|column| input.column(column))
-            .flat_map(|made| made.sources.clone())
-            .collect();
-        let repeats = sources.iter().any(|source| self.lists.contains(source));
+        let of: Vec<Made> = named(expr).iter().filter_map(|column| input.column(column)).cloned().collect();
         let rename = |e: Expr| {
-            Ok(match &e {
-                Expr::Column(column) => match input.column(column) {
-                    Some(made) => Transformed::yes(Expr::Column(Column::new_unqualified(made.text.clone()))),
-                    None => Transformed::no(e),
-                },
-                _ => Transformed::no(e),
-            })
+            let made = if let Expr::Column(column) = &e { input.column(column) } else { None };
+            let renamed = made.map(|made| Expr::Column(Column::new_unqualified(made.text.clone())));
+            Ok(renamed.map_or_else(|| Transformed::no(e), Transformed::yes))
         };
-        let text =
-            expr.clone().transform_up(rename).map_or_else(|_| expr.to_string(), |renamed| renamed.data.to_string());
-        Made { sources, text, is_plain: false, repeats }
+        let text = expr.clone().transform_up(rename).map_or_else(|_| expr.to_string(), |all| all.data.to_string());
+        Made { sources: sources_of(&of), text, is_plain: false, repeats: true }
     }
 
     fn choose_all(&mut self, predicate: &Expr, input: &Input<'_>) {
-        split_conjunction(predicate).into_iter().for_each(|condition| self.choose(condition, input));
-    }
-
-    fn choose(&mut self, condition: &Expr, input: &Input<'_>) {
-        if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition {
-            let (left, right) = (self.made(left, input), self.made(right, input));
-            if !left.sources.is_empty() && !right.sources.is_empty() {
-                return self.equal(left, right);
+        for condition in split_conjunction(predicate) {
+            match condition {
+                Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+                    let (left, right) = (self.made(left, input), self.made(right, input));
+                    self.equal(&left, &right);
+                }
+                _ => {
+                    let made = self.made(condition, input);
+                    self.choose(made);
+                }
             }
         }
-        let Made { sources, text, .. } = self.made(condition, input);
-        self.conditions.push(Condition { sources, text, equal: None });
     }
 
-    /// Of a list, one row at most is equal to any value, or rows are repeated for several.
-    fn equal(&mut self, left: Made, right: Made) {
-        for side in [&left, &right].into_iter().filter(|side| side.repeats) {
+    fn choose(&mut self, Made { sources, text, .. }: Made) {
+        self.conditions.push(Condition { sources, text, is_tie: false });
+    }
+
+    /// Columns that are equal are tied. Of a list one row at most is equal to any value, or rows are repeated for several.
+    fn equal(&mut self, left: &Made, right: &Made) {
+        for side in [left, right].into_iter().filter(|side| side.repeats) {
             self.copied.extend(side.sources.intersection(&self.lists));
         }
-        let sources = left.sources.union(&right.sources).copied().collect();
+        let is_tie = left.is_plain && right.is_plain;
         let text = format!("{} = {}", left.text, right.text);
-        self.conditions.push(Condition { sources, text, equal: Some((left, right)) });
+        self.conditions.push(Condition { sources: &left.sources | &right.sources, text, is_tie });
     }
+}
+
+fn sources_of(all: &[Made]) -> BTreeSet<usize> {
+    all.iter().flat_map(|made| made.sources.iter().copied()).collect()
+}
+
+/// The table, with its sites, of which a plan takes rows and columns; none where it does more.
+fn table_of(plan: &LogicalPlan) -> Option<String> {
+    match plan {
+        LogicalPlan::TableScan(_) => Some(wording(plan)),
+        LogicalPlan::Filter(filter) if holds_subquery(&filter.predicate) => None,
+        LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) => {
+            table_of(plan.inputs()[0])
+        }
+        _ => None,
+    }
+}
+
+fn holds_subquery(expr: &Expr) -> bool {
+    let is_subquery = |part: &Expr| {
+        Ok(matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_)))
+    };
+    // The closure never fails.
+    expr.exists(is_subquery).unwrap_or(true)
 }
 
 /// The columns that an expression names, also in its subqueries.
