@@ -69,6 +69,7 @@ mod top;
 pub mod udf;
 mod uses;
 pub mod value;
+mod wording;
 mod words;
 
 use std::thread;

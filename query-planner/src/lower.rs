@@ -30,6 +30,7 @@ use crate::slots::{Size, Slots};
 use crate::split::{Sites, sites_of};
 use crate::supports::Support;
 use crate::uses::{self, Released, Uses};
+use crate::wording::indented;
 use crate::{Options, approx_distinct, disclose, every_row, groups, hidden, noise, notes, sensitivity, top};
 
 /// Collects the secure sums of one query.
@@ -115,7 +116,7 @@ impl<'a> Lowering<'a> {
         let cohort = cohort.filter(|_| matching.is_none());
         let mut sum = SecureSum {
             contributors: sites.iter().map(|i| self.catalog.sites[*i].clone()).collect(),
-            local_work: generic.display_indent().to_string(),
+            local_work: indented(&generic),
             row_bound: relation.rows,
             columns: slots.texts.clone(),
             keys: keys.into_iter().map(|k| k.key).collect(),
@@ -335,7 +336,7 @@ impl<'a> Lowering<'a> {
             _ => (Vec::new(), Vec::new()),
         };
         let hides = self.hides();
-        let text = finish.display_indent().to_string();
+        let text = indented(&finish);
         self.notes.extend(notes::finish(&finish, &self.sums));
         let policy = &self.catalog.policy;
         let mut joint = JointPlan {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use datafusion_common::Column;
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion_expr::logical_plan::{Aggregate, Projection, TableScan};
+use datafusion_expr::logical_plan::Aggregate;
 use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{BinaryExpr, Expr, LogicalPlan};
 use serde::{Deserialize, Serialize};
@@ -15,12 +15,13 @@ use crate::catalog::Catalog;
 use crate::domain::{exclude, listed};
 use crate::error::PlanError;
 use crate::measured::Atom;
-use crate::near_groups::near_groups;
+use crate::near_groups::Near;
 use crate::plan::{Groups, SecureSum, Slot, Summand};
 use crate::slots::Slots;
 use crate::split::{Sites, sites_of};
 use crate::supports::Drawn;
 use crate::value::Value;
+use crate::wording::{indented, name, passes_through, wording};
 
 /// A sum whose groups are made of groups of others: for each of its groups and each line of `slots`, the total is the
 /// sum over the details' groups with the same key values, plus, if there is a rest, a number of rows that no table
@@ -60,8 +61,7 @@ pub(crate) struct Footprint {
     slots: Vec<String>,
     /// What is measured, each with the cell of whom.
     measured: BTreeSet<(Atom, String)>,
-    /// See [`near_groups`].
-    near_groups: bool,
+    near: Near,
 }
 
 impl Footprint {
@@ -71,7 +71,7 @@ impl Footprint {
         let mut conditions = Vec::new();
         let (core, is_table) = match has_subqueries(input) {
             // Their plans would not show in the wording of an expression.
-            true => (input.display_indent().to_string(), false),
+            true => (indented(input), false),
             false => core(input, &mut conditions),
         };
         let wording = |expr: &Expr| plain(expr, is_table).to_string();
@@ -91,21 +91,21 @@ impl Footprint {
             columns: is_table.then(|| aggregate.group_expr.iter().map(columns_of).collect()),
             measured: slots.supports.iter().flat_map(measured).collect(),
             slots: texts,
-            near_groups: near_groups(aggregate, catalog),
+            near: Near::of(aggregate, catalog),
         }
     }
 
     /// Of a sum over matched patients: how it relates to others is not known, unless they share no table.
     pub fn of_matched(aggregate: &Aggregate, sites: Sites, slots: usize, catalog: &Catalog) -> Footprint {
-        let core = aggregate.input.display_indent().to_string();
+        let core = indented(&aggregate.input);
         let keys: Vec<String> = aggregate.group_expr.iter().map(Expr::to_string).collect();
         // Patients of two groups are not those of both together: no two of these add up to anything.
         let asked: Vec<String> = aggregate.aggr_expr.iter().map(Expr::to_string).collect();
         let (keys_text, asked) = (keys.join(", "), asked.join(", "));
         let slots = (0..slots).map(|slot| format!("patients {slot} of {asked} of {core} by {keys_text}")).collect();
         let (tables, conditions, columns) = (tables(&aggregate.input), Vec::new(), None);
-        let (measured, near_groups) = (BTreeSet::new(), near_groups(aggregate, catalog));
-        Footprint { tables, sites, core, conditions, keys, columns, slots, measured, near_groups }
+        let (measured, near) = (BTreeSet::new(), Near::of(aggregate, catalog));
+        Footprint { tables, sites, core, conditions, keys, columns, slots, measured, near }
     }
 
     fn same_rows(&self, other: &Footprint) -> bool {
@@ -195,12 +195,12 @@ pub(crate) fn margins(sums: &[SecureSum], prints: &[Footprint]) -> Result<Vec<Ma
 
 /// Pairs of sums of which it is not known that their rows are the same, and what is added up the same of them: rows of different
 /// tables, sites or conditions may be those of the same patients but for a few, also where no row is in both. A sum with itself where its
-/// [groups may be](near_groups).
+/// [groups may be](Near).
 pub(crate) fn side_by_side(prints: &[Footprint]) -> Vec<(usize, usize)> {
     let pairs = (0..prints.len()).flat_map(|a| (a..prints.len()).map(move |b| (a, b)));
     let are_known = |(a, b): &(usize, usize)| {
         let (ours, theirs) = (&prints[*a], &prints[*b]);
-        if a == b { !ours.near_groups } else { ours.same_rows(theirs) && ours.measures_alike(theirs) }
+        if a == b { !ours.near.figures } else { ours.same_rows(theirs) && ours.measures_alike(theirs) }
     };
     pairs.filter(|pair| !are_known(pair)).collect()
 }
@@ -212,7 +212,7 @@ pub(crate) fn side_by_side(prints: &[Footprint]) -> Vec<(usize, usize)> {
 /// `KEYS_NOT_AGREEABLE` naming the key.
 pub(crate) fn agreeable(sums: &[SecureSum], prints: &[Footprint]) -> Result<(), PlanError> {
     let is_agreed = |sum: &SecureSum| matches!(sum.groups, Groups::Agreed { .. });
-    let near = sums.iter().zip(prints).find(|(sum, print)| is_agreed(sum) && print.near_groups);
+    let near = sums.iter().zip(prints).find(|(sum, print)| is_agreed(sum) && print.near.keys);
     let Some((sum, _)) = near else { return Ok(()) };
     let undeclared = sum.keys.iter().find(|key| key.domain.is_none()).or(sum.keys.first());
     let text = format!(
@@ -221,7 +221,10 @@ pub(crate) fn agreeable(sums: &[SecureSum], prints: &[Footprint]) -> Result<(), 
         undeclared.map_or("a key", |key| &key.expression)
     );
     Err(PlanError::new("KEYS_NOT_AGREEABLE", text)
-        .hint("declare its domain in network.toml, or group by columns as they are, and choose rows by each column for itself"))
+        .hint(
+        "declare its domain in network.toml, group by a CASE with constant results, or group by columns as they are and choose rows by each \
+         column for itself",
+    ))
 }
 
 /// Pairs of sums that both tell an agreed list of keys, but for those of the same rows, which are told by each of them. Also where conditions
@@ -348,38 +351,6 @@ fn core(plan: &LogicalPlan, conditions: &mut Vec<Expr>) -> (String, bool) {
         }
         LogicalPlan::TableScan(scan) => (name(scan), true),
         other => (wording(other), false),
-    }
-}
-
-/// Only columns, under their own names?
-fn passes_through(projection: &Projection) -> bool {
-    projection.expr.iter().all(|e| match e {
-        Expr::Column(_) => true,
-        Expr::Alias(alias) => matches!(&*alias.expr, Expr::Column(c) if c.name == alias.name),
-        _ => false,
-    })
-}
-
-/// A whole plan in words, without what a scan happens to read.
-pub(crate) fn wording(plan: &LogicalPlan) -> String {
-    match plan {
-        // Below other work each scan's own sites matter: those of the whole are the same when they are exchanged.
-        LogicalPlan::TableScan(scan) => {
-            let sites = scan.source.downcast_ref::<NetworkTable>().map(|network| format!("{:?}", network.sites));
-            format!("{} of {}", name(scan), sites.unwrap_or_default())
-        }
-        LogicalPlan::Projection(p) if passes_through(p) => wording(&p.input),
-        other => {
-            let inputs: Vec<String> = other.inputs().into_iter().map(wording).collect();
-            format!("{}({})", other.display(), inputs.join("; "))
-        }
-    }
-}
-
-fn name(scan: &TableScan) -> String {
-    match scan.source.downcast_ref::<NetworkTable>() {
-        Some(network) => network.table.name.to_lowercase(),
-        None => scan.table_name.to_string(),
     }
 }
 

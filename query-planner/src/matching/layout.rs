@@ -10,6 +10,7 @@ use crate::matching::nodes::{Nodes, Source, Want, bits_of};
 use crate::matching::unmatchable;
 use crate::split::Sites;
 use crate::value::carrier;
+use crate::wording::indented;
 use crate::words::words;
 
 /// A relation with what its sites run, before their own tables are put in.
@@ -182,7 +183,7 @@ impl Table {
             .map_err(|e| refuse(&e))?;
         let relation = Relation {
             contributors: self.source.sites.iter().map(|site| catalog.sites[*site].clone()).collect(),
-            local_work: plan.display_indent().to_string(),
+            local_work: indented(&plan),
             row_bound: self.source.rows,
             columns: self.texts,
         };

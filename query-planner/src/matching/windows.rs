@@ -16,8 +16,8 @@ use crate::matching::home::{is_countable, kept, peeled};
 use crate::matching::nodes::{Bit, Nodes};
 use crate::matching::values::{Linear, Value, exact};
 use crate::matching::view::{Col, Part, View, Weight, not_yet_because};
-use crate::relate::wording;
 use crate::value::Value as Constant;
+use crate::wording::wording;
 use crate::words::words;
 
 /// The order in which the rows of a patient are numbered, and which of them are kept.

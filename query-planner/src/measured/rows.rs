@@ -14,6 +14,7 @@ use crate::bind::NetworkTable;
 use crate::catalog::Catalog;
 use crate::error::PlanError;
 use crate::split::sites_of;
+use crate::wording::line;
 use crate::words::words;
 
 impl<'a> Rows<'a> {
@@ -93,7 +94,7 @@ impl<'a> Rows<'a> {
         let column = |column: Column| Flow {
             made_of: told.clone(),
             chosen: told.clone(),
-            text: plan.display().to_string(),
+            text: line(plan),
             refused: Some(not_judged(&Expr::Column(column))),
             ..Flow::default()
         };

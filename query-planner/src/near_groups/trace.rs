@@ -12,7 +12,7 @@ use datafusion_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 use crate::bind::NetworkTable;
 use crate::catalog::Catalog;
 use crate::matching::home::{column, is_key, kept};
-use crate::relate::wording;
+use crate::wording::wording;
 
 /// A column of a plan.
 #[derive(Debug, Clone, Default)]
@@ -27,13 +27,22 @@ pub(super) struct Made {
     repeats: bool,
 }
 
+/// Where columns are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tie {
+    /// In every row.
+    Everywhere,
+    /// In rows that an outer join finds another for.
+    WhereFound,
+}
+
 /// What chooses rows.
 #[derive(Debug)]
 pub(super) struct Condition {
     pub sources: BTreeSet<usize>,
     pub text: String,
     /// Does it say no more than that columns are equal?
-    pub is_tie: bool,
+    pub tie: Option<Tie>,
 }
 
 /// What is found in a plan, from the scans up.
@@ -44,11 +53,13 @@ pub(super) struct Trace<'c> {
     next_leaf: usize,
     /// Sources that follow from the patient.
     pub patients: BTreeSet<usize>,
-    /// Sources that are rows of a list.
+    /// Sources that are rows of a list: written in the question, or of a table without patients.
     pub lists: BTreeSet<usize>,
     /// Sources that say which of a row's copies it is.
     pub copied: BTreeSet<usize>,
     pub conditions: Vec<Condition>,
+    /// So many of these choose rows; those behind are of figures alone.
+    pub of_rows: usize,
     /// Sources of one column that the branches of a union make alike.
     pub tied: Vec<BTreeSet<usize>>,
     /// For each union the conditions of each branch, where columns can be alike.
@@ -65,11 +76,13 @@ pub(super) fn of<'c>(aggregate: &Aggregate, catalog: &'c Catalog) -> (Trace<'c>,
         lists: BTreeSet::new(),
         copied: BTreeSet::new(),
         conditions: Vec::new(),
+        of_rows: 0,
         tied: Vec::new(),
         unions: Vec::new(),
     };
     let columns = trace.rows(&aggregate.input);
     let input = Input { schema: aggregate.input.schema(), columns: &columns };
+    trace.of_rows = trace.conditions.len();
     for figure in aggregate.aggr_expr.iter().flat_map(asked).flat_map(split_conjunction) {
         let made = trace.made(figure, &input);
         trace.choose(made);
@@ -150,15 +163,22 @@ impl Trace<'_> {
     }
 
     fn table(&mut self, scan: &TableScan) -> Vec<Made> {
-        let is_network = scan.source.downcast_ref::<NetworkTable>().is_some();
+        let network = scan.source.downcast_ref::<NetworkTable>();
+        let is_key = |name: &str| self.catalog.is_patient_key(name);
+        let has_patients = network.is_some_and(|table| table.schema.fields().iter().any(|field| is_key(field.name())));
         let mut columns = Vec::new();
         for field in scan.projected_schema.fields() {
-            let source = self.leaves.len();
-            self.leaves.push(self.next_leaf);
-            if is_network && self.catalog.is_patient_key(field.name()) {
-                self.patients.insert(source);
+            // Rows of a table without patients stand beside all patients' rows, as those of a list do.
+            if has_patients || columns.is_empty() {
+                self.leaves.push(self.next_leaf);
             }
-            let text = field.name().to_lowercase();
+            let source = self.leaves.len() - 1;
+            match has_patients {
+                true if is_key(field.name()) => self.patients.extend([source]),
+                true => {}
+                false => self.lists.extend([source]),
+            }
+            let text = field.name().clone();
             columns.push(Made { sources: [source].into(), text, is_plain: true, repeats: false });
         }
         self.next_leaf += 1;
@@ -193,9 +213,13 @@ impl Trace<'_> {
             ranges.push(from..self.conditions.len());
         }
         let branch = self.leaf();
-        self.copied.insert(branch);
         let tables: Option<BTreeSet<String>> = union.inputs.iter().map(|input| table_of(input)).collect();
-        let can_be_alike = tables.is_some_and(|tables| tables.len() == 1 || self.are_chosen_alike(&ranges));
+        let (are_tables, are_chosen_alike) = (tables.is_some(), self.are_chosen_alike(&ranges));
+        let can_be_alike = tables.is_some_and(|tables| tables.len() == 1 || are_chosen_alike);
+        // Where no condition differs it is the tables that say how the branches do.
+        if !are_tables || !are_chosen_alike {
+            self.copied.insert(branch);
+        }
         let mut columns = Vec::new();
         for at in 0..union.schema.fields().len() {
             let all: Vec<&Made> = branches.iter().filter_map(|columns| columns.get(at)).collect();
@@ -257,11 +281,14 @@ impl Trace<'_> {
         for (ours, theirs) in &join.on {
             let ours = self.made(ours, &Input { schema: join.left.schema(), columns: &left });
             let theirs = self.made(theirs, &Input { schema: join.right.schema(), columns: &right });
-            self.equal(&ours, &theirs);
+            self.equal(&ours, &theirs, join.join_type);
         }
         let columns = [left, right].concat();
         if let Some(filter) = &join.filter {
-            self.choose_all(filter, &Input { schema: &join.schema, columns: &columns });
+            let input = Input { schema: &join.schema, columns: &columns };
+            split_conjunction(filter)
+                .into_iter()
+                .for_each(|condition| self.choose_by(condition, &input, join.join_type));
         }
         columns
     }
@@ -273,8 +300,8 @@ impl Trace<'_> {
         let mut columns = self.pairs(join);
         let joined = join.on.len() + join.filter.as_ref().map_or(0, |filter| split_conjunction(filter).len());
         let joined = &self.conditions[self.conditions.len() - joined..];
-        let is_of_patients = |tie: &Condition| tie.is_tie && tie.sources.is_subset(&self.patients);
-        if joined.iter().all(is_of_patients) || matches!(joined, [one] if one.is_tie) {
+        let is_of_patients = |tie: &Condition| tie.tie.is_some() && tie.sources.is_subset(&self.patients);
+        if joined.iter().all(is_of_patients) || matches!(joined, [one] if one.tie.is_some()) {
             return columns;
         }
         let chosen = self.conditions[from..].iter().flat_map(|condition| condition.sources.iter().copied());
@@ -295,7 +322,7 @@ impl Trace<'_> {
 
     /// A row of each patient is the patient; other figures follow from all that makes and chooses their rows.
     fn aggregate(&mut self, plan: &LogicalPlan, aggregate: &Aggregate) -> Vec<Made> {
-        let from = self.conditions.len();
+        let (from, first) = (self.conditions.len(), self.leaves.len());
         let columns = self.rows(&aggregate.input);
         let input = Input { schema: aggregate.input.schema(), columns: &columns };
         let mut made: Vec<Made> = aggregate.group_expr.iter().map(|key| self.made(key, &input)).collect();
@@ -306,7 +333,8 @@ impl Trace<'_> {
             [source].into()
         } else {
             let chosen = self.conditions[from..].iter().flat_map(|condition| condition.sources.iter().copied());
-            chosen.chain(sources_of(&made)).chain([source]).collect()
+            let copied = self.copied.range(first..).copied();
+            chosen.chain(copied).chain(sources_of(&made)).chain([source]).collect()
         };
         for figure in &aggregate.aggr_expr {
             let text = format!("{} of {source}", self.made(figure, &input).text);
@@ -339,32 +367,31 @@ impl Trace<'_> {
     }
 
     fn choose_all(&mut self, predicate: &Expr, input: &Input<'_>) {
-        for condition in split_conjunction(predicate) {
-            match condition {
-                Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
-                    let (left, right) = (self.made(left, input), self.made(right, input));
-                    self.equal(&left, &right);
-                }
-                _ => {
-                    let made = self.made(condition, input);
-                    self.choose(made);
-                }
-            }
+        split_conjunction(predicate)
+            .into_iter()
+            .for_each(|condition| self.choose_by(condition, input, JoinType::Inner));
+    }
+
+    fn choose_by(&mut self, condition: &Expr, input: &Input<'_>, join: JoinType) {
+        if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition {
+            return self.equal(&self.made(left, input), &self.made(right, input), join);
         }
+        self.choose(self.made(condition, input));
     }
 
     fn choose(&mut self, Made { sources, text, .. }: Made) {
-        self.conditions.push(Condition { sources, text, is_tie: false });
+        self.conditions.push(Condition { sources, text, tie: None });
     }
 
     /// Columns that are equal are tied. Of a list one row at most is equal to any value, or rows are repeated for several.
-    fn equal(&mut self, left: &Made, right: &Made) {
+    fn equal(&mut self, left: &Made, right: &Made, join: JoinType) {
         for side in [left, right].into_iter().filter(|side| side.repeats) {
             self.copied.extend(side.sources.intersection(&self.lists));
         }
-        let is_tie = left.is_plain && right.is_plain;
+        let tie = if join == JoinType::Inner { Tie::Everywhere } else { Tie::WhereFound };
+        let tie = (left.is_plain && right.is_plain).then_some(tie);
         let text = format!("{} = {}", left.text, right.text);
-        self.conditions.push(Condition { sources: &left.sources | &right.sources, text, is_tie });
+        self.conditions.push(Condition { sources: &left.sources | &right.sources, text, tie });
     }
 }
 
