@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion_common::Column;
+use datafusion_common::{Column, JoinType};
 use datafusion_expr::logical_plan::{
     Filter, Join, Projection, Sort, SubqueryAlias, TableScan, TableScanBuilder, Union,
 };
@@ -11,7 +11,7 @@ use datafusion_expr::{Expr, LogicalPlan};
 use crate::bind::NetworkTable;
 use crate::catalog::Catalog;
 use crate::error::{PlanError, refuse};
-use crate::matching::home::is_key;
+use crate::matching::home::is_key_of_rows;
 use crate::matching::layout::{LaidOut, Roots, lay_out};
 use crate::matching::nodes::{Nodes, Source};
 use crate::people::Whom;
@@ -54,9 +54,9 @@ pub(crate) fn counts_distinct(expr: &Expr) -> bool {
     }
 }
 
-/// The patient key among the columns of a plan.
+/// The patient key among the columns of a plan: no row is without it that had one.
 pub(crate) fn key_column(plan: &LogicalPlan, catalog: &Catalog) -> Option<Column> {
-    let at = (0..plan.schema().fields().len()).find(|at| is_key(plan, *at, catalog))?;
+    let at = (0..plan.schema().fields().len()).find(|at| is_key_of_rows(plan, *at, catalog))?;
     Some(Column::from(plan.schema().qualified_field(at)))
 }
 
@@ -112,10 +112,12 @@ fn wider_scan(scan: &TableScan, catalog: &Catalog) -> Result<Option<LogicalPlan>
 }
 
 fn wider_join(join: &Join, catalog: &Catalog) -> Result<Option<LogicalPlan>, PlanError> {
+    // Of an outer join the side that is always there has the key of all rows.
+    let right_first = join.join_type == JoinType::Right;
     let (left, right) = match (with_key(&join.left, catalog)?, with_key(&join.right, catalog)?) {
+        (left, Some((right, _))) if right_first || left.is_none() => (join.left.clone(), Arc::new(right)),
         (Some((left, _)), _) => (Arc::new(left), join.right.clone()),
-        (None, Some((right, _))) => (join.left.clone(), Arc::new(right)),
-        (None, None) => return Ok(None),
+        _ => return Ok(None),
     };
     let wider = Join::try_new(
         left,

@@ -46,8 +46,18 @@ fn home_of_join(join: &Join) -> Option<Sites> {
 
 /// Is this column of a plan the patient key, unchanged?
 pub(crate) fn is_key(plan: &LogicalPlan, at: usize, catalog: &Catalog) -> bool {
+    key_at(plan, at, catalog, true)
+}
+
+/// The same of a column that no outer join leaves empty: whose rows they are.
+pub(crate) fn is_key_of_rows(plan: &LogicalPlan, at: usize, catalog: &Catalog) -> bool {
+    key_at(plan, at, catalog, false)
+}
+
+fn key_at(plan: &LogicalPlan, at: usize, catalog: &Catalog, may_miss: bool) -> bool {
+    let below = |input: &LogicalPlan, at: usize| key_at(input, at, catalog, may_miss);
     let through = |expr: &Expr, input: &LogicalPlan| {
-        column(expr).and_then(|c| input.schema().maybe_index_of_column(c)).is_some_and(|i| is_key(input, i, catalog))
+        column(expr).and_then(|c| input.schema().maybe_index_of_column(c)).is_some_and(|i| below(input, i))
     };
     match plan {
         LogicalPlan::TableScan(scan) => {
@@ -60,21 +70,24 @@ pub(crate) fn is_key(plan: &LogicalPlan, at: usize, catalog: &Catalog) -> bool {
         | LogicalPlan::SubqueryAlias(_)
         | LogicalPlan::Sort(_)
         | LogicalPlan::Limit(_)
-        | LogicalPlan::Distinct(Distinct::All(_)) => is_key(plan.inputs()[0], at, catalog),
-        LogicalPlan::Window(w) => at < w.input.schema().fields().len() && is_key(&w.input, at, catalog),
-        LogicalPlan::Union(union) => union.inputs.iter().all(|input| is_key(input, at, catalog)),
-        LogicalPlan::Join(join) => is_key_of_join(join, at, catalog),
+        | LogicalPlan::Distinct(Distinct::All(_)) => below(plan.inputs()[0], at),
+        LogicalPlan::Window(w) => at < w.input.schema().fields().len() && below(&w.input, at),
+        LogicalPlan::Union(union) => union.inputs.iter().all(|input| below(input, at)),
+        LogicalPlan::Join(join) => key_of_join(join, at, may_miss).is_some_and(|(side, at)| below(side, at)),
         _ => false,
     }
 }
 
-fn is_key_of_join(join: &Join, at: usize, catalog: &Catalog) -> bool {
+/// The side of a join that a column is of, and its place there; none if the column is of neither or may be empty.
+fn key_of_join(join: &Join, at: usize, may_miss: bool) -> Option<(&LogicalPlan, usize)> {
     let left = join.left.schema().fields().len();
     match join.join_type {
-        JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => is_key(&join.right, at, catalog),
-        _ if at < left => is_key(&join.left, at, catalog),
-        JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => is_key(&join.right, at - left, catalog),
-        _ => false,
+        JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => Some((&*join.right, at)),
+        JoinType::Right | JoinType::Full if at < left => may_miss.then_some((&*join.left, at)),
+        _ if at < left => Some((&*join.left, at)),
+        JoinType::Inner | JoinType::Right => Some((&*join.right, at - left)),
+        JoinType::Left | JoinType::Full => may_miss.then_some((&*join.right, at - left)),
+        _ => None,
     }
 }
 
