@@ -21,8 +21,7 @@ pub(crate) fn line(node: &LogicalPlan) -> String {
         }
         LogicalPlan::Join(join) => {
             let equal = if join.null_equality == NullEquality::NullEqualsNull { " NULL equals NULL" } else { "" };
-            let aware = if join.null_aware { " NULL matches all" } else { "" };
-            format!("{}{equal}{aware}", node.display())
+            format!("{}{equal}", node.display())
         }
         _ => node.display().to_string(),
     }
