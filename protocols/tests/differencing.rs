@@ -190,6 +190,90 @@ fn sets_that_may_be_equal_are_too_close_when_they_differ_by_few_and_only_then() 
     }
 }
 
+/// How many patients of all sites together each set has.
+fn sizes(sites: &[Patients], shape: &Ledgered) -> Vec<u64> {
+    let (nobody, mut all) = (shape.sets, sites.to_vec());
+    all.iter_mut().flat_map(Patients::values_mut).for_each(|sets| sets.push(false));
+    let pairs = (0..nobody).map(|set| (set, nobody)).collect();
+    counted(&all, &Ledgered { sets: nobody + 1, pairs, ..shape.clone() })
+}
+
+#[test]
+fn two_sets_that_nobody_is_shown_may_be_near_and_no_others() {
+    let (least, shown, mut met) = (6, 6, [0, 0, 0]);
+    for (sites, form, seen) in
+        [(2, Form::Once, false), (3, Form::Once, true), (2, Form::Telescoped, false), (3, Form::Telescoped, false)]
+    {
+        for seed in SEED..SEED + 12 {
+            println!("seed {seed}, {sites} sites, {form:?}, seen {seen}");
+            let or_equal = vec![(0, 1), (1, 2), (0, 3)];
+            let seen = if seen { or_equal.clone() } else { Vec::new() };
+            let shape = Ledgered {
+                patients: 30,
+                passes: 1,
+                sets: 4,
+                or_equal,
+                seen,
+                least,
+                shown,
+                form,
+                ..Ledgered::default()
+            };
+            let mut case = Case::at(0, sites, seed);
+            // Few are in any set; the third has some more.
+            let patient = |case: &mut Case| [9, 9, 5, 9].map(|rare| case.below(rare) == 0).to_vec();
+            let site = |case: &mut Case| (0..25).map(|_| (case.below(40), patient(case))).collect();
+            let tables: Vec<Patients> = (0..sites).map(|_| site(&mut case)).collect();
+            let sizes = sizes(&tables, &shape);
+            let near = |pairs: &[(usize, usize)], differ: Vec<u64>, gated: bool| {
+                let is_seen = |(a, b): &(usize, usize)| !gated || sizes[*a] >= shown || sizes[*b] >= shown;
+                pairs.iter().zip(differ).any(|(pair, differ)| (1..least).contains(&differ) && is_seen(pair))
+            };
+            let of_pairs = |pairs: &[(usize, usize)]| Ledgered { pairs: pairs.to_vec(), ..shape.clone() };
+            let any = |gated: bool| {
+                let whole = near(&shape.or_equal, counted(&tables, &of_pairs(&shape.or_equal)), gated);
+                let views = (0..sites).any(|site| near(&shape.seen, counted_without(&tables, &shape, site), gated));
+                whole || views
+            };
+            let want = any(true);
+            met[match (want, any(false)) {
+                (true, _) => 0,
+                (false, true) => 1,
+                (false, false) => 2,
+            }] += 1;
+            let got = answers(&World::new(sites).seed(seed), false, &tables, &shape, Link::Local);
+            assert_eq!(got, vec![want; sites], "{sizes:?}");
+            // A pair of an earlier release is near whatever is shown.
+            let shape = Ledgered { pairs: vec![(0, 1)], or_equal: vec![(1, 2)], seen: Vec::new(), ..shape.clone() };
+            let earlier = counted(&tables, &shape)[0] < least;
+            let own = near(&[(1, 2)], counted(&tables, &of_pairs(&[(1, 2)])), true);
+            let got = answers(&World::new(sites).seed(seed), false, &tables, &shape, Link::Local);
+            assert_eq!(got, vec![earlier || own; sites], "{sizes:?}");
+        }
+    }
+    println!("{met:?}: near, near but not shown, far");
+    assert!(met.iter().all(|times| *times > 3), "{met:?}");
+}
+
+#[test]
+fn of_many_sets_it_is_found_in_buckets_whether_they_are_shown() {
+    println!("seed {SEED}");
+    for (sites, patients, close) in [(2, 4, false), (3, 7, true), (2, 10, true), (3, 30, false)] {
+        // Everybody who is in a set is in the first; all others are empty. More rows of sets than are counted one by one.
+        let sets = 260;
+        let or_equal = (1..sets).map(|set| (0, set)).collect();
+        let shape = Ledgered { patients: 40, passes: 1, sets, or_equal, least: 11, shown: 6, ..Ledgered::default() };
+        let mut tables = apart(sites, patients);
+        for (patient, own) in tables.iter_mut().flatten() {
+            let is_in = *patient < patients && own[0];
+            *own = vec![false; sets];
+            own[0] = is_in;
+        }
+        let got = answers(&World::new(sites).seed(SEED), false, &tables, &shape, Link::Local);
+        assert_eq!(got, vec![close; sites], "{sites} sites, {patients} patients");
+    }
+}
+
 /// As [`counted`], of what all sites but one say.
 fn counted_without(sites: &[Patients], shape: &Ledgered, site: usize) -> Vec<u64> {
     let others: Vec<Patients> = sites[..site].iter().chain(&sites[site + 1..]).cloned().collect();

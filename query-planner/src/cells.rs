@@ -56,11 +56,9 @@ impl CellTable {
         for (index, (sum, groups)) in plan.sums.iter().zip(groups).enumerate() {
             let in_margin =
                 |margin: &Margin| margin.total == index || margin.details.iter().any(|part| part.sum == index);
-            // What is left beside parts tells nothing where nobody sees the total.
-            let is_seen = sum.cells.first().is_some_and(|total| gates(sum)[*total].is_some());
-            let shows_rest = is_seen || plan.margins.iter().any(in_margin);
+            let shown = Shown::of(sum, plan.margins.iter().any(in_margin));
             for group in 0..groups.len() {
-                table.within((index, sum), (group, groups.len()), shows_rest);
+                table.within((index, sum), (group, groups.len()), &shown);
             }
         }
         for margin in &plan.margins {
@@ -75,10 +73,10 @@ impl CellTable {
         Some(self.first[index] + at * groups + group)
     }
 
-    /// What binds the cells of one group: one choice of its rows may be another's but for a few rows.
-    fn within(&mut self, (index, sum): (usize, &SecureSum), (group, groups): (usize, usize), shows_rest: bool) {
+    /// What binds the cells of one group that somebody sees: one choice of its rows may be another's but for a few rows.
+    fn within(&mut self, (index, sum): (usize, &SecureSum), (group, groups): (usize, usize), shown: &Shown) {
         let at = |position: usize| self.first[index] + position * groups + group;
-        let bound = |a: usize, b: usize| sum.are_related(a, b) && !sum.are_apart(a, b);
+        let bound = |a: usize, b: usize| shown.both(a, b) && sum.are_related(a, b) && !sum.are_apart(a, b);
         let (mut differences, mut apart) = (Vec::new(), Vec::new());
         for (b, of) in sum.cells.iter().enumerate() {
             for (a, part) in sum.cells.iter().enumerate().filter(|(a, part)| *a != b && bound(**part, *of)) {
@@ -99,7 +97,8 @@ impl CellTable {
             parts: set.iter().filter_map(position).map(at).collect(),
             rest: true,
         });
-        let disjoint: Vec<Equation> = disjoint.filter(|_| shows_rest).collect();
+        // What is left beside parts tells nothing where nobody sees the total.
+        let disjoint: Vec<Equation> = disjoint.filter(|_| shown.both(sum.cells[0], sum.cells[0])).collect();
         self.differences.extend(differences);
         self.apart.extend(apart);
         self.equations.extend(disjoint);
@@ -127,6 +126,21 @@ impl CellTable {
                 }
             }
         }
+    }
+}
+
+/// The slots of a sum that somebody sees, or learns something of by what they add up to or by their order.
+struct Shown(Vec<bool>);
+
+impl Shown {
+    fn of(sum: &SecureSum, in_margin: bool) -> Self {
+        let is_ordered = |slot: usize| sum.top.as_ref().is_some_and(|top| top.slot == slot);
+        let opened = gates(sum).into_iter().enumerate();
+        Self(opened.map(|(slot, gate)| in_margin || gate.is_some() || is_ordered(slot)).collect())
+    }
+
+    fn both(&self, a: usize, b: usize) -> bool {
+        self.0[a] && self.0[b]
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::telescope;
-use super::{Ledgered, MAX_ANDS, Method};
+use super::{Ledgered, MAX_ANDS};
 #[cfg(doc)]
 use crate::correlation::Budget;
 use crate::matching::rows;
@@ -67,7 +67,7 @@ impl Ledgered {
         let matched = (bins / 2).saturating_mul(sites.saturating_sub(1) * OTS_OF_MATCHING);
         // In the bins of site j, counted from 0, the sets of N − j sites.
         let joint = (bins / sites.max(1)).saturating_mul(self.sets * (sites * (sites + 1) / 2).saturating_sub(1));
-        let counted = Method::cheapest(self.least, bins, self.counts()).ands(bins, self.counts());
+        let (_, counted) = self.counting_once(sites, bins);
         matched.saturating_add(joint.saturating_add(counted).saturating_mul(sites * sites.saturating_sub(1)))
     }
 

@@ -46,18 +46,21 @@ impl Ledgered {
     /// How the differences of these pairs are counted among so many sites, whose bins have so many rows together, and about how many ANDs
     /// counting takes.
     pub fn counting(&self, sites: usize, rows: usize) -> (Method, usize) {
+        let (method, ands) = self.counting_once(sites, rows);
+        match self.form {
+            Form::Once => (method, ands),
+            Form::Telescoped => (method, rows.saturating_mul(self.counts())),
+        }
+    }
+
+    pub(super) fn counting_once(&self, sites: usize, rows: usize) -> (Method, usize) {
         let may_be_equal = self.or_equal.len().saturating_add(self.seen.len().saturating_mul(sites));
         // Equal sets are looked for by themselves.
         let counts = self.pairs.len().saturating_add(may_be_equal.saturating_mul(2));
         let method = Method::cheapest(self.least, rows, counts);
-        let ands = match self.form {
-            Form::Once => {
-                let sizes = self.sized().len();
-                method.ands(rows, counts).saturating_add(Method::certain(self.shown, rows, sizes).ands(rows, sizes))
-            }
-            Form::Telescoped => rows.saturating_mul(self.counts()),
-        };
-        (method, ands)
+        let sizes = self.sized().len();
+        let of_sizes = Method::certain(self.shown, rows, sizes).ands(rows, sizes);
+        (method, method.ands(rows, counts).saturating_add(of_sizes))
     }
 
     /// All pairs, those that may be equal last. Behind the sets stand those that [every site sees](Ledgered::seen_sets) without what the
