@@ -135,8 +135,13 @@ struct Shown(Vec<bool>);
 impl Shown {
     fn of(sum: &SecureSum, in_margin: bool) -> Self {
         let is_ordered = |slot: usize| sum.top.as_ref().is_some_and(|top| top.slot == slot);
-        let opened = gates(sum).into_iter().enumerate();
-        Self(opened.map(|(slot, gate)| in_margin || gate.is_some() || is_ordered(slot)).collect())
+        let gates = gates(sum);
+        let opened: Vec<usize> = sum.cells.iter().copied().filter(|cell| gates[*cell].is_some()).collect();
+        // One of several counts that are no parts of each other may say what a total says that nobody asked for: COUNT(x) where x is never missing.
+        let may_tell = opened.len() > 1 && !sum.disjoint.iter().any(|set| opened.iter().all(|cell| set.contains(cell)));
+        let is_seen =
+            |(slot, gate): (usize, &Option<Vec<usize>>)| in_margin || may_tell || gate.is_some() || is_ordered(slot);
+        Self(gates.iter().enumerate().map(is_seen).collect())
     }
 
     fn both(&self, a: usize, b: usize) -> bool {

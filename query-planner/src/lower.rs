@@ -46,6 +46,8 @@ pub(crate) struct Lowering<'a> {
     pub notes: Vec<String>,
     /// What contributors run, before their own tables are put in, one for each of `sums`.
     works: Vec<LogicalPlan>,
+    /// What each sum was made of.
+    asked: Vec<Aggregate>,
     prints: Vec<Footprint>,
     uses: Vec<Uses>,
     /// What the figures of each of `sums` measure, where it is judged.
@@ -72,6 +74,7 @@ impl<'a> Lowering<'a> {
             schemas,
             notes,
             works,
+            asked: Vec::new(),
             prints,
             uses,
             powers,
@@ -147,10 +150,11 @@ impl<'a> Lowering<'a> {
         if slots.approximate && !self.notes.iter().any(|note| note == EXACT) {
             self.notes.push(EXACT.into());
         }
-        let index = match self.sums.iter().position(|known| *known == sum) {
+        let index = match self.known(&sum, aggregate) {
             Some(index) => index,
             None => {
                 self.uses.push(uses);
+                self.asked.push(aggregate.clone());
                 self.prints.push(Footprint::new(aggregate, &slots, self.catalog));
                 self.powers.push(slots.measured.map(|measured| measured.powers).unwrap_or_default());
                 let index = self.add(sum, generic, &sites, revealed_schema(aggregate, self.hides()))?;
@@ -244,11 +248,12 @@ impl<'a> Lowering<'a> {
         let (keys, groups) = (&sum.keys[..], &sum.groups);
         let uses = Uses::of(&Released { aggregate, keys, groups, relations: &relations }, self.catalog)?;
         sum.sensitive = self.catalog.policy.released_tables.sensitive_keys(&uses, &sum.groups)?;
-        let index = match self.sums.iter().position(|known| *known == sum) {
+        let index = match self.known(&sum, aggregate) {
             Some(index) => index,
             None => {
                 let sites = sites_of(&aggregate.input);
                 self.uses.push(uses);
+                self.asked.push(aggregate.clone());
                 self.prints.push(Footprint::of_matched(aggregate, sites, sum.slots.len(), self.catalog));
                 let relations = fragments_of(&relations, self.catalog)?;
                 self.stages.push(LocalStage { fragments: BTreeMap::new(), relations, cohort: None });
@@ -273,10 +278,16 @@ impl<'a> Lowering<'a> {
         self.stages.truncate(sums);
         self.schemas.truncate(sums);
         self.works.truncate(sums);
+        self.asked.truncate(sums);
         self.prints.truncate(sums);
         self.uses.truncate(sums);
         self.powers.truncate(sums);
         self.notes.truncate(notes);
+    }
+
+    /// The sum that was made of an aggregate already. Its texts alone do not tell: the words of two expressions may be the same.
+    fn known(&self, sum: &SecureSum, aggregate: &Aggregate) -> Option<usize> {
+        (0..self.sums.len()).find(|at| self.sums[*at] == *sum && self.asked[*at] == *aggregate)
     }
 
     /// Lowers patients that two sites have in common; returns what the analyst is told instead of them. None where nothing of

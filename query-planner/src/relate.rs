@@ -21,7 +21,7 @@ use crate::slots::Slots;
 use crate::split::{Sites, sites_of};
 use crate::supports::Drawn;
 use crate::value::Value;
-use crate::wording::{indented, name, passes_through, wording};
+use crate::wording::{exactly, indented_exactly, name, passes_through, wording};
 
 /// A sum whose groups are made of groups of others: for each of its groups and each line of `slots`, the total is the
 /// sum over the details' groups with the same key values, plus, if there is a rest, a number of rows that no table
@@ -71,10 +71,10 @@ impl Footprint {
         let mut conditions = Vec::new();
         let (core, is_table) = match has_subqueries(input) {
             // Their plans would not show in the wording of an expression.
-            true => (indented(input), false),
+            true => (indented_exactly(input), false),
             false => core(input, &mut conditions),
         };
-        let wording = |expr: &Expr| plain(expr, is_table).to_string();
+        let wording = |expr: &Expr| exactly(&plain(expr, is_table));
         let mut conditions: Vec<Expr> = conditions.iter().map(|c| plain(c, is_table)).collect();
         conditions.sort_by_key(Expr::to_string);
         conditions.dedup();
@@ -97,10 +97,10 @@ impl Footprint {
 
     /// Of a sum over matched patients: how it relates to others is not known, unless they share no table.
     pub fn of_matched(aggregate: &Aggregate, sites: Sites, slots: usize, catalog: &Catalog) -> Footprint {
-        let core = indented(&aggregate.input);
-        let keys: Vec<String> = aggregate.group_expr.iter().map(Expr::to_string).collect();
+        let core = indented_exactly(&aggregate.input);
+        let keys: Vec<String> = aggregate.group_expr.iter().map(exactly).collect();
         // Patients of two groups are not those of both together: no two of these add up to anything.
-        let asked: Vec<String> = aggregate.aggr_expr.iter().map(Expr::to_string).collect();
+        let asked: Vec<String> = aggregate.aggr_expr.iter().map(exactly).collect();
         let (keys_text, asked) = (keys.join(", "), asked.join(", "));
         let slots = (0..slots).map(|slot| format!("patients {slot} of {asked} of {core} by {keys_text}")).collect();
         let (tables, conditions, columns) = (tables(&aggregate.input), Vec::new(), None);

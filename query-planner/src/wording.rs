@@ -1,9 +1,10 @@
-//! Plans in words, of which two are equal only where the plans are: by them it is known what was asked before.
+//! Plans in words. Those that people read are DataFusion's, with what it leaves out; those by which it is known whether two plans look at the same
+//! rows are longer and equal only where the plans are.
 
 use std::fmt::Write;
 
-use datafusion_common::tree_node::{TreeNodeRecursion, TreeNodeVisitor};
-use datafusion_common::{NullEquality, Result};
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion, TreeNodeVisitor};
+use datafusion_common::{NullEquality, Result, ScalarValue};
 use datafusion_expr::logical_plan::{Projection, TableScan};
 use datafusion_expr::{Expr, LogicalPlan};
 
@@ -27,9 +28,40 @@ pub(crate) fn line(node: &LogicalPlan) -> String {
     }
 }
 
+/// An expression such that others are other texts: DataFusion's own has no parentheses around what IS NOT TRUE, and quotes in a string as they are.
+pub(crate) fn exactly(expr: &Expr) -> String {
+    let quoted = |part: Expr| {
+        Ok(match &part {
+            Expr::Literal(value, _) => match value.try_as_str() {
+                Some(Some(text)) => Transformed::yes(Expr::Literal(ScalarValue::from(format!("{text:?}")), None)),
+                _ => Transformed::no(part),
+            },
+            _ => Transformed::no(part),
+        })
+    };
+    // The closure never fails.
+    let quoted = expr.clone().transform_up(quoted).map_or_else(|_| expr.clone(), |quoted| quoted.data);
+    format!("{quoted:?}")
+}
+
+/// A node by itself, such that others are other texts.
+fn exact_line(node: &LogicalPlan) -> String {
+    let expressions: Vec<String> = node.expressions().iter().map(exactly).collect();
+    format!("{} {}", line(node), expressions.join("; "))
+}
+
 /// A whole plan, a line for each node, with the plans of subqueries.
 pub(crate) fn indented(plan: &LogicalPlan) -> String {
-    let mut lines = Lines { text: String::new(), depth: 0 };
+    lines(plan, line)
+}
+
+/// The same, such that other plans are other texts.
+pub(crate) fn indented_exactly(plan: &LogicalPlan) -> String {
+    lines(plan, exact_line)
+}
+
+fn lines(plan: &LogicalPlan, line: fn(&LogicalPlan) -> String) -> String {
+    let mut lines = Lines { text: String::new(), depth: 0, line };
     // It never fails.
     let _ = plan.visit_with_subqueries(&mut lines);
     lines.text
@@ -38,6 +70,7 @@ pub(crate) fn indented(plan: &LogicalPlan) -> String {
 struct Lines {
     text: String,
     depth: usize,
+    line: fn(&LogicalPlan) -> String,
 }
 
 impl TreeNodeVisitor<'_> for Lines {
@@ -46,7 +79,7 @@ impl TreeNodeVisitor<'_> for Lines {
     fn f_down(&mut self, node: &LogicalPlan) -> Result<TreeNodeRecursion> {
         let end = if self.depth > 0 { "\n" } else { "" };
         // Writing to a string never fails.
-        let _ = write!(self.text, "{end}{:indent$}{}", "", line(node), indent = 2 * self.depth);
+        let _ = write!(self.text, "{end}{:indent$}{}", "", (self.line)(node), indent = 2 * self.depth);
         self.depth += 1;
         Ok(TreeNodeRecursion::Continue)
     }
@@ -68,7 +101,7 @@ pub(crate) fn wording(plan: &LogicalPlan) -> String {
         LogicalPlan::Projection(p) if passes_through(p) => wording(&p.input),
         other => {
             let inputs: Vec<String> = other.inputs().into_iter().map(wording).collect();
-            format!("{}({})", line(other), inputs.join("; "))
+            format!("{}({})", exact_line(other), inputs.join("; "))
         }
     }
 }
@@ -95,7 +128,7 @@ mod tests {
     use std::sync::Arc;
 
     use datafusion_common::JoinType;
-    use datafusion_expr::{LogicalPlanBuilder, lit};
+    use datafusion_expr::{LogicalPlanBuilder, col, lit};
 
     use super::*;
 
@@ -132,9 +165,24 @@ mod tests {
     }
 
     #[test]
+    fn expressions_that_differ_in_where_is_not_true_stands_or_in_a_quote_are_worded_differently() {
+        let [a, b] = [col("l.column1").gt(lit(1)), col("l.column1").lt(lit(5))];
+        let (all, one) = (a.clone().or(b.clone()).is_not_true(), a.or(b.is_not_true()));
+        let strings = |texts: [&str; 2]| lit("x").in_list(texts.map(lit).to_vec(), false);
+        let one_text = lit("x").in_list(vec![lit("y\"), Utf8(\"z")], false);
+        for (a, b) in [(all, one), (strings(["y", "z"]), one_text)] {
+            assert_eq!(a.to_string(), b.to_string(), "as DataFusion words them");
+            let plan = |condition: Expr| list(0..3).alias("l").unwrap().filter(condition).unwrap().build().unwrap();
+            assert_ne!(indented_exactly(&plan(a.clone())), indented_exactly(&plan(b.clone())));
+            assert_ne!(wording(&plan(a.clone())), wording(&plan(b.clone())));
+            assert_ne!(exactly(&a), exactly(&b));
+        }
+    }
+
+    #[test]
     fn other_plans_are_worded_as_usual() {
         let inner = Arc::new(list(0..3).alias("l").unwrap().build().unwrap());
-        let column = datafusion_expr::col("l.column1");
+        let column = col("l.column1");
         let exists = datafusion_expr::exists(Arc::clone(&inner));
         let plan =
             LogicalPlanBuilder::from(inner.as_ref().clone()).filter(exists).unwrap().sort([column.sort(true, false)]);

@@ -29,6 +29,7 @@ const PICKED: &[&str] = &[
     "SELECT code, COUNT(*) FROM {c} c WHERE (SELECT COUNT(*) FROM {c} d WHERE d.person_id = c.person_id AND d.code = c.code AND d.id = 17) = 0 GROUP BY code",
     "SELECT code, COUNT(*) FROM {c} c LEFT JOIN (SELECT person_id, MAX(code) AS last FROM {c} d GROUP BY person_id) d ON c.person_id = d.person_id AND c.code = d.last WHERE c.code = 1 OR c.id <> 17 GROUP BY code",
     "SELECT code, COUNT(*) FROM {c} c LEFT JOIN {m} m ON c.person_id = m.person_id AND c.code = 1 WHERE m.id IS NOT NULL OR c.id <> 17 GROUP BY code",
+    "SELECT code, COUNT(*) FROM {c} c LEFT JOIN (SELECT person_id, 2 AS last FROM {m} m WHERE id = 17) m ON c.person_id = m.person_id WHERE m.last IS DISTINCT FROM c.code GROUP BY code",
     // By a key.
     "SELECT CASE WHEN code = 1 THEN 1 WHEN id <> 17 THEN 2 END, COUNT(*) FROM {c} c GROUP BY 1",
     "SELECT m.score > 50, COUNT(*) FROM {c} c LEFT JOIN {m} m ON c.person_id = m.person_id AND c.code = 2 AND c.id <> 17 GROUP BY 1",

@@ -315,6 +315,9 @@ fn of_two_counts_with_few_patients_between_them_one_is_hidden_though_many_rows_a
     assert_eq!(cells(&kinds("kind = 2 AND z <> 115")), json!([31, null]));
     // The same patients, and nobody sees how many rows there are besides.
     assert_eq!(cells(&kinds("kind = 2")), json!([31, 31]));
+    // A column that is never missing says how many rows there are.
+    let parts = "SELECT COUNT(z) AS t, COUNT(*) FILTER (WHERE f = 0 AND z <> 115) AS a, COUNT(*) FILTER (WHERE f = 1) AS b FROM A.m";
+    assert_eq!(cells(parts), json!([30, null, 11]));
     // Matched patients.
     let matched = |condition: &str| {
         format!(

@@ -12,7 +12,7 @@ use datafusion_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 use crate::bind::NetworkTable;
 use crate::catalog::Catalog;
 use crate::matching::home::{column, is_key, kept};
-use crate::wording::wording;
+use crate::wording::{exactly, wording};
 
 /// A column of a plan.
 #[derive(Debug, Clone, Default)]
@@ -195,7 +195,7 @@ impl Trace<'_> {
         let source = self.leaf();
         self.lists.insert(source);
         let column = |at: usize| {
-            let texts: Option<Vec<String>> = values(at).map(|values| values.iter().map(Expr::to_string).collect());
+            let texts: Option<Vec<String>> = values(at).map(|values| values.iter().map(exactly).collect());
             let is_one = |texts: &Vec<String>| texts.iter().collect::<BTreeSet<_>>().len() == texts.len();
             let repeats = !texts.as_ref().is_some_and(is_one);
             Made { sources: [source].into(), text: format!("list {source} {at}"), is_plain: true, repeats }
@@ -299,12 +299,12 @@ impl Trace<'_> {
         let from = self.conditions.len();
         let mut columns = self.pairs(join);
         let joined = join.on.len() + join.filter.as_ref().map_or(0, |filter| split_conjunction(filter).len());
-        let joined = &self.conditions[self.conditions.len() - joined..];
+        let joined = self.conditions.len() - joined..self.conditions.len();
         let is_of_patients = |tie: &Condition| tie.tie.is_some() && tie.sources.is_subset(&self.patients);
-        if joined.iter().all(is_of_patients) || matches!(joined, [one] if one.tie.is_some()) {
-            return columns;
-        }
-        let chosen = self.conditions[from..].iter().flat_map(|condition| condition.sources.iter().copied());
+        let ties = &self.conditions[joined.clone()];
+        let by_one = ties.iter().all(is_of_patients) || matches!(ties, [one] if one.tie.is_some());
+        let chosen = if by_one { joined } else { from..self.conditions.len() };
+        let chosen = self.conditions[chosen].iter().flat_map(|condition| condition.sources.iter().copied());
         let (chosen, left): (BTreeSet<usize>, usize) = (chosen.collect(), join.left.schema().fields().len());
         for (at, column) in columns.iter_mut().enumerate() {
             let may_miss = match join.join_type {
@@ -312,7 +312,8 @@ impl Trace<'_> {
                 JoinType::Right => at < left,
                 _ => true,
             };
-            if may_miss {
+            // A literal says nothing but whether there is a row.
+            if may_miss && (!by_one || column.sources.is_empty()) {
                 column.sources.extend(&chosen);
                 (column.text, column.is_plain) = (format!("{} of {from}", column.text), false);
             }
@@ -362,7 +363,8 @@ impl Trace<'_> {
             let renamed = made.map(|made| Expr::Column(Column::new_unqualified(made.text.clone())));
             Ok(renamed.map_or_else(|| Transformed::no(e), Transformed::yes))
         };
-        let text = expr.clone().transform_up(rename).map_or_else(|_| expr.to_string(), |all| all.data.to_string());
+        // The closure never fails.
+        let text = expr.clone().transform_up(rename).map_or_else(|_| exactly(expr), |renamed| exactly(&renamed.data));
         Made { sources: sources_of(&of), text, is_plain: false, repeats: true }
     }
 
