@@ -136,7 +136,8 @@ impl Shown {
     fn of(sum: &SecureSum, in_margin: bool) -> Self {
         let is_ordered = |slot: usize| sum.top.as_ref().is_some_and(|top| top.slot == slot);
         let gates = gates(sum);
-        let opened: Vec<usize> = sum.cells.iter().copied().filter(|cell| gates[*cell].is_some()).collect();
+        let is_opened = |cell: &usize| gates[*cell].is_some() && !sum.is_support_only(*cell);
+        let opened: Vec<usize> = sum.cells.iter().copied().filter(is_opened).collect();
         // One of several counts that are no parts of each other may say what a total says that nobody asked for: COUNT(x) where x is never missing.
         let may_tell = opened.len() > 1 && !sum.disjoint.iter().any(|set| opened.iter().all(|cell| set.contains(cell)));
         let is_seen =
