@@ -109,7 +109,8 @@ pub struct JointPlan {
     /// How the groups of one sum add up to those of another, where cells are hidden.
     pub margins: Vec<Margin>,
     /// Pairs of sums over rows of different tables, sites or conditions, or that add up one column of different rows, where answers are held
-    /// against earlier ones: no figure of the one may be of patients that differ from those of a figure of the other by 1 to k − 1.
+    /// against earlier ones: no figure of the one may be of patients that differ from those of a figure of the other by 1 to k − 1. A sum with
+    /// itself where the question may make its groups of the same patients.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub side_by_side: Vec<(usize, usize)>,
     /// Pairs of sums over other rows whose groups are both agreed, where answers are held against earlier ones: the two lists of keys may not even
