@@ -300,17 +300,9 @@ fn distinct(column: &str, filter: Option<&str>) -> String {
 }
 
 fn expression(known: &Known) -> String {
-    let inner = |known: &Known| match known {
-        Known::And(..)
-        | Known::Or(..)
-        | Known::Differ(..)
-        | Known::Less(..)
-        | Known::Equal(..)
-        | Known::Add(..)
-        | Known::Subtract(..) => {
-            format!("({})", expression(known))
-        }
-        other => expression(other),
+    let inner = |known: &Known| match known.has_two_sides() {
+        true => format!("({})", expression(known)),
+        false => expression(known),
     };
     match known {
         Known::Rows(facts) => feature(facts),

@@ -173,6 +173,12 @@ fn over_patients(sum: &SecureSum, node: usize) -> Operation {
 }
 
 impl Known {
+    /// Is it written as one thing beside another, so that it stands in parentheses within a third?
+    pub(crate) fn has_two_sides(&self) -> bool {
+        use Known::{Add, And, Differ, Equal, Less, Or, Subtract};
+        matches!(self, And(..) | Or(..) | Differ(..) | Less(..) | Equal(..) | Add(..) | Subtract(..))
+    }
+
     fn of(matching: &Matching, node: usize, depth: usize) -> Self {
         let Some(deeper) = depth.checked_sub(1) else { return Known::Node(node) };
         let inner = |at: usize| Box::new(Known::of(matching, at, deeper));
