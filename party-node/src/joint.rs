@@ -17,7 +17,7 @@ use protocols::relational::top_k::{self, Best, Direction};
 use protocols::relational::union_sketch::{Seat, Shape, Sketch, level_counts};
 use protocols::{ArithShare, BitShare, Engine};
 use query_planner::approximate;
-use query_planner::cells::CellTable;
+use query_planner::cells::{CellTable, Equation};
 use query_planner::plan::{Order, Path, Point};
 use zeroize::Zeroize;
 
@@ -125,11 +125,31 @@ async fn extended<E: Engine>(
     let with_patients = e.add(&counts.gather(&few.cells), patients)?;
     let mut all = vec![counts.slice(0..counts.len()), larger, with_patients];
     for equation in table.equations.iter().filter(|equation| equation.rest) {
-        let total = counts.slice(equation.total..equation.total + 1);
-        let parts = counts.gather(&equation.parts).block_sums(equation.parts.len());
-        all.push(if equation.parts.is_empty() { total } else { e.sub(&total, &parts)? });
+        all.push(rest(e, equation, policy, counts).await?);
     }
     Ok(ArithShare::concat(&all.iter().collect::<Vec<_>>()))
+}
+
+/// What a total has beside its parts; nothing where these overlap and add up to more.
+async fn rest<E: Engine>(
+    e: &mut E,
+    equation: &Equation,
+    policy: Policy,
+    counts: &ArithShare<Z64>,
+) -> Result<ArithShare<Z64>> {
+    let total = counts.slice(equation.total..equation.total + 1);
+    if equation.parts.is_empty() {
+        return Ok(total);
+    }
+    let parts = counts.gather(&equation.parts).block_sums(equation.parts.len());
+    let rest = e.sub(&total, &parts)?;
+    if !equation.overlap {
+        return Ok(rest);
+    }
+    let sign = 1 + equation.parts.len().next_power_of_two().trailing_zeros() as usize;
+    let more = e.negative(&rest, policy.bits + sign).await?;
+    let enough = e.not(&more);
+    e.select(&enough, &rest).await
 }
 
 /// What the positions of one order are found in, at this party. Private: it does not print and is wiped when dropped.

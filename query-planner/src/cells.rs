@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::plan::{JointPlan, Margin, SecureSum, Slot, Summand};
+use crate::plan::{Exclusive, JointPlan, Margin, SecureSum, Slot, Summand};
 use crate::value::Value;
 
 /// A number of rows behind something that may be shown.
@@ -26,6 +26,8 @@ pub struct Equation {
     pub parts: Vec<usize>,
     /// May there be rows that are in no part?
     pub rest: bool,
+    /// May the parts add up to more than the total? Then no row is taken to be in none.
+    pub overlap: bool,
 }
 
 /// All cells of a question in their public order: by sum, slot and group.
@@ -38,6 +40,9 @@ pub struct CellTable {
     /// Pairs of positions whose rows may or may not be among each other's: the smaller one is hidden when they differ
     /// by 1 to k − 1.
     pub apart: Vec<(usize, usize)>,
+    /// Pairs (part, total) of positions in two sums that are both seen: the part is hidden where 1 to k − 1 of the patients behind the total are
+    /// not behind the part, whatever rows they have.
+    pub among: Vec<(usize, usize)>,
     /// Linear relations, totals before what they are parts of.
     pub equations: Vec<Equation>,
     first: Vec<usize>,
@@ -92,13 +97,14 @@ impl CellTable {
             }
         }
         let position = |slot: &usize| sum.cells.iter().position(|cell| cell == slot);
-        let disjoint = sum.disjoint.iter().map(|set| Equation {
-            total: at(0),
-            parts: set.iter().filter_map(position).map(at).collect(),
-            rest: true,
-        });
         // What is left beside parts tells nothing where nobody sees the total.
-        let disjoint: Vec<Equation> = disjoint.filter(|_| shown.both(sum.cells[0], sum.cells[0])).collect();
+        let rows = shown.both(sum.cells[0], sum.cells[0]).then_some(0);
+        let equation = |set: &Exclusive| {
+            let total = set.total.as_ref().map_or(rows, position)?;
+            let parts = set.cells.iter().filter_map(position).map(at).collect();
+            Some(Equation { total: at(total), parts, rest: true, overlap: set.overlap })
+        };
+        let disjoint: Vec<Equation> = sum.disjoint.iter().filter_map(equation).collect();
         self.differences.extend(differences);
         self.apart.extend(apart);
         self.equations.extend(disjoint);
@@ -112,21 +118,30 @@ impl CellTable {
             let mut parts: Vec<Vec<usize>> = vec![Vec::new(); totals.len()];
             for (detail, slot) in margin.details.iter().zip(&slots[1..]) {
                 let own = &groups[detail.sum];
+                let told = tells_patients(plan, (margin.total, slots[0]), (detail.sum, *slot));
                 for (group, key) in own.iter().enumerate() {
                     let key: Vec<Value> = detail.keys.iter().map(|i| key[*i].clone()).collect();
                     let cell = self.position(&plan.sums[detail.sum], detail.sum, *slot, group, own.len());
-                    if let (Some(total), Some(cell)) = (by_key.get(key.as_slice()), cell) {
-                        parts[*total].push(cell);
-                    }
+                    let Some((total, cell)) = by_key.get(key.as_slice()).copied().zip(cell) else { continue };
+                    parts[total].push(cell);
+                    let whole = self.position(whole, margin.total, slots[0], total, totals.len()).filter(|_| told);
+                    self.among.extend(whole.map(|whole| (cell, whole)));
                 }
             }
             for (group, parts) in parts.into_iter().enumerate() {
                 if let Some(total) = self.position(whole, margin.total, slots[0], group, totals.len()) {
-                    self.equations.push(Equation { total, parts, rest: margin.rest });
+                    self.equations.push(Equation { total, parts, rest: margin.rest, overlap: false });
                 }
             }
         }
     }
+}
+
+/// Are both a total's count and a part's seen, and the patients behind them counted? With noise nobody's patients are.
+fn tells_patients(plan: &JointPlan, total: (usize, usize), part: (usize, usize)) -> bool {
+    let is_seen = |(sum, slot): (usize, usize)| gates(&plan.sums[sum])[slot].is_some();
+    let counted = |(sum, _): (usize, usize)| !plan.sums[sum].patients.is_empty();
+    plan.noise.is_none() && [total, part].into_iter().all(|cell| is_seen(cell) && counted(cell))
 }
 
 /// The slots of a sum that somebody sees, or learns something of by what they add up to or by their order.
@@ -136,12 +151,7 @@ impl Shown {
     fn of(sum: &SecureSum, in_margin: bool) -> Self {
         let is_ordered = |slot: usize| sum.top.as_ref().is_some_and(|top| top.slot == slot);
         let gates = gates(sum);
-        let is_opened = |cell: &usize| gates[*cell].is_some() && !sum.is_support_only(*cell);
-        let opened: Vec<usize> = sum.cells.iter().copied().filter(is_opened).collect();
-        // One of several counts that are no parts of each other may say what a total says that nobody asked for: COUNT(x) where x is never missing.
-        let may_tell = opened.len() > 1 && !sum.disjoint.iter().any(|set| opened.iter().all(|cell| set.contains(cell)));
-        let is_seen =
-            |(slot, gate): (usize, &Option<Vec<usize>>)| in_margin || may_tell || gate.is_some() || is_ordered(slot);
+        let is_seen = |(slot, gate): (usize, &Option<Vec<usize>>)| in_margin || gate.is_some() || is_ordered(slot);
         Self(gates.iter().enumerate().map(is_seen).collect())
     }
 

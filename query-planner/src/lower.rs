@@ -22,11 +22,13 @@ use crate::matching::{self, Common, Laid, LaidOut, Matched};
 use crate::measured::{self, Measured, Powers};
 use crate::people::Whom;
 use crate::plan::{
-    Audience, Between, Cohort, Compiled, Groups, JointPlan, LocalStage, Output, PLAN_VERSION, SecureSum, Summand, Top,
+    Audience, Between, Cohort, Compiled, Exclusive, Groups, JointPlan, LocalStage, Output, PLAN_VERSION, SecureSum,
+    Summand, Top,
 };
 use crate::policy::check_local;
 use crate::relate::{self, Footprint};
 use crate::slots::{Size, Slots};
+use crate::small::optional_columns;
 use crate::split::{Sites, sites_of};
 use crate::supports::Support;
 use crate::uses::{self, Released, Uses};
@@ -101,9 +103,12 @@ impl<'a> Lowering<'a> {
         }
         slots.measured = self.judges().then(|| Measured::of(aggregate, self.catalog));
         let outputs = slots.outputs(aggregate)?;
+        if self.hides() {
+            slots.optional = optional_columns(&aggregate.input);
+        }
         let mut cells = if self.hides() { slots.cells(&outputs)? } else { Vec::new() };
         slots.understood(&cells)?;
-        let (supports, disjoint) = (slots.supports(&cells)?, slots.disjoint(&cells));
+        let (supports, disjoint) = (slots.supports(&cells)?, slots.disjoint(&cells, &outputs));
         cells.extend(supports.iter().map(|support| support.cell));
         cells.sort_unstable();
         cells.dedup();
@@ -171,7 +176,7 @@ impl<'a> Lowering<'a> {
         &self,
         aggregate: &Aggregate,
         (cells, outputs): (&[usize], &[Output]),
-        apart: (&[Support], &[Vec<usize>]),
+        apart: (&[Support], &[Exclusive]),
         slots: &mut Slots<'_>,
     ) -> Result<Beside, PlanError> {
         let (asked, known) = (slots.slots.len(), slots.people.len());

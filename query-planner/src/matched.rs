@@ -205,13 +205,6 @@ impl Matching {
         self.nodes[a].bits == 1 && self.nodes[b].bits == 1 && needed.iter().all(|bit| given.contains(bit))
     }
 
-    /// Can no patient have both bits, because one needs what the other rules out?
-    pub fn excludes(&self, a: usize, b: usize) -> bool {
-        let (ours, theirs) = (self.conjuncts(a), self.conjuncts(b));
-        let opposite = |x: usize, y: usize| self.nodes[x].node == Node::Not(y);
-        ours.iter().any(|x| theirs.iter().any(|y| opposite(*x, *y) || opposite(*y, *x)))
-    }
-
     fn conjuncts(&self, at: usize) -> Vec<usize> {
         match self.nodes[at].node {
             Node::And(a, b) => [self.conjuncts(a), self.conjuncts(b)].concat(),

@@ -6,9 +6,9 @@ use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{Expr, cast, lit};
 
 use crate::bounds::partial_bits;
-use crate::plan::{Between, Output, Ring, Scale, Slot, Summand};
+use crate::plan::{Between, Exclusive, Output, Ring, Scale, Slot, Summand};
 use crate::slots::{Slots, first_of};
-use crate::small::{excludes, narrows};
+use crate::small::{Choice, excludes, narrows};
 use crate::supports::{Support, are_apart_in, measure_alike};
 
 impl Slots<'_> {
@@ -52,7 +52,7 @@ impl Slots<'_> {
         self.patients(condition)
     }
 
-    fn support_rows(&self, cell: usize) -> Option<&Expr> {
+    pub(crate) fn support_rows(&self, cell: usize) -> Option<&Expr> {
         self.supports.iter().find(|support| support.cell == cell)?.rows.as_ref()
     }
 
@@ -76,7 +76,7 @@ impl Slots<'_> {
 
     /// A filter without what DISTINCT leaves out: patients are those of every row with the value, not of the row that counts for it, and
     /// what a window numbers is not there to be asked for again.
-    fn of_every_row(&self, filter: &Expr) -> Option<Expr> {
+    pub(crate) fn of_every_row(&self, filter: &Expr) -> Option<Expr> {
         let is_first = |expr: &Expr| (0..self.windows.len()).any(|window| *expr == first_of(window));
         split_conjunction(filter).into_iter().filter(|expr| !is_first(expr)).cloned().reduce(Expr::and)
     }
@@ -88,7 +88,7 @@ impl Slots<'_> {
         &mut self,
         cells: &[usize],
         outputs: &[Output],
-        (supports, disjoint): (&[Support], &[Vec<usize>]),
+        (supports, disjoint): (&[Support], &[Exclusive]),
     ) -> Vec<Between> {
         let shown = outputs.iter().filter_map(|output| output.count(&self.orders));
         let literals = supports.iter().filter(|support| support.leaves.is_empty()).map(|support| support.cell);
@@ -113,8 +113,61 @@ impl Slots<'_> {
                 }
             }
         }
+        for (cell, whom) in self.beside_a_total(&counts, disjoint) {
+            between.push(Between { cell, patients: self.counted(whom) });
+        }
         between
     }
+
+    /// A count of all tells of each other count how many it leaves out, which is a count beside the others, too: whom it and another leave out and
+    /// whom both count, and whom all leave out that count different rows. So does a count of the rows where a column is not empty.
+    fn beside_a_total(&self, counts: &[usize], disjoint: &[Exclusive]) -> Vec<(usize, Whom)> {
+        let choices: Vec<(usize, Option<Choice>)> = counts.iter().map(|cell| (*cell, self.choice(*cell))).collect();
+        let mut chosen: Vec<(usize, Choice)> = Vec::new();
+        for (cell, choice) in choices.iter().filter_map(|(cell, choice)| Some((cell, choice.clone()?))) {
+            if !chosen.iter().any(|(known, other)| known == cell || other.rows == choice.rows) {
+                chosen.push((*cell, choice));
+            }
+        }
+        let has_all = choices.iter().any(|(_, choice)| choice.is_none());
+        let made = chosen.iter().filter(|(_, choice)| !choice.asked).map(|(_, choice)| Some(&choice.rows));
+        let totals: Vec<Option<&Expr>> = has_all.then_some(None).into_iter().chain(made).collect();
+        totals.into_iter().flat_map(|total| self.beside(total, &chosen, disjoint)).collect()
+    }
+
+    fn beside(&self, total: Option<&Expr>, chosen: &[(usize, Choice)], disjoint: &[Exclusive]) -> Vec<(usize, Whom)> {
+        let mut whom = Vec::new();
+        let rows = chosen.iter().map(|(cell, choice)| (*cell, &choice.rows)).filter(|(_, rows)| Some(*rows) != total);
+        let chosen: Vec<(usize, &Expr)> = rows.collect();
+        for (at, (_, ours)) in chosen.iter().enumerate() {
+            for (cell, theirs) in &chosen[at + 1..] {
+                if narrows(ours, theirs) || narrows(theirs, ours) || excludes(ours, theirs) {
+                    continue;
+                }
+                whom.push((*cell, Whom::With(Some(apart_from_rest(total, ours, theirs)))));
+                if total.is_none() {
+                    whom.push((*cell, Whom::InBothOrNeither((*ours).clone(), (*theirs).clone())));
+                }
+            }
+        }
+        for set in disjoint {
+            let any = set.cells.iter().filter_map(|cell| Some(self.choice(*cell)?.rows)).reduce(Expr::or);
+            if let Some((cell, any)) = set.cells.last().copied().zip(any) {
+                let outside = Expr::IsNotTrue(any.clone().into());
+                let outside = total.map_or(outside.clone(), |total| total.clone().and(outside));
+                whom.push((cell, Whom::With(Some(outside))));
+                whom.push((cell, Whom::InOneOnly(total.cloned(), Some(any))));
+            }
+        }
+        whom
+    }
+}
+
+/// What rows meet that are either chosen or among what another choice leaves of a total, but not both.
+fn apart_from_rest(total: Option<&Expr>, ours: &Expr, theirs: &Expr) -> Expr {
+    let is_true = |rows: &Expr| Expr::IsTrue(rows.clone().into());
+    let Some(total) = total else { return is_true(ours).eq(is_true(theirs)) };
+    is_true(ours).not_eq(is_true(total).and(Expr::IsNotTrue(theirs.clone().into())))
 }
 
 /// Which patients of the rows are counted.
@@ -124,6 +177,8 @@ pub(crate) enum Whom {
     With(Option<Expr>),
     /// Those of a row that meets one of these, and of none that meets the other.
     InOneOnly(Option<Expr>, Option<Expr>),
+    /// Those of a row that meets one and one that meets the other, and those of none that meets either.
+    InBothOrNeither(Expr, Expr),
 }
 
 impl Whom {
@@ -131,7 +186,7 @@ impl Whom {
     pub(crate) fn condition(&self) -> Option<&Expr> {
         match self {
             Whom::With(condition) => condition.as_ref(),
-            Whom::InOneOnly(..) => None,
+            Whom::InOneOnly(..) | Whom::InBothOrNeither(..) => None,
         }
     }
 }

@@ -165,8 +165,8 @@ pub struct SecureSum {
     /// The slots whose totals are numbers of rows that may be too few to show, slot 0 first; empty where nothing is
     /// hidden.
     pub cells: Vec<usize>,
-    /// Sets of `cells` that count different rows of a group each, so that their sum is at most slot 0.
-    pub disjoint: Vec<Vec<usize>>,
+    /// Sets of `cells` that count different rows of a group each.
+    pub disjoint: Vec<Exclusive>,
     /// The order statistics of each group.
     pub orders: Vec<Order>,
     /// The approximate numbers of distinct values of each group.
@@ -192,6 +192,18 @@ pub struct SecureSum {
     /// The slots that noise is added to: all that are compared or opened. Empty where there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub noised: Vec<Noised>,
+}
+
+/// Cells of which no two count the same row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exclusive {
+    /// Their slots.
+    pub cells: Vec<usize>,
+    /// The slot of a count that is shown beside them and chooses nothing, if there is one.
+    pub total: Option<usize>,
+    /// May they add up to more than that? A patient may be counted by several of them, or the total count patients and they rows.
+    pub overlap: bool,
 }
 
 /// The patients of rows that one of two cells counts and the other does not, or those who are behind one of them alone.

@@ -1,5 +1,7 @@
 //! Aggregates as sums: which numbers each group needs, at which scale and in which ring.
 
+use std::collections::BTreeSet;
+
 use arrow::datatypes::DataType;
 use datafusion_common::Column;
 use datafusion_expr::expr::{AggregateFunction, WindowFunction};
@@ -39,6 +41,8 @@ pub(crate) struct Slots<'a> {
     pub approximate: bool,
     /// Slots that add ones, and so count rows.
     pub ones: Vec<usize>,
+    /// The input's columns that a condition may leave empty; where small cells are hidden.
+    pub optional: BTreeSet<String>,
     /// The patient key among the input's columns, where rows of several sites are matched by it.
     pub patient_key: Option<Column>,
     /// What rows must meet for their patients to be counted; [`Summand::Patients`] names a position here until the nodes are
@@ -87,6 +91,7 @@ impl<'a> Slots<'a> {
             sketches: Vec::new(),
             approximate: false,
             ones: Vec::new(),
+            optional: BTreeSet::new(),
             patient_key: None,
             people: Vec::new(),
             measured: None,

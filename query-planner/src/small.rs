@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use datafusion_common::ScalarValue;
+use arrow::datatypes::DataType;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_common::{JoinType, ScalarValue};
 use datafusion_expr::expr::AggregateFunction;
 use datafusion_expr::utils::split_conjunction;
-use datafusion_expr::{Expr, LogicalPlan, Operator};
+use datafusion_expr::{BinaryExpr, Expr, LogicalPlan, Operator, cast, lit};
 
 use crate::error::PlanError;
-use crate::people::Whom;
-use crate::plan::{Output, Ring, Slot, Summand};
+use crate::plan::{Exclusive, Output, Ring, Summand};
 use crate::relate::contradicts;
 use crate::slots::Slots;
+use crate::wording::passes_through;
 
 impl Slots<'_> {
     /// The cells that count: the rows of a group, the rows behind every output, those that meet a literal's condition, and sums that are
@@ -37,19 +38,52 @@ impl Slots<'_> {
         }
     }
 
-    /// Sets of cells whose conditions exclude each other: `FILTER (WHERE x = 1)`, `FILTER (WHERE x = 2)`…
-    pub(crate) fn disjoint(&self, cells: &[usize]) -> Vec<Vec<usize>> {
-        let mut sets: Vec<Vec<(usize, &Expr)>> = Vec::new();
-        let conditioned = cells.iter().filter_map(|slot| Some((*slot, self.condition(&self.slots[*slot])?)));
-        for (slot, condition) in conditioned {
-            let at = sets.iter().position(|set| set.iter().all(|(_, other)| excludes(condition, other)));
-            match at {
-                Some(at) => sets[at].push((slot, condition)),
-                None => sets.push(vec![(slot, condition)]),
+    /// Sets of cells whose conditions exclude each other: `FILTER (WHERE x = 1)`, `FILTER (WHERE x = 2)`… And what counts all beside them.
+    pub(crate) fn disjoint(&self, cells: &[usize], outputs: &[Output]) -> Vec<Exclusive> {
+        let mut sets: Vec<Vec<(usize, Expr)>> = Vec::new();
+        let chosen = cells.iter().filter_map(|slot| Some((*slot, self.choice(*slot)?.rows)));
+        for (slot, rows) in chosen {
+            let once = self.counts_once(slot);
+            let fits = |set: &&mut Vec<(usize, Expr)>| {
+                set.iter().all(|(other, theirs)| self.counts_once(*other) == once && excludes(&rows, theirs))
+            };
+            match sets.iter_mut().find(fits) {
+                Some(set) => set.push((slot, rows)),
+                None => sets.push(vec![(slot, rows)]),
             }
         }
-        let slots = |set: Vec<(usize, &Expr)>| set.into_iter().map(|(slot, _)| slot).collect();
-        sets.into_iter().filter(|set| set.len() > 1).map(slots).collect()
+        sets.retain(|set| set.len() > 1);
+        let parts: Vec<usize> = sets.iter().flatten().map(|(slot, _)| *slot).collect();
+        let exclusive = |set: Vec<(usize, Expr)>| {
+            let once = self.counts_once(set[0].0);
+            let total = self.total(outputs, once, &parts);
+            let overlap = once || total.is_some_and(|total| self.counts_once(total));
+            Exclusive { cells: set.into_iter().map(|(slot, _)| slot).collect(), total, overlap }
+        };
+        sets.into_iter().map(exclusive).collect()
+    }
+
+    /// A count that is shown and chooses nothing, if there is one, or else one where a column is not empty; of those that do not count values once,
+    /// all rows if there are any.
+    fn total(&self, outputs: &[Output], once: bool, parts: &[usize]) -> Option<usize> {
+        let counts = outputs.iter().filter_map(|output| output.count(&self.orders));
+        let counts: Vec<usize> = counts.filter(|slot| !parts.contains(slot)).collect();
+        let of = |is_total: fn(Option<Choice>) -> bool| -> Vec<usize> {
+            counts.iter().copied().filter(|slot| is_total(self.choice(*slot))).collect()
+        };
+        let all = of(|choice| choice.is_none());
+        let all = if all.is_empty() { of(|choice| choice.is_some_and(|choice| !choice.asked)) } else { all };
+        let alike = all.iter().copied().find(|slot| self.counts_once(*slot) == once);
+        // Values may be missing of what a total counts, and not of its parts: rows are all there are.
+        let alike = if once { alike } else { alike.map(|_| 0) };
+        alike.or(all.first().copied())
+    }
+
+    /// Does a slot count each of several rows once, of one value or of one patient?
+    fn counts_once(&self, slot: usize) -> bool {
+        let slot = &self.slots[slot];
+        let is_first = |at: usize| self.of_every_row(&self.columns[at].1).as_ref() != Some(&self.columns[at].1);
+        matches!(slot.what, Summand::Patients(_)) || slot.filter.is_some_and(is_first)
     }
 
     /// Refuses three and more choices of a group's rows whose relation is not plain: from counts of overlapping choices the
@@ -58,24 +92,66 @@ impl Slots<'_> {
     /// # Errors
     /// `RELATED_TABLES`.
     pub(crate) fn understood(&self, cells: &[usize]) -> Result<(), PlanError> {
-        let rows: Vec<&Expr> = cells.iter().filter_map(|slot| self.condition(&self.slots[*slot])).collect();
-        // Patients with such rows: where rows exclude each other patients may not, but then no count is that of a union.
-        let patients: Vec<&Expr> = self.people.iter().filter_map(Whom::condition).collect();
-        if cells.is_empty() || are_understood(&rows) && are_understood(&patients) {
-            return Ok(());
+        let mut asked: Vec<Expr> = Vec::new();
+        for choice in cells.iter().filter_map(|slot| self.choice(*slot)).filter(|choice| choice.asked) {
+            if !asked.contains(&choice.rows) {
+                asked.push(choice.rows);
+            }
         }
-        Err(overlapping())
+        if are_understood(&asked.iter().collect::<Vec<_>>()) { Ok(()) } else { Err(overlapping()) }
     }
 
-    /// What a row must meet to be counted, if the slot counts rows that meet something.
-    fn condition(&self, slot: &Slot) -> Option<&Expr> {
-        let expr = |column: usize| self.columns.get(column).map(|(_, expr)| expr);
-        match (slot.what, slot.filter) {
-            (Summand::Rows, Some(filter)) => expr(filter),
-            (Summand::NotNull(column), None) => chosen(expr(column)?, false),
-            (Summand::Value(column), None) => chosen(expr(column)?, true),
-            _ => None,
+    /// By what a count chooses rows, if it does. That a column may be empty as it stands is no choice.
+    pub(crate) fn choice(&self, cell: usize) -> Option<Choice> {
+        let asked = |rows: Expr| Choice { rows, asked: true };
+        if let Some(rows) = self.support_rows(cell) {
+            return Some(asked(rows.clone()));
         }
+        let slot = &self.slots[cell];
+        let expr = |column: usize| &self.columns[column].1;
+        let made = |rows: Expr| Some(Choice { rows, asked: false });
+        let what = match slot.what {
+            Summand::Patients(at) => return self.people[at].condition().cloned().map(asked),
+            Summand::NotNull(column) => match chosen(expr(column), false) {
+                Some(rows) => Some(asked(rows.clone())),
+                None if is_stored(expr(column), &self.optional) => None,
+                None => made(expr(column).clone().is_not_null()),
+            },
+            Summand::Value(column) => match chosen(expr(column), true) {
+                Some(rows) => Some(asked(rows.clone())),
+                // Such a cell adds ones.
+                None => made(cast(expr(column).clone(), DataType::Int64).eq(lit(1i64))),
+            },
+            _ => None,
+        };
+        let filter = slot.filter.and_then(|at| self.of_every_row(expr(at))).map(asked);
+        let both = |a: Choice, b: Choice| Choice { rows: a.rows.and(b.rows), asked: a.asked || b.asked };
+        what.into_iter().chain(filter).reduce(both)
+    }
+}
+
+/// By what rows are chosen.
+#[derive(Debug, Clone)]
+pub(crate) struct Choice {
+    pub rows: Expr,
+    /// Is it a condition of the question, and not where a column is empty that joins or expressions made?
+    pub asked: bool,
+}
+
+/// Is an expression empty only where a column of a table is, and not by a condition? These columns may be.
+pub(crate) fn is_stored(expr: &Expr, optional: &BTreeSet<String>) -> bool {
+    let stored = |expr: &Expr| is_stored(expr, optional);
+    match expr {
+        Expr::Alias(alias) => stored(&alias.expr),
+        Expr::Cast(cast) => stored(&cast.expr),
+        Expr::Column(column) => !optional.contains(&column.name),
+        Expr::Literal(scalar, _) => !scalar.is_null(),
+        Expr::Negative(of) => stored(of),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let is_number = matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply);
+            is_number && stored(left) && stored(right)
+        }
+        _ => false,
     }
 }
 
@@ -122,7 +198,41 @@ pub(crate) fn carries_condition(expr: &Expr) -> bool {
 
 /// The columns below an aggregate whose values are made by a condition, or by the branch of a union that they come from.
 pub(crate) fn conditional_columns(input: &LogicalPlan) -> BTreeSet<String> {
+    with_those_made_of(BTreeSet::new(), input)
+}
+
+/// These, and the columns that an outer join leaves empty where its condition is not met; but whether a patient is in a table is no condition.
+pub(crate) fn optional_columns(input: &LogicalPlan) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
+    // The closure never fails.
+    let _ = input.apply_with_subqueries(|node| {
+        if let LogicalPlan::Join(join) = node {
+            let (left, right) = match join.join_type {
+                JoinType::Left => (None, Some(&join.right)),
+                JoinType::Right => (Some(&join.left), None),
+                JoinType::Full => (Some(&join.left), Some(&join.right)),
+                _ => (None, None),
+            };
+            let by_one_column = join.on.len() == 1 && join.filter.is_none();
+            let sides = left.into_iter().chain(right).filter(|side| !by_one_column || !is_whole_table(side));
+            names.extend(sides.flat_map(|side| side.schema().columns()).map(|column| column.name));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    with_those_made_of(names, input)
+}
+
+/// All rows of a table.
+fn is_whole_table(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::SubqueryAlias(alias) => is_whole_table(&alias.input),
+        LogicalPlan::Projection(p) => passes_through(p) && is_whole_table(&p.input),
+        LogicalPlan::TableScan(scan) => scan.filters.is_empty() && scan.fetch.is_none(),
+        _ => false,
+    }
+}
+
+fn with_those_made_of(mut names: BTreeSet<String>, input: &LogicalPlan) -> BTreeSet<String> {
     // Nodes come before their inputs, so names travel up one level a pass.
     loop {
         let before = names.len();

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounds::Interval;
 use crate::error::{PlanError, refuse};
 use crate::measured::{Atom, Atoms, Term, are_apart, resting};
-use crate::plan::{SecureSum, Summand};
+use crate::plan::{Exclusive, SecureSum, Summand};
 use crate::slots::Slots;
 use crate::small::{are_understood, excludes, overlapping};
 use crate::words::words;
@@ -97,8 +97,8 @@ pub(crate) fn measure_alike(supports: &[Support], a: usize, b: usize) -> bool {
 }
 
 /// Has no row of one cell a place in the other, as sets of cells and supports say?
-pub(crate) fn are_apart_in(disjoint: &[Vec<usize>], supports: &[Support], a: usize, b: usize) -> bool {
-    disjoint.iter().any(|set| set.contains(&a) && set.contains(&b))
+pub(crate) fn are_apart_in(disjoint: &[Exclusive], supports: &[Support], a: usize, b: usize) -> bool {
+    disjoint.iter().any(|set| set.cells.contains(&a) && set.cells.contains(&b))
         || supports.iter().any(|support| support.cell == a && support.apart.contains(&b))
 }
 

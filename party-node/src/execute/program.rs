@@ -188,7 +188,8 @@ async fn also<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Res
     classes::and_alone(e, public, also, (&counts, &without)).await
 }
 
-/// The cells whose patients are counted, but for those that are that count; then the later of two with few patients between them.
+/// The cells whose patients are counted, but for those that are that count; then the later of two with few patients between them; then parts of
+/// other sums' totals.
 fn few<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Result<Few> {
     let kinds: [fn(&SecureSum) -> Pairs; 2] = [behind, between];
     let (mut cells, mut all, mut views, mut ends) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -207,10 +208,41 @@ fn few<E: Engine>(e: &mut E, public: &Public<'_>, own: &Given<'_>) -> Result<Few
         all.push(columns);
         ends.push(cells.len());
     }
+    let (outside, outside_without) = outside(e, public, own)?;
+    cells.extend(public.table.among.iter().map(|(part, _)| *part));
+    all.push(outside);
+    views.push(outside_without);
     let together = |parts: &[ArithShare<Z64>]| ArithShare::concat(&parts.iter().collect::<Vec<_>>());
     let of_site = |site: usize| ArithShare::concat(&views.iter().map(|view| &view[site]).collect::<Vec<_>>());
     let without = (0..views[0].len()).map(of_site).collect();
     Ok(Few { cells, own: ends[0], patients: together(&all), without })
+}
+
+/// How many patients stand behind a total and not behind its part, for each pair that the table names: all who stand behind the part stand
+/// behind the total. And the same without each site's own.
+fn outside<E: Engine>(
+    e: &mut E,
+    public: &Public<'_>,
+    own: &Given<'_>,
+) -> Result<(ArithShare<Z64>, Vec<ArithShare<Z64>>)> {
+    let among = &public.table.among;
+    let mut columns = Vec::new();
+    for (index, sum) in public.plan.sums.iter().enumerate().filter(|_| !among.is_empty()) {
+        columns.extend(patients_of_cells(sum).into_iter().map(|patients| own.slot(e, index, patients)));
+    }
+    let columns = ArithShare::concat(&columns.iter().collect::<Vec<_>>());
+    let slots = |sum: &SecureSum| if among.is_empty() { Vec::new() } else { patients_of_cells(sum) };
+    let views = without(e, public, own, slots, &columns)?;
+    let [parts, totals]: [Vec<usize>; 2] =
+        [among.iter().map(|(part, _)| *part).collect(), among.iter().map(|(_, total)| *total).collect()];
+    let outside = |e: &mut E, behind: &ArithShare<Z64>| e.sub(&behind.gather(&totals), &behind.gather(&parts));
+    let of_views = views.iter().map(|view| outside(e, view)).collect::<Result<_>>()?;
+    Ok((outside(e, &columns)?, of_views))
+}
+
+/// For each cell the slot of the patients behind it; the cell itself where nobody counts them, so that there is one for each.
+fn patients_of_cells(sum: &SecureSum) -> Vec<usize> {
+    if sum.patients.is_empty() { sum.cells.clone() } else { sum.patients.clone() }
 }
 
 /// Cells with the slots of their patients.

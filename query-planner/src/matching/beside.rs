@@ -32,11 +32,17 @@ pub(crate) fn beside(
     let mut nodes = Nodes::new(catalog);
     let mut slots = Vec::new();
     for whom in people {
+        let mut with = |rows: Option<&Expr>| nodes.any(&source, rows.cloned(), keys.to_vec());
         let bit = match whom {
-            Whom::With(condition) => nodes.any(&source, condition.clone(), keys.to_vec()),
+            Whom::With(condition) => with(condition.as_ref()),
             Whom::InOneOnly(ours, theirs) => {
-                let [ours, theirs] = [ours, theirs].map(|rows| nodes.any(&source, rows.clone(), keys.to_vec()));
+                let (ours, theirs) = (with(ours.as_ref()), with(theirs.as_ref()));
                 nodes.differ(ours, theirs)
+            }
+            Whom::InBothOrNeither(ours, theirs) => {
+                let (all, ours, theirs) = (with(None), with(Some(ours)), with(Some(theirs)));
+                let in_one = nodes.differ(ours, theirs);
+                nodes.differ(all, in_one)
             }
         };
         slots.push(nodes.place(bit)?);

@@ -3,7 +3,7 @@
 use datafusion_expr::Expr;
 
 use crate::error::PlanError;
-use crate::matched::Matching;
+use crate::matching::choices::Choice;
 use crate::matching::nodes::Bit;
 use crate::matching::tally::{Only, Tally};
 use crate::matching::view::not_yet_because;
@@ -15,6 +15,7 @@ pub(crate) struct Behind {
     pub cell: usize,
     pub patients: Bit,
     pub only: Only,
+    pub choice: Choice,
 }
 
 /// Who has a row that one of two cells counts and the other does not, and who is behind one and not behind the other; and which cell is
@@ -89,24 +90,4 @@ fn one_and_not_other(a: &Behind, b: &Behind, tally: &mut Tally<'_, '_, '_>) -> R
         any = tally.nodes.or(any, both);
     }
     Ok(any)
-}
-
-/// Sets of cells (slots and their nodes) whose patients exclude each other. Refuses three and more choices of patients whose
-/// relation is not plain: from counts of overlapping choices the count of a further one follows.
-///
-/// # Errors
-/// `RELATED_TABLES`.
-pub(crate) fn understood(matching: &Matching, cells: &[(usize, usize)]) -> Result<Vec<Vec<usize>>, PlanError> {
-    let bits: Vec<(usize, usize)> = cells.iter().copied().filter(|(_, node)| matching.nodes[*node].bits == 1).collect();
-    let all = |holds: &dyn Fn(usize, usize) -> bool| {
-        bits.iter().enumerate().all(|(i, (_, a))| bits[i + 1..].iter().all(|(_, b)| holds(*a, *b)))
-    };
-    let exclusive = all(&|a, b| matching.excludes(a, b));
-    if bits.len() >= 3 && !exclusive && !all(&|a, b| matching.implies(a, b) || matching.implies(b, a)) {
-        let text = "three or more counts choose patients by conditions that may overlap, so that a hidden small cell might follow \
-                    from them together";
-        return Err(PlanError::new("RELATED_TABLES", text).hint("ask for fewer counts at a time, or GROUP BY"));
-    }
-    let one_set = exclusive && bits.len() > 1;
-    Ok(if one_set { vec![bits.into_iter().map(|(slot, _)| slot).collect()] } else { Vec::new() })
 }

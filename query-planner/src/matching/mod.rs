@@ -3,6 +3,7 @@
 
 mod beside;
 mod between;
+mod choices;
 mod codes;
 mod cohort;
 mod condition;
@@ -12,6 +13,7 @@ mod expressions;
 pub(crate) mod home;
 mod intersection;
 mod join;
+mod keys;
 mod layout;
 mod nodes;
 mod pairs;

@@ -1,5 +1,7 @@
 //! The aggregate at the release point: figures of matched patients as slots, keys as columns or bits.
 
+use std::collections::BTreeSet;
+
 use datafusion_expr::expr::AggregateFunction;
 use datafusion_expr::logical_plan::Aggregate;
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlanBuilder, cast};
@@ -8,23 +10,22 @@ use arrow::datatypes::DataType;
 
 use crate::bounds::partial_bits;
 use crate::catalog::Catalog;
-use crate::cost::most_groups;
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
-use crate::groups::{self, GroupKey};
 use crate::matched::Node;
-use crate::matching::between::{Behind, in_one_only, understood};
-use crate::matching::layout::{Laid, LaidOut, Roots, carried, lay_out};
+use crate::matching::between::{Behind, in_one_only};
+use crate::matching::choices::{Choice, Choices};
+use crate::matching::keys::Keys;
+use crate::matching::layout::{Laid, LaidOut, Roots, lay_out};
 use crate::matching::nodes::{Bit, Nodes};
-use crate::matching::not_yet;
 use crate::matching::rollup::with_value;
 use crate::matching::supports::parts;
 use crate::matching::tally::{Arg, Only, Tally, distinct_only_of_key, no_key_value};
-use crate::matching::values::{Choice, Linear, Value, values_of};
-use crate::matching::view::{Col, View, Weight, not_yet_because};
+use crate::matching::values::Linear;
+use crate::matching::view::{View, not_yet_because};
 use crate::measured::{Measured, Powers};
-use crate::plan::{Between, Groups, Key, Output, Ring, Scale, SecureSum, Slot, Summand};
-use crate::small::{carries_condition, conditional_columns};
+use crate::plan::{Between, Exclusive, Groups, Output, Ring, Scale, SecureSum, Slot, Summand};
+use crate::small::{carries_condition, conditional_columns, is_stored, optional_columns};
 use crate::supports::{Drawn, Leaf, Support, are_apart_in, measure_alike, needed, numbers, whole};
 use crate::words::words;
 
@@ -56,7 +57,8 @@ pub(crate) fn matched(
     let tally = Tally { view: &view, keyed: keys.keyed.clone(), nodes: &mut nodes };
     let measured = judged.then(|| Measured::of(aggregate, catalog));
     let (slots, cells, behind, drawn, leaves) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut figures = Figures { tally, aggregate, measured, slots, cells, behind, drawn, leaves };
+    let optional = if catalog.policy.hides() { optional_columns(&aggregate.input) } else { BTreeSet::new() };
+    let mut figures = Figures { tally, aggregate, measured, optional, slots, cells, behind, drawn, leaves };
     figures.patients(Bit::Yes, &Only::ALL)?;
     let mut outputs: Vec<Output> = (0..keys.keys.len()).map(Output::Key).collect();
     for expr in &aggregate.aggr_expr {
@@ -69,7 +71,7 @@ pub(crate) fn matched(
     }
     let counts: Vec<usize> = figures.cells.iter().map(|(cell, _)| *cell).collect();
     let supports = needed(&figures.drawn, &counts, &figures.leaves);
-    let between = if judged { figures.between(&outputs, &supports)? } else { Vec::new() };
+    let (between, disjoint) = figures.related(&outputs, &supports, judged)?;
     let Figures { slots, mut cells, measured, .. } = figures;
     let powers = measured.map(|measured| measured.powers).unwrap_or_default();
     let roots = Roots {
@@ -88,8 +90,6 @@ pub(crate) fn matched(
             PlanError::new("INTERNAL", "a figure counts patients that nobody has").hint("please report the query")
         );
     }
-    let counted: Vec<(usize, usize)> = cells.iter().map(|(cell, _)| (*cell, places[*cell])).collect();
-    let disjoint = understood(&matching, &counted[cells.len().min(1)..])?;
     for support in &supports {
         if !cells.iter().any(|(cell, _)| *cell == support.cell) {
             cells.push((support.cell, support.cell));
@@ -132,128 +132,14 @@ pub(crate) fn matched(
     Ok(Matched { sum, relations, powers })
 }
 
-/// The keys of the sum: columns of one part, or computed for each patient.
-struct Keys {
-    keys: Vec<GroupKey>,
-    computed: Vec<Option<Choice>>,
-    keyed: Option<(usize, Vec<Expr>)>,
-}
-
-impl Keys {
-    fn of(aggregate: &Aggregate, view: &View, inside: bool, nodes: &mut Nodes<'_>) -> Result<Keys, PlanError> {
-        let mut keys = Keys { keys: Vec::new(), computed: Vec::new(), keyed: None };
-        for expr in &aggregate.group_expr {
-            if matches!(expr, Expr::GroupingSet(_)) {
-                return Err(PlanError::new("UNSUPPORTED", "GROUPING SETS, ROLLUP and CUBE are not supported")
-                    .hint("ask one question for each grouping, or use UNION ALL"));
-            }
-            match view.column(expr, nodes) {
-                Col::Key(_) if inside => return Err(not_yet("one row for each patient across sites")),
-                Col::Key(_) => {
-                    let text = format!("grouping by {} would reveal a row for each patient", words(expr));
-                    return Err(PlanError::new("PATIENT_KEY_GROUP", text));
-                }
-                Col::Refused(why) => return Err(why),
-                Col::Row(part, inner) => keys.row(expr, part, inner, view, nodes)?,
-                Col::Patient(value) => keys.computed(expr, value, aggregate, nodes)?,
-                Col::Rank(_) | Col::Steps(..) => {
-                    return Err(not_yet_because(format!("grouping by {}, which numbers rows", words(expr))));
-                }
-            }
-        }
-        Ok(keys)
-    }
-
-    fn row(&mut self, expr: &Expr, part: usize, inner: Expr, view: &View, nodes: &Nodes<'_>) -> Result<(), PlanError> {
-        let of = &view.parts[part];
-        if matches!(of.weight, Weight::Optional(_)) || of.ranked.is_some() {
-            let text =
-                format!("grouping by {} of rows that are numbered, or that an outer join may not have", words(expr));
-            return Err(not_yet_because(text));
-        }
-        let (keyed, exprs) = self.keyed.get_or_insert_with(|| (part, Vec::new()));
-        if *keyed != part {
-            return Err(not_yet_because("grouping by columns of two tables that are matched".into())
-                .hint("group by columns of one of them, or by a CASE on each patient"));
-        }
-        let relation = of.facts(nodes)?;
-        let mut key = groups::key(&inner, &Scope::over(of.schema(), &relation), nodes.catalog, false)?;
-        key.key.expression = words(expr);
-        let carried = cast(inner.clone(), key.carrier.clone());
-        let same = inner.get_type(of.schema()).is_ok_and(|t| t == key.carrier);
-        exprs.push(if same { inner } else { carried });
-        self.keys.push(key);
-        self.computed.push(None);
-        Ok(())
-    }
-
-    fn computed(
-        &mut self,
-        expr: &Expr,
-        value: Value,
-        aggregate: &Aggregate,
-        nodes: &mut Nodes<'_>,
-    ) -> Result<(), PlanError> {
-        let data_type = expr.get_type(aggregate.input.schema()).map_err(|e| refuse(&e))?;
-        let choice = match value {
-            Value::Number(number) => values_of(&number, &data_type, expr, nodes)?,
-            other => other.choice(nodes).unwrap_or(Choice(Vec::new())).merged(nodes),
-        };
-        let domain = choice.0.iter().map(|(value, _)| value.clone()).collect();
-        self.keys.push(GroupKey {
-            key: Key { expression: words(expr), domain: Some(domain) },
-            expr: expr.clone(),
-            carrier: carried(&data_type, expr)?,
-            origins: Vec::new(),
-        });
-        self.computed.push(Some(choice));
-        Ok(())
-    }
-
-    fn groups(&self, catalog: &Catalog) -> Result<Groups, PlanError> {
-        let groups = groups::groups(&self.keys, catalog)?;
-        let Groups::Agreed { max_groups, max_key_bytes, threshold } = groups else {
-            let keys: Vec<Key> = self.keys.iter().map(|key| key.key.clone()).collect();
-            let cells = most_groups(&keys, &groups).saturating_mul(catalog.max_patients);
-            if cells > MAX_CELLS {
-                let text = format!(
-                    "{} groups of up to {} patients are too many",
-                    cells / catalog.max_patients,
-                    catalog.max_patients
-                );
-                return Err(PlanError::new("TOO_MANY_GROUPS", text).hint("group by fewer or coarser keys"));
-            }
-            return Ok(groups);
-        };
-        if self.computed.iter().any(Option::is_some) {
-            let text = "agreed group keys beside a key that is computed for each patient";
-            return Err(not_yet_because(text.into()).hint("declare the column's domain in network.toml"));
-        }
-        // The counts that come with keys are of rows, which is not what is asked.
-        Ok(Groups::Agreed { max_groups, max_key_bytes, threshold: threshold.max(1) })
-    }
-
-    fn row_keys(&self) -> Vec<usize> {
-        (0..self.computed.len()).filter(|at| self.computed[*at].is_none()).collect()
-    }
-
-    fn patient_keys(&self, nodes: &mut Nodes<'_>) -> Result<Vec<(usize, Vec<usize>)>, PlanError> {
-        let computed = self.computed.iter().enumerate().filter_map(|(at, choice)| Some((at, choice.as_ref()?)));
-        computed
-            .map(|(at, choice)| {
-                let bits = choice.0.iter().map(|(_, bit)| nodes.place(*bit)).collect::<Result<_, _>>()?;
-                Ok((at, bits))
-            })
-            .collect()
-    }
-}
-
 /// The slots while they are being collected: nodes and decimal digits.
 struct Figures<'v, 'n, 'a> {
     tally: Tally<'v, 'n, 'a>,
     aggregate: &'v Aggregate,
     /// Where it is judged how much of a sum is whose.
     measured: Option<Measured<'a>>,
+    /// The input's columns that a condition may leave empty.
+    optional: BTreeSet<String>,
     slots: Vec<(usize, u8)>,
     /// Slots that are counts, and those of the patients behind them.
     cells: Vec<(usize, usize)>,
@@ -282,32 +168,34 @@ impl Figures<'_, '_, '_> {
     }
 
     /// The slot of a count of the rows that `only` leaves.
-    fn count(&mut self, node: usize, only: &Only) -> Result<usize, PlanError> {
+    fn count(&mut self, node: usize, only: &Only, choice: Choice) -> Result<usize, PlanError> {
         let slot = self.slot(node, 0);
         if self.tally.nodes.catalog.policy.hides() {
             let exists = self.tally.exists(only)?;
             let patients = self.tally.nodes.place(exists)?;
             let patients = self.slot(patients, 0);
             self.cells.push((slot, patients));
-            self.behind.push(Behind { cell: slot, patients: exists, only: only.clone() });
+            self.behind.push(Behind { cell: slot, patients: exists, only: only.clone(), choice });
         }
         Ok(slot)
     }
 
     /// The number of patients that have a row.
     fn patients(&mut self, key: Bit, only: &Only) -> Result<usize, PlanError> {
-        let bit = self.tally.nodes.and(only.bit, key);
+        let (bit, asked) = (self.tally.nodes.and(only.bit, key), is_asked(only));
         let only = Only { bit, ..only.clone() };
         let exists = self.tally.exists(&only)?;
         let node = self.tally.nodes.place(exists)?;
-        self.count(node, &only)
+        self.count(node, &only, Choice { only: only.clone(), asked })
     }
 
-    /// The number of rows with a value.
-    fn rows(&mut self, arg: Arg, only: Only) -> Result<usize, PlanError> {
-        let only = with_value(arg, only, &mut self.tally)?;
+    /// The number of rows where an aggregate's argument has a value.
+    fn rows(&mut self, call: &AggregateFunction, arg: Arg, filter: &Only) -> Result<usize, PlanError> {
+        let only = with_value(arg, filter.clone(), &mut self.tally)?;
         let node = self.tally.count(&only)?;
-        self.count(node, &only)
+        let stored = call.params.args.iter().all(|arg| is_stored(arg, &self.optional));
+        let choice = Choice { only: if stored { filter.clone() } else { only.clone() }, asked: is_asked(filter) };
+        self.count(node, &only, choice)
     }
 
     fn output(&mut self, expr: &Expr) -> Result<Output, PlanError> {
@@ -343,7 +231,7 @@ impl Figures<'_, '_, '_> {
             measured.counts_rows_once(call)?;
         }
         if name == "count" {
-            return Ok(Output::Count(self.rows(arg, only)?));
+            return Ok(Output::Count(self.rows(call, arg, &only)?));
         }
         let kind = crate::slots::Kind::of(name).ok_or_else(|| crate::slots::not_a_sum(name))?;
         let (sum, squares) = self.sums(name, &arg, &only, kind.is_variance())?;
@@ -351,7 +239,7 @@ impl Figures<'_, '_, '_> {
         if self.measured.is_none() || is_count {
             self.tells_no_count(sum, is_count, &call.params.args[0], name)?;
         }
-        let count = self.rows(arg, only.clone())?;
+        let count = self.rows(call, arg, &only)?;
         if !is_count {
             self.supported(call, &only, count, &[sum, squares])?;
         }
@@ -423,7 +311,8 @@ impl Figures<'_, '_, '_> {
                     let patients = self.tally.exists(&only)?;
                     let node = self.tally.nodes.place(patients)?;
                     let cell = self.slot(node, 0);
-                    self.behind.push(Behind { cell, patients, only });
+                    let choice = Choice { only: only.clone(), asked: true };
+                    self.behind.push(Behind { cell, patients, only, choice });
                     cell
                 }
                 None => count,
@@ -437,28 +326,51 @@ impl Figures<'_, '_, '_> {
         Ok(())
     }
 
-    /// For each two cells that can tell something together: two counts that are shown, or two that measure something in common.
-    fn between(&mut self, outputs: &[Output], supports: &[Support]) -> Result<Vec<Between>, PlanError> {
-        let shown = |cell: usize| cell != 0 || outputs.iter().any(|output| output.count(&[]) == Some(0));
-        let literal = |cell: usize| supports.iter().any(|support| support.cell == cell && support.leaves.is_empty());
-        let counts = |cell: usize| literal(cell) || self.cells.iter().any(|(count, _)| *count == cell) && shown(cell);
-        let bound = |a: usize, b: usize| {
-            let related = counts(a) && counts(b) || measure_alike(supports, a, b);
-            a != b && related && !are_apart_in(&[], supports, a, b)
-        };
+    /// How cells are related that are hidden where they are small: whom some of them tell together, which is asked of those that are `judged`, and
+    /// which of them have no row in common.
+    fn related(
+        &mut self,
+        outputs: &[Output],
+        supports: &[Support],
+        judged: bool,
+    ) -> Result<(Vec<Between>, Vec<Exclusive>), PlanError> {
         let mut behind: Vec<Behind> = self.behind.clone();
         behind.sort_by_key(|of| of.cell);
         behind.dedup_by_key(|of| of.cell);
-        let pairs = (0..behind.len()).flat_map(|a| (a + 1..behind.len()).map(move |b| (a, b)));
-        let pairs: Vec<(usize, usize)> = pairs.filter(|(a, b)| bound(behind[*a].cell, behind[*b].cell)).collect();
-        let mut between = Vec::new();
-        for (a, b) in pairs {
-            for (cell, bit) in in_one_only(&behind[a], &behind[b], &mut self.tally)? {
-                let node = self.tally.nodes.place(bit)?;
-                between.push(Between { cell, patients: self.slot(node, 0) });
+        let is_shown = |cell: usize| cell != 0 || outputs.iter().any(|output| output.count(&[]) == Some(0));
+        let literal = |cell: usize| supports.iter().any(|support| support.cell == cell && support.leaves.is_empty());
+        let is_count = |cell: usize| self.cells.iter().any(|(count, _)| *count == cell);
+        let counts: Vec<usize> =
+            behind.iter().map(|of| of.cell).filter(|cell| is_count(*cell) || literal(*cell)).collect();
+        let shown: Vec<usize> = counts.iter().copied().filter(|cell| is_shown(*cell) || literal(*cell)).collect();
+        let choices = Choices::of(behind.iter().filter(|of| shown.contains(&of.cell)));
+        choices.understood(self.tally.nodes)?;
+        let is_bit = |slot: usize| matches!(self.slots[slot], (node, _) if self.tally.nodes.range(node).hi <= 1);
+        let of_patients: Vec<bool> = (0..self.slots.len()).map(is_bit).collect();
+        let disjoint = choices.disjoint(self.tally.nodes, |slot| of_patients[slot]);
+        if !judged {
+            return Ok((Vec::new(), disjoint));
+        }
+        let mut told = Vec::new();
+        for (at, a) in behind.iter().enumerate() {
+            for b in &behind[at + 1..] {
+                let both_shown = shown.contains(&a.cell) && shown.contains(&b.cell);
+                let related = both_shown || measure_alike(supports, a.cell, b.cell);
+                if related && !are_apart_in(&[], supports, a.cell, b.cell) {
+                    told.extend(in_one_only(a, b, &mut self.tally)?);
+                }
             }
         }
-        Ok(between)
+        told.extend(choices.beside_all(&disjoint, &mut self.tally)?);
+        let mut between = Vec::new();
+        for (cell, bit) in told {
+            let patients = self.tally.nodes.place(bit)?;
+            let pair = Between { cell, patients: self.slot(patients, 0) };
+            if !between.contains(&pair) {
+                between.push(pair);
+            }
+        }
+        Ok((between, disjoint))
     }
 
     /// Where cells are hidden: a sum of zeros and ones is a count like others; one whose values a condition made could tell a
@@ -476,7 +388,8 @@ impl Figures<'_, '_, '_> {
                 true => Bit::At(node),
                 false => self.tally.nodes.less(zero, node),
             };
-            self.behind.push(Behind { cell: slot, patients, only: Only { rows: None, bit: patients } });
+            let only = Only { rows: None, bit: patients };
+            self.behind.push(Behind { cell: slot, patients, choice: Choice { only: only.clone(), asked: true }, only });
             return Ok(());
         }
         let made = conditional_columns(&self.aggregate.input);
@@ -490,10 +403,11 @@ impl Figures<'_, '_, '_> {
     }
 }
 
+fn is_asked(only: &Only) -> bool {
+    only.rows.is_some() || only.bit != Bit::Yes
+}
+
 fn overflow() -> PlanError {
     PlanError::new("SUM_OVERFLOW", "a sum over the patients could exceed 64 bits")
         .hint("declare the column's range in network.toml")
 }
-
-/// Groups times patients of one site: beyond it a run would take minutes.
-const MAX_CELLS: u64 = 1 << 26;
