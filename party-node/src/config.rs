@@ -13,6 +13,7 @@ use query_planner::site_policy::SitePolicy;
 use query_planner::{Profile, Settings};
 use serde::{Deserialize, Serialize};
 
+use crate::exec::Budget;
 use crate::fault::{NodeError, printable};
 use crate::govern::gate::{POLICY, Posted};
 use crate::govern::study::Study;
@@ -73,6 +74,9 @@ pub struct Config {
     /// How long runs may go on after the node was told to stop.
     #[serde(default = "default_shutdown_seconds", skip_serializing_if = "is_default_shutdown")]
     pub shutdown_seconds: u64,
+    /// What one question's work on the site's rows may hold, in MiB.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub work_memory_mb: Budget,
     /// Where database programs of the accounts reach the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wire: Option<wire::settings::Settings>,
@@ -185,6 +189,7 @@ impl Config {
             console: None,
             log: LogForm::default(),
             shutdown_seconds: SHUTDOWN_SECONDS,
+            work_memory_mb: Budget::default(),
             wire: None,
             jobs: JobSettings::default(),
             accounts: Vec::new(),
@@ -211,6 +216,9 @@ impl Config {
         config.studies = config.studies.iter().map(|study| base.join(study)).collect();
         config.accounts.iter_mut().for_each(|account| account.key = base.join(&account.key));
         config.jobs.checked().map_err(|error| in_file(path, error))?;
+        if config.work_memory_mb.0 == 0 {
+            return Err(in_file(path, NodeError::new("BAD_CONFIG", "work_memory_mb is 1 or more")));
+        }
         config.wire = config.wire.map(|wire| wire.beside(base));
         config.wire.iter().try_for_each(|wire| wire.checked().map_err(|error| in_file(path, error)))?;
         if config.metrics.is_some_and(|address| !address.ip().is_loopback()) {

@@ -12,7 +12,7 @@ use query_planner::plan::Disclosure;
 use query_planner::shares::extreme_shares;
 use query_planner::{Compiled, decode};
 
-use crate::exec::{self, Rows, external, in_our_words};
+use crate::exec::{self, Budget, Rows, external, in_our_words};
 use crate::fault::NodeError;
 use crate::output::Suppressed;
 
@@ -57,7 +57,7 @@ pub async fn answer(compiled: &Compiled, opened: &[Opened]) -> Result<Finished, 
 pub async fn finish(compiled: &Compiled, revealed: Vec<RecordBatch>) -> Result<(Table, Vec<Suppressed>), NodeError> {
     let failed = |e: DataFusionError| in_our_words(&e, "the analyst's part", "FINISH_FAILED");
     let rows_of = |scan: &TableScan| revealed_rows(scan, &revealed);
-    let stream = exec::run(compiled.finish.clone(), rows_of).await.map_err(failed)?;
+    let stream = exec::run(compiled.finish.clone(), Budget::default(), rows_of).await.map_err(failed)?;
     let schema = stream.schema();
     let batches: Vec<RecordBatch> = stream.try_collect().await.map_err(failed)?;
     let rows = concat_batches(&schema, &batches).map_err(|e| failed(e.into()))?;

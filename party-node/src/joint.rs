@@ -130,7 +130,7 @@ async fn extended<E: Engine>(
     Ok(ArithShare::concat(&all.iter().collect::<Vec<_>>()))
 }
 
-/// What a total has beside its parts; nothing where these overlap and add up to more.
+/// What a total has beside its parts; enough where these overlap and add up to more, so that nothing follows from them.
 async fn rest<E: Engine>(
     e: &mut E,
     equation: &Equation,
@@ -147,9 +147,10 @@ async fn rest<E: Engine>(
         return Ok(rest);
     }
     let sign = 1 + equation.parts.len().next_power_of_two().trailing_zeros() as usize;
-    let more = e.negative(&rest, policy.bits + sign).await?;
-    let enough = e.not(&more);
-    e.select(&enough, &rest).await
+    let overlaps = e.negative(&rest, policy.bits + sign).await?;
+    let none = e.sub(&rest, &rest)?;
+    let enough = e.add_public(&none, &[Z64(policy.threshold)])?;
+    e.mux(&overlaps, &enough, &rest).await
 }
 
 /// What the positions of one order are found in, at this party. Private: it does not print and is wiped when dropped.

@@ -167,8 +167,8 @@ impl fmt::Debug for Partials {
 async fn batches<'a>(fragment: &LogicalPlan, site: &'a SiteName, data: &BoundData) -> Result<Batches<'a>, NodeError> {
     let rows_of = |scan: &TableScan| site_rows(scan, site, data);
     let stream = match data.database() {
-        Some(database) => database.rows(fragment).await,
-        None => exec::run(fragment.clone(), rows_of).await,
+        Some(database) => database.rows(fragment, data.budget()).await,
+        None => exec::run(fragment.clone(), data.budget(), rows_of).await,
     };
     Ok(Batches { stream: stream.map_err(|e| failed(site, &e))?, site })
 }

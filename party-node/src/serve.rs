@@ -106,7 +106,7 @@ fn start(config: &Config, drill: Option<Drill>) -> Result<(Arc<Site>, quinn::End
     data.raise_doubts(&network.settings)?;
     let linkage = config.linkage(&network)?;
     let catalog = network.catalog(linkage.as_ref())?;
-    let data = data.bind_linked(&catalog, &name, linkage.as_ref())?;
+    let data = data.bind_linked(&catalog, &name, linkage.as_ref())?.within(config.work_memory_mb);
     let data = gate::left_out(data, &policy, &catalog, &name)?;
     grants::check_current(&catalog, &name, &policy.policy)?;
     config.accounts(&network)?;

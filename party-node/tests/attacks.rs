@@ -18,6 +18,8 @@ mod one_question;
 mod records;
 #[path = "attacks/sums.rs"]
 mod sums;
+#[path = "attacks/totals.rs"]
+mod totals;
 #[path = "attacks/world.rs"]
 mod world;
 

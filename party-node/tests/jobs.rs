@@ -18,15 +18,15 @@ use party_node::agree::{Greeting, PROTOCOL_VERSION, Propose, Reply as Told};
 use party_node::analyst::{Consent, Question};
 use party_node::config::{Account, JobSettings};
 use party_node::connect;
-use party_node::govern::steward::{Order, Refusal, Reply};
+use party_node::govern::steward::{Order, Proof, Refusal, Reply};
 use party_node::jobs::Jobs;
 use party_node::jobs::control::Submission;
 use party_node::jobs::job::{At, Job, Run, State};
 use party_node::network::Network;
 use party_node::site::Home;
-use party_node::state::Table;
 use party_node::state::beside::Write;
 use party_node::state::inbox::Waiting;
+use party_node::state::{Table, now_ms};
 use query_planner::{Audience, Options};
 
 const BY_RULE: &str = "allow_all = true\n[[approve]]\nclasses = ['count', 'sum', 'table', 'matching']\n";
@@ -226,6 +226,36 @@ async fn a_job_waits_for_a_steward_and_runs_when_there_is_a_yes_without_being_ch
     assert_eq!(world.jobs.show(other, &name(&job)).await.unwrap_err().code, "NO_SUCH_JOB");
     assert_eq!(world.jobs.page(other, &name(&job), 0).await.err().unwrap().code, "NO_SUCH_JOB");
     assert_eq!(world.jobs.cancel(other, &name(&job)).await.unwrap_err().code, "NO_SUCH_JOB");
+}
+
+#[tokio::test]
+async fn of_two_who_have_to_say_yes_the_analyst_hears_of_the_first() {
+    let [ada, bob] = [(); 2].map(|()| Identity::generate().unwrap());
+    let stewards = format!("two_persons = true\n[stewards]\nada = \"{}\"\nbob = \"{}\"\n", ada.pin(), bob.pin());
+    // Also while another site has not decided.
+    let policies = [BY_RULE, &format!("{BY_HAND}{stewards}"), BY_HAND];
+    let world = World::new("two-yeses", 1, policies, ("min_sites = 3", settings(1024, 4)));
+    let (sql, expected) = below(30);
+    let job = world.submit(0, &sql).await;
+    let waiting = world.until(&job, |job| [1, 2].iter().all(|site| job.sites[*site].state == At::Waiting)).await;
+    let waits = waiting.sites[1].waits_for.clone().unwrap();
+    assert_eq!((waits.needs, waits.consents.len()), (2, 0));
+    // Time for the sites to hold their replies.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let Reply::Inbox { plans, .. } = world.order(1, Order::Inbox { plan: None, from: 0 }).await else { panic!() };
+    let (plan, site) = (plans[0].plan, world.sites.keys[1].pin());
+    for (steward, heard) in [(&ada, At::Waiting), (&bob, At::Approved)] {
+        let began = Instant::now();
+        let proof = Some(Proof::sign(steward, &plan, site, 1, now_ms()));
+        world.order(1, Order::Approve { plan, days: 1, note: String::new(), proof }).await;
+        let of_ada = |job: &Job| job.sites[1].waits_for.as_ref().is_some_and(|waits| waits.consents == ["ada"]);
+        world.until(&job, |job| job.sites[1].state == heard && (heard == At::Approved || of_ada(job))).await;
+        // As above: not when the thirty seconds are over.
+        assert!(began.elapsed() < Duration::from_secs(20), "it heard of it late: {:?}", began.elapsed());
+    }
+    world.order(2, Order::Approve { plan, days: 1, note: String::new(), proof: None }).await;
+    let done = world.done(&job).await;
+    assert_eq!(world.rows(&done).await, expected);
 }
 
 #[tokio::test]

@@ -219,6 +219,15 @@ async fn what_is_refused_has_our_code_and_the_class_that_programs_know() {
     // Behind the question as it was written.
     assert_eq!(bracketed[2..], plan[2..]);
     assert!(!reveals.is_empty() && reveals.len() < plan.len());
+    // The same in Chinese.
+    let is_chinese = |line: &String| line.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+    let has_chinese = |rows: &[Vec<Option<String>>]| rows.iter().flatten().flatten().any(is_chinese);
+    assert!(!has_chinese(&reveals));
+    client.simple_query("SET consilium.language = zh").await.unwrap();
+    let chinese = texts(&client.simple_query("EXPLAIN DISCLOSURE SELECT COUNT(*) FROM drug").await.unwrap());
+    assert!(chinese.len() == reveals.len() && has_chinese(&chinese), "{chinese:?}");
+    let error = client.simple_query("SET consilium.language = fr").await.unwrap_err();
+    assert_eq!(code(&error).1, "BAD_SETTING");
     assert_eq!(net.jobs().len(), 0, "nothing of this ran");
 }
 

@@ -26,7 +26,7 @@ pub struct Equation {
     pub parts: Vec<usize>,
     /// May there be rows that are in no part?
     pub rest: bool,
-    /// May the parts add up to more than the total? Then no row is taken to be in none.
+    /// May the parts add up to more than the total? Then nothing follows from what they leave over.
     pub overlap: bool,
 }
 

@@ -19,6 +19,7 @@ use datafusion::logical_expr::{LogicalPlan, TableScan, TableSource};
 use datafusion::optimizer::analyzer::Analyzer;
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use checked::CheckedArithmetic;
 pub(crate) use fault::in_our_words;
@@ -34,9 +35,10 @@ pub(crate) struct Rows {
 /// Plans and starts a query whose every scan is given its rows by `rows_of`.
 pub(crate) async fn run(
     plan: LogicalPlan,
+    budget: Budget,
     rows_of: impl Fn(&TableScan) -> Result<Rows>,
 ) -> Result<SendableRecordBatchStream> {
-    let session = session()?;
+    let session = session(budget)?;
     let plan = session.create_physical_plan(&with_rows(plan, rows_of)?).await?;
     execute_stream(plan, session.task_ctx())
 }
@@ -44,10 +46,11 @@ pub(crate) async fn run(
 /// Plans and starts a query over other sources, which `rewrite` puts something in the place of once the plan is optimized.
 pub(crate) async fn run_with(
     plan: LogicalPlan,
+    budget: Budget,
     source_of: impl Fn(&TableScan) -> Result<Arc<dyn TableSource>>,
     rewrite: impl Fn(LogicalPlan) -> Result<LogicalPlan>,
 ) -> Result<SendableRecordBatchStream> {
-    let session = session()?;
+    let session = session(budget)?;
     let plan = rewrite(session.optimize(&with_sources(plan, source_of)?)?)?;
     let plan = session.query_planner().create_physical_plan(&plan, &session).await?;
     execute_stream(plan, session.task_ctx())
@@ -58,7 +61,7 @@ pub(crate) fn optimized(
     plan: LogicalPlan,
     source_of: impl Fn(&TableScan) -> Result<Arc<dyn TableSource>>,
 ) -> Result<LogicalPlan> {
-    session()?.optimize(&with_sources(plan, source_of)?)
+    session(Budget::default())?.optimize(&with_sources(plan, source_of)?)
 }
 
 fn with_rows(plan: LogicalPlan, rows_of: impl Fn(&TableScan) -> Result<Rows>) -> Result<LogicalPlan> {
@@ -82,14 +85,23 @@ fn with_sources(
     plan.transform_up_with_subqueries(replace).map(|changed| changed.data)
 }
 
-/// Most bytes that a plan's joins, sorts and groups may hold; what needs more fails (`OUT_OF_MEMORY`), and the node stays up.
-const MOST_BYTES: usize = 4 << 30;
+/// MiB that a plan's joins, sorts and groups may hold; what needs more fails (`OUT_OF_MEMORY`), and the node stays up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Budget(pub u32);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(4096)
+    }
+}
 
 /// One partition, the planner's functions, arithmetic that does not wrap, and no files: rows never touch the disk.
-fn session() -> Result<SessionState> {
+fn session(Budget(mib): Budget) -> Result<SessionState> {
     let no_files = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+    let bytes = usize::try_from(u64::from(mib) << 20).unwrap_or(usize::MAX);
     let runtime =
-        RuntimeEnvBuilder::new().with_disk_manager_builder(no_files).with_memory_limit(MOST_BYTES, 1.0).build_arc()?;
+        RuntimeEnvBuilder::new().with_disk_manager_builder(no_files).with_memory_limit(bytes, 1.0).build_arc()?;
     let functions = query_planner::functions();
     let mut rules = Analyzer::new().rules;
     // Last: types are coerced by then, so both sides of an operator are of one type.

@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use futures::future::try_join_all;
 use query_planner::Options;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
@@ -145,35 +144,31 @@ impl Work {
         Ok(Asked { analyst, options, propose, sql: job.sql })
     }
 
-    /// Waits until every site consents. Only those that did not yet are asked.
+    /// Waits until every site consents.
     async fn consented(&self, asked: &Asked) -> Result<(), NodeError> {
-        let mut open: Vec<usize> = (0..self.who.network.site.len()).collect();
-        // At first nobody holds the reply: the analyst sees at once where it waits.
+        let sites = 0..self.who.network.site.len();
+        try_join_all(sites.map(|site| self.consented_at(site, asked))).await.map(drop)
+    }
+
+    async fn consented_at(&self, site: usize, asked: &Asked) -> Result<(), NodeError> {
+        // At first it does not hold the reply: the analyst sees at once where it waits.
         let (mut hold, mut pause) = (Duration::ZERO, FIRST_PAUSE);
-        while !open.is_empty() {
+        loop {
             let began = Instant::now();
-            let consulting =
-                open.iter().map(|site| async { (*site, asked.analyst.consult(*site, &asked.propose, hold).await) });
-            let mut replies: FuturesUnordered<_> = consulting.collect();
-            let mut given = Vec::new();
-            while let Some((site, reply)) = replies.next().await {
-                self.note(|job| hear(job, site, &reply));
-                match reply {
-                    Ok(Consent::Given) => given.push(site),
-                    Ok(Consent::Awaited(_)) => (),
-                    Err(why) if is_passing(&why) => (),
-                    Err(why) => return Err(why),
-                }
+            let reply = asked.analyst.consult(site, &asked.propose, hold).await;
+            self.note(|job| hear(job, site, &reply));
+            match reply {
+                Ok(Consent::Given) => return Ok(()),
+                Ok(Consent::Awaited(_)) => (),
+                Err(why) if is_passing(&why) => (),
+                Err(why) => return Err(why),
             }
-            drop(replies);
-            open.retain(|site| !given.contains(site));
             hold = HOLD;
-            if !open.is_empty() && began.elapsed() < HOLD / 2 {
+            if began.elapsed() < HOLD / 2 {
                 sleep(self.scattered(pause)).await;
                 pause = (2 * pause).min(LONGEST_PAUSE);
             }
         }
-        Ok(())
     }
 
     /// One try. It is on disk that it runs before any site hears of it.

@@ -70,6 +70,7 @@ impl Site {
         let holding = self.beside.holding.try_acquire();
         let hold = if holding.is_ok() { Duration::from_millis(hold_ms).min(LONGEST_HOLD) } else { Duration::ZERO };
         let until = Instant::now() + hold;
+        let mut before = None;
         let reply = loop {
             // A decision that falls between the look and the wait is not missed.
             let mut decided = std::pin::pin!(self.beside.decided.notified());
@@ -83,6 +84,10 @@ impl Site {
                 Ok(Some(waits)) => waits,
                 Err(refusal) => return self.turn_away(link, refusal).await,
             };
+            // Of two who have to say yes one has.
+            if before.as_ref().is_some_and(|before| *before != waits) {
+                break waits.into();
+            }
             // Those that wait are counted by themselves.
             drop(room.take());
             let heard = tokio::select! {
@@ -92,6 +97,7 @@ impl Site {
             if !heard || self.closing.is_open().is_err() {
                 break waits.into();
             }
+            before = Some(waits);
         };
         // Whoever left before hearing it asks again.
         let _ = link.control.send(&reply).await;

@@ -33,6 +33,7 @@ pub(super) enum Prepared {
 }
 
 /// For whom a plan waits.
+#[derive(PartialEq, Eq)]
 pub(super) struct Waits {
     /// How stewards name it.
     plan: String,

@@ -25,6 +25,7 @@ use super::opt_out::LeftOut;
 use super::parse::{self, Rule};
 use super::postgres::Database;
 use super::{Place, RawColumn, SiteData, SourceTable, Values, identities, patients};
+use crate::exec::Budget;
 use crate::fault::{NodeError, printable};
 use crate::linkage::{Agreed, Linked};
 
@@ -38,6 +39,7 @@ pub struct BoundData {
     pub(super) database: Option<Database>,
     /// What an opt-out list took away.
     pub(super) left_out: Option<LeftOut>,
+    budget: Budget,
 }
 
 /// A site's data as one question sees them.
@@ -88,6 +90,7 @@ impl SiteData {
                 linked: None,
                 database,
                 left_out: None,
+                budget: Budget::default(),
             });
         }
         let keyed = linkage.map(|linkage| self.keyed(catalog, site, linkage)).transpose()?.flatten();
@@ -103,11 +106,24 @@ impl SiteData {
             tables.insert(name, source.bind(table, catalog)?);
         }
         patients::check(&tables, catalog, site)?;
-        let mut data = BoundData { tables, study: study(catalog), linked: None, database: None, left_out: None };
+        let (study, budget) = (study(catalog), Budget::default());
+        let mut data = BoundData { tables, study, linked: None, database: None, left_out: None, budget };
         if let Some(keyed) = keyed {
             data.linked = Some(Arc::new(data.link(&keyed, catalog, site)?));
         }
         Ok(data)
+    }
+}
+
+impl BoundData {
+    /// The same data for work that may take so much memory.
+    pub fn within(self, budget: Budget) -> Self {
+        Self { budget, ..self }
+    }
+
+    /// What work on them may take.
+    pub fn budget(&self) -> Budget {
+        self.budget
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use futures::{Sink, SinkExt};
 use pgwire::error::ErrorInfo;
 use pgwire::messages::PgWireBackendMessage;
-use query_planner::disclosure::Language;
 use query_planner::{Options, explain};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -66,13 +65,14 @@ impl Asker {
         let (catalog, text) = (self.jobs.catalog().clone(), text.to_owned());
         let options =
             Options { now_ms: now_ms() as i64, audience: self.settings.audience, noise: self.settings.noise() };
+        let language = self.settings.language;
         self.work(move || {
             let compiled = query_planner::plan(&text, &catalog, &options)?;
             let fields = compiled.finish.schema().fields();
             // Behind the answer's columns stand the marks of what is hidden.
             let shown = if compiled.joint.hides() { fields.len() / 2 } else { fields.len() };
             let columns = fields.iter().take(shown).map(|field| Shown::of(field.name(), field.data_type())).collect();
-            let reveals = explain::disclosures(&compiled.joint, Language::English);
+            let reveals = explain::disclosures(&compiled.joint, language);
             Ok(Planned { columns, reveals, digest: compiled.joint.digest(), now_ms: options.now_ms })
         })
         .await
@@ -84,10 +84,9 @@ impl Asker {
     /// What the planner refuses.
     pub async fn explain(&self, text: &str, disclosure: bool) -> Result<Vec<String>, NodeError> {
         let (jobs, text, noise) = (self.jobs.clone(), text.to_owned(), self.settings.noise());
-        let (account, audience) = (self.account.clone(), self.settings.audience);
+        let (account, audience, language) = (self.account.clone(), self.settings.audience, self.settings.language);
         self.work(move || {
             let what = if disclosure { Wanted::Disclosures } else { Wanted::Plan };
-            let language = Language::English;
             let asked = plans::Asked { what, language, study: None, audience, noise };
             let mut out = plans::explained(&text, jobs.catalog(), &asked)?;
             let entry = jobs.network().analyst.iter().find(|entry| entry.name == account);

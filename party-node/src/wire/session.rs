@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use query_planner::Audience;
 use query_planner::noise::{self, Epsilon};
+use query_planner::{Audience, Language};
 
 use crate::fault::{NodeError, printable};
 
@@ -23,6 +23,8 @@ pub struct Settings {
     pub gaussian: bool,
     /// Who learns the answers.
     pub audience: Audience,
+    /// In which it is told what is revealed.
+    pub language: Language,
     /// Only errors are told.
     pub quiet: bool,
     /// What else programs set, to be shown again.
@@ -38,6 +40,7 @@ impl Default for Settings {
             epsilon: None,
             gaussian: false,
             audience: Audience::Analyst,
+            language: Language::English,
             quiet: false,
             others: BTreeMap::new(),
         }
@@ -133,6 +136,13 @@ impl Settings {
                     _ => return Err(bad("analyst or everyone")),
                 };
             }
+            ("consilium.language", value) => {
+                self.language = match value.unwrap_or("en") {
+                    "en" => Language::English,
+                    "zh" => Language::Chinese,
+                    _ => return Err(bad("en or zh")),
+                };
+            }
             (other, _) if other.starts_with("consilium.") => {
                 return Err(NodeError::new("UNKNOWN_SETTING", format!("there is no setting {}", printable(other)))
                     .hint(format!("there are {}", OURS.join(", "))));
@@ -195,6 +205,7 @@ impl Settings {
             "consilium.wait" => Some(format!("{}ms", self.wait.as_millis())),
             "consilium.epsilon" => Some(self.epsilon.map_or_else(String::new, |epsilon| epsilon.to_string())),
             "consilium.mechanism" => Some(if self.gaussian { "gaussian" } else { "laplace" }.to_owned()),
+            "consilium.language" => Some(if self.language == Language::Chinese { "zh" } else { "en" }.to_owned()),
             "consilium.audience" => {
                 Some(if self.audience == Audience::Analyst { "analyst" } else { "everyone" }.to_owned())
             }
@@ -247,13 +258,14 @@ impl Settings {
 }
 
 /// The settings that PostgreSQL has not.
-const OURS: [&str; 6] = [
+const OURS: [&str; 7] = [
     "consilium.study",
     "consilium.suppressed",
     "consilium.wait",
     "consilium.epsilon",
     "consilium.mechanism",
     "consilium.audience",
+    "consilium.language",
 ];
 
 fn few_and_short() -> NodeError {

@@ -36,7 +36,7 @@ use tokio_postgres::Row;
 
 use super::left::Left;
 use super::opt_out::{LeftOut, OptOut};
-use crate::exec::{self, external};
+use crate::exec::{self, Budget, external};
 use crate::fault::{NodeError, printable};
 use catalog::Found;
 use connect::wait;
@@ -268,8 +268,9 @@ impl Database {
     }
 
     /// The rows of a fragment.
-    pub async fn rows(&self, fragment: &LogicalPlan) -> PlanResult<SendableRecordBatchStream> {
-        exec::run_with(fragment.clone(), |scan| self.source(scan), |plan| self.push(plan, &mut Vec::new())).await
+    pub async fn rows(&self, fragment: &LogicalPlan, budget: Budget) -> PlanResult<SendableRecordBatchStream> {
+        exec::run_with(fragment.clone(), budget, |scan| self.source(scan), |plan| self.push(plan, &mut Vec::new()))
+            .await
     }
 
     /// What the database is asked for a sum: the SQL without any value.

@@ -1,9 +1,11 @@
 //! FROM: tables by name, subqueries and functions in their place, joins.
 
 use std::cmp::Ordering;
+use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    FunctionArg, Join, JoinConstraint, JoinOperator, ObjectName, TableAlias, TableFactor, TableWithJoins,
+    BinaryOperator, Expr, FunctionArg, Ident, Join, JoinConstraint, JoinOperator, ObjectName, TableAlias, TableFactor,
+    TableWithJoins, visit_expressions,
 };
 
 use super::select::{Column, Ctes, Engine, Relation, Scope, unsupported};
@@ -12,15 +14,40 @@ use crate::fault::{NodeError, printable};
 
 type Result<T> = std::result::Result<T, NodeError>;
 
+/// How a table comes to those before it.
+#[derive(Clone, Copy)]
+struct How<'e> {
+    operator: &'e JoinOperator,
+    /// Conditions of WHERE, which may be looked at as soon as their columns are there.
+    early: &'e [&'e Expr],
+}
+
 impl Engine<'_> {
-    /// The tables of a FROM, joined.
-    pub(super) fn from(&self, from: &[TableWithJoins], ctes: &Ctes, outer: Option<&Scope<'_>>) -> Result<Relation> {
+    /// The tables of a FROM, joined. Rows that do not meet `condition` may be left out: all columns of all tables with each other are too many.
+    pub(super) fn from(
+        &self,
+        from: &[TableWithJoins],
+        condition: Option<&Expr>,
+        ctes: &Ctes,
+        outer: Option<&Scope<'_>>,
+    ) -> Result<Relation> {
+        let mut early = Vec::new();
+        // A row that is gone would come back as one that nothing was joined to.
+        let keeps_right = |join: &Join| {
+            use JoinOperator::{FullOuter, Right, RightOuter};
+            matches!(join.join_operator, Right(_) | RightOuter(_) | FullOuter(_))
+        };
+        if !from.iter().flat_map(|table| &table.joins).any(keeps_right) {
+            condition.into_iter().for_each(|condition| conjuncts(condition, &mut early));
+        }
+        let how = |operator| How { operator, early: &early };
+        let cross = JoinOperator::CrossJoin(JoinConstraint::None);
         // Of nothing there is one row without columns.
         let mut all = Relation { rows: vec![Vec::new()], ..Relation::default() };
         for table in from {
-            all = self.join(all, &table.relation, &JoinOperator::CrossJoin(JoinConstraint::None), ctes, outer)?;
+            all = self.join(all, &table.relation, how(&cross), ctes, outer)?;
             for Join { relation, join_operator, .. } in &table.joins {
-                all = self.join(all, relation, join_operator, ctes, outer)?;
+                all = self.join(all, relation, how(join_operator), ctes, outer)?;
             }
         }
         Ok(all)
@@ -30,11 +57,11 @@ impl Engine<'_> {
         &self,
         left: Relation,
         right: &TableFactor,
-        how: &JoinOperator,
+        how: How<'_>,
         ctes: &Ctes,
         outer: Option<&Scope<'_>>,
     ) -> Result<Relation> {
-        let (constraint, keeps_left, keeps_right) = match how {
+        let (constraint, keeps_left, keeps_right) = match how.operator {
             JoinOperator::Join(on) | JoinOperator::Inner(on) | JoinOperator::CrossJoin(on) => (on, false, false),
             JoinOperator::Left(on) | JoinOperator::LeftOuter(on) => (on, true, false),
             JoinOperator::Right(on) | JoinOperator::RightOuter(on) => (on, false, true),
@@ -47,6 +74,8 @@ impl Engine<'_> {
         let columns: Vec<Column> = left.columns.iter().chain(&fixed.columns).cloned().collect();
         let open: Vec<String> = left.open.iter().chain(&fixed.open).cloned().collect();
         let mut joined = Relation { columns, open, rows: Vec::new() };
+        let is_new = |condition: &&Expr| is_ready(condition, &joined) && !is_ready(condition, &left);
+        let ready: Vec<&Expr> = how.early.iter().copied().filter(is_new).filter(|_| !keeps_left).collect();
         let (mut rows, mut met) = (Vec::new(), vec![false; fixed.rows.len()]);
         let blank = vec![Value::Null; fixed.columns.len()];
         for row in &left.rows {
@@ -59,7 +88,8 @@ impl Engine<'_> {
             for (at, other) in fixed.rows.iter().enumerate() {
                 self.steps(row.len() + other.len())?;
                 let both: Vec<Value> = row.iter().chain(other).cloned().collect();
-                if self.fits(constraint, &joined, left.columns.len(), &both, ctes, outer)? {
+                let scope = Scope { relation: &joined, row: &both, group: None, ctes, outer };
+                if self.may_meet(&ready, &scope) && self.fits(constraint, left.columns.len(), &scope)? {
                     self.make_row(&both)?;
                     rows.push(both);
                     (found, met[at]) = (true, true);
@@ -81,33 +111,26 @@ impl Engine<'_> {
         Ok(joined)
     }
 
-    fn fits(
-        &self,
-        constraint: &JoinConstraint,
-        relation: &Relation,
-        split: usize,
-        row: &[Value],
-        ctes: &Ctes,
-        outer: Option<&Scope<'_>>,
-    ) -> Result<bool> {
+    /// Whatever goes wrong is said when the whole condition is looked at.
+    fn may_meet(&self, conditions: &[&Expr], scope: &Scope<'_>) -> bool {
+        conditions.iter().all(|condition| self.value(condition, scope).map_or(true, |value| value.is_true()))
+    }
+
+    fn fits(&self, constraint: &JoinConstraint, split: usize, scope: &Scope<'_>) -> Result<bool> {
+        let (columns, row) = (&scope.relation.columns, scope.row);
         let equal = |name: &str| {
             let place = |range: std::ops::Range<usize>| {
-                range.into_iter().find(|at| relation.columns[*at].name.eq_ignore_ascii_case(name))
+                range.into_iter().find(|at| columns[*at].name.eq_ignore_ascii_case(name))
             };
             let (a, b) = (place(0..split), place(split..row.len()));
             a.zip(b).is_some_and(|(a, b)| row[a].compare(&row[b]) == Some(Ordering::Equal))
         };
         match constraint {
             JoinConstraint::None => Ok(true),
-            JoinConstraint::On(condition) => {
-                let scope = Scope { relation, row, group: None, ctes, outer };
-                Ok(self.value(condition, &scope)?.is_true())
-            }
+            JoinConstraint::On(condition) => Ok(self.value(condition, scope)?.is_true()),
             JoinConstraint::Using(names) => Ok(names.iter().all(|name| equal(&name.to_string().replace('"', "")))),
             JoinConstraint::Natural => {
-                let shared = relation.columns[..split]
-                    .iter()
-                    .filter(|c| relation.columns[split..].iter().any(|d| d.name == c.name));
+                let shared = columns[..split].iter().filter(|c| columns[split..].iter().any(|d| d.name == c.name));
                 Ok(shared.collect::<Vec<_>>().iter().all(|column| equal(&column.name)))
             }
         }
@@ -122,7 +145,7 @@ impl Engine<'_> {
             TableFactor::Function { name, args, alias, .. } => self.function(name, args, alias, ctes, outer),
             TableFactor::Derived { subquery, alias, .. } => Ok(renamed(self.query(subquery, ctes, outer)?, alias)),
             TableFactor::NestedJoin { table_with_joins, alias } => {
-                let inner = self.from(std::slice::from_ref(table_with_joins.as_ref()), ctes, outer)?;
+                let inner = self.from(std::slice::from_ref(table_with_joins.as_ref()), None, ctes, outer)?;
                 Ok(if alias.is_some() { renamed(inner, alias) } else { inner })
             }
             _ => Err(unsupported("this kind of table")),
@@ -192,6 +215,38 @@ impl Engine<'_> {
         let rows = rows.into_iter().map(|value| vec![value]).collect();
         Ok(renamed(Relation { columns, open: Vec::new(), rows }, alias))
     }
+}
+
+/// The conditions that all hold where this one does.
+fn conjuncts<'e>(condition: &'e Expr, all: &mut Vec<&'e Expr>) {
+    match condition {
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            conjuncts(left, all);
+            conjuncts(right, all);
+        }
+        Expr::Nested(inner) => conjuncts(inner, all),
+        other => all.push(other),
+    }
+}
+
+/// Does a condition look at columns of these tables alone, and at no question of its own?
+fn is_ready(condition: &Expr, relation: &Relation) -> bool {
+    let has = |table: Option<&Ident>, name: &Ident| {
+        relation.columns.iter().any(|column| {
+            column.name.eq_ignore_ascii_case(&name.value)
+                && table.is_none_or(|table| column.table.eq_ignore_ascii_case(&table.value))
+        })
+    };
+    let other = visit_expressions(condition, |expr| {
+        let is_here = match expr {
+            Expr::Identifier(name) => has(None, name),
+            Expr::CompoundIdentifier(names) => matches!(&names[..], [table, name] if has(Some(table), name)),
+            Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => false,
+            _ => true,
+        };
+        if is_here { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    other.is_continue()
 }
 
 fn is_lateral(factor: &TableFactor) -> bool {

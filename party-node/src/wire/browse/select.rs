@@ -223,7 +223,7 @@ impl<'a> Engine<'a> {
         ctes: &Ctes,
         outer: Option<&Scope<'_>>,
     ) -> Result<Relation> {
-        let mut source = self.from(&select.from, ctes, outer)?;
+        let mut source = self.from(&select.from, select.selection.as_ref(), ctes, outer)?;
         if let Some(condition) = &select.selection {
             let rows = std::mem::take(&mut source.rows);
             for row in rows {

@@ -20,6 +20,10 @@ fn world() -> World {
 }
 
 fn ask(sql: &str) -> Result<Vec<Vec<String>>, String> {
+    answered(sql, world())
+}
+
+fn answered(sql: &str, world: World) -> Result<Vec<Vec<String>>, String> {
     let statement = query_planner::statement(sql).map_err(|e| e.code.to_owned())?;
     let datafusion::sql::sqlparser::ast::Statement::Query(query) = statement else { panic!("no query: {sql}") };
     let shown = |cell: &Cell| match cell {
@@ -27,7 +31,7 @@ fn ask(sql: &str) -> Result<Vec<Vec<String>>, String> {
         Cell::Bool(value) => value.to_string(),
         Cell::Number(text) | Cell::Text(text) => text.clone(),
     };
-    let (_, rows) = run(*query, &[], world()).map_err(|e| e.code.into_owned())?;
+    let (_, rows) = run(*query, &[], world).map_err(|e| e.code.into_owned())?;
     Ok(rows.iter().map(|row| row.iter().map(shown).collect()).collect())
 }
 
@@ -192,4 +196,32 @@ fn rows_have_places_in_an_order_and_arrays_give_rows() {
                   INNER JOIN INFORMATION_SCHEMA.columns USING (table_schema) WHERE table_name = 'person') x \
                   WHERE best = 1 ORDER BY ordinal_position";
     assert!(rows(fields).len() > 1);
+}
+
+/// Forty tables at each of three sites, as of a common data model.
+fn many_tables() -> World {
+    let typed = |name: String| (name, InferredType::Typed(ColumnType::Int));
+    let table = |at: usize| SiteTableSchema {
+        name: format!("table_{at}"),
+        columns: (0..20).map(|column| typed(format!("column_{column}"))).collect(),
+        rows: 8,
+    };
+    let schema = SiteSchema { tables: (0..40).map(table).collect(), patients: 8 };
+    let sites = ["a", "b", "c"].map(|name| (SiteName(name.into()), schema.clone()));
+    World { catalog: Arc::new(merge(&sites, &Settings::default()).unwrap()), ..world() }
+}
+
+#[test]
+fn tables_that_are_joined_by_where_alone_do_not_all_stand_beside_each_other() {
+    // As RPostgreSQL lists the columns of a table.
+    let sql = "select a.attname from pg_attribute a, pg_class c, pg_tables t, pg_namespace nsp where a.attrelid = c.oid and c.relname = \
+               tablename and c.relnamespace = nsp.oid and a.attnum > 0 and nspname = current_schema() and schemaname = nspname and \
+               tablename = 'table_7'";
+    let fields = answered(sql, many_tables()).unwrap();
+    assert_eq!(fields, (0..20).map(|column| [format!("column_{column}")]).collect::<Vec<_>>());
+    // A condition on what may be missing is looked at when it is.
+    let missing = "SELECT n.nspname FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid WHERE c.oid IS NULL AND n.nspname = 'pg_toast'";
+    assert_eq!(rows(missing), rows("SELECT nspname FROM pg_namespace WHERE nspname = 'pg_toast'"));
+    let right = "SELECT n.nspname FROM pg_class c RIGHT JOIN pg_namespace n ON c.relnamespace = n.oid WHERE c.relname IS NULL AND n.nspname = 'a'";
+    assert_eq!(rows(right), Vec::<Vec<String>>::new());
 }

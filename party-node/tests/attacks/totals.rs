@@ -1,0 +1,133 @@
+//! A total beside its parts: what it leaves over is a figure, too.
+
+use serde_json::{Value, json};
+
+use crate::common::{Scratch, sandbox};
+use crate::one_question::{copies, events};
+
+/// The rows of a question that is answered, in a sandbox of its own.
+fn rows(folder: &Scratch, sql: &str) -> Vec<Value> {
+    let run = sandbox(folder.path(), &["--format", "json", "-e", sql]);
+    assert_eq!(run.answers().len(), 1, "{sql}: {}", run.all());
+    let rows = run.answers()[0]["rows"].clone();
+    println!("  {sql}\n    {rows}");
+    rows.as_array().unwrap().clone()
+}
+
+/// Of each question's one row: is a cell behind the first one hidden?
+fn hides(folder: &Scratch, sql: &str) -> bool {
+    let rows = rows(folder, sql);
+    let cells = rows[0].as_array().unwrap();
+    assert!(!cells[0].is_null(), "{sql}: the total is shown");
+    cells.iter().any(Value::is_null)
+}
+
+/// Eleven of A's thirty patients have f = 1, and of the others only patient 15 is left out: with all three figures f of that patient is known.
+#[test]
+fn exclusive_counts_that_leave_one_patient_of_a_total_over_do_not_come_out_whatever_counts_them() {
+    let folder = copies("left-over", true);
+    let (few, one) = ("f = 0 AND z <> 115", "f = 1");
+    let of = |total: &str, first: &str, second: &str, from: &str| {
+        format!("SELECT {total}, {first} FILTER (WHERE {few}) AS a, {second} FILTER (WHERE {one}) AS b FROM {from}")
+    };
+    let (all, patients) = ("COUNT(*)", "COUNT(DISTINCT person_id)");
+    for from in ["m", "A.m"] {
+        for (total, first, second) in [
+            (all, all, all),
+            ("COUNT(z)", all, all),
+            ("COUNT(NULLIF(f, 3))", all, all),
+            ("SUM(z)", all, all),
+            (patients, patients, patients),
+            (patients, all, patients),
+            (all, "COUNT(z)", "COUNT(z)"),
+            (all, "AVG(z)", "SUM(z)"),
+        ] {
+            let sql = of(total, first, second, from);
+            assert!(hides(&folder, &sql), "{sql}");
+        }
+    }
+    // The same in every group, and by conditions of which the planner does not see that they exclude each other or that nobody is left.
+    for sql in [
+        format!(
+            "SELECT {all}, COUNT(CASE WHEN {few} THEN 1 END) AS a, COUNT(CASE WHEN {one} THEN 1 END) AS b FROM A.m"
+        ),
+        format!("SELECT {all}, {all} FILTER (WHERE {few}) AS a, {all} FILTER (WHERE f + 0 = 1) AS b FROM A.m"),
+        format!(
+            "SELECT {all}, {all} FILTER (WHERE f = 0 OR z = 115) AS a, {all} FILTER (WHERE f + 0 = 1) AS b FROM A.m WHERE z <> 101"
+        ),
+        format!(
+            "SELECT {all}, COUNT(w.f) AS a, COUNT(y.f) AS b FROM m v LEFT JOIN m w ON v.person_id = w.person_id AND w.f = 0 AND w.z <> 115 \
+                 LEFT JOIN m y ON v.person_id = y.person_id AND y.f = 1"
+        ),
+        format!(
+            "SELECT COUNT(w.f), {all} FILTER (WHERE w.f = 0 AND v.z <> 115) AS a, {all} FILTER (WHERE w.f = 1) AS b FROM A.v v \
+                 LEFT JOIN A.m w ON v.person_id = w.person_id AND v.kind = 1"
+        ),
+        format!(
+            "SELECT kind, {patients}, {all} FILTER (WHERE {few}) AS a, {all} FILTER (WHERE {one}) AS b FROM v GROUP BY kind"
+        ),
+    ] {
+        assert!(hides(&folder, &sql), "{sql}");
+    }
+}
+
+#[test]
+fn exclusive_counts_of_matched_patients_that_leave_few_over_do_not_come_out_beside_the_total() {
+    let folder = copies("matched-left-over", true);
+    let joined = "FROM A.m m JOIN A.v v ON m.person_id = v.person_id WHERE v.kind = 1";
+    let of = |total: &str, part: &str, second: &str| {
+        format!("SELECT {total}, {part} FILTER (WHERE m.z < 115) AS a, {part} FILTER (WHERE {second}) AS b {joined}")
+    };
+    let both_sites = |sql: String| sql.replace("A.v v", "v");
+    let (all, patients) = ("COUNT(*)", "COUNT(DISTINCT m.person_id)");
+    for (total, part) in [(all, all), (patients, patients), ("COUNT(m.f)", all), ("COUNT(v.z)", "COUNT(m.f)")] {
+        for second in ["m.z > 116", "v.z > 116"] {
+            for sql in [of(total, part, second), both_sites(of(total, part, second))] {
+                assert!(hides(&folder, &sql), "{sql}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_group_that_all_but_few_of_its_total_are_in_does_not_come_out_beside_it() {
+    // Only patient 12 has no late row.
+    let folder = events();
+    for (what, from) in [("COUNT(DISTINCT person_id)", "A.e"), ("COUNT(*)", "A.e"), ("COUNT(*)", "e")] {
+        let sql = format!(
+            "SELECT 2 AS late, {what} AS n FROM {from} UNION ALL SELECT CASE WHEN z > 112 THEN 1 ELSE 0 END AS late, {what} AS n \
+             FROM {from} GROUP BY 1"
+        );
+        let late: Vec<Value> = rows(&folder, &sql).into_iter().filter(|row| row[0] == json!(1)).collect();
+        assert!(late.iter().all(|row| row[1].is_null()), "{sql}: {late:?}");
+    }
+}
+
+#[test]
+fn a_total_comes_out_with_parts_that_leave_many_over() {
+    let folder = copies("many-over", true);
+    let (all, patients) = ("COUNT(*)", "COUNT(DISTINCT person_id)");
+    for (what, from, want) in [
+        (all, "m", [42, 11, 19]),
+        (patients, "m", [42, 11, 19]),
+        (all, "v", [84, 22, 38]),
+        (patients, "v", [42, 11, 19]),
+    ] {
+        let sql = format!(
+            "SELECT {what} AS t, {what} FILTER (WHERE f = 1) AS a, {what} FILTER (WHERE f = 0 AND z <= 130) AS b FROM {from}"
+        );
+        assert_eq!(rows(&folder, &sql), [json!(want)], "{sql}");
+    }
+    let grouped =
+        format!("SELECT NULL AS f, {all} AS n FROM m UNION ALL SELECT f, {all} AS n FROM m GROUP BY f ORDER BY n DESC");
+    assert_eq!(rows(&folder, &grouped)[..3], [json!([null, 42]), json!([0, 31]), json!([1, 11])]);
+    // All patients have rows of both kinds: together more than the total.
+    let kinds = format!(
+        "SELECT {patients} AS t, {patients} FILTER (WHERE kind = 1) AS a, {patients} FILTER (WHERE kind = 2) AS b FROM v"
+    );
+    assert_eq!(rows(&folder, &kinds), [json!([42, 42, 42])]);
+    assert_eq!(rows(&folder, &kinds.replace("FROM v", "FROM A.v")), [json!([30, 30, 30])]);
+    // Counts that nobody chose anything for, and one choice.
+    let figures = "SELECT AVG(z) AS z, AVG(f) AS f, COUNT(z) AS n, COUNT(*) FILTER (WHERE z <= 130) AS a FROM m";
+    assert_eq!(rows(&folder, figures)[0].as_array().unwrap().iter().filter(|cell| cell.is_null()).count(), 0);
+}
