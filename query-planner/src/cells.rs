@@ -98,7 +98,7 @@ impl CellTable {
         }
         let position = |slot: &usize| sum.cells.iter().position(|cell| cell == slot);
         // What is left beside parts tells nothing where nobody sees the total.
-        let rows = shown.both(sum.cells[0], sum.cells[0]).then_some(0);
+        let rows = sum.cells.first().filter(|cell| shown.both(**cell, **cell)).map(|_| 0);
         let equation = |set: &Exclusive| {
             let total = set.total.as_ref().map_or(rows, position)?;
             let parts = set.cells.iter().filter_map(position).map(at).collect();

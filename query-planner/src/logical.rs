@@ -7,7 +7,7 @@ use arrow::temporal_conversions::timestamp_ms_to_datetime;
 use datafusion_common::Column;
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion_expr::{Expr, LogicalPlan, Volatility};
+use datafusion_expr::{Distinct, Expr, LogicalPlan, Volatility};
 use datafusion_optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion_optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion_optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
@@ -31,6 +31,7 @@ pub(crate) fn optimize(plan: LogicalPlan, now_ms: i64, hides: bool) -> Result<Lo
     let now = timestamp_ms_to_datetime(now_ms)
         .ok_or_else(|| PlanError::new("BAD_OPTIONS", "now_ms is outside the calendar"))?
         .and_utc();
+    no_distinct_on(&plan)?;
     let plan = aggregates::normalize(plan, hides)?;
     let analyzed =
         Analyzer::new().execute_and_check(plan, &ConfigOptions::default(), |_, _| {}).map_err(|e| refuse(&e))?;
@@ -39,6 +40,22 @@ pub(crate) fn optimize(plan: LogicalPlan, now_ms: i64, hides: bool) -> Result<Lo
     let optimized = Optimizer::with_rules(rules()).optimize(analyzed, &context, |_, _| {}).map_err(|e| refuse(&e))?;
     check_depth(&optimized)?;
     Ok(optimized)
+}
+
+/// Refuses DISTINCT ON, which the rules cannot bear without an ORDER BY.
+fn no_distinct_on(plan: &LogicalPlan) -> Result<(), PlanError> {
+    let mut found = false;
+    // The closure never fails.
+    let _ = plan.apply_with_subqueries(|node| {
+        found |= matches!(node, LogicalPlan::Distinct(Distinct::On(_)));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    if !found {
+        return Ok(());
+    }
+    Err(PlanError::new("UNSUPPORTED", "DISTINCT ON is not supported").hint(
+        "number the rows with ROW_NUMBER() OVER (PARTITION BY … ORDER BY …) in a subquery, and keep those numbered 1",
+    ))
 }
 
 fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {

@@ -8,7 +8,7 @@ use datafusion_expr::{Expr, cast, lit};
 use crate::bounds::partial_bits;
 use crate::plan::{Between, Exclusive, Output, Ring, Scale, Slot, Summand};
 use crate::slots::{Slots, first_of};
-use crate::small::{Choice, excludes, narrows};
+use crate::small::{excludes, narrows};
 use crate::supports::{Support, are_apart_in, measure_alike};
 
 impl Slots<'_> {
@@ -120,54 +120,43 @@ impl Slots<'_> {
     }
 
     /// A count of all tells of each other count how many it leaves out, which is a count beside the others, too: whom it and another leave out and
-    /// whom both count, and whom all leave out that count different rows. So does a count of the rows where a column is not empty.
+    /// whom both count, and whom all leave out that count different rows. All are those whose value is there, where that is counted.
     fn beside_a_total(&self, counts: &[usize], disjoint: &[Exclusive]) -> Vec<(usize, Whom)> {
-        let choices: Vec<(usize, Option<Choice>)> = counts.iter().map(|cell| (*cell, self.choice(*cell))).collect();
-        let mut chosen: Vec<(usize, Choice)> = Vec::new();
-        for (cell, choice) in choices.iter().filter_map(|(cell, choice)| Some((cell, choice.clone()?))) {
-            if !chosen.iter().any(|(known, other)| known == cell || other.rows == choice.rows) {
-                chosen.push((*cell, choice));
+        let (mut totals, mut chosen): (Vec<Option<Expr>>, Vec<(usize, Expr)>) = Default::default();
+        for cell in counts {
+            match self.choice(*cell) {
+                Some(rows) if chosen.iter().any(|(_, known)| *known == rows) => {}
+                Some(rows) => chosen.push((*cell, rows)),
+                None => totals.push(self.rows_of(*cell)),
             }
         }
-        let has_all = choices.iter().any(|(_, choice)| choice.is_none());
-        let made = chosen.iter().filter(|(_, choice)| !choice.asked).map(|(_, choice)| Some(&choice.rows));
-        let totals: Vec<Option<&Expr>> = has_all.then_some(None).into_iter().chain(made).collect();
-        totals.into_iter().flat_map(|total| self.beside(total, &chosen, disjoint)).collect()
-    }
-
-    fn beside(&self, total: Option<&Expr>, chosen: &[(usize, Choice)], disjoint: &[Exclusive]) -> Vec<(usize, Whom)> {
         let mut whom = Vec::new();
-        let rows = chosen.iter().map(|(cell, choice)| (*cell, &choice.rows)).filter(|(_, rows)| Some(*rows) != total);
-        let chosen: Vec<(usize, &Expr)> = rows.collect();
-        for (at, (_, ours)) in chosen.iter().enumerate() {
-            for (cell, theirs) in &chosen[at + 1..] {
-                if narrows(ours, theirs) || narrows(theirs, ours) || excludes(ours, theirs) {
-                    continue;
-                }
-                whom.push((*cell, Whom::With(Some(apart_from_rest(total, ours, theirs)))));
-                if total.is_none() {
-                    whom.push((*cell, Whom::InBothOrNeither((*ours).clone(), (*theirs).clone())));
+        for total in &totals {
+            let within = |rows: Expr| total.clone().map_or(rows.clone(), |total| total.and(rows));
+            for (at, (_, ours)) in chosen.iter().enumerate() {
+                let others = chosen[at + 1..].iter().filter(|(_, theirs)| !is_plain(ours, theirs));
+                for (cell, theirs) in others {
+                    let is_true = |rows: &Expr| Expr::IsTrue(rows.clone().into());
+                    whom.push((*cell, Whom::With(Some(within(is_true(ours).eq(is_true(theirs)))))));
+                    let either = [ours, theirs].map(|rows| within(rows.clone()));
+                    whom.push((*cell, Whom::InBothOrNeither(total.clone(), either)));
                 }
             }
-        }
-        for set in disjoint {
-            let any = set.cells.iter().filter_map(|cell| Some(self.choice(*cell)?.rows)).reduce(Expr::or);
-            if let Some((cell, any)) = set.cells.last().copied().zip(any) {
-                let outside = Expr::IsNotTrue(any.clone().into());
-                let outside = total.map_or(outside.clone(), |total| total.clone().and(outside));
-                whom.push((cell, Whom::With(Some(outside))));
-                whom.push((cell, Whom::InOneOnly(total.cloned(), Some(any))));
+            for set in disjoint {
+                let any = set.cells.iter().filter_map(|cell| self.choice(*cell)).reduce(Expr::or);
+                if let Some((cell, any)) = set.cells.last().copied().zip(any) {
+                    whom.push((cell, Whom::With(Some(within(Expr::IsNotTrue(any.clone().into()))))));
+                    whom.push((cell, Whom::InOneOnly(total.clone(), Some(within(any)))));
+                }
             }
         }
         whom
     }
 }
 
-/// What rows meet that are either chosen or among what another choice leaves of a total, but not both.
-fn apart_from_rest(total: Option<&Expr>, ours: &Expr, theirs: &Expr) -> Expr {
-    let is_true = |rows: &Expr| Expr::IsTrue(rows.clone().into());
-    let Some(total) = total else { return is_true(ours).eq(is_true(theirs)) };
-    is_true(ours).not_eq(is_true(total).and(Expr::IsNotTrue(theirs.clone().into())))
+/// Is the one part of the other, or has it no row of it?
+fn is_plain(ours: &Expr, theirs: &Expr) -> bool {
+    narrows(ours, theirs) || narrows(theirs, ours) || excludes(ours, theirs)
 }
 
 /// Which patients of the rows are counted.
@@ -177,8 +166,9 @@ pub(crate) enum Whom {
     With(Option<Expr>),
     /// Those of a row that meets one of these, and of none that meets the other.
     InOneOnly(Option<Expr>, Option<Expr>),
-    /// Those of a row that meets one and one that meets the other, and those of none that meets either.
-    InBothOrNeither(Expr, Expr),
+    /// Of those with a row that meets the first, if there is something to meet: those with rows that meet both others, and those with none that
+    /// meets either.
+    InBothOrNeither(Option<Expr>, [Expr; 2]),
 }
 
 impl Whom {

@@ -45,10 +45,11 @@ pub(crate) fn check_local(plan: &LogicalPlan, catalog: &Catalog) -> Result<Relat
         if let LogicalPlan::Aggregate(aggregate) = node {
             check_local_aggregate(aggregate, scope, catalog)?;
         }
-        if let LogicalPlan::Join(join) = node
-            && catalog.policy.hides()
-        {
-            check_local_join(join, scope, catalog)?;
+        if let LogicalPlan::Join(join) = node {
+            check_not_in(join)?;
+            if catalog.policy.hides() {
+                check_local_join(join, scope, catalog)?;
+            }
         }
         let mut found = Ok(());
         // The closure never fails: the refusal is carried out in `found`.
@@ -84,6 +85,15 @@ fn check_local_aggregate(aggregate: &Aggregate, scope: &Scope<'_>, catalog: &Cat
         Some((name, _)) if !per_patient => Err(slots::not_a_sum(name)),
         _ => Ok(()),
     }
+}
+
+/// Whether a NULL is in a list depends on the row outside where the list does.
+fn check_not_in(join: &Join) -> Result<(), PlanError> {
+    if !join.null_aware || join.on.len() == 1 && join.filter.is_none() {
+        return Ok(());
+    }
+    let text = "NOT IN of a subquery that looks at the row outside is not supported";
+    Err(PlanError::new("UNSUPPORTED", text).hint("write it as NOT EXISTS, with the comparison in its WHERE"))
 }
 
 /// Rows of two patients that meet make a number of products: how many there are of one kind follows from it, and neither

@@ -41,7 +41,7 @@ impl Slots<'_> {
     /// Sets of cells whose conditions exclude each other: `FILTER (WHERE x = 1)`, `FILTER (WHERE x = 2)`… And what counts all beside them.
     pub(crate) fn disjoint(&self, cells: &[usize], outputs: &[Output]) -> Vec<Exclusive> {
         let mut sets: Vec<Vec<(usize, Expr)>> = Vec::new();
-        let chosen = cells.iter().filter_map(|slot| Some((*slot, self.choice(*slot)?.rows)));
+        let chosen = cells.iter().filter_map(|slot| Some((*slot, self.choice(*slot)?)));
         for (slot, rows) in chosen {
             let once = self.counts_once(slot);
             let fits = |set: &&mut Vec<(usize, Expr)>| {
@@ -52,31 +52,31 @@ impl Slots<'_> {
                 None => sets.push(vec![(slot, rows)]),
             }
         }
-        sets.retain(|set| set.len() > 1);
-        let parts: Vec<usize> = sets.iter().flatten().map(|(slot, _)| *slot).collect();
+        let shown = outputs.iter().filter_map(|output| output.count(&self.orders));
+        let totals: Vec<usize> = shown.filter(|slot| self.choice(*slot).is_none()).collect();
         let exclusive = |set: Vec<(usize, Expr)>| {
-            let once = self.counts_once(set[0].0);
-            let total = self.total(outputs, once, &parts);
-            let overlap = once || total.is_some_and(|total| self.counts_once(total));
-            Exclusive { cells: set.into_iter().map(|(slot, _)| slot).collect(), total, overlap }
+            let cells: Vec<usize> = set.into_iter().map(|(slot, _)| slot).collect();
+            let (total, overlap) = self.total(&totals, &cells);
+            Exclusive { cells, total, overlap }
         };
-        sets.into_iter().map(exclusive).collect()
+        sets.into_iter().filter(|set| set.len() > 1).map(exclusive).collect()
     }
 
-    /// A count that is shown and chooses nothing, if there is one, or else one where a column is not empty; of those that do not count values once,
-    /// all rows if there are any.
-    fn total(&self, outputs: &[Output], once: bool, parts: &[usize]) -> Option<usize> {
-        let counts = outputs.iter().filter_map(|output| output.count(&self.orders));
-        let counts: Vec<usize> = counts.filter(|slot| !parts.contains(slot)).collect();
-        let of = |is_total: fn(Option<Choice>) -> bool| -> Vec<usize> {
-            counts.iter().copied().filter(|slot| is_total(self.choice(*slot))).collect()
-        };
-        let all = of(|choice| choice.is_none());
-        let all = if all.is_empty() { of(|choice| choice.is_some_and(|choice| !choice.asked)) } else { all };
-        let alike = all.iter().copied().find(|slot| self.counts_once(*slot) == once);
-        // Values may be missing of what a total counts, and not of its parts: rows are all there are.
-        let alike = if once { alike } else { alike.map(|_| 0) };
-        alike.or(all.first().copied())
+    /// Of what counts all, that which parts are held against, and whether they may be more.
+    fn total(&self, totals: &[usize], parts: &[usize]) -> (Option<usize>, bool) {
+        let what = |slot: usize| self.slots[slot].what;
+        let once = self.counts_once(parts[0]);
+        let same = totals
+            .iter()
+            .copied()
+            .find(|total| self.counts_once(*total) == once && parts.iter().all(|part| what(*part) == what(*total)));
+        match same {
+            Some(total) => (Some(total), once),
+            None if totals.is_empty() => (None, false),
+            // Of all rows there are as many as of parts, whatever is counted of each.
+            None if !once => (Some(0), false),
+            None => (totals.iter().copied().find(|total| self.counts_once(*total)).or(Some(0)), true),
+        }
     }
 
     /// Does a slot count each of several rows once, of one value or of one patient?
@@ -92,50 +92,40 @@ impl Slots<'_> {
     /// # Errors
     /// `RELATED_TABLES`.
     pub(crate) fn understood(&self, cells: &[usize]) -> Result<(), PlanError> {
-        let mut asked: Vec<Expr> = Vec::new();
-        for choice in cells.iter().filter_map(|slot| self.choice(*slot)).filter(|choice| choice.asked) {
-            if !asked.contains(&choice.rows) {
-                asked.push(choice.rows);
+        let mut chosen: Vec<Expr> = Vec::new();
+        for rows in cells.iter().filter_map(|slot| self.choice(*slot)) {
+            if !chosen.contains(&rows) {
+                chosen.push(rows);
             }
         }
-        if are_understood(&asked.iter().collect::<Vec<_>>()) { Ok(()) } else { Err(overlapping()) }
+        if are_understood(&chosen.iter().collect::<Vec<_>>()) { Ok(()) } else { Err(overlapping()) }
     }
 
-    /// By what a count chooses rows, if it does. That a column may be empty as it stands is no choice.
-    pub(crate) fn choice(&self, cell: usize) -> Option<Choice> {
-        let asked = |rows: Expr| Choice { rows, asked: true };
+    /// By what a count chooses rows, if it does: conditions of the question, and where a column is empty that joins or expressions made. That
+    /// a column is empty as it stands in a table is no choice.
+    pub(crate) fn choice(&self, cell: usize) -> Option<Expr> {
         if let Some(rows) = self.support_rows(cell) {
-            return Some(asked(rows.clone()));
+            return Some(rows.clone());
         }
         let slot = &self.slots[cell];
         let expr = |column: usize| &self.columns[column].1;
-        let made = |rows: Expr| Some(Choice { rows, asked: false });
         let what = match slot.what {
-            Summand::Patients(at) => return self.people[at].condition().cloned().map(asked),
-            Summand::NotNull(column) => match chosen(expr(column), false) {
-                Some(rows) => Some(asked(rows.clone())),
-                None if is_stored(expr(column), &self.optional) => None,
-                None => made(expr(column).clone().is_not_null()),
-            },
-            Summand::Value(column) => match chosen(expr(column), true) {
-                Some(rows) => Some(asked(rows.clone())),
-                // Such a cell adds ones.
-                None => made(cast(expr(column).clone(), DataType::Int64).eq(lit(1i64))),
-            },
+            Summand::Patients(at) => return self.people[at].condition().cloned(),
+            Summand::NotNull(column) => {
+                let made =
+                    || Some(expr(column).clone().is_not_null()).filter(|_| !is_stored(expr(column), &self.optional));
+                chosen(expr(column), false).cloned().or_else(made)
+            }
+            // Such a cell adds ones.
+            Summand::Value(column) => {
+                let ones = || cast(expr(column).clone(), DataType::Int64).eq(lit(1i64));
+                Some(chosen(expr(column), true).cloned().unwrap_or_else(ones))
+            }
             _ => None,
         };
-        let filter = slot.filter.and_then(|at| self.of_every_row(expr(at))).map(asked);
-        let both = |a: Choice, b: Choice| Choice { rows: a.rows.and(b.rows), asked: a.asked || b.asked };
-        what.into_iter().chain(filter).reduce(both)
+        let filter = slot.filter.and_then(|at| self.of_every_row(expr(at)));
+        what.into_iter().chain(filter).reduce(Expr::and)
     }
-}
-
-/// By what rows are chosen.
-#[derive(Debug, Clone)]
-pub(crate) struct Choice {
-    pub rows: Expr,
-    /// Is it a condition of the question, and not where a column is empty that joins or expressions made?
-    pub asked: bool,
 }
 
 /// Is an expression empty only where a column of a table is, and not by a condition? These columns may be.
@@ -147,13 +137,45 @@ pub(crate) fn is_stored(expr: &Expr, optional: &BTreeSet<String>) -> bool {
         Expr::Column(column) => !optional.contains(&column.name),
         Expr::Literal(scalar, _) => !scalar.is_null(),
         Expr::Negative(of) => stored(of),
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let is_number = matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply);
-            is_number && stored(left) && stored(right)
-        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => is_strict(*op) && stored(left) && stored(right),
+        Expr::ScalarFunction(call) => STRICT.contains(&call.name()) && call.args.iter().all(stored),
         _ => false,
     }
 }
+
+/// Is what it makes empty where an operand is, and nowhere else?
+fn is_strict(op: Operator) -> bool {
+    use Operator::{Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Plus};
+    matches!(op, Plus | Minus | Multiply | Divide | Modulo | Eq | NotEq | Lt | LtEq | Gt | GtEq)
+}
+
+/// Functions of which the same holds.
+const STRICT: [&str; 24] = [
+    "abs",
+    "btrim",
+    "cbrt",
+    "ceil",
+    "character_length",
+    "date_part",
+    "date_trunc",
+    "degrees",
+    "exp",
+    "floor",
+    "ln",
+    "log",
+    "log10",
+    "log2",
+    "lower",
+    "ltrim",
+    "power",
+    "radians",
+    "round",
+    "rtrim",
+    "signum",
+    "sqrt",
+    "trunc",
+    "upper",
+];
 
 pub(crate) fn overlapping() -> PlanError {
     let text = "three or more counts choose rows by conditions that may overlap, so that a hidden small cell might follow \
@@ -201,9 +223,10 @@ pub(crate) fn conditional_columns(input: &LogicalPlan) -> BTreeSet<String> {
     with_those_made_of(BTreeSet::new(), input)
 }
 
-/// These, and the columns that an outer join leaves empty where its condition is not met; but whether a patient is in a table is no condition.
+/// These, and the columns that an outer join leaves empty where its condition is not met; but whether a value is in a table is no condition.
 pub(crate) fn optional_columns(input: &LogicalPlan) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+    let (mut names, made) = (BTreeSet::new(), conditional_columns(input));
+    let is_stored = |expr: &Expr| matches!(expr, Expr::Column(column) if !made.contains(&column.name));
     // The closure never fails.
     let _ = input.apply_with_subqueries(|node| {
         if let LogicalPlan::Join(join) = node {
@@ -213,7 +236,8 @@ pub(crate) fn optional_columns(input: &LogicalPlan) -> BTreeSet<String> {
                 JoinType::Full => (Some(&join.left), Some(&join.right)),
                 _ => (None, None),
             };
-            let by_one_column = join.on.len() == 1 && join.filter.is_none();
+            let by_one_column =
+                matches!(&join.on[..], [(a, b)] if is_stored(a) && is_stored(b)) && join.filter.is_none();
             let sides = left.into_iter().chain(right).filter(|side| !by_one_column || !is_whole_table(side));
             names.extend(sides.flat_map(|side| side.schema().columns()).map(|column| column.name));
         }

@@ -247,6 +247,19 @@ fn constructs_without_a_secure_form_are_refused() {
         ],
     );
     all("INVALID_QUERY", &["SELECT COUNT(*) FROM person WHERE year_of_birth = $1"]);
+    // What would end in a fault of the optimizer, or at the sites.
+    let list = "SELECT m.score FROM hospital_A.measurement m";
+    all(
+        "UNSUPPORTED",
+        &[
+            "SELECT DISTINCT ON (year_of_birth) year_of_birth FROM person",
+            "SELECT COUNT(*) FROM (SELECT DISTINCT ON (person_id) person_id FROM hospital_A.person ORDER BY person_id) p",
+            &format!(
+                "SELECT COUNT(*) FROM hospital_A.person p WHERE p.year_of_birth NOT IN ({list} WHERE m.person_id = p.person_id)"
+            ),
+        ],
+    );
+    all("planned", &[&format!("SELECT COUNT(*) FROM hospital_A.person p WHERE p.year_of_birth NOT IN ({list})")]);
     all("AMBIGUOUS_COLUMN", &["SELECT SUM(person_id) FROM hospital_A.person a, hospital_A.person b"]);
 }
 

@@ -39,10 +39,12 @@ pub(crate) fn beside(
                 let (ours, theirs) = (with(ours.as_ref()), with(theirs.as_ref()));
                 nodes.differ(ours, theirs)
             }
-            Whom::InBothOrNeither(ours, theirs) => {
-                let (all, ours, theirs) = (with(None), with(Some(ours)), with(Some(theirs)));
+            Whom::InBothOrNeither(total, either) => {
+                let all = with(total.as_ref());
+                let [ours, theirs] = either.each_ref().map(|rows| with(Some(rows)));
                 let in_one = nodes.differ(ours, theirs);
-                nodes.differ(all, in_one)
+                let outside = nodes.not(in_one);
+                nodes.and(all, outside)
             }
         };
         slots.push(nodes.place(bit)?);

@@ -3,7 +3,6 @@
 use datafusion_expr::Expr;
 
 use crate::error::PlanError;
-use crate::matching::choices::Choice;
 use crate::matching::nodes::Bit;
 use crate::matching::tally::{Only, Tally};
 use crate::matching::view::not_yet_because;
@@ -15,7 +14,8 @@ pub(crate) struct Behind {
     pub cell: usize,
     pub patients: Bit,
     pub only: Only,
-    pub choice: Choice,
+    /// By what it chooses them: all of `only`, but not that a column is empty as it stands in a table.
+    pub choice: Only,
 }
 
 /// Who has a row that one of two cells counts and the other does not, and who is behind one and not behind the other; and which cell is

@@ -9,38 +9,39 @@ use crate::matching::tally::{Only, Tally};
 use crate::plan::Exclusive;
 use crate::small::{excludes, narrows, overlapping};
 
-/// By what a count chooses rows and patients; nothing where it counts all whose values are there.
-#[derive(Debug, Clone)]
-pub(crate) struct Choice {
-    pub only: Only,
-    /// Is it a condition of the question, and not where a column is empty that joins or expressions made?
-    pub asked: bool,
-}
-
-impl Choice {
+impl Only {
     fn is_all(&self) -> bool {
-        self.only.rows.is_none() && self.only.bit == Bit::Yes
+        self.rows.is_none() && self.bit == Bit::Yes
     }
 
-    fn is(&self, other: &Choice) -> bool {
-        self.only.rows == other.only.rows && self.only.bit == other.only.bit
+    fn is(&self, other: &Only) -> bool {
+        self.rows == other.rows && self.bit == other.bit
     }
 
     /// Can no row meet both?
-    fn excludes(&self, other: &Choice, nodes: &mut Nodes<'_>) -> bool {
-        let rows =
-            matches!((&self.only.rows, &other.only.rows), (Some((p, f)), Some((q, g))) if p == q && excludes(f, g));
-        rows || nodes.and(self.only.bit, other.only.bit) == Bit::No
+    fn excludes(&self, other: &Only, nodes: &mut Nodes<'_>) -> bool {
+        let rows = matches!((&self.rows, &other.rows), (Some((p, f)), Some((q, g))) if p == q && excludes(f, g));
+        rows || nodes.and(self.bit, other.bit) == Bit::No
     }
 
     /// Does every row that meets it meet the other?
-    fn narrows(&self, other: &Choice, nodes: &mut Nodes<'_>) -> bool {
-        let rows = match (&self.only.rows, &other.only.rows) {
+    fn narrows(&self, other: &Only, nodes: &mut Nodes<'_>) -> bool {
+        let rows = match (&self.rows, &other.rows) {
             (_, None) => true,
             (Some((p, f)), Some((q, g))) => p == q && narrows(f, g),
             (None, Some(_)) => false,
         };
-        rows && nodes.and(self.only.bit, other.only.bit) == self.only.bit
+        rows && nodes.and(self.bit, other.bit) == self.bit
+    }
+
+    /// The same of rows that meet this, too, where it is a condition on the same rows.
+    fn within(&self, total: &Only, nodes: &mut Nodes<'_>) -> Only {
+        let rows = match (&self.rows, &total.rows) {
+            (Some((p, f)), Some((q, g))) if p == q => Some((*p, f.clone().and(g.clone()))),
+            (None, rows) => rows.clone(),
+            (rows, _) => rows.clone(),
+        };
+        Only { rows, bit: nodes.and(self.bit, total.bit) }
     }
 }
 
@@ -72,12 +73,12 @@ impl<'b> Choices<'b> {
     /// # Errors
     /// `RELATED_TABLES`.
     pub fn understood(&self, nodes: &mut Nodes<'_>) -> Result<(), PlanError> {
-        let asked: Vec<&Choice> = self.chosen.iter().map(|of| &of.choice).filter(|choice| choice.asked).collect();
-        let mut all = |holds: fn(&Choice, &Choice, &mut Nodes<'_>) -> bool| {
-            asked.iter().enumerate().all(|(at, a)| asked[at + 1..].iter().all(|b| holds(a, b, nodes)))
+        let mut all = |holds: fn(&Only, &Only, &mut Nodes<'_>) -> bool| {
+            let of = |at: usize| &self.chosen[at].choice;
+            (0..self.chosen.len()).all(|a| (a + 1..self.chosen.len()).all(|b| holds(of(a), of(b), nodes)))
         };
-        let one_in_other = |a: &Choice, b: &Choice, nodes: &mut Nodes<'_>| a.narrows(b, nodes) || b.narrows(a, nodes);
-        if asked.len() < 3 || all(Choice::excludes) || all(one_in_other) { Ok(()) } else { Err(overlapping()) }
+        let one_in_other = |a: &Only, b: &Only, nodes: &mut Nodes<'_>| a.narrows(b, nodes) || b.narrows(a, nodes);
+        if self.chosen.len() < 3 || all(Only::excludes) || all(one_in_other) { Ok(()) } else { Err(overlapping()) }
     }
 
     /// Sets of counts that have no row in common, and the count of all that is shown beside them. `counts_patients` says of a slot whether it counts
@@ -94,26 +95,19 @@ impl<'b> Choices<'b> {
                 None => sets.push(vec![of]),
             }
         }
-        sets.retain(|set| set.len() > 1);
-        let parts: Vec<usize> = sets.iter().flatten().map(|of| of.cell).collect();
         let mut exclusive = |set: Vec<&Behind>| {
-            let rows = self.all.iter().map(|all| all.cell).find(|cell| !counts_patients(*cell));
             let of_patients = counts_patients(set[0].cell);
-            let total = if of_patients { None } else { rows };
-            let is_total = |of: &&Behind| !of.choice.asked && !parts.contains(&of.cell);
-            let some = self.chosen.iter().copied().find(is_total).map(|of| of.cell);
-            let total = total.or((!self.all.is_empty()).then_some(0)).or(some);
-            let cells = set.iter().map(|of| of.cell).collect();
+            let rows = self.all.iter().find(|all| !counts_patients(all.cell) && all.only.is_all()).map(|all| all.cell);
+            let total = rows.filter(|_| !of_patients).or((!self.all.is_empty()).then_some(0));
             // Who has several rows may be in several sets, unless it is the patient who is chosen.
-            let mut by_patient = |a: &Behind, b: &Behind| nodes.and(a.choice.only.bit, b.choice.only.bit) == Bit::No;
             let mut each_once = true;
             for (at, a) in set.iter().enumerate() {
-                each_once &= set[at + 1..].iter().all(|b| by_patient(a, b));
+                each_once &= set[at + 1..].iter().all(|b| nodes.and(a.choice.bit, b.choice.bit) == Bit::No);
             }
-            let overlap = if of_patients { !each_once || total != Some(0) } else { total != rows };
-            Exclusive { cells, total, overlap }
+            let overlap = if of_patients { !each_once } else { total != rows };
+            Exclusive { cells: set.iter().map(|of| of.cell).collect(), total, overlap }
         };
-        sets.into_iter().map(&mut exclusive).collect()
+        sets.into_iter().filter(|set| set.len() > 1).map(&mut exclusive).collect()
     }
 
     /// A count of all tells of each other count how many it leaves out, which is a count beside the others, too: whom two leave out or both
@@ -127,54 +121,28 @@ impl<'b> Choices<'b> {
         tally: &mut Tally<'_, '_, '_>,
     ) -> Result<Vec<(usize, Bit)>, PlanError> {
         let mut told = Vec::new();
-        for made in self.chosen.iter().filter(|of| !of.choice.asked) {
-            told.extend(self.beside_some(made, tally)?);
+        let mut totals: Vec<&Only> = Vec::new();
+        for total in self.all.iter().map(|all| &all.only) {
+            if !totals.iter().any(|known| known.is(total)) {
+                totals.push(total);
+            }
         }
-        if self.all.is_empty() {
-            return Ok(told);
-        }
-        let all = tally.exists(&Only::ALL)?;
-        for (at, a) in self.chosen.iter().enumerate() {
-            for b in &self.chosen[at + 1..] {
-                let (ours, theirs) = (&a.choice, &b.choice);
-                let is_plain = ours.narrows(theirs, tally.nodes) || theirs.narrows(ours, tally.nodes);
-                let set = sets.iter().find(|set| set.cells.contains(&a.cell) && set.cells.contains(&b.cell));
-                if is_plain || set.is_some_and(|set| set.cells.len() > 2) {
-                    continue;
+        for total in totals {
+            for (at, a) in self.chosen.iter().enumerate() {
+                for b in &self.chosen[at + 1..] {
+                    let either = [&a.choice, &b.choice];
+                    let is_plain = a.choice.narrows(&b.choice, tally.nodes) || b.choice.narrows(&a.choice, tally.nodes);
+                    let set = sets.iter().find(|set| set.cells.contains(&a.cell) && set.cells.contains(&b.cell));
+                    if !is_plain && set.is_none_or(|set| set.cells.len() == 2) {
+                        told.extend(in_both_or_neither(total, either, tally)?.map(|bit| (b.cell, bit)));
+                    }
                 }
-                let (p, q) = (tally.exists(&ours.only)?, tally.exists(&theirs.only)?);
-                let in_one = tally.nodes.differ(p, q);
-                told.push((b.cell, tally.nodes.differ(all, in_one)));
-                told.push((b.cell, in_both_or_neither(&ours.only, &theirs.only, tally)?));
             }
-        }
-        for set in sets.iter().filter(|set| set.cells.len() > 2) {
-            let members: Vec<&Behind> = self.every.iter().copied().filter(|of| set.cells.contains(&of.cell)).collect();
-            let last = set.cells.last().copied().unwrap_or_default();
-            let mut any = Bit::No;
-            for of in &members {
-                let patients = tally.exists(&of.choice.only)?;
-                any = tally.nodes.or(any, patients);
-            }
-            told.push((last, tally.nodes.differ(all, any)));
-            if let Some(outside) = outside(&members) {
-                told.push((last, tally.exists(&outside)?));
-            }
-        }
-        told.retain(|(_, bit)| *bit != Bit::No);
-        Ok(told)
-    }
-
-    /// The same beside a count of patients for whom a column is not empty.
-    fn beside_some(&self, some: &Behind, tally: &mut Tally<'_, '_, '_>) -> Result<Vec<(usize, Bit)>, PlanError> {
-        let total = tally.exists(&some.choice.only)?;
-        let others: Vec<&&Behind> = self.chosen.iter().filter(|of| of.cell != some.cell).collect();
-        let mut told = Vec::new();
-        for (at, a) in others.iter().enumerate() {
-            for b in &others[at + 1..] {
-                let (p, q) = (tally.exists(&a.choice.only)?, tally.exists(&b.choice.only)?);
-                let in_one = tally.nodes.differ(p, q);
-                told.push((b.cell, tally.nodes.differ(total, in_one)));
+            for set in sets.iter().filter(|set| set.cells.len() > 2) {
+                let members = self.every.iter().filter(|of| set.cells.contains(&of.cell));
+                let choices: Vec<&Only> = members.map(|of| &of.choice).collect();
+                let last = set.cells.last().copied().unwrap_or_default();
+                told.extend(in_none(total, &choices, tally)?.map(|bit| (last, bit)));
             }
         }
         told.retain(|(_, bit)| *bit != Bit::No);
@@ -182,8 +150,35 @@ impl<'b> Choices<'b> {
     }
 }
 
-/// Who has a row that both choose, or neither does.
-fn in_both_or_neither(a: &Only, b: &Only, tally: &mut Tally<'_, '_, '_>) -> Result<Bit, PlanError> {
+/// Who is counted by none of several choices of a total, and who has a row that none of them takes; nobody where patients are chosen, too.
+fn in_none(total: &Only, choices: &[&Only], tally: &mut Tally<'_, '_, '_>) -> Result<[Bit; 2], PlanError> {
+    let (all, mut any) = (tally.exists(total)?, Bit::No);
+    for choice in choices {
+        let within = choice.within(total, tally.nodes);
+        let patients = tally.exists(&within)?;
+        any = tally.nodes.or(any, patients);
+    }
+    let rows = match outside(choices) {
+        Some(outside) => {
+            let within = outside.within(total, tally.nodes);
+            tally.exists(&within)?
+        }
+        None => Bit::No,
+    };
+    Ok([tally.nodes.differ(all, any), rows])
+}
+
+/// Of a total's patients those whom two choices count both or neither, and who has a row that both take, or neither does.
+fn in_both_or_neither(total: &Only, either: [&Only; 2], tally: &mut Tally<'_, '_, '_>) -> Result<[Bit; 2], PlanError> {
+    let all = tally.exists(total)?;
+    let [ours, theirs] = either.map(|choice| choice.within(total, tally.nodes));
+    let (p, q) = (tally.exists(&ours)?, tally.exists(&theirs)?);
+    let in_one = tally.nodes.differ(p, q);
+    let rows = rows_of_both_or_neither(total, either, tally)?;
+    Ok([tally.nodes.differ(all, in_one), rows])
+}
+
+fn rows_of_both_or_neither(total: &Only, [a, b]: [&Only; 2], tally: &mut Tally<'_, '_, '_>) -> Result<Bit, PlanError> {
     let (not_a, not_b) = (tally.nodes.not(a.bit), tally.nodes.not(b.bit));
     // By whether the patient is one whose rows may be chosen by each.
     let cases = [
@@ -197,7 +192,8 @@ fn in_both_or_neither(a: &Only, b: &Only, tally: &mut Tally<'_, '_, '_>) -> Resu
         for rows in ways.into_iter().filter(|_| bit != Bit::No) {
             let mut both = Bit::Yes;
             for rows in rows {
-                let exists = tally.exists(&Only { rows, bit })?;
+                let within = Only { rows, bit }.within(total, tally.nodes);
+                let exists = tally.exists(&within)?;
                 both = tally.nodes.and(both, exists);
             }
             any = tally.nodes.or(any, both);
@@ -232,9 +228,9 @@ fn outside_of(only: &Only) -> Vec<Vec<Rows>> {
 }
 
 /// Rows that none of several choices of one part's rows take; none where patients are chosen, too.
-fn outside(members: &[&Behind]) -> Option<Only> {
-    let (part, _) = members.first()?.choice.only.rows.as_ref()?;
-    let rows = members.iter().map(|of| match (&of.choice.only.rows, of.choice.only.bit) {
+fn outside(choices: &[&Only]) -> Option<Only> {
+    let (part, _) = choices.first()?.rows.as_ref()?;
+    let rows = choices.iter().map(|choice| match (&choice.rows, choice.bit) {
         (Some((of, rows)), Bit::Yes) if of == part => Some(rows.clone()),
         _ => None,
     });

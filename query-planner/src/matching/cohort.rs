@@ -28,7 +28,10 @@ pub(crate) fn cohort(
 }
 
 fn patients_lost(key: &str) -> PlanError {
-    let message = "while small cells are hidden it must be known whose rows a figure is made of, and a DISTINCT, GROUP BY, LIMIT or EXCEPT \
-                   below it drops the patient";
-    PlanError::new("PATIENTS_LOST", message).hint(format!("keep {key} among its columns or keys"))
+    let message = "while small cells are hidden it must be known whose rows a figure is made of, and a DISTINCT, GROUP BY, LIMIT, EXCEPT or \
+                   FULL JOIN below it drops the patient";
+    let hint = format!(
+        "keep {key} among its columns or keys; instead of a FULL JOIN, LEFT JOIN both tables to one of all patients"
+    );
+    PlanError::new("PATIENTS_LOST", message).hint(hint)
 }

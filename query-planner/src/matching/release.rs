@@ -14,7 +14,7 @@ use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
 use crate::matched::Node;
 use crate::matching::between::{Behind, in_one_only};
-use crate::matching::choices::{Choice, Choices};
+use crate::matching::choices::Choices;
 use crate::matching::keys::Keys;
 use crate::matching::layout::{Laid, LaidOut, Roots, lay_out};
 use crate::matching::nodes::{Bit, Nodes};
@@ -168,7 +168,7 @@ impl Figures<'_, '_, '_> {
     }
 
     /// The slot of a count of the rows that `only` leaves.
-    fn count(&mut self, node: usize, only: &Only, choice: Choice) -> Result<usize, PlanError> {
+    fn count(&mut self, node: usize, only: &Only, choice: Only) -> Result<usize, PlanError> {
         let slot = self.slot(node, 0);
         if self.tally.nodes.catalog.policy.hides() {
             let exists = self.tally.exists(only)?;
@@ -182,11 +182,11 @@ impl Figures<'_, '_, '_> {
 
     /// The number of patients that have a row.
     fn patients(&mut self, key: Bit, only: &Only) -> Result<usize, PlanError> {
-        let (bit, asked) = (self.tally.nodes.and(only.bit, key), is_asked(only));
+        let bit = self.tally.nodes.and(only.bit, key);
         let only = Only { bit, ..only.clone() };
         let exists = self.tally.exists(&only)?;
         let node = self.tally.nodes.place(exists)?;
-        self.count(node, &only, Choice { only: only.clone(), asked })
+        self.count(node, &only, only.clone())
     }
 
     /// The number of rows where an aggregate's argument has a value.
@@ -194,7 +194,7 @@ impl Figures<'_, '_, '_> {
         let only = with_value(arg, filter.clone(), &mut self.tally)?;
         let node = self.tally.count(&only)?;
         let stored = call.params.args.iter().all(|arg| is_stored(arg, &self.optional));
-        let choice = Choice { only: if stored { filter.clone() } else { only.clone() }, asked: is_asked(filter) };
+        let choice = if stored { filter.clone() } else { only.clone() };
         self.count(node, &only, choice)
     }
 
@@ -311,8 +311,7 @@ impl Figures<'_, '_, '_> {
                     let patients = self.tally.exists(&only)?;
                     let node = self.tally.nodes.place(patients)?;
                     let cell = self.slot(node, 0);
-                    let choice = Choice { only: only.clone(), asked: true };
-                    self.behind.push(Behind { cell, patients, only, choice });
+                    self.behind.push(Behind { cell, patients, choice: only.clone(), only });
                     cell
                 }
                 None => count,
@@ -389,7 +388,7 @@ impl Figures<'_, '_, '_> {
                 false => self.tally.nodes.less(zero, node),
             };
             let only = Only { rows: None, bit: patients };
-            self.behind.push(Behind { cell: slot, patients, choice: Choice { only: only.clone(), asked: true }, only });
+            self.behind.push(Behind { cell: slot, patients, choice: only.clone(), only });
             return Ok(());
         }
         let made = conditional_columns(&self.aggregate.input);
@@ -401,10 +400,6 @@ impl Figures<'_, '_, '_> {
         }
         Ok(())
     }
-}
-
-fn is_asked(only: &Only) -> bool {
-    only.rows.is_some() || only.bit != Bit::Yes
 }
 
 fn overflow() -> PlanError {
