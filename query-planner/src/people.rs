@@ -113,50 +113,49 @@ impl Slots<'_> {
                 }
             }
         }
-        for (cell, whom) in self.beside_a_total(&counts, disjoint) {
+        for (cell, whom) in self.beside_a_total(&counts) {
             between.push(Between { cell, patients: self.counted(whom) });
         }
         between
     }
 
-    /// A count of all tells of each other count how many it leaves out, which is a count beside the others, too: whom it and another leave out and
-    /// whom both count, and whom all leave out that count different rows. All are those whose value is there, where that is counted.
-    fn beside_a_total(&self, counts: &[usize], disjoint: &[Exclusive]) -> Vec<(usize, Whom)> {
-        let (mut totals, mut chosen): (Vec<Option<Expr>>, Vec<(usize, Expr)>) = Default::default();
+    /// A count of all tells of each other count how many it leaves out, which is a count beside the others, too: of two that overlap, whom both
+    /// count and whom neither; of those that exclude each other, whom none does. All are those whose value is there, where that is counted.
+    fn beside_a_total(&self, counts: &[usize]) -> Vec<(usize, Whom)> {
+        let (mut totals, mut chosen, mut last): (Vec<Option<Expr>>, Vec<Expr>, usize) = Default::default();
         for cell in counts {
             match self.choice(*cell) {
-                Some(rows) if chosen.iter().any(|(_, known)| *known == rows) => {}
-                Some(rows) => chosen.push((*cell, rows)),
+                Some(rows) if chosen.contains(&rows) => {}
+                Some(rows) => {
+                    chosen.push(rows);
+                    last = *cell;
+                }
                 None => totals.push(self.rows_of(*cell)),
             }
         }
-        let mut whom = Vec::new();
-        for total in &totals {
-            let within = |rows: Expr| total.clone().map_or(rows.clone(), |total| total.and(rows));
-            for (at, (_, ours)) in chosen.iter().enumerate() {
-                let others = chosen[at + 1..].iter().filter(|(_, theirs)| !is_plain(ours, theirs));
-                for (cell, theirs) in others {
-                    let is_true = |rows: &Expr| Expr::IsTrue(rows.clone().into());
-                    whom.push((*cell, Whom::With(Some(within(is_true(ours).eq(is_true(theirs)))))));
-                    let either = [ours, theirs].map(|rows| within(rows.clone()));
-                    whom.push((*cell, Whom::InBothOrNeither(total.clone(), either)));
-                }
-            }
-            for set in disjoint {
-                let any = set.cells.iter().filter_map(|cell| self.choice(*cell)).reduce(Expr::or);
-                if let Some((cell, any)) = set.cells.last().copied().zip(any) {
-                    whom.push((cell, Whom::With(Some(within(Expr::IsNotTrue(any.clone().into()))))));
-                    whom.push((cell, Whom::InOneOnly(total.clone(), Some(within(any)))));
-                }
-            }
-        }
-        whom
+        totals.dedup();
+        totals.iter().flat_map(|total| beside(total.as_ref(), &chosen)).map(|whom| (last, whom)).collect()
     }
 }
 
-/// Is the one part of the other, or has it no row of it?
-fn is_plain(ours: &Expr, theirs: &Expr) -> bool {
-    narrows(ours, theirs) || narrows(theirs, ours) || excludes(ours, theirs)
+/// Of a total's patients those who are told by what it leaves beside these choices, of which no three overlap.
+fn beside(total: Option<&Expr>, chosen: &[Expr]) -> Vec<Whom> {
+    let within = |rows: Expr| total.map_or(rows.clone(), |total| total.clone().and(rows));
+    let is_true = |rows: &Expr| Expr::IsTrue(rows.clone().into());
+    match chosen {
+        [a, b] if narrows(a, b) || narrows(b, a) => Vec::new(),
+        [a, b] if !excludes(a, b) => {
+            let either = [a, b].map(|rows| within(rows.clone()));
+            let rows = Whom::With(Some(within(is_true(a).eq(is_true(b)))));
+            vec![rows, Whom::InBothOrNeither(total.cloned(), either)]
+        }
+        [a, b, ..] if excludes(a, b) => {
+            let Some(any) = chosen.iter().cloned().reduce(Expr::or) else { return Vec::new() };
+            let rows = Whom::With(Some(within(Expr::IsNotTrue(any.clone().into()))));
+            vec![rows, Whom::InOneOnly(total.cloned(), Some(within(any)))]
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Which patients of the rows are counted.

@@ -110,47 +110,36 @@ impl<'b> Choices<'b> {
         sets.into_iter().filter(|set| set.len() > 1).map(&mut exclusive).collect()
     }
 
-    /// A count of all tells of each other count how many it leaves out, which is a count beside the others, too: whom two leave out or both
-    /// count, and whom all leave out that have no row in common. With each the cell that they hide where they are few.
+    /// A count of all tells of each other count how many it leaves out, which is a count beside the others, too: of two that overlap, whom both
+    /// count and whom neither; of those that exclude each other, whom none does. With each the cell that they hide where they are few.
     ///
     /// # Errors
     /// As [`Tally::exists`].
-    pub fn beside_all(
-        &self,
-        sets: &[Exclusive],
-        tally: &mut Tally<'_, '_, '_>,
-    ) -> Result<Vec<(usize, Bit)>, PlanError> {
-        let mut told = Vec::new();
+    pub fn beside_all(&self, tally: &mut Tally<'_, '_, '_>) -> Result<Vec<(usize, Bit)>, PlanError> {
         let mut totals: Vec<&Only> = Vec::new();
         for total in self.all.iter().map(|all| &all.only) {
             if !totals.iter().any(|known| known.is(total)) {
                 totals.push(total);
             }
         }
+        let last = self.chosen.last().map_or(0, |of| of.cell);
+        let choices: Vec<&Only> = self.chosen.iter().map(|of| &of.choice).collect();
+        let [a, b, ..] = choices[..] else { return Ok(Vec::new()) };
+        let mut told = Vec::new();
         for total in totals {
-            for (at, a) in self.chosen.iter().enumerate() {
-                for b in &self.chosen[at + 1..] {
-                    let either = [&a.choice, &b.choice];
-                    let is_plain = a.choice.narrows(&b.choice, tally.nodes) || b.choice.narrows(&a.choice, tally.nodes);
-                    let set = sets.iter().find(|set| set.cells.contains(&a.cell) && set.cells.contains(&b.cell));
-                    if !is_plain && set.is_none_or(|set| set.cells.len() == 2) {
-                        told.extend(in_both_or_neither(total, either, tally)?.map(|bit| (b.cell, bit)));
-                    }
-                }
-            }
-            for set in sets.iter().filter(|set| set.cells.len() > 2) {
-                let members = self.every.iter().filter(|of| set.cells.contains(&of.cell));
-                let choices: Vec<&Only> = members.map(|of| &of.choice).collect();
-                let last = set.cells.last().copied().unwrap_or_default();
-                told.extend(in_none(total, &choices, tally)?.map(|bit| (last, bit)));
+            if a.excludes(b, tally.nodes) {
+                told.extend(in_none(total, &choices, tally)?);
+            } else if choices.len() == 2 && !a.narrows(b, tally.nodes) && !b.narrows(a, tally.nodes) {
+                told.extend(in_both_or_neither(total, [a, b], tally)?);
             }
         }
-        told.retain(|(_, bit)| *bit != Bit::No);
-        Ok(told)
+        told.retain(|bit| *bit != Bit::No);
+        Ok(told.into_iter().map(|bit| (last, bit)).collect())
     }
 }
 
-/// Who is counted by none of several choices of a total, and who has a row that none of them takes; nobody where patients are chosen, too.
+/// Who is counted by none of several choices of a total, which exclude each other, and who has a row that none of them takes: of more than two
+/// only where they choose rows of one table.
 fn in_none(total: &Only, choices: &[&Only], tally: &mut Tally<'_, '_, '_>) -> Result<[Bit; 2], PlanError> {
     let (all, mut any) = (tally.exists(total)?, Bit::No);
     for choice in choices {
@@ -158,12 +147,13 @@ fn in_none(total: &Only, choices: &[&Only], tally: &mut Tally<'_, '_, '_>) -> Re
         let patients = tally.exists(&within)?;
         any = tally.nodes.or(any, patients);
     }
-    let rows = match outside(choices) {
-        Some(outside) => {
+    let rows = match (outside(choices), choices) {
+        (Some(outside), _) => {
             let within = outside.within(total, tally.nodes);
             tally.exists(&within)?
         }
-        None => Bit::No,
+        (None, [a, b]) => rows_of_both_or_neither(total, [a, b], tally)?,
+        (None, _) => Bit::No,
     };
     Ok([tally.nodes.differ(all, any), rows])
 }

@@ -360,7 +360,7 @@ impl Figures<'_, '_, '_> {
                 }
             }
         }
-        told.extend(choices.beside_all(&disjoint, &mut self.tally)?);
+        told.extend(choices.beside_all(&mut self.tally)?);
         let mut between = Vec::new();
         for (cell, bit) in told {
             let patients = self.tally.nodes.place(bit)?;
