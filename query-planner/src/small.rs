@@ -220,30 +220,75 @@ pub(crate) fn carries_condition(expr: &Expr) -> bool {
 
 /// The columns below an aggregate whose values are made by a condition, or by the branch of a union that they come from.
 pub(crate) fn conditional_columns(input: &LogicalPlan) -> BTreeSet<String> {
-    with_those_made_of(BTreeSet::new(), input)
+    let mut names = BTreeSet::new();
+    // Nodes come before their inputs, so names travel up one level a pass.
+    loop {
+        let before = names.len();
+        collect_conditional(input, &mut names);
+        if names.len() == before {
+            return names;
+        }
+    }
 }
 
-/// These, and the columns that an outer join leaves empty where its condition is not met; but whether a value is in a table is no condition.
+/// The columns below an aggregate that may be empty though the columns of tables that they are made of are not: what an outer join leaves
+/// empty where its condition is not met, an expression where its own is not, an aggregate over rows that meet one. Whether a value is in a table
+/// is no condition.
 pub(crate) fn optional_columns(input: &LogicalPlan) -> BTreeSet<String> {
-    let (mut names, made) = (BTreeSet::new(), conditional_columns(input));
-    let is_stored = |expr: &Expr| matches!(expr, Expr::Column(column) if !made.contains(&column.name));
-    // The closure never fails.
-    let _ = input.apply_with_subqueries(|node| {
-        if let LogicalPlan::Join(join) = node {
+    let (mut names, mut before) = (BTreeSet::new(), None);
+    // Nodes come before their inputs, so names travel up one level a pass.
+    while before != Some(names.len()) {
+        before = Some(names.len());
+        // The closure never fails.
+        let _ = input.apply_with_subqueries(|node| {
+            let made = optional_in(node, &names);
+            names.extend(made);
+            Ok(TreeNodeRecursion::Continue)
+        });
+    }
+    names
+}
+
+fn optional_in(node: &LogicalPlan, known: &BTreeSet<String>) -> Vec<String> {
+    match node {
+        LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) => {
+            let made = node.expressions().into_iter();
+            let made = made.filter(|expr| !is_made_stored(&expr.clone().unalias_nested().data, known));
+            made.map(|expr| expr.qualified_name().1).collect()
+        }
+        LogicalPlan::Join(join) => {
             let (left, right) = match join.join_type {
                 JoinType::Left => (None, Some(&join.right)),
                 JoinType::Right => (Some(&join.left), None),
                 JoinType::Full => (Some(&join.left), Some(&join.right)),
                 _ => (None, None),
             };
+            let is_column = |expr: &Expr| matches!(expr, Expr::Column(_)) && is_stored(expr, known);
             let by_one_column =
-                matches!(&join.on[..], [(a, b)] if is_stored(a) && is_stored(b)) && join.filter.is_none();
+                matches!(&join.on[..], [(a, b)] if is_column(a) && is_column(b)) && join.filter.is_none();
             let sides = left.into_iter().chain(right).filter(|side| !by_one_column || !is_whole_table(side));
-            names.extend(sides.flat_map(|side| side.schema().columns()).map(|column| column.name));
+            sides.flat_map(|side| side.schema().columns()).map(|column| column.name).collect()
         }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    with_those_made_of(names, input)
+        LogicalPlan::Union(union) => {
+            let is_known = |at: usize| union.inputs.iter().any(|input| known.contains(input.schema().field(at).name()));
+            let fields = union.schema.fields().iter().enumerate();
+            fields.filter(|(at, _)| is_known(*at)).map(|(_, field)| field.name().clone()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The same of what a projection, an aggregate or a window function makes.
+fn is_made_stored(expr: &Expr, optional: &BTreeSet<String>) -> bool {
+    const NEVER_EMPTY: [&str; 6] = ["count", "row_number", "rank", "dense_rank", "percent_rank", "cume_dist"];
+    match expr {
+        Expr::AggregateFunction(call) => {
+            let of_all = call.params.filter.is_none() && call.params.args.iter().all(|arg| is_stored(arg, optional));
+            of_all || call.func.name() == "count"
+        }
+        Expr::WindowFunction(call) => NEVER_EMPTY.contains(&call.fun.name()),
+        other => is_stored(other, optional),
+    }
 }
 
 /// All rows of a table.
@@ -253,17 +298,6 @@ fn is_whole_table(plan: &LogicalPlan) -> bool {
         LogicalPlan::Projection(p) => passes_through(p) && is_whole_table(&p.input),
         LogicalPlan::TableScan(scan) => scan.filters.is_empty() && scan.fetch.is_none(),
         _ => false,
-    }
-}
-
-fn with_those_made_of(mut names: BTreeSet<String>, input: &LogicalPlan) -> BTreeSet<String> {
-    // Nodes come before their inputs, so names travel up one level a pass.
-    loop {
-        let before = names.len();
-        collect_conditional(input, &mut names);
-        if names.len() == before {
-            return names;
-        }
     }
 }
 

@@ -77,6 +77,10 @@ fn exclusive_counts_that_leave_one_patient_of_a_total_over_do_not_come_out_whate
                  w1.g LEFT JOIN A.l w2 ON CASE WHEN v.f = 1 THEN 1 END = w2.g"
         ),
         format!(
+            "SELECT {all}, COUNT(a) AS a, COUNT(b) AS b FROM (SELECT person_id, CASE WHEN {few} THEN 1 END AS a, NULLIF(f, 0) AS b \
+                 FROM A.m) s"
+        ),
+        format!(
             "SELECT kind, {patients}, {all} FILTER (WHERE {few}) AS a, {all} FILTER (WHERE {one}) AS b FROM v GROUP BY kind"
         ),
     ] {
