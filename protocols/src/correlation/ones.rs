@@ -95,11 +95,12 @@ pub(super) async fn of_job(
     for range in job.ranges() {
         let own = Zeroizing::new(words(columns, &job.extended, &range));
         let mut batch = Batch { job, words: range.len(), bytes: number_bytes(bits), own: &own, numbers: Vec::new() };
-        if job.by.len() > 1 {
-            batch.run(s, ot, &mut buffers).await?;
-        } else {
-            batch.begin();
+        // Nothing is shared.
+        if job.by.len() == 1 {
+            counts.iter_mut().enumerate().for_each(|(at, count)| *count = count.add(batch.ones(at)));
+            continue;
         }
+        batch.run(s, ot, &mut buffers).await?;
         for (count, numbers) in counts.iter_mut().zip(batch.numbers.chunks(64 * range.len())) {
             *count = numbers.iter().fold(*count, |sum, number| sum.add(*number));
         }
@@ -187,10 +188,11 @@ impl Batch<'_> {
             at += block.len();
         };
         s.recv_blocks(from, len, take).await?;
-        let rows = 64 * self.words;
+        let (rows, mut joined) = (64 * self.words, received.none());
         for at in 0..self.job.rows.len() {
             let bits = Zeroizing::new(self.bits(at));
-            received.join(&self.parts(at), &mut tweaks).hash_into(&mut buffers.zero);
+            joined.join(&received, &self.parts(at), &mut tweaks);
+            joined.hash_into(&mut buffers.zero);
             let (message, numbers) =
                 (&buffers.message[self.bytes * rows * at..], &mut self.numbers[rows * at..][..rows]);
             Z32::take_plane(0, &buffers.zero, &bits, self.bytes, message, numbers);
@@ -202,15 +204,23 @@ impl Batch<'_> {
     fn offer<'b>(&mut self, offered: &Offered, mut tweaks: Tweaks, buffers: &'b mut Buffers) -> &'b [u8] {
         let (rows, len) = (64 * self.words, self.bytes * self.numbers.len());
         buffers.message(len);
-        let mut minus_twice = Zeroizing::new(vec![Z32(0); rows]);
+        let (mut minus_twice, mut joined) = (Zeroizing::new(vec![Z32(0); rows]), offered.none());
         for at in 0..self.job.rows.len() {
             let Buffers { zero, one, message } = buffers;
-            offered.join(&self.parts(at), &mut tweaks).hash_into(zero, one);
+            joined.join(offered, &self.parts(at), &mut tweaks);
+            joined.hash_into(zero, one);
             let numbers = &mut self.numbers[rows * at..][..rows];
             minus_twice.iter_mut().zip(numbers.iter()).for_each(|(twice, x)| *twice = Z32(0).sub(x.add(*x)));
             Z32::offer_plane(0, (zero, one), &minus_twice, numbers, self.bytes, &mut message[self.bytes * rows * at..]);
         }
         &buffers.message[..len]
+    }
+
+    /// How many of its own bits are 1.
+    fn ones(&self, at: usize) -> Z32 {
+        // `sum` branches on an overflow, which a secret has a part in.
+        let bits = Zeroizing::new(self.bits(at));
+        bits.iter().fold(Z32(0), |ones, word| ones.add(Z32(word.count_ones())))
     }
 
     /// This site's share of a difference.

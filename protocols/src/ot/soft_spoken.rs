@@ -272,19 +272,32 @@ impl Rows {
         &mut self.rows
     }
 
-    fn join(&self, parts: &Parts, tweaks: &mut Tweaks) -> Self {
-        let (hash, pool) = (self.hash.clone(), self.pool.clone());
-        let mut joined = Self::copy(&self.rows[parts.0.clone()], tweaks.take(parts.0.len()), hash, pool);
-        if let Some(other) = &parts.1 {
-            joined.rows.iter_mut().zip(&self.rows[other.clone()]).for_each(|(row, other)| *row ^= *other);
+    fn none(&self) -> Self {
+        Self { rows: Vec::new(), first: 0, hash: self.hash.clone(), pool: self.pool.clone() }
+    }
+
+    fn join(&mut self, of: &Rows, (part, other): &Parts, tweaks: &mut Tweaks) {
+        if self.rows.len() != part.len() {
+            self.pool.put_back(std::mem::take(&mut self.rows));
+            self.rows = self.pool.take(part.len());
         }
-        joined
+        self.first = tweaks.take(part.len());
+        let part = &of.rows[part.clone()];
+        match other {
+            Some(other) => {
+                let others = &of.rows[other.clone()];
+                self.rows.iter_mut().zip(part.iter().zip(others)).for_each(|(row, (a, b))| *row = *a ^ *b);
+            }
+            None => self.rows.copy_from_slice(part),
+        }
     }
 
     fn hash_into(&self, offset: Block, out: &mut Vec<Block>) {
-        // Growing would leave a copy of what was in the column, so it is emptied first.
-        out.clear();
-        out.resize(self.rows.len(), Block::ZERO);
+        if out.len() != self.rows.len() {
+            // Growing would leave a copy of what was in the column, so it is emptied first.
+            out.clear();
+            out.resize(self.rows.len(), Block::ZERO);
+        }
         self.hash.hash(&self.rows, offset, self.first, out);
     }
 
@@ -346,8 +359,13 @@ impl Received {
         &self.0.rows
     }
 
-    /// OTs whose choices are the sums of these OTs' choices, or of one part as they are: the sums of their rows, hashed under numbers of
-    /// their own. No message; the sender calls [`Offered::join`].
+    /// No OTs, for [`Received::join`].
+    pub(crate) fn none(&self) -> Self {
+        Self(self.0.none())
+    }
+
+    /// Replaces these OTs by some whose choices are the sums of two parts of another call's choices, or one part as it is: they have the sums of its
+    /// rows, and are hashed under numbers of their own. No message; the sender calls [`Offered::join`].
     ///
     /// t_a ⊕ t_b = (q_a ⊕ q_b) ⊕ (choice_a ⊕ choice_b)·Δ, as Δ is the same for all rows. The mask that was not chosen is
     /// H(t_a ⊕ t_b ⊕ Δ, i) with an i that nothing else of this Δ is hashed under: to the receiver, who knows every t, it looks random
@@ -356,8 +374,8 @@ impl Received {
     /// # Source
     /// Guo, Katz, Wang, Yu, S&P 2020, §7.4: TMMO is tweakable circular correlation robust. There whoever attacks picks the x of
     /// H(x ⊕ Δ, i); it may pick sums.
-    pub(crate) fn join(&self, parts: &Parts, tweaks: &mut Tweaks) -> Self {
-        Self(self.0.join(parts, tweaks))
+    pub(crate) fn join(&mut self, of: &Received, parts: &Parts, tweaks: &mut Tweaks) {
+        self.0.join(&of.0, parts, tweaks);
     }
 
     /// Replaces `out` by the chosen mask of each OT: H(t_i).
@@ -405,9 +423,14 @@ impl Offered {
         &self.rows.rows
     }
 
-    /// OTs whose masks are those of the sums of these OTs' rows: see [`Received::join`].
-    pub(crate) fn join(&self, parts: &Parts, tweaks: &mut Tweaks) -> Self {
-        Self { rows: self.rows.join(parts, tweaks), delta: self.delta }
+    /// No OTs, for [`Offered::join`].
+    pub(crate) fn none(&self) -> Self {
+        Self { rows: self.rows.none(), delta: self.delta }
+    }
+
+    /// Replaces these OTs by sums of another call's, with this Δ: see [`Received::join`].
+    pub(crate) fn join(&mut self, of: &Offered, parts: &Parts, tweaks: &mut Tweaks) {
+        self.rows.join(&of.rows, parts, tweaks);
     }
 
     /// Replaces `zero` and `one` by both masks of each OT: H(q_i) and H(q_i ⊕ Δ).

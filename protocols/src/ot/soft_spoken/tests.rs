@@ -57,18 +57,22 @@ async fn masks(session: &mut Session, extension: Extension, numbered: Numbered) 
         if is_receiver {
             let received = ot.receiver(with).choose(&mut call, &CHOICES)?;
             numbers = tweaks(&mut ot);
+            let mut joined = received.none();
             for sum in sums() {
                 let mut chosen = Vec::new();
-                received.join(&sum, &mut numbers).hash_into(&mut chosen);
+                joined.join(&received, &sum, &mut numbers);
+                joined.hash_into(&mut chosen);
                 all.push(chosen);
                 replant(&mut numbers, numbered);
             }
         } else {
             let offered = ot.sender(with).offer(&mut call, CHOICES.len()).await?;
             numbers = tweaks(&mut ot);
+            let mut joined = offered.none();
             for sum in sums() {
                 let (mut zero, mut one) = (Vec::new(), Vec::new());
-                offered.join(&sum, &mut numbers).hash_into(&mut zero, &mut one);
+                joined.join(&offered, &sum, &mut numbers);
+                joined.hash_into(&mut zero, &mut one);
                 all.extend([zero, one]);
                 replant(&mut numbers, numbered);
             }
