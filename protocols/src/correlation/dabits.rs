@@ -46,7 +46,7 @@ pub(super) async fn fill<R: PowerOfTwo>(
 }
 
 /// This site's summands of the XOR of a group's bits, among which it is. The group's sites come in turn, in this order.
-pub(crate) async fn numbers<R: PowerOfTwo>(
+pub(super) async fn numbers<R: PowerOfTwo>(
     s: &mut Session,
     ot: &mut Ot,
     group: &[PartyId],

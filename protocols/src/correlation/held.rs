@@ -5,22 +5,20 @@
 //!
 //! # Source
 //! Goldreich–Micali–Wigderson, STOC'87, with the inputs' own shares as choices: (Σ a_p)(Σ b_q) is what each site has of both, and one OT
-//! for each a_p·b_q of two sites, whose messages differ by a_p (Asharov–Lindell–Schneider–Zohner, CCS'13). Bits to numbers: as in
-//! `dabits`, of the bits themselves.
+//! for each a_p·b_q of two sites, whose messages differ by a_p (Asharov–Lindell–Schneider–Zohner, CCS'13). Bits to numbers: `ones.rs`.
 //! # Deviations
 //! Only pairs of sites that hold a share run: who they are is public. Where more than one site holds a share, every output is masked by an OT of its own at each pair, so that
 //! products may be opened, or used again, as those of triples.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
 use mpc_core::bits::xor_words;
-use mpc_core::{Bits, PartyId, Result, Session, Z32};
+use mpc_core::{PartyId, Result, Session, Z32};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::dabits;
-use super::products::Buffers;
+use super::ones::{self, Difference};
 use crate::ot::{CALL_WORDS, Ot};
 
 /// Sites in order.
@@ -62,12 +60,18 @@ pub(crate) trait Work {
     /// As [`Session::recv`] says.
     fn and_all(&mut self, pairs: &[(&Held, &Held)]) -> impl Future<Output = Result<Vec<Held>>> + Send;
 
-    /// How many bits of each column are 1, mod 2^32. Columns with the same holders together: for each batch as many rounds as there are
-    /// holders, none for one. From a holder 256 bytes a word to every other one.
+    /// How many bits of each of these are 1, mod 2^`bits`, at most 32, of a column or of the XOR of two of one length. For each batch as many
+    /// rounds as there are holders, none for one. From a holder 256 bytes for each word of a column, or of a difference where these are fewer, to every
+    /// holder before it, and 64 numbers of `bits` bits, in whole bytes, for each word of a difference to every holder behind it.
     ///
     /// # Errors
     /// As [`Session::recv`] says.
-    fn ones(&mut self, columns: &[Held]) -> impl Future<Output = Result<Vec<Z32>>> + Send;
+    fn ones(
+        &mut self,
+        columns: &[Held],
+        differences: &[Difference],
+        bits: usize,
+    ) -> impl Future<Output = Result<Vec<Z32>>> + Send;
 }
 
 /// A session with OTs.
@@ -90,17 +94,17 @@ impl Work for Among<'_> {
         Ok(products)
     }
 
-    async fn ones(&mut self, columns: &[Held]) -> Result<Vec<Z32>> {
+    async fn ones(&mut self, columns: &[Held], differences: &[Difference], bits: usize) -> Result<Vec<Z32>> {
         let mut s = self.session.step("held ones");
-        let mut ones = vec![Z32(0); columns.len()];
-        let groups = by_holders(columns);
-        let words = |of: &[usize]| of.iter().map(|at| columns[*at].words.len()).sum();
-        s.wait_longer(groups.iter().map(|(group, of)| busy(group, words(of))).sum());
-        for (group, of) in groups {
+        let mut ones = vec![Z32(0); differences.len()];
+        let jobs = ones::jobs(columns, differences);
+        s.wait_longer(jobs.iter().map(|job| busy(&job.by, job.words * job.counts.len())).sum());
+        for job in jobs {
             // Also who has no part takes the step, so that it has the same number at all sites.
             let mut s = s.step("group");
-            if group.contains(&s.me()) {
-                ones_of(&mut s, self.ot, &group, (columns, &of), &mut ones).await?;
+            if job.by.contains(&s.me()) {
+                let counts = ones::of_job(&mut s, self.ot, &job, (columns, bits)).await?;
+                job.counts.iter().zip(counts).for_each(|(at, count)| ones[*at] = count);
             }
         }
         Ok(ones)
@@ -145,15 +149,6 @@ pub(crate) fn words_of<'p>(parts: impl IntoIterator<Item = &'p Part>) -> usize {
     parts.into_iter().map(|(_, range)| range.len()).sum()
 }
 
-/// Columns by who holds them, without those of nobody.
-pub(crate) fn by_holders(columns: &[Held]) -> BTreeMap<Sites, Vec<usize>> {
-    let mut groups: BTreeMap<Sites, Vec<usize>> = BTreeMap::new();
-    for (at, column) in columns.iter().enumerate().filter(|(_, column)| !column.by.is_empty()) {
-        groups.entry(column.by.clone()).or_default().push(at);
-    }
-    groups
-}
-
 /// Every pair's OTs of a batch: all choices first, then the answers to the others'.
 async fn cross(
     s: &mut Session,
@@ -188,43 +183,6 @@ async fn cross(
         let mut masks = Zeroizing::new(received.hash_bits());
         xor_words(&mut masks, &Zeroizing::new(both(&choices, &corrections)));
         add(products, &parts, &masks);
-    }
-    Ok(())
-}
-
-/// The ones of the columns of a group that this site is in.
-async fn ones_of(
-    s: &mut Session,
-    ot: &mut Ot,
-    group: &Sites,
-    (columns, of): (&[Held], &[usize]),
-    ones: &mut [Z32],
-) -> Result<()> {
-    if group.len() == 1 {
-        // `sum` branches on an overflow, which a secret has a part in.
-        let add = |sum: u32, word: &u64| sum.wrapping_add(word.count_ones());
-        of.iter().for_each(|at| ones[*at] = Z32(columns[*at].words.iter().fold(0, add)));
-        return Ok(());
-    }
-    let members: Vec<PartyId> = group.iter().copied().collect();
-    let others: Vec<PartyId> = members.iter().copied().filter(|site| *site != s.me()).collect();
-    let mut buffers = Buffers::default();
-    for batch in batches(of.iter().map(|at| columns[*at].words.len())) {
-        let parts: Vec<&Part> = batch.iter().collect();
-        let words = gathered(&parts, |at| &columns[of[at]].words);
-        ot.prepare(s, &others, 64 * words.len()).await?;
-        let mut bits = Bits::from_words(64 * words.len(), 1, words.to_vec());
-        let numbers = dabits::numbers(s, ot, &members, &bits, &mut buffers).await;
-        bits.wipe();
-        let mut numbers: Vec<Z32> = numbers?;
-        let mut rest = &numbers[..];
-        for (at, range) in batch {
-            let (own, others) = rest.split_at(64 * range.len());
-            let sum = own.iter().fold(ones[of[at]].0, |sum, number| sum.wrapping_add(number.0));
-            ones[of[at]] = Z32(sum);
-            rest = others;
-        }
-        numbers.iter_mut().for_each(|number| number.0.zeroize());
     }
     Ok(())
 }

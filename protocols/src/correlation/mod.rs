@@ -9,6 +9,7 @@ mod dabits;
 mod edabits;
 pub(crate) mod held;
 mod masks;
+pub(crate) mod ones;
 mod permutation;
 mod pool;
 mod products;

@@ -17,6 +17,7 @@ use crate::ot::Ot;
 
 mod canaries;
 mod once;
+mod ones;
 mod relations;
 mod samplers;
 

@@ -19,6 +19,7 @@ use super::tally::Tally;
 use super::{SiteCost, message};
 use crate::additive::traffic::{self, Step};
 use crate::correlation::held::{self, Held, Work};
+use crate::correlation::ones::{self, Difference};
 use crate::correlation::{Budget, Group, Layout, batches, message_len, schedule};
 use crate::ot::Extension;
 use crate::parameters::Lpn;
@@ -140,23 +141,27 @@ impl Preparation {
         }
         for words in in_batches(needed(&budget.dabits), batches::DABITS) {
             self.prepare(&all, 64 * words);
-            self.bits_as_numbers::<R>(&all, words);
+            self.bits_as_numbers::<R>(words);
         }
         for words in in_batches(needed(&budget.selections), batches::SELECTIONS) {
             self.prepare(&all, 2 * 64 * words);
-            self.bits_as_numbers::<R>(&all, words);
+            self.bits_as_numbers::<R>(words);
             self.chain::<R>(words);
         }
     }
 
-    /// As `dabits::numbers`: each site in turn hears of those before it, and then answers those behind it.
-    fn bits_as_numbers<R: PowerOfTwo>(&mut self, group: &[usize], words: usize) {
-        let (sites, answer) = (self.all.len(), message(message_len::<R>(1, 64 * words) as u64));
+    fn bits_as_numbers<R: PowerOfTwo>(&mut self, words: usize) {
+        self.in_turn(&self.all.clone(), 64 * words, message(message_len::<R>(1, 64 * words) as u64));
+    }
+
+    /// As `dabits::numbers`: each site in turn hears of those before it, and then answers those behind it. Everybody has asked before.
+    fn in_turn(&mut self, group: &[usize], ots: usize, answer: u64) {
+        let sites = self.all.len();
         let asked_at: Vec<u32> = (0..sites).map(|site| self.tally.depth(site)).collect();
         let mut answered_at = vec![vec![0; sites]; sites];
         for (place, me) in group.iter().copied().enumerate() {
             for before in group[..place].iter().copied() {
-                let question = self.choose(before, me, 64 * words);
+                let question = self.choose(before, me, ots);
                 self.tally.sends(me, question);
                 self.tally.receives(me, answered_at[before][me]);
             }
@@ -220,15 +225,16 @@ impl Work for Preparation {
         Ok(pairs.iter().map(none).collect())
     }
 
-    async fn ones(&mut self, columns: &[Held]) -> Result<Vec<Z32>> {
-        for (group, of) in held::by_holders(columns).iter().filter(|(group, _)| group.len() > 1) {
-            let members: Vec<usize> = group.iter().map(|site| site.index()).collect();
-            for batch in held::batches(of.iter().map(|at| columns[*at].words.len())) {
-                let words = held::words_of(&batch);
-                self.prepare(&members, 64 * words);
-                self.bits_as_numbers::<Z32>(&members, words);
+    async fn ones(&mut self, columns: &[Held], differences: &[Difference], bits: usize) -> Result<Vec<Z32>> {
+        for job in ones::jobs(columns, differences).iter().filter(|job| job.by.len() > 1) {
+            let members: Vec<usize> = job.by.iter().map(|site| site.index()).collect();
+            for range in job.ranges() {
+                let ots = 64 * range.len() * job.extended.len();
+                let answer = ones::number_bytes(bits) * 64 * range.len() * job.counts.len();
+                self.prepare(&members, ots);
+                self.in_turn(&members, ots, message(answer as u64));
             }
         }
-        Ok(vec![Z32(0); columns.len()])
+        Ok(vec![Z32(0); differences.len()])
     }
 }

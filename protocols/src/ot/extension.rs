@@ -8,7 +8,7 @@ use mpc_core::{Block, PartyId, Result, Session};
 use zeroize::Zeroizing;
 
 use super::silent::{Begun, SilentReceiver, SilentSender};
-use super::soft_spoken::{Offered, OtReceiver as SoftSpokenReceiver, OtSender as SoftSpokenSender, Received};
+use super::soft_spoken::{Offered, OtReceiver as SoftSpokenReceiver, OtSender as SoftSpokenSender, Received, Tweaks};
 use crate::parameters::{Code, Lpn};
 
 /// How OTs are made.
@@ -81,6 +81,15 @@ impl OtSender {
         }
     }
 
+    /// Numbers for sums of this direction's OTs, 64·`words` of them: see [`Received::join`]. The other side takes them, too, between the same
+    /// calls. No message.
+    pub(crate) fn tweaks(&mut self, words: usize) -> Tweaks {
+        match self {
+            OtSender::SoftSpoken(sender) => sender.tweaks(words),
+            OtSender::Silent(sender) => sender.tweaks(words),
+        }
+    }
+
     /// Both masks of 64·`words` OTs that need no preparation. The receiver calls [`OtReceiver::choose_masks`]. One round.
     ///
     /// # Errors
@@ -143,6 +152,15 @@ impl OtReceiver {
         match self {
             OtReceiver::SoftSpoken(receiver) => receiver.choose(session, choices),
             OtReceiver::Silent(receiver) => receiver.choose(session, choices),
+        }
+    }
+
+    /// Numbers for sums of this direction's OTs, 64·`words` of them: see [`Received::join`]. The other side takes them, too, between the same
+    /// calls. No message.
+    pub(crate) fn tweaks(&mut self, words: usize) -> Tweaks {
+        match self {
+            OtReceiver::SoftSpoken(receiver) => receiver.tweaks(words),
+            OtReceiver::Silent(receiver) => receiver.tweaks(words),
         }
     }
 

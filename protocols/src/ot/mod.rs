@@ -30,6 +30,7 @@ use soft_spoken::{OtReceiver as SoftSpokenReceiver, OtSender as SoftSpokenSender
 
 pub use extension::{Extension, OtReceiver, OtSender};
 pub use soft_spoken::{CALL_WORDS, Offered, Received};
+pub(crate) use soft_spoken::{Parts, Tweaks};
 
 /// Both directions of OT of this party with every other site.
 pub struct Ot {

@@ -93,10 +93,8 @@ impl Extension {
     /// planes into rows.
     fn next_tile(&mut self, rows: &mut [Block], mut correct: impl FnMut(usize, &Tile, &mut [Tile])) {
         let blocks = rows.len().div_ceil(BLOCK_OTS as usize);
-        // Twenty splits leave 2^43 OTs, which no run comes to.
-        assert!(blocks as u64 <= self.end - self.used, "a part of a stream does not reach into the next one");
         self.streams.seek(self.used, blocks);
-        self.used += blocks as u64;
+        self.used += self.next_blocks(blocks as u64);
         let mut sum = [0; TILE_WORDS];
         let (planes, _) = self.planes.0.as_chunks_mut::<LEAF_BITS>();
         for (group, (leaves, planes)) in self.groups.iter().zip(planes).enumerate() {
@@ -110,6 +108,20 @@ impl Extension {
     fn rows(&self, words: usize) -> Rows {
         let (hash, pool) = (self.hash.clone(), self.pool.clone());
         Rows { rows: pool.take(64 * words), first: BLOCK_OTS * self.used, hash, pool }
+    }
+
+    /// The tweaks of the next rows, which are not made.
+    fn tweaks(&mut self, words: usize) -> Tweaks {
+        let (rows, first) = (64 * words as u64, BLOCK_OTS * self.used);
+        self.used += self.next_blocks(rows.div_ceil(BLOCK_OTS));
+        Tweaks(first..first + rows)
+    }
+
+    /// As many, where they are this one's.
+    fn next_blocks(&self, blocks: u64) -> u64 {
+        // Twenty splits leave 2^43 OTs, which no run comes to.
+        assert!(blocks <= self.end - self.used, "a part of a stream does not reach into the next one");
+        blocks
     }
 }
 
@@ -126,6 +138,11 @@ impl OtReceiver {
     /// Where wiped columns are kept.
     pub(super) fn pool(&self) -> Arc<Pool> {
         self.extension.pool.clone()
+    }
+
+    /// See [`Tweaks`].
+    pub(super) fn tweaks(&mut self, words: usize) -> Tweaks {
+        self.extension.tweaks(words)
     }
 
     /// Chooses in 64·`choices.len()` OTs: bit i of `choices` (64 per word, little end first) for OT i. Queues the correction,
@@ -163,6 +180,11 @@ impl OtSender {
     /// Where wiped columns are kept.
     pub(super) fn pool(&self) -> Arc<Pool> {
         self.extension.pool.clone()
+    }
+
+    /// See [`Tweaks`].
+    pub(super) fn tweaks(&mut self, words: usize) -> Tweaks {
+        self.extension.tweaks(words)
     }
 
     /// Waits for the correction for 64·`words` OTs. One round, no bytes of our own.
@@ -250,10 +272,32 @@ impl Rows {
         &mut self.rows
     }
 
+    fn none(&self) -> Self {
+        Self { rows: Vec::new(), first: 0, hash: self.hash.clone(), pool: self.pool.clone() }
+    }
+
+    fn join(&mut self, of: &Rows, (part, other): &Parts, tweaks: &mut Tweaks) {
+        if self.rows.len() != part.len() {
+            self.pool.put_back(std::mem::take(&mut self.rows));
+            self.rows = self.pool.take(part.len());
+        }
+        self.first = tweaks.take(part.len());
+        let part = &of.rows[part.clone()];
+        match other {
+            Some(other) => {
+                let others = &of.rows[other.clone()];
+                self.rows.iter_mut().zip(part.iter().zip(others)).for_each(|(row, (a, b))| *row = *a ^ *b);
+            }
+            None => self.rows.copy_from_slice(part),
+        }
+    }
+
     fn hash_into(&self, offset: Block, out: &mut Vec<Block>) {
-        // Growing would leave a copy of what was in the column, so it is emptied first.
-        out.clear();
-        out.resize(self.rows.len(), Block::ZERO);
+        if out.len() != self.rows.len() {
+            // Growing would leave a copy of what was in the column, so it is emptied first.
+            out.clear();
+            out.resize(self.rows.len(), Block::ZERO);
+        }
         self.hash.hash(&self.rows, offset, self.first, out);
     }
 
@@ -267,6 +311,27 @@ impl Rows {
 impl Drop for Rows {
     fn drop(&mut self) {
         self.pool.put_back(std::mem::take(&mut self.rows));
+    }
+}
+
+/// Rows of a call, and others that as many of them are added to.
+pub(crate) type Parts = (Range<usize>, Option<Range<usize>>);
+
+/// Numbers of OTs that are not made, under which the sums of others are hashed: see [`Received::join`]. Both sides take them at the same place
+/// in the same order. No number is that of a row or of another sum, as the streams' blocks behind it are passed over; it cannot be copied.
+pub(crate) struct Tweaks(Range<u64>);
+
+impl Tweaks {
+    /// These numbers, which no row of the hash has had.
+    pub(super) fn new(tweaks: Range<u64>) -> Self {
+        Self(tweaks)
+    }
+
+    fn take(&mut self, rows: usize) -> u64 {
+        let first = self.0.start;
+        assert!(rows as u64 <= self.0.end - first, "there is a tweak for each row");
+        self.0.start += rows as u64;
+        first
     }
 }
 
@@ -292,6 +357,25 @@ impl Received {
     /// The rows themselves: t_i = q_i ⊕ choice_i·Δ. Whoever uses them must not hash rows of the same Δ besides.
     pub(super) fn rows(&self) -> &[Block] {
         &self.0.rows
+    }
+
+    /// No OTs, for [`Received::join`].
+    pub(crate) fn none(&self) -> Self {
+        Self(self.0.none())
+    }
+
+    /// Replaces these OTs by some whose choices are the sums of two parts of another call's choices, or one part as it is: they have the sums of its
+    /// rows, and are hashed under numbers of their own. No message; the sender calls [`Offered::join`].
+    ///
+    /// t_a ⊕ t_b = (q_a ⊕ q_b) ⊕ (choice_a ⊕ choice_b)·Δ, as Δ is the same for all rows. The mask that was not chosen is
+    /// H(t_a ⊕ t_b ⊕ Δ, i) with an i that nothing else of this Δ is hashed under: to the receiver, who knows every t, it looks random
+    /// beside those of all other rows and sums, whatever these have to do with each other.
+    ///
+    /// # Source
+    /// Guo, Katz, Wang, Yu, S&P 2020, §7.4: TMMO is tweakable circular correlation robust. There whoever attacks picks the x of
+    /// H(x ⊕ Δ, i); it may pick sums.
+    pub(crate) fn join(&mut self, of: &Received, parts: &Parts, tweaks: &mut Tweaks) {
+        self.0.join(&of.0, parts, tweaks);
     }
 
     /// Replaces `out` by the chosen mask of each OT: H(t_i).
@@ -339,6 +423,16 @@ impl Offered {
         &self.rows.rows
     }
 
+    /// No OTs, for [`Offered::join`].
+    pub(crate) fn none(&self) -> Self {
+        Self { rows: self.rows.none(), delta: self.delta }
+    }
+
+    /// Replaces these OTs by sums of another call's, with this Δ: see [`Received::join`].
+    pub(crate) fn join(&mut self, of: &Offered, parts: &Parts, tweaks: &mut Tweaks) {
+        self.rows.join(&of.rows, parts, tweaks);
+    }
+
     /// Replaces `zero` and `one` by both masks of each OT: H(q_i) and H(q_i ⊕ Δ).
     pub fn hash_into(&self, zero: &mut Vec<Block>, one: &mut Vec<Block>) {
         self.rows.hash_into(Block::ZERO, zero);
@@ -362,3 +456,6 @@ impl Drop for Offered {
         self.delta.zeroize();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ use mpc_core::{Block, PartyId, Result, Session};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::soft_spoken::{Offered, OtReceiver as BaseReceiver, OtSender as BaseSender, Received};
+use super::soft_spoken::{Offered, OtReceiver as BaseReceiver, OtSender as BaseSender, Received, Tweaks};
 use crate::parameters::Lpn;
 use expand_convolute::ExpandConvolute;
 use pprf::{Grown, Hidden, Leaf, Shape};
@@ -77,6 +77,11 @@ impl SilentSender {
     /// OTs that are prepared and not used.
     pub fn ready(&self) -> usize {
         self.stock.len()
+    }
+
+    /// See [`Tweaks`]. Nothing of the stock is used up.
+    pub(super) fn tweaks(&mut self, words: usize) -> Tweaks {
+        self.stock.tweaks(64 * words)
     }
 
     /// Prepares one more batch while the receiver calls [`SilentReceiver::prepare`] at the same step. Two rounds.
@@ -148,6 +153,11 @@ impl SilentReceiver {
     /// OTs that are prepared and not used.
     pub fn ready(&self) -> usize {
         self.stock.len()
+    }
+
+    /// See [`Tweaks`]. Nothing of the stock is used up.
+    pub(super) fn tweaks(&mut self, words: usize) -> Tweaks {
+        self.stock.tweaks(64 * words)
     }
 
     /// Prepares one more batch while the sender calls [`SilentSender::prepare`] at the same step. Two rounds.

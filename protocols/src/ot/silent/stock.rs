@@ -6,7 +6,7 @@ use mpc_core::Block;
 use mpc_core::hash::CorrelationHash;
 use zeroize::Zeroize;
 
-use super::super::soft_spoken::{Pool, Rows};
+use super::super::soft_spoken::{Pool, Rows, Tweaks};
 
 /// Rows in the order both sides take them. Does not print; wiped when dropped and where taken.
 pub(super) struct Stock {
@@ -48,6 +48,13 @@ impl Stock {
         self.taken += count;
         self.next += count as u64;
         Some(taken)
+    }
+
+    /// As many tweaks, which no row will have.
+    pub(super) fn tweaks(&mut self, count: usize) -> Tweaks {
+        let first = self.next;
+        self.next += count as u64;
+        Tweaks::new(first..self.next)
     }
 }
 

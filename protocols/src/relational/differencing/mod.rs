@@ -22,7 +22,8 @@
 //! Nothing is opened but that bit; sizes, numbers of sets and pairs are public, and there is no early exit. "Not too close" says that
 //! all pairs differ by at least `least` patients, "too close" that some pair does not (not which): the caller charges a refusal for it.
 //! Telescoped, products and numbers are made by OTs whose choices are the sites' own shares, and every output has masks of its own: what a site sees of
-//! them are corrections under the streams of base OTs, and messages under masks that it did not choose.
+//! them are corrections under the streams of base OTs, and messages under masks that it did not choose. OTs of a pair of sets are the sums of theirs, hashed under
+//! numbers of their own: what that asks of the hash is at `Received::join` (`ot/soft_spoken.rs`).
 //! # Source
 //! Each patient once, at its first site: as in [`super::frequent_keys`]. Full adders on bit planes: Boyar–Peralta–Pochuev 2000, one AND
 //! each. Parities of random buckets against collisions are ours, argued at [`Method`].
@@ -44,12 +45,13 @@ mod views;
 
 use mpc_core::error::LocalFault;
 use mpc_core::random::PublicSeed;
-use mpc_core::{PartyId, Result, Session, Z64};
+use mpc_core::{PartyId, Result, Session, Z32, Z64};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::additive::Additive;
 use crate::additive::demand::Link;
+use crate::additive::low;
 use crate::correlation::held::Among;
 use crate::engine::Engine;
 use crate::matching::{Run, Segment, Shape, align, empty};
@@ -250,8 +252,10 @@ impl Check {
         let mut session = session.step("telescope");
         let mut among = Among { session: &mut session, ot };
         let counts = Zeroizing::new(telescope::counts(&mut among, self, segments, flagged).await?);
-        // Of a sum mod 2^32 the low bits, which are all that is asked for, are those of these summands' sum mod 2^64.
-        Ok(ArithShare::new(counts.iter().map(|count| Z64(count.0.into())).collect()))
+        // The low bits of a sum mod 2^32, which are all that is asked for, are those of these summands' sum mod 2^64. What is above them is no part
+        // of a count.
+        let asked = |count: &Z32| Z64(low(count.0.into(), self.count_bits()));
+        Ok(ArithShare::new(counts.iter().map(asked).collect()))
     }
 
     fn no_counts(&self) -> ArithShare<Z64> {

@@ -6,8 +6,9 @@
 //! (`correlation/held.rs`); a XOR is no message; ones become numbers among those sites too. In the first site's bins nothing is shared, and it
 //! counts alone.
 //!
-//! OTs for each bin of three sites: six for a set (one in the second site's bins, five in the third's), eight for a pair. In the other
-//! form it is thirty for a set, and three more pairs of sites are matched.
+//! OTs for each bin of three sites: fourteen for a set (three in the second site's bins, eleven in the third's), eight of them of a number, whose sums are
+//! those of a pair of sets (`correlation/ones.rs`): it takes eight messages of a number's bytes, mostly two. In the other form it is thirty for a set, and
+//! three more pairs of sites are matched.
 
 use std::collections::BTreeSet;
 
@@ -17,6 +18,7 @@ use zeroize::Zeroize;
 use super::Check;
 use crate::additive::demand;
 use crate::correlation::held::{Held, Sites, Work};
+use crate::correlation::ones::Difference;
 use crate::matching::Segment;
 use crate::relational::patients::{Flagged, When, padded_bits};
 
@@ -37,17 +39,18 @@ pub(super) async fn counts(
     }
     let pairs = check.ledgered.all(segments.len());
     let sized = check.ledgered.sized();
-    let counted = |view: &View| {
-        let differ = pairs.iter().map(|(new, old)| view.sets[*new].xor(&view.sets[*old]));
-        let whole = sized.iter().map(|set| &view.sets[*set]).map(|set| set.xor(&Held::zeros(set.words.len())));
-        differ.chain(whole).collect::<Vec<_>>()
+    let (times, width) = (views.iter().map(|view| view.when).collect::<Vec<_>>(), check.ledgered.sets);
+    let of_view = |view: usize| {
+        let differ = pairs.iter().map(move |(new, old)| (view * width + new, Some(view * width + old)));
+        differ.chain(sized.iter().map(move |set| (view * width + set, None)))
     };
-    let columns: Vec<Held> = views.iter().flat_map(counted).collect();
+    let differences: Vec<Difference> = (0..views.len()).flat_map(of_view).collect();
+    let columns: Vec<Held> = views.into_iter().flat_map(|view| view.sets).collect();
     let mut counts = vec![Z32(0); pairs.len() + sized.len()];
-    let mut ones = work.ones(&columns).await?;
-    for (view, ones) in views.iter().zip(ones.chunks(counts.len())) {
+    let mut ones = work.ones(&columns, &differences, check.count_bits()).await?;
+    for (when, ones) in times.iter().zip(ones.chunks(counts.len())) {
         for (count, ones) in counts.iter_mut().zip(ones) {
-            *count = match view.when {
+            *count = match when {
                 When::After => Z32(count.0.wrapping_add(ones.0)),
                 When::Before => Z32(count.0.wrapping_sub(ones.0)),
             };
@@ -57,19 +60,17 @@ pub(super) async fn counts(
     Ok(counts)
 }
 
-/// About how many OTs a bin takes at all sites together, for each set and for each pair; the first site's take none.
+/// About how many OTs a bin takes at all sites together, for each set and for each pair; the first site's take none. The sums of OTs, which are hashed and
+/// answered as OTs are and not extended, count as one each.
 pub(super) fn ots(sites: usize) -> (usize, usize) {
+    let of_numbers = |receiver: usize| receiver * (receiver + 1);
     let of_set = |receiver: usize| {
         let Ors { by, levels, .. } = Ors::new(receiver);
         let of = |(left, right): &(usize, usize)| by[*left].len() * by[*right].len() - (&by[*left] & &by[*right]).len();
-        levels.iter().flatten().map(of).sum::<usize>()
+        levels.iter().flatten().map(of).sum::<usize>() + of_numbers(receiver)
     };
-    let of_pair = |receiver: usize| 2 * WIDE * (receiver * (receiver + 1) / 2);
-    ((1..sites).map(of_set).sum(), (1..sites).map(of_pair).sum())
+    ((1..sites).map(of_set).sum(), (1..sites).map(of_numbers).sum())
 }
-
-/// An OT of a number, whose message has 4 bytes as its choice has, counts as so many of a bit.
-const WIDE: usize = 2;
 
 /// The sets as is known in a receiver's bins at a time.
 struct View {
