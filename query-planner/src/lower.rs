@@ -28,7 +28,6 @@ use crate::plan::{
 use crate::policy::check_local;
 use crate::relate::{self, Footprint};
 use crate::slots::{Size, Slots};
-use crate::small::optional_columns;
 use crate::split::{Sites, sites_of};
 use crate::supports::Support;
 use crate::uses::{self, Released, Uses};
@@ -104,7 +103,7 @@ impl<'a> Lowering<'a> {
         slots.measured = self.judges().then(|| Measured::of(aggregate, self.catalog));
         let outputs = slots.outputs(aggregate)?;
         if self.hides() {
-            slots.optional = optional_columns(&aggregate.input);
+            slots.optional = slots.columns_of_choice(&aggregate.input);
         }
         let mut cells = if self.hides() { slots.cells(&outputs)? } else { Vec::new() };
         slots.understood(&cells)?;

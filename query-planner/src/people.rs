@@ -113,49 +113,53 @@ impl Slots<'_> {
                 }
             }
         }
-        for (cell, whom) in self.beside_a_total(&counts) {
+        for (cell, whom) in self.beside_others(&counts) {
             between.push(Between { cell, patients: self.counted(whom) });
         }
         between
     }
 
-    /// A count of all tells of each other count how many it leaves out, which is a count beside the others, too: of two that overlap, whom both
-    /// count and whom neither; of those that exclude each other, whom none does. All are those whose value is there, where that is counted.
-    fn beside_a_total(&self, counts: &[usize]) -> Vec<(usize, Whom)> {
-        let (mut totals, mut chosen, mut last): (Vec<Option<Expr>>, Vec<Expr>, usize) = Default::default();
+    /// A count tells of those that count some of its rows how many they leave out, which is a count beside the others, too: of two that overlap,
+    /// whom both count and whom neither; of those that exclude each other, whom none does. What a count of all has are the rows whose value is
+    /// there, where that is counted.
+    fn beside_others(&self, counts: &[usize]) -> Vec<(usize, Whom)> {
+        let (mut totals, mut chosen): (Vec<Option<Expr>>, Vec<(usize, Expr)>) = Default::default();
         for cell in counts {
             match self.choice(*cell) {
-                Some(rows) if chosen.contains(&rows) => {}
-                Some(rows) => {
-                    chosen.push(rows);
-                    last = *cell;
-                }
+                Some(rows) if chosen.iter().any(|(_, known)| narrows(known, &rows) && narrows(&rows, known)) => {}
+                Some(rows) => chosen.push((*cell, rows)),
                 None => totals.push(self.rows_of(*cell)),
             }
         }
         totals.dedup();
-        totals.iter().flat_map(|total| beside(total.as_ref(), &chosen)).map(|whom| (last, whom)).collect()
+        let inner = chosen.iter().map(|(_, rows)| Some(rows.clone()));
+        let around = totals.into_iter().map(|rows| (rows, None)).chain(inner.map(|rows| (rows.clone(), rows)));
+        around.flat_map(|(rows, choice)| beside(rows.as_ref(), &inside(choice.as_ref(), &chosen))).collect()
     }
 }
 
-/// Of a total's patients those who are told by what it leaves beside these choices, of which no three overlap.
-fn beside(total: Option<&Expr>, chosen: &[Expr]) -> Vec<Whom> {
-    let within = |rows: Expr| total.map_or(rows.clone(), |total| total.clone().and(rows));
+/// The largest of these choices whose rows are all among those of another one, or of all.
+fn inside<'c>(around: Option<&Expr>, chosen: &'c [(usize, Expr)]) -> Vec<&'c (usize, Expr)> {
+    let is_inside = |rows: &Expr, around: &Expr| rows != around && narrows(rows, around);
+    let among = |rows: &Expr| around.is_none_or(|around| is_inside(rows, around));
+    let inside: Vec<&(usize, Expr)> = chosen.iter().filter(|(_, rows)| among(rows)).collect();
+    let is_largest = |rows: &Expr| !inside.iter().any(|(_, other)| is_inside(rows, other));
+    inside.iter().copied().filter(|(_, rows)| is_largest(rows)).collect()
+}
+
+/// Who is told by what these rows have beside several choices of them, and the cell that is hidden where those are few.
+fn beside(around: Option<&Expr>, chosen: &[&(usize, Expr)]) -> Vec<(usize, Whom)> {
+    let [(_, a), .., (cell, b)] = chosen else { return Vec::new() };
+    let within = |rows: Expr| around.map_or(rows.clone(), |around| around.clone().and(rows));
     let is_true = |rows: &Expr| Expr::IsTrue(rows.clone().into());
-    match chosen {
-        [a, b] if narrows(a, b) || narrows(b, a) => Vec::new(),
-        [a, b] if !excludes(a, b) => {
-            let either = [a, b].map(|rows| within(rows.clone()));
-            let rows = Whom::With(Some(within(is_true(a).eq(is_true(b)))));
-            vec![rows, Whom::InBothOrNeither(total.cloned(), either)]
-        }
-        [a, b, ..] if excludes(a, b) => {
-            let Some(any) = chosen.iter().cloned().reduce(Expr::or) else { return Vec::new() };
-            let rows = Whom::With(Some(within(Expr::IsNotTrue(any.clone().into()))));
-            vec![rows, Whom::InOneOnly(total.cloned(), Some(within(any)))]
-        }
-        _ => Vec::new(),
+    if chosen.len() == 2 && !excludes(a, b) {
+        let either = [a, b].map(|rows| within(rows.clone()));
+        let rows = Whom::With(Some(within(is_true(a).eq(is_true(b)))));
+        return vec![(*cell, rows), (*cell, Whom::InBothOrNeither(around.cloned(), either))];
     }
+    let Some(any) = chosen.iter().map(|(_, rows)| rows.clone()).reduce(Expr::or) else { return Vec::new() };
+    let rows = Whom::With(Some(within(Expr::IsNotTrue(any.clone().into()))));
+    vec![(*cell, rows), (*cell, Whom::InOneOnly(around.cloned(), Some(within(any))))]
 }
 
 /// Which patients of the rows are counted.

@@ -41,7 +41,7 @@ pub(crate) struct Slots<'a> {
     pub approximate: bool,
     /// Slots that add ones, and so count rows.
     pub ones: Vec<usize>,
-    /// The input's columns that a condition may leave empty; where small cells are hidden.
+    /// The input's columns whose being empty is a choice, where small cells are hidden: a condition may leave them so, or looks at whether they are.
     pub optional: BTreeSet<String>,
     /// The patient key among the input's columns, where rows of several sites are matched by it.
     pub patient_key: Option<Column>,

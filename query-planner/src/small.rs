@@ -98,7 +98,20 @@ impl Slots<'_> {
                 chosen.push(rows);
             }
         }
-        if are_understood(&chosen.iter().collect::<Vec<_>>()) { Ok(()) } else { Err(overlapping()) }
+        let is_plain = |a: &Expr, b: &Expr| excludes(a, b) || narrows(a, b) || narrows(b, a);
+        let all = (0..chosen.len()).all(|a| (a + 1..chosen.len()).all(|b| is_plain(&chosen[a], &chosen[b])));
+        if chosen.len() < 3 || all { Ok(()) } else { Err(overlapping()) }
+    }
+
+    /// The columns whose being empty is a choice.
+    pub(crate) fn columns_of_choice(&self, input: &LogicalPlan) -> BTreeSet<String> {
+        let mut names = optional_columns(input);
+        let filters =
+            self.slots.iter().filter_map(|slot| slot.filter).filter_map(|at| self.of_every_row(&self.columns[at].1));
+        let cases = self.columns.iter().filter_map(|(_, expr)| chosen(expr, true).cloned());
+        let people = self.people.iter().filter_map(|whom| whom.condition().cloned());
+        filters.chain(cases).chain(people).for_each(|condition| looks_past(&condition, &mut names));
+        names
     }
 
     /// By what a count chooses rows, if it does: conditions of the question, and where a column is empty that joins or expressions made. That
@@ -117,6 +130,7 @@ impl Slots<'_> {
                 chosen(expr(column), false).cloned().or_else(made)
             }
             // Such a cell adds ones.
+            Summand::Value(column) if matches!(expr(column), Expr::Literal(..)) => None,
             Summand::Value(column) => {
                 let ones = || cast(expr(column).clone(), DataType::Int64).eq(lit(1i64));
                 Some(chosen(expr(column), true).cloned().unwrap_or_else(ones))
@@ -288,6 +302,31 @@ fn is_made_stored(expr: &Expr, optional: &BTreeSet<String>) -> bool {
         }
         Expr::WindowFunction(call) => NEVER_EMPTY.contains(&call.fun.name()),
         other => is_stored(other, optional),
+    }
+}
+
+/// The columns of a condition that may hold where they are empty.
+pub(crate) fn looks_past(condition: &Expr, names: &mut BTreeSet<String>) {
+    for part in split_conjunction(condition) {
+        if !is_strict_in_all(part) {
+            names.extend(part.column_refs().into_iter().map(|column| column.name.clone()));
+        }
+    }
+}
+
+fn is_strict_in_all(expr: &Expr) -> bool {
+    let all = is_strict_in_all;
+    match expr {
+        Expr::Column(_) | Expr::Literal(..) => true,
+        Expr::Alias(alias) => all(&alias.expr),
+        Expr::Cast(cast) => all(&cast.expr),
+        Expr::Not(of) | Expr::Negative(of) | Expr::IsNotNull(of) | Expr::IsTrue(of) | Expr::IsFalse(of) => all(of),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => is_strict(*op) && all(left) && all(right),
+        Expr::ScalarFunction(call) => STRICT.contains(&call.name()) && call.args.iter().all(all),
+        Expr::Between(between) => [&between.expr, &between.low, &between.high].into_iter().all(|expr| all(expr)),
+        Expr::InList(list) => all(&list.expr) && list.list.iter().all(all),
+        Expr::Like(like) => all(&like.expr) && all(&like.pattern),
+        _ => false,
     }
 }
 

@@ -73,12 +73,10 @@ impl<'b> Choices<'b> {
     /// # Errors
     /// `RELATED_TABLES`.
     pub fn understood(&self, nodes: &mut Nodes<'_>) -> Result<(), PlanError> {
-        let mut all = |holds: fn(&Only, &Only, &mut Nodes<'_>) -> bool| {
-            let of = |at: usize| &self.chosen[at].choice;
-            (0..self.chosen.len()).all(|a| (a + 1..self.chosen.len()).all(|b| holds(of(a), of(b), nodes)))
-        };
-        let one_in_other = |a: &Only, b: &Only, nodes: &mut Nodes<'_>| a.narrows(b, nodes) || b.narrows(a, nodes);
-        if self.chosen.len() < 3 || all(Only::excludes) || all(one_in_other) { Ok(()) } else { Err(overlapping()) }
+        let mut is_plain = |a: &Only, b: &Only| a.excludes(b, nodes) || a.narrows(b, nodes) || b.narrows(a, nodes);
+        let of = |at: usize| &self.chosen[at].choice;
+        let all = (0..self.chosen.len()).all(|a| (a + 1..self.chosen.len()).all(|b| is_plain(of(a), of(b))));
+        if self.chosen.len() < 3 || all { Ok(()) } else { Err(overlapping()) }
     }
 
     /// Sets of counts that have no row in common, and the count of all that is shown beside them. `counts_patients` says of a slot whether it counts
@@ -110,31 +108,43 @@ impl<'b> Choices<'b> {
         sets.into_iter().filter(|set| set.len() > 1).map(&mut exclusive).collect()
     }
 
-    /// A count of all tells of each other count how many it leaves out, which is a count beside the others, too: of two that overlap, whom both
-    /// count and whom neither; of those that exclude each other, whom none does. With each the cell that they hide where they are few.
+    /// A count tells of those that count some of its rows how many they leave out, which is a count beside the others, too: of two that overlap,
+    /// whom both count and whom neither; of those that exclude each other, whom none does. With each the cell that they hide where they are few.
     ///
     /// # Errors
     /// As [`Tally::exists`].
-    pub fn beside_all(&self, tally: &mut Tally<'_, '_, '_>) -> Result<Vec<(usize, Bit)>, PlanError> {
-        let mut totals: Vec<&Only> = Vec::new();
+    pub fn beside_others(&self, tally: &mut Tally<'_, '_, '_>) -> Result<Vec<(usize, Bit)>, PlanError> {
+        let mut around: Vec<(&Only, Vec<&Behind>)> = Vec::new();
         for total in self.all.iter().map(|all| &all.only) {
-            if !totals.iter().any(|known| known.is(total)) {
-                totals.push(total);
+            if !around.iter().any(|(known, _)| known.is(total)) {
+                around.push((total, self.inside(None, tally.nodes)));
             }
         }
-        let last = self.chosen.last().map_or(0, |of| of.cell);
-        let choices: Vec<&Only> = self.chosen.iter().map(|of| &of.choice).collect();
-        let [a, b, ..] = choices[..] else { return Ok(Vec::new()) };
+        for of in &self.chosen {
+            around.push((&of.choice, self.inside(Some(&of.choice), tally.nodes)));
+        }
         let mut told = Vec::new();
-        for total in totals {
-            if a.excludes(b, tally.nodes) {
-                told.extend(in_none(total, &choices, tally)?);
-            } else if choices.len() == 2 && !a.narrows(b, tally.nodes) && !b.narrows(a, tally.nodes) {
-                told.extend(in_both_or_neither(total, [a, b], tally)?);
-            }
+        for (around, inside) in around {
+            let choices: Vec<&Only> = inside.iter().map(|of| &of.choice).collect();
+            let Some(cell) = inside.last().map(|of| of.cell) else { continue };
+            let bits = match choices[..] {
+                [] | [_] => continue,
+                [a, b] if !a.excludes(b, tally.nodes) => in_both_or_neither(around, [a, b], tally)?,
+                _ => in_none(around, &choices, tally)?,
+            };
+            told.extend(bits.into_iter().filter(|bit| *bit != Bit::No).map(|bit| (cell, bit)));
         }
-        told.retain(|bit| *bit != Bit::No);
-        Ok(told.into_iter().map(|bit| (last, bit)).collect())
+        Ok(told)
+    }
+
+    /// The largest choices whose rows are all among those of another one, or of all.
+    fn inside(&self, around: Option<&Only>, nodes: &mut Nodes<'_>) -> Vec<&'b Behind> {
+        let mut is_inside = |a: &Only, b: &Only| !a.is(b) && a.narrows(b, nodes);
+        let mut inside: Vec<&Behind> = self.chosen.clone();
+        inside.retain(|of| around.is_none_or(|around| is_inside(&of.choice, around)));
+        let mut largest = inside.clone();
+        largest.retain(|of| !inside.iter().any(|other| is_inside(&of.choice, &other.choice)));
+        largest
     }
 }
 

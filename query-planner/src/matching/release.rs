@@ -25,7 +25,7 @@ use crate::matching::values::Linear;
 use crate::matching::view::{View, not_yet_because};
 use crate::measured::{Measured, Powers};
 use crate::plan::{Between, Exclusive, Groups, Output, Ring, Scale, SecureSum, Slot, Summand};
-use crate::small::{carries_condition, conditional_columns, is_stored, optional_columns};
+use crate::small::{carries_condition, conditional_columns, is_stored, looks_past, optional_columns};
 use crate::supports::{Drawn, Leaf, Support, are_apart_in, measure_alike, needed, numbers, whole};
 use crate::words::words;
 
@@ -57,7 +57,7 @@ pub(crate) fn matched(
     let tally = Tally { view: &view, keyed: keys.keyed.clone(), nodes: &mut nodes };
     let measured = judged.then(|| Measured::of(aggregate, catalog));
     let (slots, cells, behind, drawn, leaves) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let optional = if catalog.policy.hides() { optional_columns(&aggregate.input) } else { BTreeSet::new() };
+    let optional = if catalog.policy.hides() { columns_of_choice(aggregate) } else { BTreeSet::new() };
     let mut figures = Figures { tally, aggregate, measured, optional, slots, cells, behind, drawn, leaves };
     figures.patients(Bit::Yes, &Only::ALL)?;
     let mut outputs: Vec<Output> = (0..keys.keys.len()).map(Output::Key).collect();
@@ -138,7 +138,7 @@ struct Figures<'v, 'n, 'a> {
     aggregate: &'v Aggregate,
     /// Where it is judged how much of a sum is whose.
     measured: Option<Measured<'a>>,
-    /// The input's columns that a condition may leave empty.
+    /// The input's columns whose being empty is a choice.
     optional: BTreeSet<String>,
     slots: Vec<(usize, u8)>,
     /// Slots that are counts, and those of the patients behind them.
@@ -360,7 +360,7 @@ impl Figures<'_, '_, '_> {
                 }
             }
         }
-        told.extend(choices.beside_all(&mut self.tally)?);
+        told.extend(choices.beside_others(&mut self.tally)?);
         let mut between = Vec::new();
         for (cell, bit) in told {
             let patients = self.tally.nodes.place(bit)?;
@@ -400,6 +400,17 @@ impl Figures<'_, '_, '_> {
         }
         Ok(())
     }
+}
+
+/// The columns whose being empty is a choice: a condition leaves them so, or looks at whether they are.
+fn columns_of_choice(aggregate: &Aggregate) -> BTreeSet<String> {
+    let mut names = optional_columns(&aggregate.input);
+    for expr in &aggregate.aggr_expr {
+        if let Expr::AggregateFunction(call) = expr.clone().unalias() {
+            call.params.filter.iter().for_each(|filter| looks_past(filter, &mut names));
+        }
+    }
+    names
 }
 
 fn overflow() -> PlanError {
