@@ -80,7 +80,8 @@ pub async fn visible<E: Engine>(
     let unseen = (cells..first_rest).collect();
     let peopled = (first_few..first_few + few.own).collect();
     let rests = table.equations.iter().filter(|equation| equation.rest).enumerate();
-    let mut rest_of = rests.map(|(i, _)| first_rest + i);
+    let rests: Vec<usize> = rests.map(|(i, _)| first_rest + i).collect();
+    let mut rest_of = rests.iter().copied();
     let tables = table.equations.iter().map(|equation| {
         let rest = if equation.rest { rest_of.next() } else { None };
         Table::Sum { total: equation.total, parts: equation.parts.iter().copied().chain(rest).collect() }
@@ -95,7 +96,7 @@ pub async fn visible<E: Engine>(
     let Policy { threshold, between, zero_allowed, bits } = policy;
     // Rows and patients together.
     let bound_bits = bits + usize::from(!few.cells.is_empty());
-    let rules = Rules { threshold, between, zero_allowed, bound_bits, differences, unseen, peopled, tables };
+    let rules = Rules { threshold, between, zero_allowed, bound_bits, differences, unseen, peopled, rests, tables };
     let shown = match also {
         None => suppress::visible(e, &rules, &counts, &views).await?,
         Some(mut also) => {

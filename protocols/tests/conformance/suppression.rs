@@ -103,11 +103,23 @@ fn draw(case: &mut Case, cells: usize, tables: &[Table]) -> Tried {
             differences,
             unseen: vec![],
             peopled: vec![],
+            rests: rests(case, tables),
             tables: tables.to_vec(),
         },
         parts,
         counts,
     }
+}
+
+/// Of some sums the last part is what the others leave, if nothing adds up to it.
+fn rests(case: &mut Case, tables: &[Table]) -> Vec<usize> {
+    let sums = tables.iter().filter_map(|table| match table {
+        Table::Sum { total, parts } => Some((*total, *parts.last()?)),
+        Table::Cube { .. } => None,
+    });
+    let sums: Vec<(usize, usize)> = sums.collect();
+    let leaves = sums.iter().map(|(_, last)| *last).filter(|last| sums.iter().all(|(total, _)| total != last));
+    leaves.filter(|_| case.below(2) == 1).collect()
 }
 
 /// A pair may say with the tables alone that a cell is 0 or not small; that is nothing an answer could hide.
@@ -118,7 +130,17 @@ fn says_nothing_alone(tables: &[Table], pairs: &[(usize, usize)], pair: (usize, 
 }
 
 fn of_rules(threshold: u64, zero_allowed: bool, differences: Vec<(usize, usize)>, tables: Vec<Table>) -> Rules {
-    Rules { threshold, between: 0, zero_allowed, bound_bits: 12, differences, unseen: vec![], peopled: vec![], tables }
+    Rules {
+        threshold,
+        between: 0,
+        zero_allowed,
+        bound_bits: 12,
+        differences,
+        unseen: vec![],
+        peopled: vec![],
+        rests: vec![],
+        tables,
+    }
 }
 
 async fn shown<E: Engine>(e: &mut E, case: &mut Case, tried: &Tried, rules: &Rules, told: bool) -> Result<Vec<bool>> {
@@ -132,15 +154,16 @@ async fn shown<E: Engine>(e: &mut E, case: &mut Case, tried: &Tried, rules: &Rul
 
 /// A broken promise, in words.
 fn fault(tried: &Tried, shown: &[bool], told: bool) -> Option<String> {
-    let Rules { threshold, between, zero_allowed, differences, .. } = &tried.rules;
+    let Rules { threshold, between, zero_allowed, differences, rests, .. } = &tried.rules;
+    let may_be_zero = |cell: usize| *zero_allowed || rests.contains(&cell);
     let views = if told { tried.parts.len() } else { 0 };
     let without = |site: usize| (0..shown.len()).map(move |cell| tried.counts[cell] - tried.parts[site][cell]);
     let fine = |count: u64, zero: bool| count >= *threshold || count == 0 && zero;
     for cell in (0..shown.len()).filter(|cell| shown[*cell]) {
-        if !fine(tried.counts[cell], *zero_allowed) {
+        if !fine(tried.counts[cell], may_be_zero(cell)) {
             return Some(format!("cell {cell} is small and shown"));
         }
-        if (0..views).any(|site| !fine(tried.counts[cell] - tried.parts[site][cell], *zero_allowed)) {
+        if (0..views).any(|site| !fine(tried.counts[cell] - tried.parts[site][cell], may_be_zero(cell))) {
             return Some(format!("cell {cell} is shown to a site that knows most of it"));
         }
     }
@@ -211,6 +234,7 @@ pub async fn a_total_that_tells_its_hidden_part_is_hidden<E: Engine>(e: &mut E, 
             differences: vec![difference],
             unseen: vec![],
             peopled: vec![],
+            rests: vec![],
             tables,
         };
         let mut parts = vec![vec![0; counts.len()]; case.sites];
@@ -362,6 +386,7 @@ pub async fn impossible_rules_are_refused<E: Engine>(e: &mut E, case: &mut Case)
             differences: vec![],
             unseen: vec![],
             peopled: vec![],
+            rests: vec![],
             tables,
         };
         let counts = case.share_numbers(e, &[9; 6]);

@@ -4,8 +4,8 @@
 //! # What is promised
 //! Let k be the threshold. A shown count is at least k, or 0 if zero is allowed; so is every shown count without the
 //! part of any one site that receives the answer (where zero is not allowed, a label would else tell such a site whether
-//! the others have somebody), and every declared difference of two shown counts, with and without that part (0 always
-//! allowed here). Hidden cells whose sum follows from shown ones hold at least k together, or nothing if zero is allowed.
+//! the others have somebody), and every declared difference of two shown counts and what a total leaves beside its parts, with and without
+//! that part (0 always allowed here). Hidden cells whose sum follows from shown ones hold at least k together, or nothing if zero is allowed.
 //! And for every hidden cell and every v from 0 to k − 1 there is a table of counts ≥ 0 that agrees with all that is
 //! shown, all [`Table`]s and all declared pairs, in which the hidden cell is v. The same holds for what the other sites
 //! contribute, seen by a receiving site, except that where zero is allowed it may learn that the others contribute
@@ -51,6 +51,8 @@ pub struct Rules {
     /// Those of the unseen cells that are another cell's count and its patients together: where they are equal nobody is behind a cell, which is
     /// allowed only of a cell that is 0.
     pub peopled: Vec<usize>,
+    /// Cells that are what a total leaves beside parts: as a difference of two counts they may be 0.
+    pub rests: Vec<usize>,
     /// How cells add up.
     pub tables: Vec<Table>,
 }
@@ -265,7 +267,9 @@ async fn primary<E: Engine>(
     // A zero is small: taking it away where it is allowed needs no AND.
     let per_view = cells + pairs.len();
     let is_count = |test: &usize| test % per_view.max(1) < cells;
-    let forgiving: Vec<usize> = (0..tests.len()).filter(|test| rules.zero_allowed || !is_count(test)).collect();
+    let is_rest = |test: &usize| rules.rests.contains(&(test % per_view.max(1)));
+    let may_be_zero = |test: &usize| rules.zero_allowed || !is_count(test) || is_rest(test);
+    let forgiving: Vec<usize> = (0..tests.len()).filter(may_be_zero).collect();
     // Whose rows are not there has no patients: then that test is small, too.
     let by = |test: &usize| match pairs.get((test % per_view).wrapping_sub(cells)) {
         Some((inside, around)) if rules.peopled.contains(around) => test / per_view * per_view + inside,
