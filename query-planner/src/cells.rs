@@ -104,7 +104,7 @@ impl CellTable {
             let parts = set.cells.iter().filter_map(position).map(at).collect();
             Some(Equation { total: at(total), parts, rest: true, overlap: set.overlap })
         };
-        let disjoint: Vec<Equation> = sum.disjoint.iter().filter_map(equation).collect();
+        let disjoint: Vec<Equation> = sum.disjoint.iter().filter(|set| set.parts).filter_map(equation).collect();
         self.differences.extend(differences);
         self.apart.extend(apart);
         self.equations.extend(disjoint);

@@ -206,6 +206,7 @@ fn visible_work(plan: &JointPlan, sites: u32) -> Vec<Work> {
     };
     let bits = sums().flat_map(|(sum, _)| sum.cells.iter().map(|slot| sum.slots[*slot].partial_bits + sites)).max();
     let margins = plan.margins.iter().map(|m| m.slots.len() as u64 * max_groups(&plan.sums[m.total]));
+    let sets = |sum: &SecureSum| sum.disjoint.iter().filter(|set| set.parts).count() as u64;
     let opened = |ring| {
         let slots = |sum| gates(sum).iter().zip(&sum.slots).filter(|(g, s)| g.is_some() && s.ring == ring).count();
         sums().map(|(sum, groups)| slots(sum) as u64 * groups).sum::<u64>()
@@ -224,7 +225,7 @@ fn visible_work(plan: &JointPlan, sites: u32) -> Vec<Work> {
             cells: sums().map(|(sum, groups)| counted(sum) * groups).sum(),
             bits: bits.unwrap_or(0),
             differences: sums().map(|(sum, groups)| pairs(sum) * groups).sum(),
-            equations: sums().map(|(sum, groups)| sum.disjoint.len() as u64 * groups).chain(margins).sum(),
+            equations: sums().map(|(sum, groups)| sets(sum) * groups).chain(margins).sum(),
         },
         Work::Mask { narrow: opened(Ring::Z64) + points.sum::<u64>(), wide: opened(Ring::Z128) },
     ]);

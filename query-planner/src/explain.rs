@@ -172,7 +172,7 @@ fn write_small(out: &mut String, sum: &SecureSum, plan: &JointPlan) -> fmt::Resu
         let opened = if sum.is_support_only(support.cell) { ": whether it is enough, not the number" } else { "" };
         writeln!(out, "    slot {} counts who has part in slot {}{opened}", support.cell, sums.join(", "))?;
     }
-    sum.disjoint.iter().try_for_each(|set| {
+    sum.disjoint.iter().filter(|set| set.parts).try_for_each(|set| {
         let slots: Vec<String> = set.cells.iter().map(usize::to_string).collect();
         let beside = set.total.map_or_else(String::new, |total| format!(", beside slot {total}, which counts all"));
         writeln!(out, "    slots {} count different rows{beside}", slots.join(", "))

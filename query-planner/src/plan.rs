@@ -200,10 +200,19 @@ pub struct SecureSum {
 pub struct Exclusive {
     /// Their slots.
     pub cells: Vec<usize>,
+    /// Are they looked at as parts of one total? A cell is in one such set at most.
+    pub parts: bool,
     /// The slot of a count that is shown beside them and chooses nothing, if there is one.
     pub total: Option<usize>,
     /// May they add up to more than that? A patient may be counted by several of them, or the total count patients and they rows.
     pub overlap: bool,
+}
+
+impl Exclusive {
+    /// Two cells that are parts of nothing together.
+    pub(crate) fn pair(a: usize, b: usize) -> Self {
+        Self { cells: vec![a, b], parts: false, total: None, overlap: false }
+    }
 }
 
 /// The patients of rows that one of two cells counts and the other does not, or those who are behind one of them alone.

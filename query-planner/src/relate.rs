@@ -277,7 +277,12 @@ fn tree(wording: &str, sums: &[SecureSum], prints: &[Footprint]) -> Result<Vec<(
         let totals: Vec<usize> = holders.iter().copied().filter(|total| is_detail(*part, *total)).collect();
         let direct = |total: &&usize| !totals.iter().any(|between| is_detail(*between, **total));
         let direct: Vec<usize> = totals.iter().filter(direct).copied().collect();
-        let within = sums[*part].disjoint.iter().flat_map(|set| &set.cells).any(|slot| Some(*slot) == cell(*part));
+        let within = sums[*part]
+            .disjoint
+            .iter()
+            .filter(|set| set.parts)
+            .flat_map(|set| &set.cells)
+            .any(|slot| Some(*slot) == cell(*part));
         if direct.len() > 1 || within && !direct.is_empty() {
             return Err(related(*part, direct[0], prints));
         }

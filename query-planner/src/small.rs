@@ -57,9 +57,15 @@ impl Slots<'_> {
         let exclusive = |set: Vec<(usize, Expr)>| {
             let cells: Vec<usize> = set.into_iter().map(|(slot, _)| slot).collect();
             let (total, overlap) = self.total(&totals, &cells);
-            Exclusive { cells, total, overlap }
+            Exclusive { cells, parts: true, total, overlap }
         };
-        sets.into_iter().filter(|set| set.len() > 1).map(exclusive).collect()
+        let mut others = Vec::new();
+        for (at, set) in sets.iter().enumerate() {
+            let pairs = set.iter().flat_map(|a| sets[at + 1..].iter().flatten().map(move |b| (a, b)));
+            let apart = pairs.filter(|((_, ours), (_, theirs))| excludes(ours, theirs));
+            others.extend(apart.map(|((a, _), (b, _))| Exclusive::pair(*a, *b)));
+        }
+        sets.into_iter().filter(|set| set.len() > 1).map(exclusive).chain(others).collect()
     }
 
     /// Of what counts all, that which parts are held against, and whether they may be more.
@@ -105,13 +111,13 @@ impl Slots<'_> {
 
     /// The columns whose being empty is a choice.
     pub(crate) fn columns_of_choice(&self, input: &LogicalPlan) -> BTreeSet<String> {
-        let mut names = optional_columns(input);
+        let mut names = BTreeSet::new();
         let filters =
             self.slots.iter().filter_map(|slot| slot.filter).filter_map(|at| self.of_every_row(&self.columns[at].1));
         let cases = self.columns.iter().filter_map(|(_, expr)| chosen(expr, true).cloned());
         let people = self.people.iter().filter_map(|whom| whom.condition().cloned());
         filters.chain(cases).chain(people).for_each(|condition| looks_past(&condition, &mut names));
-        names
+        optional_columns(input, names)
     }
 
     /// By what a count chooses rows, if it does: conditions of the question, and where a column is empty that joins or expressions made. That
@@ -247,15 +253,15 @@ pub(crate) fn conditional_columns(input: &LogicalPlan) -> BTreeSet<String> {
 
 /// The columns below an aggregate that may be empty though the columns of tables that they are made of are not: what an outer join leaves
 /// empty where its condition is not met, an expression where its own is not, an aggregate over rows that meet one. Whether a value is in a table
-/// is no condition.
-pub(crate) fn optional_columns(input: &LogicalPlan) -> BTreeSet<String> {
-    let (mut names, mut before) = (BTreeSet::new(), None);
+/// is no condition, unless conditions look at columns that are empty then. These columns are some of them.
+pub(crate) fn optional_columns(input: &LogicalPlan, mut names: BTreeSet<String>) -> BTreeSet<String> {
+    let (looked_past, mut before) = (!names.is_empty(), None);
     // Nodes come before their inputs, so names travel up one level a pass.
     while before != Some(names.len()) {
         before = Some(names.len());
         // The closure never fails.
         let _ = input.apply_with_subqueries(|node| {
-            let made = optional_in(node, &names);
+            let made = optional_in(node, looked_past, &names);
             names.extend(made);
             Ok(TreeNodeRecursion::Continue)
         });
@@ -263,7 +269,7 @@ pub(crate) fn optional_columns(input: &LogicalPlan) -> BTreeSet<String> {
     names
 }
 
-fn optional_in(node: &LogicalPlan, known: &BTreeSet<String>) -> Vec<String> {
+fn optional_in(node: &LogicalPlan, looked_past: bool, known: &BTreeSet<String>) -> Vec<String> {
     match node {
         LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) => {
             let made = node.expressions().into_iter();
@@ -280,7 +286,8 @@ fn optional_in(node: &LogicalPlan, known: &BTreeSet<String>) -> Vec<String> {
             let is_column = |expr: &Expr| matches!(expr, Expr::Column(_)) && is_stored(expr, known);
             let by_one_column =
                 matches!(&join.on[..], [(a, b)] if is_column(a) && is_column(b)) && join.filter.is_none();
-            let sides = left.into_iter().chain(right).filter(|side| !by_one_column || !is_whole_table(side));
+            let is_whole = |side: &LogicalPlan| by_one_column && !looked_past && is_whole_table(side);
+            let sides = left.into_iter().chain(right).filter(|side| !is_whole(side));
             sides.flat_map(|side| side.schema().columns()).map(|column| column.name).collect()
         }
         LogicalPlan::Union(union) => {

@@ -154,6 +154,20 @@ fn a_total_comes_out_with_parts_that_leave_many_over() {
     );
     assert_eq!(rows(&folder, &kinds), [json!([42, 42, 42])]);
     assert_eq!(rows(&folder, &kinds.replace("FROM v", "FROM A.v")), [json!([30, 30, 30])]);
+    // All rows in two parts, with the mean of each, or of all.
+    let (young, old) = ("FILTER (WHERE z <= 118)", "FILTER (WHERE z > 118)");
+    for sql in [
+        format!("SELECT {all} AS t, {all} {young} AS a, {all} {old} AS b FROM m"),
+        format!("SELECT {all} {young} AS a, AVG(z) {young} AS c, {all} {old} AS b, AVG(z) {old} AS d FROM m"),
+        format!(
+            "SELECT AVG(z) AS t, {all} {young} AS a, {all} {old} AS b, {all} FILTER (WHERE z > 118 AND z < 130) AS c FROM m"
+        ),
+        format!(
+            "SELECT {patients} AS t, AVG(z / 2) {young} AS a, SUM(1) {old} AS b FROM A.m WHERE z > 104 AND z <= 130 OR z < 103"
+        ),
+    ] {
+        assert!(rows(&folder, &sql)[0].as_array().unwrap().iter().all(|cell| !cell.is_null()), "{sql}");
+    }
     // Counts that nobody chose anything for, and one choice.
     let figures = "SELECT AVG(z) AS z, AVG(f) AS f, COUNT(z) AS n, COUNT(*) FILTER (WHERE z <= 130) AS a FROM m";
     assert_eq!(rows(&folder, figures)[0].as_array().unwrap().iter().filter(|cell| cell.is_null()).count(), 0);

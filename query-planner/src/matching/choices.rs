@@ -103,9 +103,18 @@ impl<'b> Choices<'b> {
                 each_once &= set[at + 1..].iter().all(|b| nodes.and(a.choice.bit, b.choice.bit) == Bit::No);
             }
             let overlap = if of_patients { !each_once } else { total != rows };
-            Exclusive { cells: set.iter().map(|of| of.cell).collect(), total, overlap }
+            Exclusive { cells: set.iter().map(|of| of.cell).collect(), parts: true, total, overlap }
         };
-        sets.into_iter().filter(|set| set.len() > 1).map(&mut exclusive).collect()
+        let all: Vec<Exclusive> = sets.iter().filter(|set| set.len() > 1).cloned().map(&mut exclusive).collect();
+        let mut others = Vec::new();
+        for (at, set) in sets.iter().enumerate() {
+            for (a, b) in set.iter().flat_map(|a| sets[at + 1..].iter().flatten().map(move |b| (a, b))) {
+                if a.choice.excludes(&b.choice, nodes) {
+                    others.push(Exclusive::pair(a.cell, b.cell));
+                }
+            }
+        }
+        all.into_iter().chain(others).collect()
     }
 
     /// A count tells of those that count some of its rows how many they leave out, which is a count beside the others, too: of two that overlap,

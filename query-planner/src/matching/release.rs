@@ -404,13 +404,13 @@ impl Figures<'_, '_, '_> {
 
 /// The columns whose being empty is a choice: a condition leaves them so, or looks at whether they are.
 fn columns_of_choice(aggregate: &Aggregate) -> BTreeSet<String> {
-    let mut names = optional_columns(&aggregate.input);
+    let mut names = BTreeSet::new();
     for expr in &aggregate.aggr_expr {
         if let Expr::AggregateFunction(call) = expr.clone().unalias() {
             call.params.filter.iter().for_each(|filter| looks_past(filter, &mut names));
         }
     }
-    names
+    optional_columns(&aggregate.input, names)
 }
 
 fn overflow() -> PlanError {
