@@ -247,13 +247,13 @@ async fn of_two_who_have_to_say_yes_the_analyst_hears_of_the_first() {
     for (steward, heard) in [(&ada, At::Waiting), (&bob, At::Approved)] {
         let began = Instant::now();
         let proof = Some(Proof::sign(steward, &plan, site, 1, now_ms()));
-        world.order(1, Order::Approve { plan, days: 1, note: String::new(), proof }).await;
+        world.order(1, Order::Approve { plan, days: 1, note: "ward".into(), proof }).await;
         let of_ada = |job: &Job| job.sites[1].waits_for.as_ref().is_some_and(|waits| waits.consents == ["ada"]);
         world.until(&job, |job| job.sites[1].state == heard && (heard == At::Approved || of_ada(job))).await;
         // As above: not when the thirty seconds are over.
         assert!(began.elapsed() < Duration::from_secs(20), "it heard of it late: {:?}", began.elapsed());
     }
-    world.order(2, Order::Approve { plan, days: 1, note: String::new(), proof: None }).await;
+    world.order(2, Order::Approve { plan, days: 1, note: "ward".into(), proof: None }).await;
     let done = world.done(&job).await;
     assert_eq!(world.rows(&done).await, expected);
 }

@@ -113,7 +113,8 @@ impl Slots<'_> {
                 }
             }
         }
-        for (cell, whom) in self.beside_others(&counts) {
+        let told = if cells.is_empty() { Vec::new() } else { self.beside_others(&counts) };
+        for (cell, whom) in told {
             between.push(Between { cell, patients: self.counted(whom) });
         }
         between

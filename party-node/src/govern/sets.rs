@@ -2,7 +2,7 @@
 //! each set, or where it takes all sites to know who counts, what the set follows from. What makes the sets is public, and the same at
 //! every party.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use mpc_core::Block;
@@ -282,18 +282,26 @@ fn said(matching: &Matching, of: &SecureSum, (sum, groups): (usize, &[Vec<Value>
 }
 
 /// The features that nothing but [`SecureSum::between`] looks at. Who is between two cells can be who stands behind a third, in one slot.
-fn between(matching: &Matching, sum: &SecureSum) -> Vec<usize> {
-    let feature = |slot: usize| match sum.slots[slot].what {
-        Summand::Patients(node) => match matching.nodes[node].node {
-            Node::Feature(feature) => Some(feature),
-            _ => None,
-        },
-        _ => None,
+fn between(matching: &Matching, sum: &SecureSum) -> BTreeSet<usize> {
+    let of_slots = |wanted: fn(&SecureSum, usize) -> bool| {
+        let mut features = BTreeSet::new();
+        for slot in (0..sum.slots.len()).filter(|slot| wanted(sum, *slot)) {
+            if let Summand::Patients(node) = sum.slots[slot].what {
+                looked_at(matching, node, &mut features);
+            }
+        }
+        features
     };
-    let others: Vec<usize> =
-        (0..sum.slots.len()).filter(|slot| !sum.is_between_only(*slot)).filter_map(feature).collect();
-    let own = sum.between.iter().filter_map(|between| feature(between.patients));
-    own.filter(|feature| !others.contains(feature)).collect()
+    &of_slots(SecureSum::is_between_only) - &of_slots(|sum, slot| !sum.is_between_only(slot))
+}
+
+/// The features that a node is made of.
+fn looked_at(matching: &Matching, node: usize, features: &mut BTreeSet<usize>) {
+    let step = &matching.nodes[node].node;
+    if let Node::Feature(feature) = step {
+        features.insert(*feature);
+    }
+    step.operands().into_iter().for_each(|operand| looked_at(matching, operand, features));
 }
 
 /// What is known of patients for a sum: what is matched, or what the site notes for itself.

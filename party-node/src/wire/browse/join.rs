@@ -71,6 +71,9 @@ impl Engine<'_> {
         let none = Scope { relation: &left, row: &[], group: None, ctes, outer };
         let lateral = is_lateral(right);
         let mut fixed = self.table(right, ctes, if lateral { Some(&none) } else { outer })?;
+        if !lateral && !keeps_left {
+            self.keep(&mut fixed, how.early, ctes, outer)?;
+        }
         let columns: Vec<Column> = left.columns.iter().chain(&fixed.columns).cloned().collect();
         let open: Vec<String> = left.open.iter().chain(&fixed.open).cloned().collect();
         let mut joined = Relation { columns, open, rows: Vec::new() };
@@ -109,6 +112,20 @@ impl Engine<'_> {
         }
         joined.rows = rows;
         Ok(joined)
+    }
+
+    /// Leaves out the rows of a table that do not meet what is asked of its columns alone.
+    fn keep(&self, table: &mut Relation, early: &[&Expr], ctes: &Ctes, outer: Option<&Scope<'_>>) -> Result<()> {
+        let ready: Vec<&Expr> = early.iter().copied().filter(|condition| is_ready(condition, table)).collect();
+        self.steps(ready.len() * table.rows.len())?;
+        let rows = std::mem::take(&mut table.rows);
+        let meets = |row: &Vec<Value>| {
+            let scope = Scope { relation: table, row, group: None, ctes, outer };
+            self.may_meet(&ready, &scope)
+        };
+        let kept = rows.into_iter().filter(|row| meets(row)).collect();
+        table.rows = kept;
+        Ok(())
     }
 
     /// Whatever goes wrong is said when the whole condition is looked at.
