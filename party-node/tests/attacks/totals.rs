@@ -161,7 +161,7 @@ fn a_total_comes_out_with_parts_that_leave_many_over() {
         format!("SELECT {all} {young} AS a, AVG(x) {young} AS c, {all} {old} AS b, AVG(x) {old} AS d FROM A.w"),
         format!("SELECT AVG(x) AS t, {all} {young} AS a, {all} {old} AS b FROM A.w"),
         format!(
-            "SELECT {all} AS t, {all} {young} AS a, {all} {old} AS b, {all} FILTER (WHERE z > 130 AND z <= 142) AS c FROM m"
+            "SELECT {all} AS t, {all} {young} AS a, {all} {old} AS b, {all} FILTER (WHERE z > 116 AND z <= 130) AS c FROM m"
         ),
         format!("SELECT {patients} AS t, AVG(x) {young} AS a, SUM(1) {old} AS b FROM A.w"),
     ] {
