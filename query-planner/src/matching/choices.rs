@@ -38,8 +38,7 @@ impl Only {
     fn within(&self, total: &Only, nodes: &mut Nodes<'_>) -> Only {
         let rows = match (&self.rows, &total.rows) {
             (Some((p, f)), Some((q, g))) if p == q => Some((*p, f.clone().and(g.clone()))),
-            (None, rows) => rows.clone(),
-            (rows, _) => rows.clone(),
+            (None, rows) | (rows, _) => rows.clone(),
         };
         Only { rows, bit: nodes.and(self.bit, total.bit) }
     }
@@ -148,7 +147,8 @@ impl<'b> Choices<'b> {
 
     /// The largest choices whose rows are all among those of another one, or of all.
     fn inside(&self, around: Option<&Only>, nodes: &mut Nodes<'_>) -> Vec<&'b Behind> {
-        let mut is_inside = |a: &Only, b: &Only| !a.is(b) && a.narrows(b, nodes);
+        // The same conditions in another order are not inside each other.
+        let mut is_inside = |a: &Only, b: &Only| a.narrows(b, nodes) && !b.narrows(a, nodes);
         let mut inside: Vec<&Behind> = self.chosen.clone();
         inside.retain(|of| around.is_none_or(|around| is_inside(&of.choice, around)));
         let mut largest = inside.clone();
