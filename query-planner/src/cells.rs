@@ -38,7 +38,7 @@ pub struct CellTable {
     /// Pairs (a, b) of positions in `cells`, the rows of a among those of b: a is hidden when b − a is 1 to k − 1.
     pub differences: Vec<(usize, usize)>,
     /// Pairs of positions whose rows may or may not be among each other's: the smaller one is hidden when they differ
-    /// by 1 to k − 1.
+    /// by 1 to k − 1. None where it is counted who is between them.
     pub apart: Vec<(usize, usize)>,
     /// Pairs (part, total) of positions in two sums that are both seen: the part is hidden where 1 to k − 1 of the patients behind the total are
     /// not behind the part, whatever rows they have.
@@ -91,7 +91,7 @@ impl CellTable {
                 }
                 if is_within(part, of, sum) {
                     differences.push((at(a), at(b)));
-                } else if a < b && !is_within(of, part, sum) {
+                } else if a < b && !is_within(of, part, sum) && sum.between.is_empty() {
                     apart.push((at(a), at(b)));
                 }
             }

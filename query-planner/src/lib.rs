@@ -16,6 +16,7 @@ mod catalog_file;
 pub mod cells;
 mod clamp;
 pub mod cost;
+mod cube;
 pub mod decode;
 mod disclose;
 pub mod disclosure;

@@ -13,6 +13,7 @@ use crate::bind::RevealedTable;
 use crate::catalog::Catalog;
 use crate::clamp;
 use crate::cost::most_groups;
+use crate::cube::JUDGED_TOGETHER;
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
 use crate::fragments::{fragment, fragments_of, stage, tables_read};
@@ -28,6 +29,7 @@ use crate::plan::{
 use crate::policy::check_local;
 use crate::relate::{self, Footprint};
 use crate::slots::{Size, Slots};
+use crate::small::conditional_columns;
 use crate::split::{Sites, sites_of};
 use crate::supports::Support;
 use crate::uses::{self, Released, Uses};
@@ -101,17 +103,20 @@ impl<'a> Lowering<'a> {
             slots.patient_key = matching::key_column(&aggregate.input, self.catalog);
         }
         slots.measured = self.judges().then(|| Measured::of(aggregate, self.catalog));
+        if self.catalog.policy.hides() {
+            slots.made = conditional_columns(&aggregate.input);
+        }
         let outputs = slots.outputs(aggregate)?;
         if self.hides() {
             slots.optional = slots.columns_of_choice(&aggregate.input);
         }
         let mut cells = if self.hides() { slots.cells(&outputs)? } else { Vec::new() };
-        slots.understood(&cells)?;
+        slots.understood(&cells, JUDGED_TOGETHER)?;
         let (supports, disjoint) = (slots.supports(&cells)?, slots.disjoint(&cells, &outputs));
         cells.extend(supports.iter().map(|support| support.cell));
         cells.sort_unstable();
         cells.dedup();
-        slots.no_hidden_counts(&aggregate.input)?;
+        slots.no_hidden_counts()?;
         few_enough(cells.len(), most)?;
         approx_distinct::few_enough(slots.sketches.len(), &groups, most)?;
         let generic = fragment(aggregate, &slots)?;
@@ -190,7 +195,8 @@ impl<'a> Lowering<'a> {
             found = matching::beside(&aggregate.input, &keys, &slots.people, self.catalog)?;
         }
         let Some(LaidOut { matching, slots: nodes, relations }) = found else {
-            // The rows are not those of patients: cells are judged as they are.
+            // The rows are not those of patients: cells are judged as they are, each with each other one.
+            slots.understood(cells, 2)?;
             slots.slots.truncate(asked);
             slots.people.truncate(known);
             return Ok(Beside::default());

@@ -6,9 +6,10 @@ use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{Expr, cast, lit};
 
 use crate::bounds::partial_bits;
+use crate::cube::{CORNERS, Corner, needs_no_total, off_plane};
 use crate::plan::{Between, Exclusive, Output, Ring, Scale, Slot, Summand};
 use crate::slots::{Slots, first_of};
-use crate::small::{excludes, narrows};
+use crate::small::{are_plain, excludes, narrows};
 use crate::supports::{Support, are_apart_in, measure_alike};
 
 impl Slots<'_> {
@@ -133,10 +134,51 @@ impl Slots<'_> {
             }
         }
         totals.dedup();
+        if let [a, b, c] = &chosen[..]
+            && !are_plain(&chosen.iter().map(|(_, rows)| rows).collect::<Vec<_>>())
+        {
+            return totals
+                .iter()
+                .flat_map(|total| of_three(total.as_ref(), [a, b, c]))
+                .chain(without_total([a, b, c]))
+                .collect();
+        }
         let inner = chosen.iter().map(|(_, rows)| Some(rows.clone()));
         let around = totals.into_iter().map(|rows| (rows, None)).chain(inner.map(|rows| (rows.clone(), rows)));
         around.flat_map(|(rows, choice)| beside(rows.as_ref(), &inside(choice.as_ref(), &chosen))).collect()
     }
+}
+
+/// Who is told by three choices of a total's rows, and the cell that is hidden where those are few: see [`crate::cube`].
+fn of_three(total: Option<&Expr>, chosen: [&(usize, Expr); 3]) -> Vec<(usize, Whom)> {
+    let within = |rows: Expr| total.map_or(rows.clone(), |total| total.clone().and(rows));
+    let of_pair =
+        |[(_, a), (cell, b)]: [&(usize, Expr); 2]| in_both_or_neither(total, [a, b]).map(|whom| (*cell, whom));
+    let [a, b, c] = chosen;
+    let pairs = [[a, b], [a, c], [b, c]].into_iter().flat_map(of_pair);
+    let choices = chosen.map(|(_, rows)| rows.clone());
+    let planes = CORNERS.into_iter().filter(|corner| !needs_no_total(corner)).flat_map(|corner| {
+        let rows = Whom::With(Some(within(off_plane(&choices, corner))));
+        [rows, Whom::OffPlane(total.cloned(), choices.each_ref().map(|rows| within(rows.clone())), corner)]
+    });
+    pairs.chain(planes.map(|whom| (c.0, whom))).collect()
+}
+
+/// The same of what they tell by themselves.
+fn without_total(chosen: [&(usize, Expr); 3]) -> Vec<(usize, Whom)> {
+    let choices = chosen.map(|(_, rows)| rows.clone());
+    let planes = CORNERS.into_iter().filter(needs_no_total).flat_map(|corner| {
+        [Whom::With(Some(off_plane(&choices, corner))), Whom::OffPlane(None, choices.clone(), corner)]
+    });
+    planes.map(|whom| (chosen[2].0, whom)).collect()
+}
+
+/// Of the patients of a total those who have rows of two choices or of neither, and who has a row that both take, or neither does.
+fn in_both_or_neither(total: Option<&Expr>, [a, b]: [&Expr; 2]) -> [Whom; 2] {
+    let within = |rows: Expr| total.map_or(rows.clone(), |total| total.clone().and(rows));
+    let is_true = |rows: &Expr| Expr::IsTrue(rows.clone().into());
+    let rows = Whom::With(Some(within(is_true(a).eq(is_true(b)))));
+    [rows, Whom::InBothOrNeither(total.cloned(), [a, b].map(|rows| within(rows.clone())))]
 }
 
 /// The largest of these choices whose rows are all among those of another one, or of all.
@@ -152,11 +194,8 @@ fn inside<'c>(around: Option<&Expr>, chosen: &'c [(usize, Expr)]) -> Vec<&'c (us
 fn beside(around: Option<&Expr>, chosen: &[&(usize, Expr)]) -> Vec<(usize, Whom)> {
     let [(_, a), .., (cell, b)] = chosen else { return Vec::new() };
     let within = |rows: Expr| around.map_or(rows.clone(), |around| around.clone().and(rows));
-    let is_true = |rows: &Expr| Expr::IsTrue(rows.clone().into());
     if chosen.len() == 2 && !excludes(a, b) {
-        let either = [a, b].map(|rows| within(rows.clone()));
-        let rows = Whom::With(Some(within(is_true(a).eq(is_true(b)))));
-        return vec![(*cell, rows), (*cell, Whom::InBothOrNeither(around.cloned(), either))];
+        return in_both_or_neither(around, [a, b]).map(|whom| (*cell, whom)).into();
     }
     let Some(any) = chosen.iter().map(|(_, rows)| rows.clone()).reduce(Expr::or) else { return Vec::new() };
     let rows = Whom::With(Some(within(Expr::IsNotTrue(any.clone().into()))));
@@ -173,6 +212,8 @@ pub(crate) enum Whom {
     /// Of those with a row that meets the first, if there is something to meet: those with rows that meet both others, and those with none that
     /// meets either.
     InBothOrNeither(Option<Expr>, [Expr; 2]),
+    /// Of the same those who by rows that meet each of three are not beside a corner.
+    OffPlane(Option<Expr>, [Expr; 3], Corner),
 }
 
 impl Whom {
@@ -180,7 +221,7 @@ impl Whom {
     pub(crate) fn condition(&self) -> Option<&Expr> {
         match self {
             Whom::With(condition) => condition.as_ref(),
-            Whom::InOneOnly(..) | Whom::InBothOrNeither(..) => None,
+            Whom::InOneOnly(..) | Whom::InBothOrNeither(..) | Whom::OffPlane(..) => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use arrow::datatypes::DataType;
 use datafusion_common::Column;
 use datafusion_expr::expr::{AggregateFunction, WindowFunction};
 use datafusion_expr::logical_plan::Aggregate;
-use datafusion_expr::{Expr, ExprFunctionExt, ExprSchemable, LogicalPlan, WindowFunctionDefinition, cast, lit};
+use datafusion_expr::{Expr, ExprFunctionExt, ExprSchemable, WindowFunctionDefinition, cast, lit};
 
 use crate::approx_distinct;
 use crate::bounds::{partial_bits, site_bits, type_interval};
@@ -18,7 +18,7 @@ use crate::measured::Measured;
 use crate::orders::is_order;
 use crate::people::Whom;
 use crate::plan::{Form, Order, Output, Ring, Scale, SketchOf, Slot, Summand};
-use crate::small::{carries_condition, conditional_columns};
+use crate::small::carries_condition;
 use crate::split::not_yet;
 use crate::supports::{Added, Drawn, Leaf};
 use crate::words::words;
@@ -43,6 +43,8 @@ pub(crate) struct Slots<'a> {
     pub ones: Vec<usize>,
     /// The input's columns whose being empty is a choice, where small cells are hidden: a condition may leave them so, or looks at whether they are.
     pub optional: BTreeSet<String>,
+    /// Those whose values a condition made, where small cells are hidden.
+    pub made: BTreeSet<String>,
     /// The patient key among the input's columns, where rows of several sites are matched by it.
     pub patient_key: Option<Column>,
     /// What rows must meet for their patients to be counted; [`Summand::Patients`] names a position here until the nodes are
@@ -92,6 +94,7 @@ impl<'a> Slots<'a> {
             approximate: false,
             ones: Vec::new(),
             optional: BTreeSet::new(),
+            made: BTreeSet::new(),
             patient_key: None,
             people: Vec::new(),
             measured: None,
@@ -349,11 +352,7 @@ impl Slots<'_> {
     ///
     /// # Errors
     /// `CONDITIONAL_VALUE`.
-    pub(crate) fn no_hidden_counts(&self, input: &LogicalPlan) -> Result<(), PlanError> {
-        if !self.catalog.policy.hides() {
-            return Ok(());
-        }
-        let made = conditional_columns(input);
+    pub(crate) fn no_hidden_counts(&self) -> Result<(), PlanError> {
         let summed = self.slots.iter().enumerate().filter(|(at, _)| !self.ones.contains(at));
         let summed = summed.filter_map(|(_, slot)| match slot.what {
             Summand::Value(column) | Summand::Square(column) => Some(column),
@@ -363,7 +362,7 @@ impl Slots<'_> {
         let summed = summed.filter(|_| self.measured.is_none());
         let values = summed.chain(self.orders.iter().map(|order| order.column));
         for (_, expr) in values.filter_map(|column| self.columns.get(column)) {
-            if let Some(column) = expr.column_refs().iter().find(|column| made.contains(&column.name)) {
+            if let Some(column) = expr.column_refs().iter().find(|column| self.made.contains(&column.name)) {
                 let text =
                     format!("values of {} could tell how many rows meet a condition, which may be few", column.name);
                 return Err(PlanError::new("CONDITIONAL_VALUE", text)

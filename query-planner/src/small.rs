@@ -92,21 +92,19 @@ impl Slots<'_> {
         matches!(slot.what, Summand::Patients(_)) || slot.filter.is_some_and(is_first)
     }
 
-    /// Refuses three and more choices of a group's rows whose relation is not plain: from counts of overlapping choices the
-    /// count of a further one follows (inclusion and exclusion), and rules for pairs do not see it.
+    /// Refuses choices of a group's rows whose relation is not plain, where they are more than are judged together: from counts of overlapping
+    /// choices the count of a further one follows (inclusion and exclusion), and rules for pairs do not see it.
     ///
     /// # Errors
     /// `RELATED_TABLES`.
-    pub(crate) fn understood(&self, cells: &[usize]) -> Result<(), PlanError> {
+    pub(crate) fn understood(&self, cells: &[usize], most: usize) -> Result<(), PlanError> {
         let mut chosen: Vec<Expr> = Vec::new();
         for rows in cells.iter().filter_map(|slot| self.choice(*slot)) {
             if !chosen.contains(&rows) {
                 chosen.push(rows);
             }
         }
-        let is_plain = |a: &Expr, b: &Expr| excludes(a, b) || narrows(a, b) || narrows(b, a);
-        let all = (0..chosen.len()).all(|a| (a + 1..chosen.len()).all(|b| is_plain(&chosen[a], &chosen[b])));
-        if chosen.len() < 3 || all { Ok(()) } else { Err(overlapping()) }
+        if chosen.len() <= most || are_plain(&chosen.iter().collect::<Vec<_>>()) { Ok(()) } else { Err(overlapping()) }
     }
 
     /// The columns whose being empty is a choice.
@@ -198,10 +196,15 @@ const STRICT: [&str; 24] = [
 ];
 
 pub(crate) fn overlapping() -> PlanError {
-    let text = "three or more counts choose rows by conditions that may overlap, so that a hidden small cell might follow \
-                from them together";
+    let text = "several counts choose rows by conditions that may overlap, so that a hidden small cell might follow from them together";
     PlanError::new("RELATED_TABLES", text)
-        .hint("let the conditions exclude each other (x < 18, x BETWEEN 18 AND 64…) or narrow each other (a, a AND b…), or GROUP BY")
+        .hint("ask for fewer at a time (three of patients' rows, else two), let the conditions exclude each other (x < 18, x BETWEEN 18 AND 64…) or narrow each other (a, a AND b…), or GROUP BY")
+}
+
+/// Do any two exclude or contain each other?
+pub(crate) fn are_plain(choices: &[&Expr]) -> bool {
+    let is_plain = |a: &Expr, b: &Expr| excludes(a, b) || narrows(a, b) || narrows(b, a);
+    choices.iter().enumerate().all(|(at, a)| choices[at + 1..].iter().all(|b| is_plain(a, b)))
 }
 
 pub(crate) fn are_understood(conditions: &[&Expr]) -> bool {

@@ -6,6 +6,8 @@
 //! one value, are compared with each other, as counts are, and cells that do not are not: nothing but the figures depends on them, and a
 //! sum of one column less one of another is a figure of nobody. Where the rows of a figure cannot have a value, all of them are its cell. A term that is a literal counts its condition's rows, and so is a count like others.
 
+use std::collections::BTreeSet;
+
 use datafusion_expr::utils::conjunction;
 use datafusion_expr::{Expr, lit, when};
 use serde::{Deserialize, Serialize};
@@ -134,7 +136,11 @@ impl Slots<'_> {
                     met.map(|met| conjunction(clause.iter().cloned()).map_or(met.clone(), |clause| met.and(clause)));
                 let leaves = if resting.counts { Vec::new() } else { numbers(&mut self.leaves, atoms, rest) };
                 let whole = whole(term, (rest, cell), count, resting.range);
-                self.supports.push(Drawn { cell, figures: figures.to_vec(), leaves, conditions, rows, whole });
+                let drawn = Drawn { cell, figures: figures.to_vec(), leaves, conditions, rows, whole };
+                if rest == 0 && !resting.counts && is_made(term, &self.made) {
+                    self.supports.push(Drawn { leaves: Vec::new(), whole: None, ..drawn.clone() });
+                }
+                self.supports.push(drawn);
             }
         }
         Ok(())
@@ -172,6 +178,11 @@ pub(crate) fn whole(
     let is_zero_out = !(range.lo..=range.hi).contains(&0);
     let cell = if term.when.is_empty() { Some(count) } else { Some(cell).filter(|_| is_zero_out) };
     cell.map(|cell| (cell, range))
+}
+
+/// Did a condition below make what a term measures? Its sum may count who meets that, whatever else its values could be.
+pub(crate) fn is_made(term: &Term, made: &BTreeSet<String>) -> bool {
+    term.leaf.iter().flat_map(Expr::column_refs).any(|column| made.contains(&column.name))
 }
 
 /// Beside a value that a term cannot have, all that are in it.

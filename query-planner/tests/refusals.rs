@@ -197,11 +197,12 @@ fn counts_of_patients_are_not_taken_for_parts_of_each_other() {
     let table = "SELECT condition_concept_id, COUNT(DISTINCT person_id) AS n FROM condition_occurrence WHERE condition_concept_id IN (1, 2) GROUP BY 1";
     let both = format!("SELECT a.n, b.n FROM ({total}) a CROSS JOIN ({table}) b");
     assert_eq!(code(&both), Some("RELATED_TABLES"));
-    let overlapping = "SELECT COUNT(*) FILTER (WHERE d > DATE '2000-01-01'), COUNT(*) FILTER (WHERE n > 2), COUNT(*) FILTER (WHERE n > 4) \
-                       FROM (SELECT person_id, MIN(condition_start_date) d, COUNT(*) n FROM condition_occurrence GROUP BY person_id) t";
+    let overlapping = "SELECT COUNT(*) FILTER (WHERE d > DATE '2000-01-01'), COUNT(*) FILTER (WHERE n > 2), COUNT(*) FILTER (WHERE n > 4), \
+                       COUNT(*) FILTER (WHERE n > 6) FROM (SELECT person_id, MIN(condition_start_date) d, COUNT(*) n FROM condition_occurrence GROUP BY person_id) t";
     assert_eq!(code(overlapping), Some("RELATED_TABLES"));
     let beside = "SELECT COUNT(*), COUNT(DISTINCT person_id) FILTER (WHERE condition_concept_id < 5), COUNT(DISTINCT person_id) FILTER (WHERE \
-                  condition_concept_id > 3), COUNT(DISTINCT person_id) FILTER (WHERE condition_start_date IS NULL) FROM condition_occurrence";
+                  condition_concept_id > 3), COUNT(DISTINCT person_id) FILTER (WHERE condition_start_date IS NULL), COUNT(DISTINCT person_id) \
+                  FILTER (WHERE condition_concept_id IN (1, 4)) FROM condition_occurrence";
     assert_eq!(code(beside), Some("RELATED_TABLES"));
     assert!(planned(beside).is_ok());
 }
@@ -446,7 +447,7 @@ fn what_would_tell_a_hidden_cell_together_is_refused() {
     );
     let inclusion_exclusion = format!(
         "SELECT COUNT(*), COUNT(*) FILTER (WHERE {g} = 8507) a, COUNT(*) FILTER (WHERE year_of_birth > 1990) b, \
-         COUNT(*) FILTER (WHERE {g} = 8507 OR year_of_birth > 1990) u FROM person"
+         COUNT(*) FILTER (WHERE {g} = 8507 OR year_of_birth > 1990) u, COUNT(*) FILTER (WHERE year_of_birth < 1995) c FROM person"
     );
     refused("RELATED_TABLES", &[&key_of_a_key, &filter_beside_group, &sites_exchanged, &inclusion_exclusion]);
     refused(

@@ -84,18 +84,105 @@ fn exclusive_counts_that_leave_one_patient_of_a_total_over_do_not_come_out_whate
     ] {
         assert!(hides(&folder, &sql), "{sql}");
     }
-    // Of three and more that may overlap nobody says what follows.
+    // Of four and more that may overlap nobody says what follows.
     for sql in [
-        of("COUNT(NULLIF(f, 3))", all, all, "A.m"),
-        "SELECT COUNT(w.f), COUNT(*) FILTER (WHERE w.f = 0 AND v.z <> 115) AS a, COUNT(*) FILTER (WHERE w.f = 1) AS b FROM A.v v \
-         LEFT JOIN A.m w ON v.person_id = w.person_id AND v.kind = 1"
+        format!("{}, COUNT(*) FILTER (WHERE z % 2 = 0) AS c FROM A.m", of("COUNT(NULLIF(f, 3))", all, all, "A.m").replace(" FROM A.m", "")),
+        "SELECT COUNT(w.f), COUNT(*) FILTER (WHERE w.f = 0 AND v.z <> 115) AS a, COUNT(*) FILTER (WHERE w.f = 1) AS b, COUNT(*) FILTER \
+         (WHERE w.z > 120) AS c FROM A.v v LEFT JOIN A.m w ON v.person_id = w.person_id AND v.kind = 1"
             .to_owned(),
-        "SELECT COUNT(*), COUNT(NULLIF(f, 0)) AS a, COUNT(NULLIF(z, 115)) AS b, COUNT(NULLIF(f, 1)) AS c FROM A.m".to_owned(),
+        "SELECT COUNT(*), COUNT(NULLIF(f, 0)) AS a, COUNT(NULLIF(z, 115)) AS b, COUNT(NULLIF(f, 1)) AS c, COUNT(NULLIF(z, 116)) AS d FROM A.m".to_owned(),
     ] {
         let run = sandbox(folder.path(), &["-e", &sql]);
         println!("  {sql}\n    {}", run.code());
         assert_eq!(run.code(), "RELATED_TABLES", "{}", run.all());
     }
+}
+
+/// What is said of each patient in a table of them, below the figures: `a` of all but patient 15, `b` of eleven, `c` of the others but patient 15.
+fn flags(kind: &str, from: &str) -> String {
+    let of = |condition: &str| match kind {
+        "COUNT" => format!("COUNT(*) FILTER (WHERE {condition})"),
+        _ => format!("{kind}(CASE WHEN {condition} THEN 1 ELSE 0 END)"),
+    };
+    let (a, b, c) = (of("f = 1 OR z <> 115"), of("f = 1"), of("f = 0 AND z <> 115"));
+    format!("FROM (SELECT person_id, {a} AS a, {b} AS b, {c} AS c FROM {from} GROUP BY person_id) s")
+}
+
+#[test]
+fn a_flag_that_is_made_for_each_patient_and_added_up_is_a_count_like_others() {
+    let folder = copies("flags", true);
+    for kind in ["MAX", "MIN", "SUM", "COUNT"] {
+        for from in ["m", "A.m"] {
+            let from = flags(kind, from);
+            for figures in
+                ["COUNT(*), SUM(a)", "COUNT(*), AVG(a)", "COUNT(*), SUM(b), SUM(c)", "SUM(a), SUM(b), SUM(c)"]
+            {
+                let sql = format!("SELECT {figures} {from}");
+                let run = sandbox(folder.path(), &["--format", "json", "-e", &sql]);
+                println!("  {sql}\n    {}", run.all());
+                let refused = matches!(run.code().as_str(), "CONDITIONAL_VALUE" | "SUM_NOT_JUDGED" | "NOT_YET");
+                let all_shown = || run.answers()[0]["rows"][0].as_array().unwrap().iter().all(|cell| !cell.is_null());
+                assert!(refused || !all_shown(), "{sql}: {}", run.all());
+            }
+        }
+        let mean = format!("SELECT AVG(a) {}", flags(kind, "A.m"));
+        assert_eq!(rows(&folder, &mean), [json!([null])], "{mean}");
+    }
+    // Visits of each patient, which no condition makes.
+    let visits = "SELECT COUNT(*), SUM(n) FROM (SELECT person_id, COUNT(*) AS n FROM v GROUP BY person_id) s";
+    assert_eq!(rows(&folder, visits), [json!([42, 84])]);
+}
+
+/// Each of three is large, and any two and a total say nothing of few.
+#[test]
+fn three_choices_that_tell_of_one_patient_together_do_not_all_come_out() {
+    let folder = copies("three", true);
+    let (a, b) = ("z <= 113", "z > 130");
+    // Whom exactly one of three takes, and whom the third takes and no other.
+    let (rest, union) = ("z + 0 > 113 AND z + 0 <= 130 AND z <> 115", "z + 0 <= 113 OR z + 0 > 130 OR z = 115");
+    for from in ["m", "v"] {
+        for count in ["COUNT(*)", "COUNT(DISTINCT person_id)"] {
+            let of = |condition: &str| format!("{count} FILTER (WHERE {condition})");
+            for (total, third) in [("COUNT(*), ", rest), ("", union), ("COUNT(*), ", union)] {
+                let figures = [a, b, third].map(of).join(", ");
+                let cells = rows(&folder, &format!("SELECT {total}{figures} FROM {from}"));
+                assert!(cells[0].as_array().unwrap().iter().any(Value::is_null), "{total}{third}: {cells:?}");
+            }
+        }
+        let flag = |condition: &str| format!("MAX(CASE WHEN {condition} THEN 1 ELSE 0 END)");
+        for third in [rest, union] {
+            let [a, b, third] = [a, b, third].map(flag);
+            let patients = format!("SELECT person_id, {a} AS a, {b} AS b, {third} AS c FROM {from} GROUP BY person_id");
+            let cells = rows(&folder, &format!("SELECT COUNT(*), SUM(a), SUM(b), SUM(c) FROM ({patients}) s"));
+            assert!(cells[0].as_array().unwrap().iter().any(Value::is_null), "{third}: {cells:?}");
+        }
+    }
+}
+
+#[test]
+fn three_choices_that_overlap_at_random_come_out_beside_the_total() {
+    let folder = Scratch::new("three-at-random");
+    for (site, patients) in [("A", 1..=80), ("B", 61..=120)] {
+        let row = |n: u32| {
+            format!(
+                "{n},{},{},{}\n",
+                u32::from(n.is_multiple_of(2)),
+                u32::from(n.is_multiple_of(3)),
+                u32::from(n <= 90)
+            )
+        };
+        folder.write(&format!("{site}/w.csv"), format!("person_id,x,y,q\n{}", patients.map(row).collect::<String>()));
+    }
+    folder.write("network.toml", "min_patients = 11\nmin_sites = 2\n");
+    let three =
+        "COUNT(*) FILTER (WHERE x = 1) AS x, COUNT(*) FILTER (WHERE y = 1) AS y, COUNT(*) FILTER (WHERE q = 1) AS q";
+    assert_eq!(rows(&folder, &format!("SELECT COUNT(*) AS n, {three} FROM w")), [json!([140, 70, 46, 110])]);
+    let patients = "SELECT person_id, MAX(x) AS x, MAX(CASE WHEN y = 1 THEN 1 ELSE 0 END) AS y, MAX(q) AS q FROM w GROUP BY person_id";
+    let three = "COUNT(*) FILTER (WHERE x = 1) AS x, SUM(y) AS y, COUNT(*) FILTER (WHERE q = 1) AS q";
+    assert_eq!(
+        rows(&folder, &format!("SELECT COUNT(*) AS n, {three} FROM ({patients}) s")),
+        [json!([120, 60, 40, 90])]
+    );
 }
 
 #[test]

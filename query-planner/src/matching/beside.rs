@@ -46,6 +46,12 @@ pub(crate) fn beside(
                 let outside = nodes.not(in_one);
                 nodes.and(all, outside)
             }
+            Whom::OffPlane(total, choices, corner) => {
+                let all = with(total.as_ref());
+                let bits = choices.each_ref().map(|rows| with(Some(rows)));
+                let off = nodes.off_plane(bits, *corner);
+                nodes.and(all, off)
+            }
         };
         slots.push(nodes.place(bit)?);
     }

@@ -2,6 +2,7 @@
 
 use datafusion_expr::Expr;
 
+use crate::cube::{CORNERS, Corner, JUDGED_TOGETHER, needs_no_total, off_plane};
 use crate::error::PlanError;
 use crate::matching::between::Behind;
 use crate::matching::nodes::{Bit, Nodes};
@@ -67,15 +68,36 @@ impl<'b> Choices<'b> {
         Self { all, chosen, every }
     }
 
-    /// Refuses three and more choices whose relation is not plain: from counts of overlapping choices the count of a further one follows.
+    /// Refuses choices whose relation is not plain, where they are more than are judged together: three of patients or of one part's rows, else two. From counts of
+    /// overlapping choices the count of a further one follows.
     ///
     /// # Errors
     /// `RELATED_TABLES`.
     pub fn understood(&self, nodes: &mut Nodes<'_>) -> Result<(), PlanError> {
+        let is_judged = self.chosen.len() < JUDGED_TOGETHER || self.three().is_some();
+        if is_judged || self.are_plain(nodes) { Ok(()) } else { Err(overlapping()) }
+    }
+
+    /// Do any two exclude or contain each other?
+    fn are_plain(&self, nodes: &mut Nodes<'_>) -> bool {
         let mut is_plain = |a: &Only, b: &Only| a.excludes(b, nodes) || a.narrows(b, nodes) || b.narrows(a, nodes);
         let of = |at: usize| &self.chosen[at].choice;
-        let all = (0..self.chosen.len()).all(|a| (a + 1..self.chosen.len()).all(|b| is_plain(of(a), of(b))));
-        if self.chosen.len() < 3 || all { Ok(()) } else { Err(overlapping()) }
+        (0..self.chosen.len()).all(|a| (a + 1..self.chosen.len()).all(|b| is_plain(of(a), of(b))))
+    }
+
+    /// Three choices of patients, or of the rows of one part, if that is what there is.
+    fn three(&self) -> Option<Three<'b>> {
+        let of: [&Behind; 3] = self.chosen.clone().try_into().ok()?;
+        if of.iter().all(|of| of.choice.rows.is_none()) {
+            return Some(Three { of, rows: None });
+        }
+        let (part, _) = of[0].choice.rows.as_ref()?;
+        let rows = of.map(|of| match (&of.choice.rows, of.choice.bit) {
+            (Some((of, rows)), Bit::Yes) if of == part => Some(rows.clone()),
+            _ => None,
+        });
+        let [Some(a), Some(b), Some(c)] = rows else { return None };
+        Some(Three { of, rows: Some((*part, [a, b, c])) })
     }
 
     /// Sets of counts that have no row in common, and the count of all that is shown beside them. `counts_patients` says of a slot whether it counts
@@ -122,6 +144,9 @@ impl<'b> Choices<'b> {
     /// # Errors
     /// As [`Tally::exists`].
     pub fn beside_others(&self, tally: &mut Tally<'_, '_, '_>) -> Result<Vec<(usize, Bit)>, PlanError> {
+        if let Some(three) = self.three().filter(|_| !self.are_plain(tally.nodes)) {
+            return self.of_three(&three, tally);
+        }
         let mut around: Vec<(&Only, Vec<&Behind>)> = Vec::new();
         for total in self.all.iter().map(|all| &all.only) {
             if !around.iter().any(|(known, _)| known.is(total)) {
@@ -145,6 +170,32 @@ impl<'b> Choices<'b> {
         Ok(told)
     }
 
+    /// Whom three choices tell together, beside each count of all and by themselves: see [`crate::cube`].
+    fn of_three(&self, three: &Three<'b>, tally: &mut Tally<'_, '_, '_>) -> Result<Vec<(usize, Bit)>, PlanError> {
+        let [a, b, c] = three.of;
+        let bits = [tally.exists(&a.choice)?, tally.exists(&b.choice)?, tally.exists(&c.choice)?];
+        let mut told = Vec::new();
+        for total in self.all.iter().map(|all| &all.only) {
+            for [a, b] in [[a, b], [a, c], [b, c]] {
+                let told_by_two = in_both_or_neither(total, [&a.choice, &b.choice], tally)?;
+                told.extend(told_by_two.map(|bit| (b.cell, bit)));
+            }
+            let all = tally.exists(total)?;
+            for corner in CORNERS.into_iter().filter(|corner| !needs_no_total(corner)) {
+                let off = tally.nodes.off_plane(bits, corner);
+                told.push((c.cell, tally.nodes.and(all, off)));
+                told.push((c.cell, three.rows_off(corner, total, tally)?));
+            }
+        }
+        for corner in CORNERS.into_iter().filter(needs_no_total) {
+            told.push((c.cell, tally.nodes.off_plane(bits, corner)));
+            told.push((c.cell, three.rows_off(corner, &Only::ALL, tally)?));
+        }
+        told.retain(|(_, bit)| *bit != Bit::No);
+        told.dedup();
+        Ok(told)
+    }
+
     /// The largest choices whose rows are all among those of another one, or of all.
     fn inside(&self, around: Option<&Only>, nodes: &mut Nodes<'_>) -> Vec<&'b Behind> {
         // The same conditions in another order are not inside each other.
@@ -154,6 +205,23 @@ impl<'b> Choices<'b> {
         let mut largest = inside.clone();
         largest.retain(|of| !inside.iter().any(|other| is_inside(&of.choice, &other.choice)));
         largest
+    }
+}
+
+/// Choices that are judged together.
+struct Three<'b> {
+    of: [&'b Behind; 3],
+    /// The part and what its rows meet, where it is rows that are chosen.
+    rows: Option<(usize, [Expr; 3])>,
+}
+
+impl Three<'_> {
+    /// Who has a row of a total that is not on a corner's plane.
+    fn rows_off(&self, corner: Corner, total: &Only, tally: &mut Tally<'_, '_, '_>) -> Result<Bit, PlanError> {
+        let Some((part, rows)) = &self.rows else { return Ok(Bit::No) };
+        let off = Only { rows: Some((*part, off_plane(rows, corner))), bit: Bit::Yes };
+        let within = off.within(total, tally.nodes);
+        tally.exists(&within)
     }
 }
 

@@ -5,6 +5,7 @@ use datafusion_expr::{Expr, LogicalPlan};
 
 use crate::bounds::{Interval, site_bits};
 use crate::catalog::Catalog;
+use crate::cube::Corner;
 use crate::error::PlanError;
 use crate::matched::Node;
 use crate::order::Encoding;
@@ -167,6 +168,15 @@ impl<'a> Nodes<'a> {
             () if self.opposite(x, y) => Bit::Yes,
             () => Bit::At(self.put(Node::Or(x.min(y), x.max(y)), BIT)),
         }
+    }
+
+    /// Not exactly one of three is as it is not at a corner: see [`crate::cube`].
+    pub fn off_plane(&mut self, bits: [Bit; 3], corner: Corner) -> Bit {
+        let [a, b, c] = [0, 1, 2].map(|at| if corner[at] { self.not(bits[at]) } else { bits[at] });
+        let (in_one, both) = (self.differ(a, b), self.and(a, b));
+        let is_odd = self.differ(in_one, c);
+        let is_even = self.not(is_odd);
+        self.or(is_even, both)
     }
 
     /// One of them and not the other.

@@ -26,7 +26,7 @@ use crate::matching::view::{View, not_yet_because};
 use crate::measured::{Measured, Powers};
 use crate::plan::{Between, Exclusive, Groups, Output, Ring, Scale, SecureSum, Slot, Summand};
 use crate::small::{carries_condition, conditional_columns, is_stored, looks_past, optional_columns};
-use crate::supports::{Drawn, Leaf, Support, are_apart_in, measure_alike, needed, numbers, whole};
+use crate::supports::{Drawn, Leaf, Support, are_apart_in, is_made, measure_alike, needed, numbers, whole};
 use crate::words::words;
 
 /// A sum over matched patients.
@@ -57,8 +57,11 @@ pub(crate) fn matched(
     let tally = Tally { view: &view, keyed: keys.keyed.clone(), nodes: &mut nodes };
     let measured = judged.then(|| Measured::of(aggregate, catalog));
     let (slots, cells, behind, drawn, leaves) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let optional = if catalog.policy.hides() { columns_of_choice(aggregate) } else { BTreeSet::new() };
-    let mut figures = Figures { tally, aggregate, measured, optional, slots, cells, behind, drawn, leaves };
+    let (optional, made) = match catalog.policy.hides() {
+        true => (columns_of_choice(aggregate), conditional_columns(&aggregate.input)),
+        false => Default::default(),
+    };
+    let mut figures = Figures { tally, measured, optional, made, slots, cells, behind, drawn, leaves };
     figures.patients(Bit::Yes, &Only::ALL)?;
     let mut outputs: Vec<Output> = (0..keys.keys.len()).map(Output::Key).collect();
     for expr in &aggregate.aggr_expr {
@@ -135,11 +138,12 @@ pub(crate) fn matched(
 /// The slots while they are being collected: nodes and decimal digits.
 struct Figures<'v, 'n, 'a> {
     tally: Tally<'v, 'n, 'a>,
-    aggregate: &'v Aggregate,
     /// Where it is judged how much of a sum is whose.
     measured: Option<Measured<'a>>,
     /// The input's columns whose being empty is a choice.
     optional: BTreeSet<String>,
+    /// Those whose values a condition made.
+    made: BTreeSet<String>,
     slots: Vec<(usize, u8)>,
     /// Slots that are counts, and those of the patients behind them.
     cells: Vec<(usize, usize)>,
@@ -320,7 +324,11 @@ impl Figures<'_, '_, '_> {
             let leaves = if measures { numbers(&mut self.leaves, &part.atoms, part.rest) } else { Vec::new() };
             let whole = whole(&part.term, (part.rest, cell), count, part.range);
             let conditions = part.term.when.iter().chain(call.params.filter.as_deref()).cloned().collect();
-            self.drawn.push(Drawn { cell, figures: figures.to_vec(), leaves, conditions, rows: None, whole });
+            let drawn = Drawn { cell, figures: figures.to_vec(), leaves, conditions, rows: None, whole };
+            if part.rest == 0 && measures && is_made(&part.term, &self.made) {
+                self.drawn.push(Drawn { leaves: Vec::new(), whole: None, ..drawn.clone() });
+            }
+            self.drawn.push(drawn);
         }
         Ok(())
     }
@@ -391,8 +399,7 @@ impl Figures<'_, '_, '_> {
             self.behind.push(Behind { cell: slot, patients, choice: only.clone(), only });
             return Ok(());
         }
-        let made = conditional_columns(&self.aggregate.input);
-        if carries_condition(expr) || expr.column_refs().iter().any(|column| made.contains(&column.name)) {
+        if carries_condition(expr) || expr.column_refs().iter().any(|column| self.made.contains(&column.name)) {
             let text =
                 format!("{name} of {} could tell how many patients meet a condition, which may be few", words(expr));
             return Err(PlanError::new("CONDITIONAL_VALUE", text)
