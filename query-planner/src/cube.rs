@@ -33,18 +33,23 @@ pub(crate) fn needs_no_total(corner: &Corner) -> bool {
     corner.iter().filter(|is_in| **is_in).count() == 1
 }
 
-/// Rows that are not on a corner's plane.
+/// Rows that are not on a corner's plane: at least two of three are as they are not there, or none is.
 pub(crate) fn off_plane(choices: &[Expr; 3], corner: Corner) -> Expr {
-    let [a, b, c] = [0, 1, 2].map(|at| {
-        let is_in = Expr::IsTrue(choices[at].clone().into());
-        if corner[at] { choices[at].clone().is_not_true() } else { is_in }
-    });
-    // Not exactly one of them: an even number, or all three.
-    a.clone().not_eq(b.clone()).not_eq(c).is_not_true().or(a.and(b))
+    let met = |at: usize, holds: bool| {
+        let rows = Box::new(choices[at].clone());
+        if holds { Expr::IsTrue(rows) } else { Expr::IsNotTrue(rows) }
+    };
+    let [a, b, c] = [0, 1, 2].map(|at| met(at, !corner[at]));
+    let [at_a, at_b, at_c] = [0, 1, 2].map(|at| met(at, corner[at]));
+    let two = a.clone().and(b.clone()).or(a.and(c.clone())).or(b.and(c));
+    two.or(at_a.and(at_b).and(at_c))
 }
 
 #[cfg(test)]
 mod tests {
+    use datafusion_common::ScalarValue;
+    use datafusion_expr::{BinaryExpr, Operator, lit};
+
     use super::*;
 
     fn weight([x, y, z]: Corner, [a, b, c, d]: [i32; 4]) -> i32 {
@@ -68,6 +73,27 @@ mod tests {
         }
         planes.extend(CORNERS.map(|corner| on(&|at: &Corner| !is_off(*at, corner))));
         planes
+    }
+
+    fn holds(expr: &Expr) -> bool {
+        match expr {
+            Expr::Literal(ScalarValue::Boolean(value), _) => *value == Some(true),
+            Expr::IsTrue(of) => holds(of),
+            Expr::IsNotTrue(of) => !holds(of),
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => holds(left) && holds(right),
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => holds(left) || holds(right),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn rows_off_a_plane_are_said_as_corners_off_it() {
+        for (at, corner) in CORNERS.into_iter().flat_map(|at| CORNERS.map(|corner| (at, corner))) {
+            assert_eq!(holds(&off_plane(&at.map(lit), corner)), is_off(at, corner), "{at:?}, {corner:?}");
+        }
+        // An unknown condition is one that does not hold.
+        let unknown = [lit(true), lit(ScalarValue::Boolean(None)), lit(false)];
+        assert!(!holds(&off_plane(&unknown, [false; 3])));
     }
 
     #[test]

@@ -207,17 +207,22 @@ fn computed(facts: &mut Vec<Fact>, exprs: &[Expr], plan: &LogicalPlan, scope: &S
         // A count or a rank is at most the number of rows and holds nothing of the values it looked at.
         if COUNTING.contains(&name) {
             fact.interval = fact.interval.map(|_| Interval { lo: 0, hi: rows.into() });
-        } else if let (true, [arg]) = (CHOOSING.contains(&name), args) {
-            let nullable = fact.nullable;
-            *fact = scope.fact(arg);
-            fact.nullable |= nullable && !is_of_some_row(plan, expr);
         } else if !NUMBERS.contains(&name) {
             fact.origins = args.iter().flat_map(|arg| scope.origins(arg)).collect();
+        }
+        let [arg] = args else { continue };
+        let of = scope.fact(arg);
+        let nullable = of.nullable || fact.nullable && !is_of_some_row(plan, expr);
+        match name {
+            // One of their argument's values.
+            "min" | "max" => *fact = Fact { nullable, ..of },
+            "sum" | "avg" => fact.nullable = nullable,
+            _ => {}
         }
     }
 }
 
-/// Has an aggregate a row in every group, so that it is one of its argument's values?
+/// Has an aggregate a row in every group?
 fn is_of_some_row(plan: &LogicalPlan, expr: &Expr) -> bool {
     let is_grouped = matches!(plan, LogicalPlan::Aggregate(a) if !a.group_expr.is_empty());
     let is_filtered = |call: &AggregateFunction| call.params.filter.is_some();
@@ -234,8 +239,6 @@ pub(crate) fn call(expr: &Expr) -> Option<(&str, &[Expr])> {
     }
 }
 
-/// Their result is a value of their argument.
-const CHOOSING: [&str; 2] = ["min", "max"];
 const COUNTING: [&str; 4] = ["count", "row_number", "rank", "dense_rank"];
 /// Nothing of the values either; an estimate may exceed the number of rows.
 const NUMBERS: [&str; 3] = ["percent_rank", "cume_dist", crate::approx_distinct::NAME];

@@ -17,6 +17,7 @@ use crate::cube::JUDGED_TOGETHER;
 use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
 use crate::fragments::{fragment, fragments_of, stage, tables_read};
+use crate::groups::GroupKey;
 use crate::intersection::Intersection;
 use crate::matched::Matching;
 use crate::matching::{self, Common, Laid, LaidOut, Matched};
@@ -97,19 +98,7 @@ impl<'a> Lowering<'a> {
         let domains: Vec<_> = keys.iter().map(|k| k.key.clone()).collect();
         let most = most_groups(&domains, &groups);
         let size = Size { rows: relation.rows, groups: most, contributors: sites.len() };
-        let mut slots = Slots::new(&keys, &scope, size, self.catalog);
-        // Patients alone are matched without their sites' rows being added up.
-        if sites.len() > 1 && !aggregate.aggr_expr.iter().all(matching::counts_distinct) {
-            slots.patient_key = matching::key_column(&aggregate.input, self.catalog);
-        }
-        slots.measured = self.judges().then(|| Measured::of(aggregate, self.catalog));
-        if self.catalog.policy.hides() {
-            slots.made = conditional_columns(&aggregate.input);
-        }
-        let outputs = slots.outputs(aggregate)?;
-        if self.hides() {
-            slots.optional = slots.columns_of_choice(&aggregate.input);
-        }
+        let (mut slots, outputs) = self.figures(aggregate, &scope, (&keys, size))?;
         let mut cells = if self.hides() { slots.cells(&outputs)? } else { Vec::new() };
         slots.understood(&cells, JUDGED_TOGETHER)?;
         let (supports, disjoint) = (slots.supports(&cells)?, slots.disjoint(&cells, &outputs));
@@ -173,6 +162,32 @@ impl<'a> Lowering<'a> {
             }
         };
         revealed_rows(index, self.schemas[index].clone(), aggregate)
+    }
+
+    /// The slots of an aggregate's figures, with what is known of the columns below it.
+    fn figures<'s>(
+        &self,
+        aggregate: &'s Aggregate,
+        scope: &'s Scope<'s>,
+        (keys, size): (&[GroupKey], Size),
+    ) -> Result<(Slots<'s>, Vec<Output>), PlanError>
+    where
+        'a: 's,
+    {
+        let mut slots = Slots::new(keys, scope, size, self.catalog);
+        // Patients alone are matched without their sites' rows being added up.
+        if size.contributors > 1 && !aggregate.aggr_expr.iter().all(matching::counts_distinct) {
+            slots.patient_key = matching::key_column(&aggregate.input, self.catalog);
+        }
+        slots.measured = self.judges().then(|| Measured::of(aggregate, self.catalog));
+        if self.catalog.policy.hides() {
+            slots.made = conditional_columns(&aggregate.input);
+        }
+        let outputs = slots.outputs(aggregate)?;
+        if self.hides() {
+            slots.optional = slots.columns_of_choice(&aggregate.input);
+        }
+        Ok((slots, outputs))
     }
 
     /// The patients that figures count, or that stand behind cells that may be too small.
