@@ -10,7 +10,9 @@ Printed are milliseconds for a question, the median of the rounds: wall time as 
 less that of starting the sandbox. Only processor time means anything while the machine does other work. In the first two ways a question
 meets processes that have just started, which in a study only the first one does.
 
-  cargo build -p party-node && examples/network/overhead.py target/debug/consilium [ROUNDS]
+In the dev profile the nodes' own work (keys, ledger, records) is hardly optimised, and costs several times what it does in a release.
+
+  cargo build --release && examples/network/overhead.py target/release/consilium [ROUNDS]
 """
 
 import json

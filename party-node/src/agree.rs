@@ -13,7 +13,7 @@ use crate::state::audit::Head;
 
 /// Version of these messages and of the protocols behind them; also of what each side works out for itself and nobody compares, as the form
 /// of a comparison.
-pub const PROTOCOL_VERSION: u16 = 8;
+pub const PROTOCOL_VERSION: u16 = 9;
 
 /// A run, named by the analyst at random.
 pub type RunId = [u8; 16];

@@ -10,6 +10,7 @@ use datafusion_expr::{Expr, lit, when};
 use crate::bounds::Interval;
 use crate::catalog::{Catalog, Column, ColumnType, Table};
 use crate::error::{PlanError, refuse};
+use crate::notes::Note;
 use crate::uses::Use;
 use crate::value::{Value, write_decimal};
 
@@ -69,14 +70,14 @@ pub(crate) fn domain(column: &Column) -> Option<Vec<Value>> {
     Some(domain)
 }
 
-/// A line for each clamped column that a question uses.
-pub(crate) fn notes(uses: &[Use], catalog: &Catalog) -> Vec<String> {
-    let mut lines: Vec<String> = uses.iter().filter_map(|used| note(used, catalog)).collect();
+/// A note for each clamped column that a question uses.
+pub(crate) fn notes(uses: &[Use], catalog: &Catalog) -> Vec<Note> {
+    let mut lines: Vec<Note> = uses.iter().filter_map(|used| note(used, catalog)).collect();
     lines.dedup();
     lines
 }
 
-fn note(used: &Use, catalog: &Catalog) -> Option<String> {
+fn note(used: &Use, catalog: &Catalog) -> Option<Note> {
     let columns = &catalog.table(&used.table)?.columns;
     let column = columns.iter().find(|column| column.name.eq_ignore_ascii_case(&used.column))?;
     let (lo, hi) = column.clamp?;
@@ -85,8 +86,5 @@ fn note(used: &Use, catalog: &Catalog) -> Option<String> {
         _ => 0,
     };
     let [lo, hi] = [lo, hi].map(|x| if scale == 0 { x.to_string() } else { write_decimal(x.into(), scale) });
-    Some(format!(
-        "values of {}.{} below {lo} or above {hi} are read as these, as the policies ask",
-        used.table, used.column
-    ))
+    Some(Note::Clamped { table: used.table.clone(), column: used.column.clone(), lo, hi })
 }

@@ -3,7 +3,6 @@
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_expr::LogicalPlan;
 
-use crate::approx_distinct::error_words;
 use crate::catalog::Catalog;
 use crate::cells::gates;
 use crate::disclosure::{
@@ -12,6 +11,7 @@ use crate::disclosure::{
 };
 use crate::matched::{Matching, What};
 use crate::noise::Noised;
+use crate::notes::Note;
 use crate::plan::{Audience, Groups, JointPlan, Number, Output, Scale, SecureSum, SketchOf, Slot, Summand, Top};
 use crate::policy::knows_patients;
 use crate::released_tables::ReleasedTables;
@@ -257,86 +257,66 @@ pub(crate) fn notes(plan: &mut JointPlan, works: &[LogicalPlan], catalog: &Catal
         notes_of_sum(plan, sum, work, catalog, &mut notes);
     }
     if plan.hides() {
-        let k = plan.min_patients;
-        notes
-            .push(format!("min_patients is {k}: figures are hidden inside the computation, before anything is opened"));
-        notes.push(HIDDEN_CELLS.into());
+        let least = plan.min_patients;
+        notes.extend([Note::HiddenInside { least }, Note::HiddenCells]);
         if plan.audience == Audience::Everyone {
-            notes.push(format!(
-                "every site sees the answer: a figure is shown only if what is left without a site's own rows is 0 or at least {k}"
-            ));
+            notes.push(Note::LessOwnRows { least });
         }
     }
     plan.notes = notes;
 }
 
-fn notes_of_sum(plan: &JointPlan, sum: &SecureSum, work: &LogicalPlan, catalog: &Catalog, notes: &mut Vec<String>) {
-    let mut add = |text: String| {
-        if !notes.contains(&text) {
-            notes.push(text);
+fn notes_of_sum(plan: &JointPlan, sum: &SecureSum, work: &LogicalPlan, catalog: &Catalog, notes: &mut Vec<Note>) {
+    let mut add = |note: Note| {
+        if !notes.contains(&note) {
+            notes.push(note);
         }
     };
     if matches!(sum.groups, Groups::Agreed { threshold: 2.., .. }) && !sum.patients.is_empty() {
-        add("which keys are agreed is judged by their rows, what is shown of them by their patients".into());
+        add(Note::KeysByRows);
     }
     if let Some(matching) = &sum.matching {
         notes_of_matching(sum, matching, catalog, &mut add);
     }
     if counts_rows(sum) && knows_patients(work, catalog) {
-        add(format!("counts are of rows, not of patients: one {} may have several rows", catalog.patient_key));
+        add(Note::RowsNotPatients { patient_key: catalog.patient_key.clone() });
     }
-    let k = plan.released_tables.k_anonymous;
-    if k > 1 && !sum.sensitive.is_empty() && !sum.has_groups_apart() {
-        add(format!(
-            "a patient may have several values of a sensitive key, so that of the groups of a combination of keys one must have {k} \
-             patients by itself"
-        ));
+    let least = plan.released_tables.k_anonymous;
+    if least > 1 && !sum.sensitive.is_empty() && !sum.has_groups_apart() {
+        add(Note::SensitiveValues { least });
     }
     if plan.hides() && sum.patients.is_empty() && knows_patients(work, catalog) {
-        add("small cells are judged by their rows, not by their patients".into());
+        add(Note::JudgedByRows);
     }
     for slot in sum.slots.iter().filter(|s| !s.proven && matches!(s.scale, Scale::Decimal(_))) {
-        let what = slot_words(slot, sum);
-        add(format!("{what} is not bounded by declared ranges: each site checks its own before it shares anything"));
+        add(Note::Unbounded(Figure::of(slot, sum)));
     }
     for order in sum.orders.iter().filter(|o| o.encoding.checked) {
-        let what = sum.columns.get(order.column).map_or("?", String::as_str);
-        add(format!(
-            "{what} is sorted in {} bits without a declared range: each site checks its own values",
-            order.encoding.bits
-        ));
+        let column = sum.columns.get(order.column).cloned().unwrap_or_else(|| "?".into());
+        add(Note::SortedUnbounded { column, bits: order.encoding.bits });
     }
     for sketch in &sum.sketches {
-        let what = sketch_words(sketch, sum);
-        add(format!(
-            "the number of {what} is approximate: {}; asked again of the same rows it is the same",
-            error_words()
-        ));
+        let (column, filter) = sketched(sketch, sum);
+        add(Note::Approximate { column, filter });
     }
     if sum.orders.iter().any(|o| matches!(o.encoding.number, Number::Fixed(_))) {
-        add("percentiles of real numbers are exact to nine decimals".into());
+        add(Note::NineDecimals);
     }
     if sum.slots.iter().any(|s| matches!(s.scale, Scale::Binary(_))) {
-        add(format!(
-            "sums of real numbers are rounded once per site: off by at most {} · 2^-41",
-            sum.contributors.len()
-        ));
+        add(Note::Rounded { sites: sum.contributors.len() as u32 });
     }
 }
 
-fn notes_of_matching(sum: &SecureSum, matching: &Matching, catalog: &Catalog, add: &mut dyn FnMut(String)) {
-    let key = &catalog.patient_key;
-    add(format!("a patient is known by {key}: patients are counted once, however many sites know them"));
+fn notes_of_matching(sum: &SecureSum, matching: &Matching, catalog: &Catalog, add: &mut dyn FnMut(Note)) {
+    let patient_key = &catalog.patient_key;
+    add(Note::KnownBy { patient_key: patient_key.clone() });
     if sum.local_work.is_empty() {
-        add(format!("rows without {key} are left out, also for NOT IN and NOT EXISTS"));
+        add(Note::WithoutKey { patient_key: patient_key.clone() });
     }
     if matching.features.iter().any(|feature| matches!(feature.what, What::Events { .. })) {
-        add(format!("a site with more than {} rows of one patient to be ordered refuses", catalog.max_events));
+        add(Note::MostEvents { most: catalog.max_events });
     }
 }
-
-const HIDDEN_CELLS: &str = "a hidden cell is NULL for WHERE, HAVING and LIMIT; ORDER BY puts it behind all others in both \
-                            directions; what is computed from it, also by COALESCE or CASE, is hidden too";
 
 /// A slot as a reader would say it.
 pub(crate) fn slot_words(slot: &Slot, sum: &SecureSum) -> String {

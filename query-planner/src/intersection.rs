@@ -10,6 +10,7 @@ use crate::catalog::{Catalog, SiteName};
 use crate::cost::{Cost, message};
 use crate::error::{PlanError, refuse};
 use crate::matched::Relation;
+use crate::notes::Note;
 
 /// An opened intersection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,13 +140,9 @@ impl Intersection {
             .map_err(|e| refuse(&e))
     }
 
-    pub(crate) fn notes(&self, catalog: &Catalog) -> Vec<String> {
-        let (receiver, key) = (&self.receiver, &catalog.patient_key);
-        vec![
-            format!("{receiver} finds the matched {key} in a file in its state folder, in its own spelling, each once"),
-            "no smallest number of patients holds here: one patient in common is told like many".into(),
-            "both sites note the patients they enter; where small cells are hidden, later releases are compared with them".into(),
-        ]
+    pub(crate) fn notes(&self, catalog: &Catalog) -> [Note; 3] {
+        let (receiver, patient_key) = (self.receiver.clone(), catalog.patient_key.clone());
+        [Note::ListInFile { receiver, patient_key }, Note::NoLeastList, Note::EnteredKept]
     }
 }
 

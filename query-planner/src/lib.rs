@@ -44,7 +44,7 @@ pub mod merge;
 mod names;
 mod near_groups;
 pub mod noise;
-mod notes;
+pub mod notes;
 mod nullable_count;
 pub mod order;
 mod orders;

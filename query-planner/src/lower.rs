@@ -22,6 +22,7 @@ use crate::intersection::Intersection;
 use crate::matched::Matching;
 use crate::matching::{self, Common, Laid, LaidOut, Matched};
 use crate::measured::{self, Measured, Powers};
+use crate::notes::Note;
 use crate::people::Whom;
 use crate::plan::{
     Audience, Between, Cohort, Compiled, Exclusive, Groups, JointPlan, LocalStage, Output, PLAN_VERSION, SecureSum,
@@ -30,7 +31,7 @@ use crate::plan::{
 use crate::policy::check_local;
 use crate::relate::{self, Footprint};
 use crate::slots::{Size, Slots};
-use crate::small::conditional_columns;
+use crate::small::{conditional_columns, rolled_up_columns};
 use crate::split::{Sites, sites_of};
 use crate::supports::Support;
 use crate::uses::{self, Released, Uses};
@@ -47,7 +48,7 @@ pub(crate) struct Lowering<'a> {
     pub intersection: Option<Intersection>,
     pub stages: Vec<LocalStage>,
     pub schemas: Vec<SchemaRef>,
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
     /// What contributors run, before their own tables are put in, one for each of `sums`.
     works: Vec<LogicalPlan>,
     /// What each sum was made of.
@@ -145,8 +146,8 @@ impl<'a> Lowering<'a> {
             every_row::fit(sum.matching.as_ref())?;
             relations.iter().try_for_each(|laid| every_row::has_values(&laid.plan))?;
         }
-        if slots.approximate && !self.notes.iter().any(|note| note == EXACT) {
-            self.notes.push(EXACT.into());
+        if slots.approximate && !self.notes.contains(&Note::ExactPercentiles) {
+            self.notes.push(Note::ExactPercentiles);
         }
         let index = match self.known(&sum, aggregate) {
             Some(index) => index,
@@ -182,6 +183,7 @@ impl<'a> Lowering<'a> {
         slots.measured = self.judges().then(|| Measured::of(aggregate, self.catalog));
         if self.catalog.policy.hides() {
             slots.made = conditional_columns(&aggregate.input);
+            slots.rolled_up = rolled_up_columns(&aggregate.input);
         }
         let outputs = slots.outputs(aggregate)?;
         if self.hides() {
@@ -486,8 +488,6 @@ fn revealed_rows(index: usize, schema: SchemaRef, aggregate: &Aggregate) -> Resu
         .and_then(LogicalPlanBuilder::build)
         .map_err(|e| refuse(&e))
 }
-
-const EXACT: &str = "APPROX_MEDIAN and APPROX_PERCENTILE_CONT are computed exactly here";
 
 /// As pinned in the workspace: the wording of local work depends on it.
 const DATAFUSION_VERSION: &str = "55.2";

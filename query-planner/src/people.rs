@@ -10,7 +10,7 @@ use crate::cube::{CORNERS, Corner, needs_no_total, off_plane};
 use crate::plan::{Between, Exclusive, Output, Ring, Scale, Slot, Summand};
 use crate::slots::{Slots, first_of};
 use crate::small::{are_plain, excludes, narrows};
-use crate::supports::{Support, are_apart_in, measure_alike};
+use crate::supports::{AddedUp, Support, are_apart_in, measure_alike};
 
 impl Slots<'_> {
     /// Is it the column by which rows of several sites are matched?
@@ -115,6 +115,7 @@ impl Slots<'_> {
             }
         }
         let told = if cells.is_empty() { Vec::new() } else { self.beside_others(&counts) };
+        let told = told.into_iter().chain(self.beside_each_other()).filter(|(cell, _)| cells.contains(cell));
         for (cell, whom) in told {
             between.push(Between { cell, patients: self.counted(whom) });
         }
@@ -146,6 +147,21 @@ impl Slots<'_> {
         let inner = chosen.iter().map(|(_, rows)| Some(rows.clone()));
         let around = totals.into_iter().map(|rows| (rows, None)).chain(inner.map(|rows| (rows.clone(), rows)));
         around.flat_map(|(rows, choice)| beside(rows.as_ref(), &inside(choice.as_ref(), &chosen))).collect()
+    }
+}
+
+impl Slots<'_> {
+    /// Of rolled up columns that are added up: for whom a figure adds not 1, which is the number of rows, and for whom two add not the same.
+    fn beside_each_other(&self) -> Vec<(usize, Whom)> {
+        let float = |value: &Expr| cast(value.clone(), DataType::Float64);
+        let mut told = Vec::new();
+        for (at, AddedUp { cell, value, rows }) in self.added_up.iter().enumerate() {
+            let differs = float(value).not_eq(lit(1.0));
+            told.push((*cell, rows.iter().cloned().fold(differs, |differs, rows| rows.and(differs))));
+            let others = self.added_up[at + 1..].iter().filter(|other| other.value != *value);
+            told.extend(others.map(|other| (other.cell, float(value).not_eq(float(&other.value)))));
+        }
+        told.into_iter().map(|(cell, rows)| (cell, Whom::With(Some(rows)))).collect()
     }
 }
 

@@ -18,13 +18,14 @@ use crate::error::PlanError;
 use crate::intersection::Intersection;
 use crate::matched::Matching;
 use crate::noise::{Noise, Noised};
+use crate::notes::Note;
 use crate::released_tables::ReleasedTables;
 use crate::site_policy::Class;
 use crate::uses::Use;
 use crate::value::Value;
 
 /// Version of the canonical form.
-pub const PLAN_VERSION: u16 = 7;
+pub const PLAN_VERSION: u16 = 8;
 
 /// Everything the planner makes of one query.
 #[derive(Debug, Clone)]
@@ -122,7 +123,7 @@ pub struct JointPlan {
     /// Everything that is revealed, and to whom.
     pub disclosures: Vec<Disclosure>,
     /// Things the analyst should know (integer division, null order, bounds checked at the site).
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
 }
 
 /// A table that is read.

@@ -20,7 +20,7 @@ use crate::people::Whom;
 use crate::plan::{Form, Order, Output, Ring, Scale, SketchOf, Slot, Summand};
 use crate::small::carries_condition;
 use crate::split::not_yet;
-use crate::supports::{Added, Drawn, Leaf};
+use crate::supports::{Added, AddedUp, Drawn, Leaf};
 use crate::words::words;
 
 /// The slots of one secure sum while they are being collected.
@@ -45,6 +45,8 @@ pub(crate) struct Slots<'a> {
     pub optional: BTreeSet<String>,
     /// Those whose values a condition made, where small cells are hidden.
     pub made: BTreeSet<String>,
+    /// Those that count or add up rows of each group below, where figures of value are judged.
+    pub rolled_up: BTreeSet<String>,
     /// The patient key among the input's columns, where rows of several sites are matched by it.
     pub patient_key: Option<Column>,
     /// What rows must meet for their patients to be counted; [`Summand::Patients`] names a position here until the nodes are
@@ -56,6 +58,8 @@ pub(crate) struct Slots<'a> {
     pub supports: Vec<Drawn>,
     /// What they measure.
     pub leaves: Vec<Leaf>,
+    /// What figures add up of rolled up columns.
+    pub added_up: Vec<AddedUp>,
     keys: Vec<Expr>,
     pub scope: &'a Scope<'a>,
     /// Bound on the rows of one contributor.
@@ -95,11 +99,13 @@ impl<'a> Slots<'a> {
             ones: Vec::new(),
             optional: BTreeSet::new(),
             made: BTreeSet::new(),
+            rolled_up: BTreeSet::new(),
             patient_key: None,
             people: Vec::new(),
             measured: None,
             supports: Vec::new(),
             leaves: Vec::new(),
+            added_up: Vec::new(),
             keys: keys.iter().map(|k| k.expr.clone()).collect(),
             scope,
             rows: size.rows,

@@ -243,11 +243,22 @@ pub(crate) fn carries_condition(expr: &Expr) -> bool {
 
 /// The columns below an aggregate whose values are made by a condition, or by the branch of a union that they come from.
 pub(crate) fn conditional_columns(input: &LogicalPlan) -> BTreeSet<String> {
+    made_columns(input, &|expr| matches!(expr, Expr::Literal(..)) || carries_condition(expr))
+}
+
+/// The columns below an aggregate that count or add up rows of each group, and what is made of them.
+pub(crate) fn rolled_up_columns(input: &LogicalPlan) -> BTreeSet<String> {
+    let chooses = |call: &AggregateFunction| ["min", "max"].contains(&call.func.name());
+    made_columns(input, &|expr| matches!(expr, Expr::AggregateFunction(call) if !chooses(call)))
+}
+
+/// The columns below that an expression makes of which this holds, or one over such columns.
+fn made_columns(input: &LogicalPlan, makes: &dyn Fn(&Expr) -> bool) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     // Nodes come before their inputs, so names travel up one level a pass.
     loop {
         let before = names.len();
-        collect_conditional(input, &mut names);
+        collect_made(input, makes, &mut names);
         if names.len() == before {
             return names;
         }
@@ -350,7 +361,7 @@ fn is_whole_table(plan: &LogicalPlan) -> bool {
     }
 }
 
-fn collect_conditional(input: &LogicalPlan, names: &mut BTreeSet<String>) {
+fn collect_made(input: &LogicalPlan, makes: &dyn Fn(&Expr) -> bool, names: &mut BTreeSet<String>) {
     // The closure never fails.
     let _ = input.apply_with_subqueries(|node| {
         let made = match node {
@@ -360,7 +371,7 @@ fn collect_conditional(input: &LogicalPlan, names: &mut BTreeSet<String>) {
         for expr in made {
             let inner = expr.clone().unalias_nested().data;
             let known = inner.column_refs().iter().any(|column| names.contains(&column.name));
-            if known || matches!(inner, Expr::Literal(..)) || carries_condition(&inner) {
+            if known || makes(&inner) {
                 names.insert(expr.qualified_name().1);
             }
         }

@@ -8,12 +8,14 @@
 
 use std::collections::BTreeSet;
 
+use datafusion_common::ScalarValue;
 use datafusion_expr::utils::conjunction;
-use datafusion_expr::{Expr, lit, when};
+use datafusion_expr::{Expr, ExprSchemable, lit, when};
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::Interval;
 use crate::error::{PlanError, refuse};
+use crate::facts::Scope;
 use crate::measured::{Atom, Atoms, Term, are_apart, resting};
 use crate::plan::{Exclusive, SecureSum, Summand};
 use crate::slots::Slots;
@@ -45,6 +47,18 @@ pub(crate) struct Drawn {
     pub rows: Option<Expr>,
     /// Said with one cell of each term: the cell of all that are in it, and which values they can have.
     pub whole: Option<(usize, Interval)>,
+}
+
+/// What a figure adds up of a rolled up column. An analyst chooses which rows such columns count, so that all but few patients may have the same of two,
+/// or one row each.
+#[derive(Debug, Clone)]
+pub(crate) struct AddedUp {
+    /// The cell that the figure is shown with.
+    pub cell: usize,
+    /// Of a row, 0 where it adds nothing.
+    pub value: Expr,
+    /// What rows meet that are in the figure.
+    pub rows: Option<Expr>,
 }
 
 /// A column that is measured, and a value, unscaled.
@@ -140,6 +154,10 @@ impl Slots<'_> {
                 if rest == 0 && !resting.counts && is_made(term, &self.made) {
                     self.supports.push(Drawn { leaves: Vec::new(), whole: None, ..drawn.clone() });
                 }
+                if rest == 0 && !resting.counts && is_made(term, &self.rolled_up) {
+                    let (value, rows) = (added_up(term, &clause, self.scope)?, conjunction(clause.iter().cloned()));
+                    self.added_up.push(AddedUp { cell, value, rows });
+                }
                 self.supports.push(drawn);
             }
         }
@@ -180,7 +198,19 @@ pub(crate) fn whole(
     cell.map(|cell| (cell, range))
 }
 
-/// Did a condition below make what a term measures? Its sum may count who meets that, whatever else its values could be.
+/// What a row adds by a term to a figure under a clause, 0 where it adds nothing.
+///
+/// # Errors
+/// As types that do not fit.
+pub(crate) fn added_up(term: &Term, clause: &[Expr], scope: &Scope<'_>) -> Result<Expr, PlanError> {
+    let leaf = term.leaf.clone().unwrap_or_else(|| lit(1i64));
+    let zero = ScalarValue::new_zero(&leaf.get_type(scope).map_err(|e| refuse(&e))?).map_err(|e| refuse(&e))?;
+    let there = [leaf.clone().is_not_null()];
+    let met = conjunction(term.when.iter().chain(clause).chain(&there).cloned()).unwrap_or_else(|| lit(true));
+    when(met, leaf).otherwise(lit(zero)).map_err(|e| refuse(&e))
+}
+
+/// Is what a term measures made of such columns? What a condition below made may count who meets that, whatever else its values could be.
 pub(crate) fn is_made(term: &Term, made: &BTreeSet<String>) -> bool {
     term.leaf.iter().flat_map(Expr::column_refs).any(|column| made.contains(&column.name))
 }

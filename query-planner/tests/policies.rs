@@ -16,7 +16,7 @@ use query_planner::bind::SiteTable;
 use query_planner::catalog::{Catalog, SiteName};
 use query_planner::grants::{check, check_current, needed};
 use query_planner::site_policy::{Class, Purpose, SitePolicy};
-use query_planner::{Compiled, Options, PlanError, plan};
+use query_planner::{Compiled, Language, Options, PlanError, plan};
 
 /// The texts of the snapshots, and of the bundled questions where they are there.
 fn texts() -> Vec<String> {
@@ -386,7 +386,12 @@ fn a_clamp_is_the_narrowest_of_all_sites_and_bounds_the_sum() {
     // 2048 rows of at most 2030.
     assert_eq!((clamped.joint.sums[0].slots[1].partial_bits, clamped.joint.sums[0].slots[1].proven), (22, true));
     assert!(free.joint.sums[0].slots[1].partial_bits > 22);
-    assert!(clamped.joint.notes.iter().any(|n| n.contains("below 1950 or above 2030")), "{:?}", clamped.joint.notes);
+    assert!(
+        clamped.joint.notes.iter().any(|n| n.to_string().contains("below 1950 or above 2030")
+            && n.words(Language::Chinese).contains("低于 1950 或高于 2030")),
+        "{:?}",
+        clamped.joint.notes
+    );
     assert_eq!(clamping("[0, 10]", "[11, 12]").unwrap_err().code, "BAD_SETTINGS");
     assert_eq!(clamping("[0, \"1.5\"]", "[0, 1]").unwrap_err().code, "BAD_SETTINGS");
 }

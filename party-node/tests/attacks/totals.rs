@@ -128,6 +128,26 @@ fn a_flag_that_is_made_for_each_patient_and_added_up_is_a_count_like_others() {
         let mean = format!("SELECT AVG(a) {}", flags(kind, "A.m"));
         assert_eq!(rows(&folder, &mean), [json!([null])], "{mean}");
     }
+    // Of patient 15 another number of rows is counted than of all others.
+    for from in ["v", "A.v"] {
+        let of = |what: &str, condition: &str| {
+            format!("SELECT person_id, COUNT(*) AS n, {what} AS a FROM {from} {condition} GROUP BY person_id")
+        };
+        let filter = of("COUNT(*) FILTER (WHERE kind = 1 OR z <> 115)", "");
+        let case = of("SUM(CASE WHEN kind = 1 OR z <> 115 THEN 1 ELSE 0 END)", "");
+        let once = of("1", "WHERE kind = 1 OR z = 115");
+        for sql in [
+            format!("SELECT SUM(n), SUM(a) FROM ({filter}) s"),
+            format!("SELECT AVG(n), AVG(a) FROM ({filter}) s"),
+            format!("SELECT SUM(n - a) FROM ({filter}) s"),
+            format!("SELECT SUM(n), SUM(a) FROM ({case}) s"),
+            format!("SELECT COUNT(*), SUM(n) FROM ({once}) s"),
+            format!("SELECT AVG(n) FROM ({once}) s"),
+        ] {
+            let cells = rows(&folder, &sql);
+            assert!(cells[0].as_array().unwrap().iter().any(Value::is_null), "{sql}: {cells:?}");
+        }
+    }
     // Visits of each patient, which no condition makes.
     let visits = "SELECT COUNT(*), SUM(n) FROM (SELECT person_id, COUNT(*) AS n FROM v GROUP BY person_id) s";
     assert_eq!(rows(&folder, visits), [json!([42, 84])]);

@@ -260,7 +260,7 @@ fn source(Rows { tables, conditions, grouped }: &Rows) -> String {
     text
 }
 
-fn figure(Figure { of, filter }: &Figure) -> String {
+pub(crate) fn figure(Figure { of, filter }: &Figure) -> String {
     let what = match of {
         Operation::Rows => "行数".to_owned(),
         Operation::NotNull(c) => format!("{c} 不为 NULL 的行数"),
@@ -295,7 +295,7 @@ fn part(share: Fraction) -> String {
     format!("{}/{}", share.numerator, share.denominator)
 }
 
-fn distinct(column: &str, filter: Option<&str>) -> String {
+pub(crate) fn distinct(column: &str, filter: Option<&str>) -> String {
     filtered(format!("{column} 的不同取值"), filter)
 }
 

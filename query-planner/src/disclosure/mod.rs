@@ -472,6 +472,7 @@ pub(crate) fn list(disclosures: &[Disclosure], language: Language) -> String {
     std::iter::once(format!("{heading}\n")).chain(lines).collect()
 }
 
+pub(crate) use chinese::{distinct as distinct_in_chinese, figure as figure_in_chinese};
 pub(crate) use english::distinct as distinct_words;
 pub(crate) use english::{
     feature as feature_words, figure as figure_words, point as point_words, recipient as to_words,

@@ -18,6 +18,7 @@ mod layout;
 mod nodes;
 mod pairs;
 mod release;
+mod rolled_up;
 mod rollup;
 mod supports;
 mod tally;

@@ -18,6 +18,7 @@ use crate::matching::choices::Choices;
 use crate::matching::keys::Keys;
 use crate::matching::layout::{Laid, LaidOut, Roots, lay_out};
 use crate::matching::nodes::{Bit, Nodes};
+use crate::matching::rolled_up::{AddedUp, beside_each_other};
 use crate::matching::rollup::with_value;
 use crate::matching::supports::parts;
 use crate::matching::tally::{Arg, Only, Tally, distinct_only_of_key, no_key_value};
@@ -25,7 +26,9 @@ use crate::matching::values::Linear;
 use crate::matching::view::{View, not_yet_because};
 use crate::measured::{Measured, Powers};
 use crate::plan::{Between, Exclusive, Groups, Output, Ring, Scale, SecureSum, Slot, Summand};
-use crate::small::{carries_condition, conditional_columns, is_stored, looks_past, optional_columns};
+use crate::small::{
+    carries_condition, conditional_columns, is_stored, looks_past, optional_columns, rolled_up_columns,
+};
 use crate::supports::{Drawn, Leaf, Support, are_apart_in, is_made, measure_alike, needed, numbers, whole};
 use crate::words::words;
 
@@ -57,11 +60,16 @@ pub(crate) fn matched(
     let tally = Tally { view: &view, keyed: keys.keyed.clone(), nodes: &mut nodes };
     let measured = judged.then(|| Measured::of(aggregate, catalog));
     let (slots, cells, behind, drawn, leaves) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (optional, made) = match catalog.policy.hides() {
-        true => (columns_of_choice(aggregate), conditional_columns(&aggregate.input)),
+    let (optional, made, rolled_up) = match catalog.policy.hides() {
+        true => {
+            let input = &aggregate.input;
+            (columns_of_choice(aggregate), conditional_columns(input), rolled_up_columns(input))
+        }
         false => Default::default(),
     };
-    let mut figures = Figures { tally, measured, optional, made, slots, cells, behind, drawn, leaves };
+    let added_up = Vec::new();
+    let mut figures =
+        Figures { tally, measured, optional, made, rolled_up, added_up, slots, cells, behind, drawn, leaves };
     figures.patients(Bit::Yes, &Only::ALL)?;
     let mut outputs: Vec<Output> = (0..keys.keys.len()).map(Output::Key).collect();
     for expr in &aggregate.aggr_expr {
@@ -144,6 +152,8 @@ struct Figures<'v, 'n, 'a> {
     optional: BTreeSet<String>,
     /// Those whose values a condition made.
     made: BTreeSet<String>,
+    /// Those that count or add up rows below.
+    rolled_up: BTreeSet<String>,
     slots: Vec<(usize, u8)>,
     /// Slots that are counts, and those of the patients behind them.
     cells: Vec<(usize, usize)>,
@@ -153,6 +163,8 @@ struct Figures<'v, 'n, 'a> {
     drawn: Vec<Drawn>,
     /// What they measure.
     leaves: Vec<Leaf>,
+    /// What figures add up of rolled up columns.
+    added_up: Vec<AddedUp>,
 }
 
 impl Figures<'_, '_, '_> {
@@ -309,7 +321,7 @@ impl Figures<'_, '_, '_> {
         figures: &[usize],
     ) -> Result<(), PlanError> {
         let Some(measured) = &mut self.measured else { return Ok(()) };
-        for part in parts(call, figures[0] != figures[1], only, measured, &mut self.tally)? {
+        for part in parts(call, figures[0] != figures[1], only, measured, (&self.rolled_up, &mut self.tally))? {
             let cell = match part.whose {
                 Some(only) => {
                     let patients = self.tally.exists(&only)?;
@@ -329,6 +341,9 @@ impl Figures<'_, '_, '_> {
                 self.drawn.push(Drawn { leaves: Vec::new(), whole: None, ..drawn.clone() });
             }
             self.drawn.push(drawn);
+            if let Some(adds) = part.adds.filter(|_| part.rest == 0 && measures) {
+                self.added_up.push(AddedUp { cell, only: only.clone(), adds });
+            }
         }
         Ok(())
     }
@@ -369,6 +384,7 @@ impl Figures<'_, '_, '_> {
             }
         }
         told.extend(choices.beside_others(&mut self.tally)?);
+        told.extend(beside_each_other(&self.added_up, &mut self.tally)?);
         let mut between = Vec::new();
         for (cell, bit) in told {
             let patients = self.tally.nodes.place(bit)?;

@@ -1,5 +1,7 @@
 //! Whose values are in a sum over matched patients: for each of its terms, and each value that many may share, the patients who have another.
 
+use std::collections::BTreeSet;
+
 use datafusion_expr::Expr;
 use datafusion_expr::expr::AggregateFunction;
 use datafusion_expr::utils::conjunction;
@@ -7,10 +9,13 @@ use datafusion_expr::utils::conjunction;
 use crate::bounds::Interval;
 use crate::error::PlanError;
 use crate::facts::Scope;
+use crate::matching::nodes::Bit;
+use crate::matching::rolled_up::Adds;
 use crate::matching::tally::{Only, Tally};
 use crate::matching::values::{Compare, Linear};
 use crate::matching::view::{Col, not_yet_because};
 use crate::measured::{Measured, Term, not_one_of_two, resting, short_ends};
+use crate::supports::{added_up, is_made};
 use crate::words::words;
 
 /// A term of a figure: who has part in it beside a value that many may share, and what it measures.
@@ -25,6 +30,8 @@ pub(crate) struct Part {
     pub range: Option<Interval>,
     pub term: Term,
     pub atoms: crate::measured::Atoms,
+    /// What is added, where it is a rolled up column.
+    pub adds: Option<Adds>,
 }
 
 /// Whose values are in a figure, term by term; none for literals that are added to everybody's.
@@ -36,18 +43,22 @@ pub(crate) fn parts(
     squares: bool,
     only: &Only,
     measured: &mut Measured<'_>,
-    tally: &mut Tally<'_, '_, '_>,
+    (rolled_up, tally): (&BTreeSet<String>, &mut Tally<'_, '_, '_>),
 ) -> Result<Vec<Part>, PlanError> {
     let figure = measured.figure(call, squares)?;
     let many = figure.iter().filter(|(term, _)| !term.is_literal()).count() > 1;
     let whole = call.params.args.first().filter(|_| many);
     let mut parts = Vec::new();
     for (term, atoms) in figure.iter().filter(|(term, _)| !term.is_literal()) {
-        let Whose { values, counts, range } = match in_rows(term, whole, only, tally)? {
+        let rolls_up = is_made(term, rolled_up);
+        let Whose { values, counts, range, adds } = match in_rows(term, (whole, rolls_up), only, tally)? {
             Some(whose) => whose,
-            None => of_patient(term, whole, only, tally)?,
+            None => of_patient(term, (whole, rolls_up), only, tally)?,
         };
-        let part = |(rest, whose)| Part { whose, rest, counts, range, term: term.clone(), atoms: atoms.clone() };
+        let part = |(rest, whose)| {
+            let (term, atoms, adds) = (term.clone(), atoms.clone(), adds.clone());
+            Part { whose, rest, counts, range, term, atoms, adds }
+        };
         parts.extend(values.into_iter().map(part));
     }
     Ok(parts)
@@ -58,12 +69,13 @@ struct Whose {
     values: Vec<(i128, Option<Only>)>,
     counts: bool,
     range: Option<Interval>,
+    adds: Option<Adds>,
 }
 
 /// Of a term of one part's rows; none where it is not.
 fn in_rows(
     term: &Term,
-    whole: Option<&Expr>,
+    (whole, rolls_up): (Option<&Expr>, bool),
     only: &Only,
     tally: &Tally<'_, '_, '_>,
 ) -> Result<Option<Whose>, PlanError> {
@@ -86,13 +98,14 @@ fn in_rows(
         Ok((rest, whose))
     };
     let values = resting.values.into_iter().map(whose).collect::<Result<_, PlanError>>()?;
-    Ok(Some(Whose { values, counts: resting.counts, range: resting.range }))
+    let adds = rolls_up.then(|| added_up(&term, &chosen, &scope).map(|value| Adds::Rows(part, value))).transpose()?;
+    Ok(Some(Whose { values, counts: resting.counts, range: resting.range, adds }))
 }
 
 /// Of numbers of the patient.
 fn of_patient(
     term: &Term,
-    whole: Option<&Expr>,
+    (whole, rolls_up): (Option<&Expr>, bool),
     only: &Only,
     tally: &mut Tally<'_, '_, '_>,
 ) -> Result<Whose, PlanError> {
@@ -113,7 +126,7 @@ fn of_patient(
     }
     let of = |bit| Some(Only { bit, ..only.clone() });
     let Some(leaf) = &term.leaf else {
-        return Ok(Whose { values: vec![(0, of(bit))], counts: true, range: None });
+        return Ok(Whose { values: vec![(0, of(bit))], counts: true, range: None, adds: None });
     };
     let measured = number(leaf, nodes)?;
     let node = measured.node(nodes)?;
@@ -126,7 +139,15 @@ fn of_patient(
         let differs = measured.clone().compare(Compare::Equal, Linear::constant(rest, digits), nodes)?.no;
         values.push((rest, of(nodes.and(bit, differs))));
     }
-    Ok(Whose { values, counts, range: Some(range) })
+    let adds = match rolls_up {
+        true => {
+            let there = nodes.and(bit, measured.present);
+            let adds = nodes.select(there, node)?;
+            Some(Adds::Patient(Linear { digits, ..Linear::of_node(adds, Bit::Yes) }))
+        }
+        false => None,
+    };
+    Ok(Whose { values, counts, range: Some(range), adds })
 }
 
 impl Tally<'_, '_, '_> {

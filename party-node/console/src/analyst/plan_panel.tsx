@@ -89,7 +89,7 @@ function PlanBody(props: { plan: Plan; file: PlanFile | null }): JSX.Element {
       {plan.notes.length > 0 && (
         <>
           <h3>{words.ask.notes}</h3>
-          <ul lang="en">
+          <ul>
             {plan.notes.map((note) => (
               <li key={note}>{note}</li>
             ))}

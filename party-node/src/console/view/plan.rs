@@ -139,7 +139,7 @@ impl Plan {
             },
             asks: plan.sites.iter().map(|site| SiteAsk::of(compiled, site, about)).collect(),
             columns: columns(compiled),
-            notes: plan.notes.clone(),
+            notes: plan.notes.iter().map(|note| note.words(about.language)).collect(),
             explained: explain_with(compiled, &execute::forecast(plan)) + &seen,
         }
     }
