@@ -45,6 +45,25 @@ pub(crate) fn off_plane(choices: &[Expr; 3], corner: Corner) -> Expr {
     two.or(at_a.and(at_b).and(at_c))
 }
 
+/// A plane that needs a total is a·x + b·y + c·z = d of the total's rows, and of all others that this is 0: whether no choice takes them where
+/// the weights are alike, else the plane of another corner.
+pub(crate) fn beside_total(corner: Corner) -> Option<Corner> {
+    let others = corner.map(|is_in| !is_in);
+    needs_no_total(&others).then_some(others)
+}
+
+/// Rows of a total that are not on a corner's plane, and rows that are not its own and count all the same.
+pub(crate) fn off_plane_of(total: Option<&Expr>, choices: &[Expr; 3], corner: Corner) -> Expr {
+    let off = off_plane(choices, corner);
+    let Some(total) = total else { return off };
+    let [a, b, c] = choices.each_ref().map(|rows| rows.clone().is_true());
+    let outside = match beside_total(corner) {
+        Some(corner) => off_plane(choices, corner),
+        None => a.or(b).or(c),
+    };
+    total.clone().and(off).or(total.clone().is_not_true().and(outside))
+}
+
 #[cfg(test)]
 mod tests {
     use datafusion_common::ScalarValue;

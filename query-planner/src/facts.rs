@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use arrow::datatypes::FieldRef;
 use datafusion_common::{Column, DFSchema, ExprSchema, JoinType, Result as DfResult};
-use datafusion_expr::expr::AggregateFunction;
+use datafusion_expr::expr::Case;
 use datafusion_expr::logical_plan::{FetchType, Join, LogicalPlan, TableScan};
 use datafusion_expr::{Expr, ExprSchemable};
 
@@ -211,7 +211,7 @@ fn computed(facts: &mut Vec<Fact>, exprs: &[Expr], plan: &LogicalPlan, scope: &S
             fact.origins = args.iter().flat_map(|arg| scope.origins(arg)).collect();
         }
         let [arg] = args else { continue };
-        let of = scope.fact(arg);
+        let of = fact_of_chosen(arg, filter(expr), scope);
         let nullable = of.nullable || fact.nullable && !is_of_some_row(plan, expr);
         match name {
             // One of their argument's values.
@@ -222,11 +222,32 @@ fn computed(facts: &mut Vec<Fact>, exprs: &[Expr], plan: &LogicalPlan, scope: &S
     }
 }
 
+/// What is known of an argument in the rows that a FILTER leaves, and of `CASE WHEN c THEN x END` of x in those that meet c.
+pub(crate) fn fact_of_chosen(arg: &Expr, filter: Option<&Expr>, scope: &Scope<'_>) -> Fact {
+    let (value, when) = match arg {
+        Expr::Case(Case { expr: None, when_then_expr, else_expr: None }) if when_then_expr.len() == 1 => {
+            (when_then_expr[0].1.as_ref(), Some(when_then_expr[0].0.as_ref()))
+        }
+        other => (other, None),
+    };
+    let relation = scope.narrowed(when.into_iter().chain(filter));
+    let nullable = scope.fact(arg).nullable;
+    Fact { nullable, ..scope.knowing(&relation).fact(value) }
+}
+
+/// The FILTER of an aggregate.
+fn filter(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::Alias(alias) => filter(&alias.expr),
+        Expr::AggregateFunction(call) => call.params.filter.as_deref(),
+        _ => None,
+    }
+}
+
 /// Has an aggregate a row in every group?
 fn is_of_some_row(plan: &LogicalPlan, expr: &Expr) -> bool {
     let is_grouped = matches!(plan, LogicalPlan::Aggregate(a) if !a.group_expr.is_empty());
-    let is_filtered = |call: &AggregateFunction| call.params.filter.is_some();
-    is_grouped && matches!(expr.clone().unalias(), Expr::AggregateFunction(call) if !is_filtered(&call))
+    is_grouped && filter(expr).is_none() && matches!(expr.clone().unalias(), Expr::AggregateFunction(_))
 }
 
 /// Name and arguments of an aggregate or window function.

@@ -6,7 +6,7 @@ use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{Expr, cast, lit};
 
 use crate::bounds::partial_bits;
-use crate::cube::{CORNERS, Corner, needs_no_total, off_plane};
+use crate::cube::{CORNERS, Corner, needs_no_total, off_plane, off_plane_of};
 use crate::plan::{Between, Exclusive, Output, Ring, Scale, Slot, Summand};
 use crate::slots::{Slots, first_of};
 use crate::small::{are_plain, excludes, narrows};
@@ -167,15 +167,14 @@ impl Slots<'_> {
 
 /// Who is told by three choices of a total's rows, and the cell that is hidden where those are few: see [`crate::cube`].
 fn of_three(total: Option<&Expr>, chosen: [&(usize, Expr); 3]) -> Vec<(usize, Whom)> {
-    let within = |rows: Expr| total.map_or(rows.clone(), |total| total.clone().and(rows));
     let of_pair =
         |[(_, a), (cell, b)]: [&(usize, Expr); 2]| in_both_or_neither(total, [a, b]).map(|whom| (*cell, whom));
     let [a, b, c] = chosen;
     let pairs = [[a, b], [a, c], [b, c]].into_iter().flat_map(of_pair);
     let choices = chosen.map(|(_, rows)| rows.clone());
     let planes = CORNERS.into_iter().filter(|corner| !needs_no_total(corner)).flat_map(|corner| {
-        let rows = Whom::With(Some(within(off_plane(&choices, corner))));
-        [rows, Whom::OffPlane(total.cloned(), choices.each_ref().map(|rows| within(rows.clone())), corner)]
+        let rows = Whom::With(Some(off_plane_of(total, &choices, corner)));
+        [rows, Whom::OffPlane(total.cloned(), choices.clone(), corner)]
     });
     pairs.chain(planes.map(|whom| (c.0, whom))).collect()
 }
@@ -228,7 +227,7 @@ pub(crate) enum Whom {
     /// Of those with a row that meets the first, if there is something to meet: those with rows that meet both others, and those with none that
     /// meets either.
     InBothOrNeither(Option<Expr>, [Expr; 2]),
-    /// Of the same those who by rows that meet each of three are not beside a corner.
+    /// Of the same those who by rows that meet each of three are not on a corner's plane, and those of other rows that count.
     OffPlane(Option<Expr>, [Expr; 3], Corner),
 }
 

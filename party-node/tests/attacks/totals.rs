@@ -179,6 +179,55 @@ fn three_choices_that_tell_of_one_patient_together_do_not_all_come_out() {
     }
 }
 
+/// Of 120 patients forty each are in two of three choices and have a value, and three are in one and have none.
+#[test]
+fn three_choices_beside_a_count_of_those_who_have_a_value_tell_of_none_who_has_not() {
+    let folder = Scratch::new("three-and-a-value");
+    for (site, from) in [("A", 0), ("B", 200)] {
+        let row = |n: u32| {
+            let [p, q, r] = [1, 2, 3].map(|which| u32::from(n < 60 && n % 3 + 1 != which || n >= 117 && which == 1));
+            format!("{},{p},{q},{r},{}\n", from + n, if n < 60 { "7" } else { "" })
+        };
+        folder.write(&format!("{site}/q.csv"), format!("person_id,p,q,r,h\n{}", (0..120).map(row).collect::<String>()));
+    }
+    folder.write("network.toml", "min_patients = 11\nmin_sites = 2\n");
+    for from in ["A.q", "q"] {
+        let three = ["p", "q", "r"].map(|which| format!("COUNT(*) FILTER (WHERE {which} = 1) AS {which}")).join(", ");
+        let cells = rows(&folder, &format!("SELECT COUNT(h), {three} FROM {from}"));
+        // At both sites six are left: they are few, too.
+        assert!(cells[0].as_array().unwrap().iter().any(Value::is_null), "{from}: {cells:?}");
+    }
+}
+
+/// Sixteen of A's thirty have f = 0 and z above 113, one of them z = 115.
+#[test]
+fn the_largest_value_of_a_patient_is_read_with_what_is_declared_and_asked_of_it() {
+    let folder = copies("largest", true);
+    // Stored zeros and ones of patients whom several sites may have: a count beside its total and another.
+    let flags = "SELECT person_id, MAX(f) AS a, MAX(CASE WHEN f = 0 AND z <> 115 THEN 1 ELSE 0 END) AS b FROM v GROUP BY person_id";
+    let cells = rows(&folder, &format!("SELECT COUNT(*), SUM(a), SUM(b) FROM ({flags}) s"));
+    assert!(cells[0].as_array().unwrap().iter().any(Value::is_null), "{cells:?}");
+    // Values of which a condition leaves two: one of one patient, one of all others.
+    let row = |n: u32| format!("{n},{}\n{n},0\n", if n == 15 { 3 } else { 2 });
+    for site in ["A", "B"] {
+        folder.write(&format!("{site}/c.csv"), format!("person_id,code\n{}", (1..=30).map(row).collect::<String>()));
+    }
+    let network = std::fs::read_to_string(folder.at("network.toml")).unwrap();
+    folder.write("network.toml", network + "[tables.c.columns.code]\ndomain = [0, 1, 2, 3]\n");
+    for from in ["A.c", "c"] {
+        for largest in ["MAX(code) FILTER (WHERE code > 1)", "MAX(CASE WHEN code > 1 THEN code END)"] {
+            let patients = format!("SELECT person_id, {largest} AS k FROM {from} GROUP BY person_id");
+            let run = sandbox(
+                folder.path(),
+                &["--format", "json", "-e", &format!("SELECT COUNT(k), SUM(k) FROM ({patients}) s")],
+            );
+            println!("  {largest} {from}: {}", run.all());
+            let refused = matches!(run.code().as_str(), "SUM_NOT_JUDGED" | "NOT_YET");
+            assert!(refused || run.answers()[0]["rows"][0][1].is_null(), "{largest}, {from}: {}", run.all());
+        }
+    }
+}
+
 #[test]
 fn three_choices_that_overlap_at_random_come_out_beside_the_total() {
     let folder = Scratch::new("three-at-random");

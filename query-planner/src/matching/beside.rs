@@ -10,10 +10,11 @@ use datafusion_expr::{Expr, LogicalPlan};
 
 use crate::bind::NetworkTable;
 use crate::catalog::Catalog;
+use crate::cube::off_plane_of;
 use crate::error::{PlanError, refuse};
 use crate::matching::home::is_key_of_rows;
 use crate::matching::layout::{LaidOut, Roots, lay_out};
-use crate::matching::nodes::{Nodes, Source};
+use crate::matching::nodes::{Bit, Nodes, Source};
 use crate::people::Whom;
 use crate::policy::check_local;
 use crate::split::sites_of;
@@ -48,9 +49,15 @@ pub(crate) fn beside(
             }
             Whom::OffPlane(total, choices, corner) => {
                 let all = with(total.as_ref());
-                let bits = choices.each_ref().map(|rows| with(Some(rows)));
+                let within = |rows: &Expr| total.iter().cloned().fold(rows.clone(), |rows, all| all.and(rows));
+                let bits = choices.each_ref().map(|rows| with(Some(&within(rows))));
+                let others = total.as_ref().map_or(Bit::No, |total| {
+                    let off = off_plane_of(Some(total), choices, *corner);
+                    with(Some(&total.clone().is_not_true().and(off)))
+                });
                 let off = nodes.off_plane(bits, *corner);
-                nodes.and(all, off)
+                let own = nodes.and(all, off);
+                nodes.or(own, others)
             }
         };
         slots.push(nodes.place(bit)?);

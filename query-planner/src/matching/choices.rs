@@ -2,7 +2,7 @@
 
 use datafusion_expr::Expr;
 
-use crate::cube::{CORNERS, Corner, JUDGED_TOGETHER, needs_no_total, off_plane};
+use crate::cube::{CORNERS, Corner, JUDGED_TOGETHER, beside_total, needs_no_total, off_plane_of};
 use crate::error::PlanError;
 use crate::matching::between::Behind;
 use crate::matching::nodes::{Bit, Nodes};
@@ -182,8 +182,7 @@ impl<'b> Choices<'b> {
             }
             let all = tally.exists(total)?;
             for corner in CORNERS.into_iter().filter(|corner| !needs_no_total(corner)) {
-                let off = tally.nodes.off_plane(bits, corner);
-                told.push((c.cell, tally.nodes.and(all, off)));
+                told.push((c.cell, patients_off(bits, corner, all, tally)));
                 told.push((c.cell, three.rows_off(corner, total, tally)?));
             }
         }
@@ -216,13 +215,32 @@ struct Three<'b> {
 }
 
 impl Three<'_> {
-    /// Who has a row of a total that is not on a corner's plane.
+    /// Who has a row of a total that is not on a corner's plane, or another row that counts.
     fn rows_off(&self, corner: Corner, total: &Only, tally: &mut Tally<'_, '_, '_>) -> Result<Bit, PlanError> {
         let Some((part, rows)) = &self.rows else { return Ok(Bit::No) };
-        let off = Only { rows: Some((*part, off_plane(rows, corner))), bit: Bit::Yes };
-        let within = off.within(total, tally.nodes);
+        let own = total.rows.as_ref().filter(|(of, _)| of == part).map(|(_, rows)| rows);
+        let off = Only { rows: Some((*part, off_plane_of(own, rows, corner))), bit: Bit::Yes };
+        let others = Only { rows: total.rows.clone().filter(|(of, _)| of != part), bit: total.bit };
+        let within = off.within(&others, tally.nodes);
         tally.exists(&within)
     }
+}
+
+/// Of the patients of a total those who are not on a corner's plane, and others who count.
+fn patients_off(bits: [Bit; 3], corner: Corner, all: Bit, tally: &mut Tally<'_, '_, '_>) -> Bit {
+    let nodes = &mut *tally.nodes;
+    let off = nodes.off_plane(bits, corner);
+    let outside = match beside_total(corner) {
+        Some(corner) => nodes.off_plane(bits, corner),
+        None => {
+            let [a, b, c] = bits;
+            let any = nodes.or(a, b);
+            nodes.or(any, c)
+        }
+    };
+    let not_all = nodes.not(all);
+    let (own, others) = (nodes.and(all, off), nodes.and(not_all, outside));
+    nodes.or(own, others)
 }
 
 /// Who is counted by none of several choices of a total, which exclude each other, and who has a row that none of them takes: of more than two

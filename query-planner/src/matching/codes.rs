@@ -5,11 +5,12 @@ use datafusion_expr::{Expr, ExprSchemable, cast, lit};
 
 use crate::bounds::{Interval, partial_bits};
 use crate::error::{PlanError, refuse};
-use crate::facts::Scope;
+use crate::facts::{Scope, fact_of_chosen};
 use crate::matched::Node;
 use crate::matching::nodes::{Bit, MAX_BITS, Nodes, Spec, Want};
 use crate::matching::values::{Linear, Truth, Value};
 use crate::matching::view::{Part, not_yet_because};
+use crate::measured::hull;
 use crate::order::{Encoding, Number};
 use crate::plan::{Point, Scale};
 use crate::slots::{digits, exact};
@@ -69,7 +70,19 @@ pub(crate) fn extreme(
         false => (Want::Least(expr.clone(), encoding), Interval { lo: 0, hi: 1 << encoding.bits }),
     };
     let node = nodes.number_of(spec(part, rows, want, encoding.bits), range)?;
-    Ok(Linear { constant: encoding.low, digits: decimals(encoding), ..Linear::of_node(node, present) })
+    let number = Linear { constant: encoding.low, digits: decimals(encoding), ..Linear::of_node(node, present) };
+    let codes = Interval { lo: encoding.low, hi: encoding.low + (1 << encoding.bits) - 1 };
+    let fewer = |values: &Interval| codes.lo <= values.lo && values.hi <= codes.hi;
+    Ok(Linear { range: range_of(part, expr, rows, nodes)?.filter(fewer), ..number })
+}
+
+/// What values the rows have that are chosen, as far as that is declared or follows: numbers alone.
+fn range_of(part: &Part, expr: &Expr, rows: &Choose, nodes: &mut Nodes<'_>) -> Result<Option<Interval>, PlanError> {
+    let relation = part.facts(nodes)?;
+    let scope = Scope::over(part.schema(), &relation);
+    let data_type = expr.get_type(&scope).map_err(|e| refuse(&e))?;
+    let known = hull(&fact_of_chosen(expr, rows.filter.as_ref(), &scope));
+    Ok(known.filter(|_| matches!(digits(&data_type), Ok(Some(_)))))
 }
 
 /// The sum of an expression, and its decimal digits; 0 where there are no rows.

@@ -22,7 +22,7 @@ use crate::matching::rolled_up::{AddedUp, beside_each_other};
 use crate::matching::rollup::with_value;
 use crate::matching::supports::parts;
 use crate::matching::tally::{Arg, Only, Tally, distinct_only_of_key, no_key_value};
-use crate::matching::values::Linear;
+use crate::matching::values::{Linear, Value};
 use crate::matching::view::{View, not_yet_because};
 use crate::measured::{Measured, Powers};
 use crate::plan::{Between, Exclusive, Groups, Output, Ring, Scale, SecureSum, Slot, Summand};
@@ -308,8 +308,10 @@ impl Figures<'_, '_, '_> {
 
     /// Is it a sum of zeros and ones, one for each patient?
     fn is_count(&self, slot: usize, arg: &Arg) -> bool {
-        let range = self.tally.nodes.range(self.slots[slot].0);
-        matches!((range.lo, range.hi, arg), (0, 1, Arg::Patient(_)))
+        let Arg::Patient(value) = arg else { return false };
+        let known = if let Value::Number(number) = value { number.range } else { None };
+        let range = known.unwrap_or_else(|| self.tally.nodes.range(self.slots[slot].0));
+        (range.lo, range.hi) == (0, 1)
     }
 
     /// A cell for each term of a figure, and each value that many may share.

@@ -130,7 +130,7 @@ fn of_patient(
     };
     let measured = number(leaf, nodes)?;
     let node = measured.node(nodes)?;
-    let (range, digits) = (nodes.range(node), measured.digits);
+    let (range, digits) = (measured.range.unwrap_or_else(|| nodes.range(node)), measured.digits);
     let counts = (range.lo, range.hi) == (0, 1);
     not_one_of_two(leaf, Some(range).filter(|range| range.hi - range.lo == 1))?;
     let ends = short_ends(range).into_iter().filter(|end| *end != 0 && !counts);

@@ -3,6 +3,7 @@
 use arrow::datatypes::DataType;
 use datafusion_expr::Expr;
 
+use crate::bounds::Interval;
 use crate::error::PlanError;
 use crate::matching::nodes::{Bit, Nodes, too_wide};
 use crate::matching::unmatchable;
@@ -25,6 +26,8 @@ pub(crate) struct Linear {
     pub constant: i128,
     pub present: Bit,
     pub digits: u8,
+    /// Its values where it is present, if these are known to be fewer than its nodes have.
+    pub range: Option<Interval>,
 }
 
 /// TRUE where `yes`, FALSE where `no`, else NULL; never both.
@@ -66,11 +69,11 @@ impl Truth {
 
 impl Linear {
     pub fn of_node(node: usize, present: Bit) -> Linear {
-        Linear { terms: vec![(1, node)], constant: 0, present, digits: 0 }
+        Linear { terms: vec![(1, node)], constant: 0, present, digits: 0, range: None }
     }
 
     pub fn constant(constant: i128, digits: u8) -> Linear {
-        Linear { terms: Vec::new(), constant, present: Bit::Yes, digits }
+        Linear { terms: Vec::new(), constant, present: Bit::Yes, digits, range: None }
     }
 
     pub fn times(mut self, factor: i128) -> Result<Linear, PlanError> {
@@ -79,6 +82,7 @@ impl Linear {
             *coefficient = product(*coefficient)?;
         }
         self.constant = product(self.constant)?;
+        self.range = None;
         Ok(self)
     }
 

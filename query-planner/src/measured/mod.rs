@@ -27,7 +27,7 @@ use crate::slots::Kind;
 use crate::words::words;
 pub(crate) use flow::{Atom, Atoms};
 use flow::{Flow, Rows};
-pub(crate) use resting::{not_one_of_two, resting, short_ends};
+pub(crate) use resting::{hull, not_one_of_two, resting, short_ends};
 pub(crate) use terms::{Term, are_apart};
 
 /// The rows of a release point, for the figures of value over them.

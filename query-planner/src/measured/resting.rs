@@ -91,7 +91,7 @@ pub(crate) fn not_one_of_two(leaf: &Expr, ends: Option<Interval>) -> Result<(), 
 }
 
 /// The ends of what is known of its values.
-fn hull(fact: &Fact) -> Option<Interval> {
+pub(crate) fn hull(fact: &Fact) -> Option<Interval> {
     let listed = fact.domain.as_ref().and_then(|values| Interval::of_values(values));
     match (listed, fact.interval) {
         (Some(listed), Some(mut range)) => {
