@@ -7,7 +7,6 @@ use std::path::Path;
 
 use common::{OPTIONS, SETTINGS, catalog_with, planned_hiding};
 use query_planner::cells::gates;
-use query_planner::matched::Node;
 use query_planner::noise::{Asked, Mechanism};
 use query_planner::plan::{Output, SecureSum, Summand};
 use query_planner::{Options, plan};
@@ -249,13 +248,10 @@ fn zeros_and_ones_of_matched_patients_are_counted_whatever_they_are_multiplied_b
     let flag = "MAX(CASE WHEN measurement_id > 5 THEN 1 ELSE 0 END)";
     let flags = format!("(SELECT person_id, {flag} AS flag FROM measurement GROUP BY person_id) t");
     let of_patients = sum(&format!("SELECT COUNT(*) AS n, SUM(2 * flag) AS s FROM {flags}"));
-    let matching = of_patients.matching.as_ref().unwrap();
-    let constant = |node: usize, value: i64| matches!(matching.nodes[node].node, Node::Constant(x) if x == value);
-    let is_other = |value: i64| {
-        let equal = |node: &Node| matches!(node, Node::Equal(a, b) if constant(*a, value) || constant(*b, value));
-        matching.nodes.iter().any(|step| equal(&step.node))
-    };
-    assert!(is_other(0) && is_other(1), "{:?}", matching.nodes);
+    let [support] = &of_patients.supports[..] else { panic!("{:?}", of_patients.supports) };
+    assert!(support.leaves.is_empty() && support.cell != 0, "{support:?}");
+    let told = of_patients.between.iter().any(|pair| [0, support.cell].contains(&pair.cell));
+    assert!(told, "{:?}", of_patients.between);
 }
 
 #[test]
