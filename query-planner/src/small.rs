@@ -198,7 +198,7 @@ const STRICT: [&str; 24] = [
 pub(crate) fn overlapping() -> PlanError {
     let text = "several counts choose rows by conditions that may overlap, so that a hidden small cell might follow from them together";
     PlanError::new("RELATED_TABLES", text)
-        .hint("ask for fewer at a time (three of patients' rows, else two), let the conditions exclude each other (x < 18, x BETWEEN 18 AND 64…) or narrow each other (a, a AND b…), or GROUP BY")
+        .hint("let the conditions exclude each other (x < 18, x BETWEEN 18 AND 64…) or narrow each other (a, a AND b…), or GROUP BY them; of three that choose patients' rows all that follows is looked at")
 }
 
 /// Do any two exclude or contain each other?
