@@ -313,6 +313,22 @@ fn roll_ups_are_over_all_sites_rows() {
 }
 
 #[test]
+fn a_flag_of_each_patient_makes_two_groups_and_no_others() {
+    for (flag, groups) in [
+        ("MAX(CASE WHEN condition_concept_id = 3 THEN 1 ELSE 0 END)", 2),
+        ("MIN(CASE WHEN condition_concept_id = 3 THEN 1 ELSE 0 END)", 2),
+        // Who has no such row has no value.
+        ("MAX(CASE WHEN condition_concept_id = 3 THEN 1 ELSE 0 END) FILTER (WHERE condition_concept_id < 5)", 3),
+    ] {
+        let patients = format!("SELECT person_id, {flag} AS flag FROM condition_occurrence GROUP BY person_id");
+        let compiled =
+            common::planned(&format!("SELECT flag, COUNT(*) AS n FROM ({patients}) t GROUP BY flag")).unwrap();
+        let domain = compiled.joint.sums[0].keys[0].domain.clone().unwrap();
+        assert_eq!(domain.len(), groups, "{flag}: {domain:?}");
+    }
+}
+
+#[test]
 fn outer_joins_keep_patients_without_a_match() {
     check(
         "WITH e AS (SELECT DISTINCT person_id FROM drug_exposure WHERE drug_concept_id = 1), o AS (SELECT DISTINCT person_id FROM condition_occurrence WHERE condition_concept_id = 2), p AS (SELECT DISTINCT person_id FROM person) SELECT CASE WHEN e.person_id IS NULL THEN 0 ELSE 1 END AS exposed, CASE WHEN o.person_id IS NULL THEN 0 ELSE 1 END AS outcome, COUNT(*) AS patients FROM p LEFT JOIN e ON p.person_id = e.person_id LEFT JOIN o ON p.person_id = o.person_id GROUP BY 1, 2",

@@ -73,7 +73,7 @@ pub(crate) fn extreme(
     let number = Linear { constant: encoding.low, digits: decimals(encoding), ..Linear::of_node(node, present) };
     let codes = Interval { lo: encoding.low, hi: encoding.low + (1 << encoding.bits) - 1 };
     let fewer = |values: &Interval| codes.lo <= values.lo && values.hi <= codes.hi;
-    Ok(Linear { range: range_of(part, expr, rows, nodes)?.filter(fewer), ..number })
+    Ok(Linear { range: range_of(part, expr, rows, nodes)?.filter(fewer).or(Some(codes)), ..number })
 }
 
 /// What values the rows have that are chosen, as far as that is declared or follows: numbers alone.

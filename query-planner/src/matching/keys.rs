@@ -9,7 +9,7 @@ use crate::error::{PlanError, refuse};
 use crate::facts::Scope;
 use crate::groups::{self, GroupKey};
 use crate::matching::layout::carried;
-use crate::matching::nodes::Nodes;
+use crate::matching::nodes::{Bit, Nodes};
 use crate::matching::not_yet;
 use crate::matching::values::{Choice, Value, values_of};
 use crate::matching::view::{Col, View, Weight, not_yet_because};
@@ -39,7 +39,7 @@ impl Keys {
                 }
                 Col::Refused(why) => return Err(why),
                 Col::Row(part, inner) => keys.row(expr, part, inner, view, nodes)?,
-                Col::Patient(value) => keys.computed(expr, value, aggregate, nodes)?,
+                Col::Patient(value) => keys.computed(expr, value, (aggregate, view.present), nodes)?,
                 Col::Rank(_) | Col::Steps(..) => {
                     return Err(not_yet_because(format!("grouping by {}, which numbers rows", words(expr))));
                 }
@@ -75,14 +75,16 @@ impl Keys {
         &mut self,
         expr: &Expr,
         value: Value,
-        aggregate: &Aggregate,
+        (aggregate, present): (&Aggregate, Bit),
         nodes: &mut Nodes<'_>,
     ) -> Result<(), PlanError> {
         let data_type = expr.get_type(aggregate.input.schema()).map_err(|e| refuse(&e))?;
-        let choice = match value {
+        let mut choice = match value {
             Value::Number(number) => values_of(&number, &data_type, expr, nodes)?,
             other => other.choice(nodes).unwrap_or(Choice(Vec::new())).merged(nodes),
         };
+        // What no patient with rows has is no group: NULL, where every patient has a value.
+        choice.0.retain(|(_, bit)| nodes.and(present, *bit) != Bit::No);
         let domain = choice.0.iter().map(|(value, _)| value.clone()).collect();
         self.keys.push(GroupKey {
             key: Key { expression: words(expr), domain: Some(domain) },

@@ -327,7 +327,7 @@ pub(crate) fn values_of(
     nodes: &mut Nodes<'_>,
 ) -> Result<Choice, PlanError> {
     let node = number.node(nodes)?;
-    let range = nodes.range(node);
+    let range = number.range.unwrap_or_else(|| nodes.range(node));
     let few = range.hi - range.lo < MAX_VALUES && number.digits == 0;
     if !few {
         let text = format!("grouping by {}, which can have too many values for each patient", words(expr));
