@@ -38,7 +38,7 @@ pub struct CellTable {
     /// Pairs (a, b) of positions in `cells`, the rows of a among those of b: a is hidden when b − a is 1 to k − 1.
     pub differences: Vec<(usize, usize)>,
     /// Pairs of positions whose rows may or may not be among each other's: the smaller one is hidden when they differ
-    /// by 1 to k − 1. None where it is counted who is between them.
+    /// by 1 to k − 1. None where it is counted who is between them, but in tables with totals.
     pub apart: Vec<(usize, usize)>,
     /// Pairs (part, total) of positions in two sums that are both seen: the part is hidden where 1 to k − 1 of the patients behind the total are
     /// not behind the part, whatever rows they have.
@@ -91,7 +91,7 @@ impl CellTable {
                 }
                 if is_within(part, of, sum) {
                     differences.push((at(a), at(b)));
-                } else if a < b && !is_within(of, part, sum) && sum.between.is_empty() {
+                } else if a < b && !is_within(of, part, sum) && (shown.in_margin || sum.between.is_empty()) {
                     apart.push((at(a), at(b)));
                 }
             }
@@ -145,18 +145,22 @@ fn tells_patients(plan: &JointPlan, total: (usize, usize), part: (usize, usize))
 }
 
 /// The slots of a sum that somebody sees, or learns something of by what they add up to or by their order.
-struct Shown(Vec<bool>);
+struct Shown {
+    slots: Vec<bool>,
+    /// Also what no figure shows, which is in no pair that patients are counted between.
+    in_margin: bool,
+}
 
 impl Shown {
     fn of(sum: &SecureSum, in_margin: bool) -> Self {
         let is_ordered = |slot: usize| sum.top.as_ref().is_some_and(|top| top.slot == slot);
         let gates = gates(sum);
         let is_seen = |(slot, gate): (usize, &Option<Vec<usize>>)| in_margin || gate.is_some() || is_ordered(slot);
-        Self(gates.iter().enumerate().map(is_seen).collect())
+        Self { slots: gates.iter().enumerate().map(is_seen).collect(), in_margin }
     }
 
     fn both(&self, a: usize, b: usize) -> bool {
-        self.0[a] && self.0[b]
+        self.slots[a] && self.slots[b]
     }
 }
 

@@ -302,6 +302,9 @@ fn a_total_comes_out_with_parts_that_leave_many_over() {
         );
         assert_eq!(rows(&folder, &sql), [json!(want)], "{sql}");
     }
+    // Twenty-one and fourteen, of whom twenty-one are in one alone.
+    let overlap = format!("SELECT {all} FILTER (WHERE z % 2 = 0) AS a, {all} FILTER (WHERE z % 3 = 0) AS b FROM m");
+    assert_eq!(rows(&folder, &overlap), [json!([21, 14])]);
     // All patients have rows of both kinds: together more than the total.
     let kinds = format!(
         "SELECT {patients} AS t, {patients} FILTER (WHERE kind = 1) AS a, {patients} FILTER (WHERE kind = 2) AS b FROM v"
